@@ -1,0 +1,111 @@
+//! The shape of authentication: what a client offers, and what a source answers.
+
+use crate::{Address, EntryUuid, Peer, Protocol, Secret};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+/// A boxed future, for the few traits that are used behind a pointer.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a client offers as proof.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// A clear-text password (PLAIN, LOGIN, IMAP LOGIN, POP3 PASS).
+    Password(Secret),
+    /// An OAuth 2.0 bearer token (OAUTHBEARER, XOAUTH2).
+    Bearer(Secret),
+    /// The subject of a verified client certificate (EXTERNAL).
+    Certificate(String),
+    /// A signed statement by a front end that it has authenticated this account.
+    Assertion(Secret),
+}
+
+/// One attempt to authenticate.
+#[derive(Debug, Clone)]
+pub struct AuthRequest {
+    /// What the client typed as its login: an address or a bare name. Never empty.
+    pub login: String,
+    /// SASL authorization identity, when it differs from the login.
+    pub authzid: Option<String>,
+    /// The proof.
+    pub credential: Credential,
+    /// The protocol, for policies and logs.
+    pub protocol: Protocol,
+    /// The client, for throttling and logs.
+    pub peer: Peer,
+}
+
+/// Who was authenticated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authenticated {
+    /// The account's address, as the source of truth spells it.
+    pub address: Address,
+    /// The directory entry, when a directory answered.
+    pub entry: Option<EntryUuid>,
+}
+
+/// Why a login was refused. The client hears one fixed text for all of these but [`RejectReason::Expired`];
+/// the log gets the reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RejectReason {
+    /// The password is wrong.
+    WrongCredential,
+    /// An empty password is refused before any bind (RFC 4513 section 5.1.2).
+    EmptyPassword,
+    /// The entry has no password attribute, or an empty one.
+    NoPassword,
+    /// The account is disabled.
+    Disabled,
+    /// The account is locked after failed logins.
+    Locked,
+    /// The password or the account has expired, or the password must be changed (`[EXPIRED]`).
+    Expired,
+    /// This service or mechanism is not allowed for the account.
+    NotAllowed,
+}
+
+impl fmt::Display for RejectReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WrongCredential => "wrong credential",
+            Self::EmptyPassword => "empty password",
+            Self::NoPassword => "the entry has no password",
+            Self::Disabled => "disabled",
+            Self::Locked => "locked",
+            Self::Expired => "expired",
+            Self::NotAllowed => "not allowed",
+        })
+    }
+}
+
+/// Why nobody can say now whether the login is right: for the log, never for the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unavailable(pub String);
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a source of authentication answers. "No" and "try later" are different answers everywhere: RFC 9051
+/// section 7.1 `[AUTHENTICATIONFAILED]` and `[UNAVAILABLE]`, RFC 3206 `[AUTH]` and `[SYS/TEMP]`, RFC 4954
+/// `535 5.7.8` and `454 4.7.0`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuthOutcome {
+    /// The proof is good.
+    Accepted(Authenticated),
+    /// The account exists and the proof is not good, or the account may not log in.
+    Rejected(RejectReason),
+    /// This source has no such account; the next source of a chain is asked.
+    NoEntry,
+    /// The source cannot answer now. Never shown as a wrong password.
+    Unavailable(Unavailable),
+}
+
+/// A source of authentication: the store, a directory, or a chain of them.
+pub trait Authenticator: Send + Sync + 'static {
+    /// Checks the proof. Never panics and never takes longer than the source's own deadline.
+    fn check<'a>(&'a self, request: &'a AuthRequest) -> BoxFuture<'a, AuthOutcome>;
+}
