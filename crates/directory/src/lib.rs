@@ -1,1 +1,2 @@
 //! Crate `directory`.
+pub mod setup;
