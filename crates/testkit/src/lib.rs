@@ -1,1 +1,28 @@
-//! Crate `testkit`.
+//! What tests, benchmarks and the demo share: real servers as child processes, and clients that see the wire.
+//!
+//! Owns the launchers of slapd, Dovecot, Postfix and Homing itself (scratch folder, free ports, always reaped),
+//! line clients for SMTP, IMAP and POP3 that show every byte, generated people and groups for a directory,
+//! and certificates.
+//!
+//! Never linked into the product, never replaces a server by an imitation, never skips in silence: a server
+//! that does not start is an error that carries what it printed.
+
+mod certificate;
+mod client;
+mod dialogue;
+
+mod homing;
+mod people;
+mod process;
+mod scratch;
+mod slapd;
+
+pub use certificate::{Certificate, self_signed};
+pub use client::{curl, run_with_input};
+pub use dialogue::{Dialogue, ImapClient, Pop3Client, SmtpClient, SmtpReply};
+
+pub use homing::{Homing, HomingBinary};
+pub use people::{Group, People, Person};
+pub use process::{Child, command_exists};
+pub use scratch::{Scratch, free_port};
+pub use slapd::{Slapd, SlapdOptions};

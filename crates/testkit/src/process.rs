@@ -1,0 +1,185 @@
+//! Child processes that are always reaped.
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A server running as a child, in a process group of its own, with its output in a file.
+///
+/// It ends with its parent even when the parent is killed, because `setpriv --pdeathsig` asks the kernel to see to that.
+#[derive(Debug)]
+pub struct Child {
+    name: String,
+    child: std::process::Child,
+    log: PathBuf,
+}
+
+impl Child {
+    /// Starts `program` with its output in `log`.
+    pub fn spawn(program: &Path, args: &[&str], log: &Path) -> Result<Self> {
+        Self::spawn_with(program, args, log, &[])
+    }
+
+    /// The same, with variables added to the environment.
+    pub fn spawn_with(program: &Path, args: &[&str], log: &Path, variables: &[(&str, &str)]) -> Result<Self> {
+        let name = program
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let output = File::options().create(true).append(true).open(log)?;
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(program)
+            .args(args);
+        command.envs(variables.iter().copied());
+        command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .process_group(0);
+        let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        Ok(Self {
+            name,
+            child,
+            log: log.to_owned(),
+        })
+    }
+
+    /// The process's number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has printed so far.
+    #[must_use]
+    pub fn output(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits until `ready` says so; fails at once when the process ends, and after `limit`.
+    pub fn wait_until(&mut self, limit: Duration, mut ready: impl FnMut() -> bool) -> Result<()> {
+        let start = now();
+        loop {
+            if ready() {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!(
+                    "{} ended with {status} before it was ready:\n{}",
+                    self.name,
+                    tail(&self.output())
+                );
+            }
+            if start.elapsed() > limit {
+                bail!(
+                    "{} was not ready within {limit:?}:\n{}",
+                    self.name,
+                    tail(&self.output())
+                );
+            }
+            pause(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits until the port of 127.0.0.1 accepts a connection.
+    pub fn wait_for_port(&mut self, port: u16, limit: Duration) -> Result<()> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        self.wait_until(limit, || {
+            TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok()
+        })
+    }
+
+    /// SIGKILL, as a power loss would: nothing is flushed, nothing is said.
+    pub fn kill(&mut self) -> Result<()> {
+        self.signal_group(Signal::KILL);
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Suspends the process: it accepts connections (the kernel does) and never answers.
+    pub fn freeze(&self) {
+        self.signal_group(Signal::STOP);
+    }
+
+    /// Undoes [`Child::freeze`].
+    pub fn thaw(&self) {
+        self.signal_group(Signal::CONT);
+    }
+
+    /// SIGTERM, then SIGKILL after `limit`. Answers the exit code, if there was one.
+    pub fn stop(&mut self, limit: Duration) -> Result<Option<i32>> {
+        if let Some(pid) = self.pid() {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let start = now();
+        while start.elapsed() < limit {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status.code());
+            }
+            pause(Duration::from_millis(10));
+        }
+        self.kill()?;
+        Ok(None)
+    }
+
+    /// Whether it is still running.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
+    }
+
+    fn signal_group(&self, signal: Signal) {
+        if let Some(pid) = self.pid() {
+            let _ = kill_process_group(pid, signal);
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if self.is_running() {
+            let _ = self.stop(Duration::from_secs(3));
+        }
+        // Whatever it left behind in its group goes too.
+        self.signal_group(Signal::KILL);
+        let _ = self.child.wait();
+    }
+}
+
+/// The last lines of a text.
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines
+        .get(lines.len().saturating_sub(30)..)
+        .unwrap_or_default()
+        .join("\n")
+}
+
+/// Whether a command of this name can be run.
+#[must_use]
+pub fn command_exists(name: &str) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders)
+        .chain([PathBuf::from("/usr/sbin")])
+        .any(|folder| folder.join(name).is_file())
+}
+
+#[allow(clippy::disallowed_methods)] // Waiting for a real process takes real time.
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+#[allow(clippy::disallowed_methods)] // Waiting for a real process takes real time.
+pub(crate) fn pause(span: Duration) {
+    std::thread::sleep(span);
+}

@@ -1,0 +1,198 @@
+//! A real slapd on loopback, with the set-up that `homing directory init --static` writes.
+
+use crate::process::Child;
+use crate::scratch::{Scratch, free_port};
+use crate::{HomingBinary, run_with_input};
+use anyhow::{Context, Result, ensure};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a slapd is to be.
+#[derive(Debug, Clone)]
+pub struct SlapdOptions {
+    /// The suffix, for example `dc=localdomain,dc=test`.
+    pub suffix: String,
+    /// The port to use; 0 for a free one.
+    pub port: u16,
+}
+
+/// A running slapd.
+#[derive(Debug)]
+pub struct Slapd {
+    child: Option<Child>,
+    scratch: Scratch,
+    binary: PathBuf,
+    /// Its port on 127.0.0.1.
+    pub port: u16,
+    /// The suffix.
+    pub suffix: String,
+    /// The identity that may do everything.
+    pub root_dn: String,
+    /// The password of `root_dn`.
+    pub root_password: String,
+}
+
+impl Slapd {
+    /// Writes the set-up with the product's own command, loads `ldif` and starts the server.
+    pub fn start(homing: &HomingBinary, options: &SlapdOptions, ldif: &str) -> Result<Self> {
+        let scratch = Scratch::new()?;
+        let binary = unconfined_slapd(&scratch)?;
+        let database = scratch.folder("db")?;
+        let setup = scratch.folder("setup")?;
+        let root_password = "directory-secret".to_owned();
+        homing.run_with_input(
+            &[
+                "directory",
+                "init",
+                "--static",
+                "--suffix",
+                &options.suffix,
+                "--database-dir",
+                &database.display().to_string(),
+                "--output",
+                &setup.display().to_string(),
+                "--root-password-stdin",
+            ],
+            root_password.as_bytes(),
+        )?;
+        let port = if options.port == 0 {
+            free_port()?
+        } else {
+            options.port
+        };
+        let root_dn = format!("cn=admin,{}", options.suffix);
+        let mut slapd = Self {
+            child: None,
+            scratch,
+            binary,
+            port,
+            suffix: options.suffix.clone(),
+            root_dn,
+            root_password,
+        };
+        slapd.load(&setup.join("base.ldif"))?;
+        if !ldif.is_empty() {
+            let file = slapd.scratch.write("people.ldif", ldif)?;
+            slapd.load(&file)?;
+        }
+        slapd.restart()?;
+        Ok(slapd)
+    }
+
+    /// `ldap://127.0.0.1:PORT`
+    #[must_use]
+    pub fn uri(&self) -> String {
+        format!("ldap://127.0.0.1:{}", self.port)
+    }
+
+    /// The configuration file.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.scratch.join("setup/slapd.conf")
+    }
+
+    fn load(&self, ldif: &std::path::Path) -> Result<()> {
+        // The same program under another name is slapadd.
+        let slapadd = self.scratch.join("slapadd");
+        if !slapadd.exists() {
+            std::os::unix::fs::symlink(&self.binary, &slapadd)?;
+        }
+        let args = [
+            "-q",
+            "-f",
+            &self.config().display().to_string(),
+            "-l",
+            &ldif.display().to_string(),
+        ]
+        .map(str::to_owned);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        run_with_input(&slapadd.display().to_string(), &args, b"").map(drop)
+    }
+
+    /// Starts it (again) on the same port and data.
+    pub fn restart(&mut self) -> Result<()> {
+        self.child = None;
+        let args = [
+            "-d".to_owned(),
+            "none".to_owned(),
+            "-f".to_owned(),
+            self.config().display().to_string(),
+            "-h".to_owned(),
+            self.uri(),
+        ];
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let mut child = Child::spawn(&self.binary, &args, &self.scratch.join("slapd.log"))?;
+        child.wait_for_port(self.port, Duration::from_secs(20))?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Ends it in good order; nobody answers on its port then.
+    pub fn stop(&mut self) -> Result<()> {
+        match self.child.take() {
+            Some(mut child) => child.stop(Duration::from_secs(10)).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) -> Result<()> {
+        match self.child.take() {
+            Some(mut child) => child.kill(),
+            None => Ok(()),
+        }
+    }
+
+    /// The running process, for freezing it.
+    #[must_use]
+    pub fn child(&self) -> Option<&Child> {
+        self.child.as_ref()
+    }
+
+    /// Applies LDIF change records with the real ldapmodify.
+    pub fn modify(&self, ldif: &str) -> Result<()> {
+        self.client("ldapmodify", &[], ldif).map(drop)
+    }
+
+    /// Adds entries with the real ldapadd.
+    pub fn add(&self, ldif: &str) -> Result<()> {
+        self.client("ldapadd", &[], ldif).map(drop)
+    }
+
+    /// Deletes one entry with the real ldapdelete.
+    pub fn delete(&self, dn: &str) -> Result<()> {
+        self.client("ldapdelete", &[dn], "").map(drop)
+    }
+
+    /// Asks with the real ldapsearch; LDIF without comments.
+    pub fn search(&self, base: &str, filter: &str, attributes: &[&str]) -> Result<String> {
+        let mut args = vec!["-LLL", "-o", "ldif-wrap=no", "-b", base, filter];
+        args.extend_from_slice(attributes);
+        self.client("ldapsearch", &args, "")
+    }
+
+    fn client(&self, program: &str, args: &[&str], input: &str) -> Result<String> {
+        // The password goes through a file, for the command line is seen by every user of the machine.
+        let password = self
+            .scratch
+            .write("root.pw", &self.root_password)?
+            .display()
+            .to_string();
+        let uri = self.uri();
+        let mut all = vec!["-x", "-H", &uri, "-D", &self.root_dn, "-y", &password];
+        all.extend_from_slice(args);
+        run_with_input(program, &all, input.as_bytes())
+    }
+}
+
+/// A copy of Debian's slapd: its AppArmor profile goes by the path and would keep it from our folders.
+fn unconfined_slapd(scratch: &Scratch) -> Result<PathBuf> {
+    let original = PathBuf::from("/usr/sbin/slapd");
+    ensure!(
+        original.exists(),
+        "/usr/sbin/slapd is missing: install the package slapd"
+    );
+    let copy = scratch.join("slapd");
+    std::fs::copy(&original, &copy).context("cannot copy /usr/sbin/slapd")?;
+    Ok(copy)
+}

@@ -1,0 +1,119 @@
+//! Every dependency must have a permissive licence, and some must not be there at all.
+
+use crate::metadata::Metadata;
+use anyhow::Result;
+use std::path::Path;
+
+/// What a licence expression may offer.
+const PERMISSIVE: [&str; 11] = [
+    "MIT",
+    "MIT-0",
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "0BSD",
+    "BSL-1.0",
+    "Zlib",
+    "Unicode-3.0",
+    "CDLA-Permissive-2.0",
+];
+
+/// A second TLS stack, or a C library in the way.
+const BANNED: [&str; 3] = ["ring", "openssl-sys", "native-tls"];
+
+pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
+    let metadata = Metadata::read(root)?;
+    let mut problems = Vec::new();
+    for package in &metadata.packages {
+        let label = format!("{} {}", package.name, package.version);
+        if BANNED.contains(&package.name.as_str()) {
+            problems.push(format!("{label} is banned"));
+        }
+        match &package.license {
+            None => problems.push(format!("{label} names no licence")),
+            Some(expression) if !is_permissive(expression) => {
+                problems.push(format!("{label}: the licence {expression:?} is not permissive"));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(problems)
+}
+
+/// Reads an SPDX expression: every term of `AND` must hold, one of `OR` suffices.
+fn is_permissive(expression: &str) -> bool {
+    let expression = expression.replace('/', " OR ");
+    let tokens: Vec<String> = expression
+        .replace('(', " ( ")
+        .replace(')', " ) ")
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect();
+    let mut rest = tokens.as_slice();
+    either(&mut rest)
+}
+
+fn either(rest: &mut &[String]) -> bool {
+    let mut holds = both(rest);
+    while take(rest, "OR") {
+        holds |= both(rest);
+    }
+    holds
+}
+
+fn both(rest: &mut &[String]) -> bool {
+    let mut holds = term(rest);
+    while take(rest, "AND") {
+        holds &= term(rest);
+    }
+    holds
+}
+
+fn term(rest: &mut &[String]) -> bool {
+    if take(rest, "(") {
+        let holds = either(rest);
+        return take(rest, ")") && holds;
+    }
+    let Some((name, after)) = rest.split_first() else {
+        return false;
+    };
+    *rest = after;
+    // An exception only ever permits more.
+    if take(rest, "WITH") {
+        *rest = rest.get(1..).unwrap_or_default();
+    }
+    PERMISSIVE.contains(&name.as_str())
+}
+
+fn take(rest: &mut &[String], word: &str) -> bool {
+    match rest.split_first() {
+        Some((first, after)) if first == word => {
+            *rest = after;
+            true
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_permissive;
+
+    #[test]
+    fn expressions() {
+        for (expression, permissive) in [
+            ("MIT", true),
+            ("MIT/Apache-2.0", true),
+            ("GPL-3.0", false),
+            ("GPL-3.0 OR MIT", true),
+            ("MIT AND GPL-3.0", false),
+            ("ISC AND (Apache-2.0 OR ISC)", true),
+            ("Apache-2.0 WITH LLVM-exception OR GPL-2.0", true),
+            ("(MIT OR Apache-2.0) AND Unicode-3.0", true),
+            ("", false),
+        ] {
+            assert_eq!(is_permissive(expression), permissive, "{expression}");
+        }
+    }
+}
