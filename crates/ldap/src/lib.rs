@@ -9,6 +9,13 @@
 //! Follows RFC 4511 to 4516, and for controls and extended operations RFC 2696, 3062, 3296, 3909, 4527, 4528,
 //! 4532 and 4533.
 
+mod dn;
 mod filter;
+mod octet;
+mod template;
+mod uri;
 
-pub use filter::{Filter, MAX_FILTER_DEPTH};
+pub use dn::{Ava, Dn, DnError, Rdn};
+pub use filter::{Filter, FilterError, MAX_FILTER_DEPTH};
+pub use template::{DnTemplate, FilterTemplate, Slot, Slots, TemplateError};
+pub use uri::{LdapUri, UriError};

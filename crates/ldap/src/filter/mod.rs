@@ -5,6 +5,11 @@
 //!
 //! Follows RFC 4511 section 4.5.1.7 and RFC 4515.
 
+pub(crate) mod syntax;
+mod text;
+
+pub use syntax::FilterError;
+
 use bytes::Bytes;
 
 /// How deep filters may nest, in text and in BER, so that no input can exhaust the stack.
