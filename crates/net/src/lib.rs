@@ -1,1 +1,34 @@
-//! Crate `net`.
+//! Sockets and what surrounds them: the ground under every protocol.
+//!
+//! Owns listeners with their limits and access rules, TLS loading and reload, the PROXY protocol, name
+//! resolution, the line stream, the relay, the order to drain, and caches on an injected clock.
+//!
+//! Never knows a verb of any protocol, and never decides who may log in.
+//!
+//! Follows RFC 8446 and RFC 8314 (TLS), RFC 3207 section 4.2 (nothing survives from before the handshake),
+//! RFC 6761 section 6.3 (localhost), haproxy's PROXY protocol 1 and 2.
+
+mod cache;
+mod config;
+mod connection;
+mod dns;
+mod line;
+mod listener;
+mod network;
+pub mod proxy_protocol;
+mod relay;
+mod shutdown;
+mod tls;
+mod trace;
+
+pub use cache::{Cached, TtlCache};
+pub use config::{ClientTlsConfig, ListenerConfig, TlsConfig, TlsMode};
+pub use connection::Connection;
+pub use dns::{DnsError, Resolver};
+pub use line::{LinePolicy, LineStream, ReadError};
+pub use listener::{Accepted, BindError, Listener};
+pub use network::{Network, NetworkError};
+pub use relay::{Leg, RelayEnd, RelayReport, relay};
+pub use shutdown::{Shutdown, ShutdownTrigger};
+pub use tls::{ClientTls, ServerTls, TlsError};
+pub use trace::new_trace_id;

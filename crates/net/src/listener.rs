@@ -1,0 +1,403 @@
+//! Listening sockets: accept within limits, learn who the client is, do implicit TLS, drain.
+
+use crate::proxy_protocol::{self, ProxyHeader};
+use crate::{Connection, ListenerConfig, ServerTls, Shutdown, TlsMode, new_trace_id};
+use model::{Peer, Protocol, TlsState};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+
+/// How long a PROXY header or a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(30);
+/// Connections that the kernel keeps for us.
+const BACKLOG: u32 = 1024;
+
+/// Why a listener could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The address cannot be used.
+    #[error("cannot listen on {address} for {protocol}: {cause}{hint}", hint = hint(cause))]
+    Address {
+        /// The address.
+        address: SocketAddr,
+        /// The service.
+        protocol: Protocol,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// TLS is asked for and there is no certificate.
+    #[error(
+        "the {protocol} listener on {address} wants TLS, but no certificate is configured; add a [tls] section"
+    )]
+    NoCertificate {
+        /// The address.
+        address: SocketAddr,
+        /// The service.
+        protocol: Protocol,
+    },
+}
+
+fn hint(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => "; another process uses this port",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need root or CAP_NET_BIND_SERVICE",
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        _ => "",
+    }
+}
+
+/// A connection that was let in.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The connection; TLS is established already when the listener's TLS is implicit.
+    pub connection: Connection,
+    /// The client: behind a PROXY protocol sender, the one that the header names.
+    pub peer: Peer,
+    /// The address at the other end of the socket, which is the proxy's when there is one.
+    pub connected: SocketAddr,
+    /// The listener's settings.
+    pub config: Arc<ListenerConfig>,
+    /// For STARTTLS: none when it is not offered, or when TLS is on already.
+    pub tls: Option<ServerTls>,
+    /// The order to stop.
+    pub shutdown: Shutdown,
+}
+
+impl Accepted {
+    /// Whether what the other end of this socket says about its client is believed.
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        self.config.trusts(self.connected.ip())
+    }
+}
+
+/// A listening socket.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    local: SocketAddr,
+    config: Arc<ListenerConfig>,
+    protocol: Protocol,
+    tls: Option<ServerTls>,
+    admission: Arc<Admission>,
+}
+
+impl Listener {
+    /// Binds the address. Nothing is accepted before [`Listener::run`].
+    pub async fn bind(
+        config: ListenerConfig,
+        protocol: Protocol,
+        tls: Option<ServerTls>,
+    ) -> Result<Self, BindError> {
+        let address = config.address;
+        let tls = match (config.tls_mode(tls.as_ref()), tls) {
+            (TlsMode::None, _) => None,
+            (_, Some(tls)) => Some(tls),
+            (_, None) => return Err(BindError::NoCertificate { address, protocol }),
+        };
+        let failed = |cause| BindError::Address {
+            address,
+            protocol,
+            cause,
+        };
+        let socket = open(address).map_err(failed)?;
+        let local = socket.local_addr().map_err(failed)?;
+        let admission = Arc::new(Admission {
+            max_total: config.max_connections,
+            max_per_peer: config.max_connections_per_peer,
+            counts: Mutex::default(),
+        });
+        Ok(Self {
+            socket,
+            local,
+            config: Arc::new(config),
+            protocol,
+            tls,
+            admission,
+        })
+    }
+
+    /// Where it listens: the port that was given for port 0.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Serves until shutdown is requested, then closes the socket and waits for the sessions; those that are
+    /// not done when the drain is over are dropped.
+    pub async fn run<F, Fut>(self, shutdown: Shutdown, handler: F)
+    where
+        F: Fn(Accepted) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let mut sessions = JoinSet::new();
+        let mut pause = Duration::ZERO;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = shutdown.requested() => break,
+                accepted = self.socket.accept() => accepted,
+                // Collecting finished sessions here keeps the set small.
+                Some(done) = sessions.join_next() => {
+                    report(self.protocol, done);
+                    continue;
+                }
+            };
+            match accepted {
+                Ok((stream, from)) => {
+                    pause = Duration::ZERO;
+                    self.admit(&mut sessions, stream, from, &shutdown, &handler);
+                }
+                Err(error) => {
+                    // EMFILE and friends: the connection stays in the backlog, so trying again at once would
+                    // only burn time. Sessions end meanwhile and give descriptors back.
+                    if !matches!(
+                        error.kind(),
+                        io::ErrorKind::ConnectionAborted
+                            | io::ErrorKind::ConnectionReset
+                            | io::ErrorKind::Interrupted
+                    ) {
+                        pause = (pause * 2).clamp(Duration::from_millis(10), Duration::from_secs(1));
+                        tracing::warn!(protocol = %self.protocol, %error, "accept failed");
+                        tokio::time::sleep(pause).await;
+                    }
+                }
+            }
+        }
+        drop(self.socket);
+        loop {
+            tokio::select! {
+                done = sessions.join_next() => match done {
+                    Some(done) => report(self.protocol, done),
+                    None => return,
+                },
+                () = shutdown.drained() => {
+                    tracing::info!(protocol = %self.protocol, sessions = sessions.len(), "drain is over");
+                    sessions.shutdown().await;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn admit<F, Fut>(
+        &self,
+        sessions: &mut JoinSet<()>,
+        stream: TcpStream,
+        from: SocketAddr,
+        shutdown: &Shutdown,
+        handler: &F,
+    ) where
+        F: Fn(Accepted) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+        let trusted = self.config.trusts(from.ip());
+        let Some(slot) = self.admission.enter((!trusted).then_some(from.ip())) else {
+            tracing::warn!(protocol = %self.protocol, client = %from, "too many connections");
+            return;
+        };
+        let handler = handler.clone();
+        let opening = Opening {
+            stream,
+            from,
+            trusted,
+            local: self.local,
+            config: self.config.clone(),
+            protocol: self.protocol,
+            tls: self.tls.clone(),
+            slot,
+            shutdown: shutdown.clone(),
+        };
+        sessions.spawn(async move {
+            // Boxed, so that the memory of the handshake is not kept for the whole session.
+            if let Some((accepted, _slot)) = Box::pin(opening.open()).await {
+                handler(accepted).await;
+            }
+        });
+    }
+}
+
+fn report(protocol: Protocol, done: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = done
+        && error.is_panic()
+    {
+        tracing::error!(%protocol, "a session panicked; the others go on");
+    }
+}
+
+fn open(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // A restart must not wait for old connections to leave TIME_WAIT.
+    socket.set_reuseaddr(true)?;
+    if address.is_ipv6() {
+        // `[::]` means both families whatever net.ipv6.bindv6only says.
+        rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
+    }
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// A connection between accept and the handler.
+struct Opening {
+    stream: TcpStream,
+    from: SocketAddr,
+    trusted: bool,
+    local: SocketAddr,
+    config: Arc<ListenerConfig>,
+    protocol: Protocol,
+    tls: Option<ServerTls>,
+    slot: Slot,
+    shutdown: Shutdown,
+}
+
+impl Opening {
+    async fn open(mut self) -> Option<(Accepted, Slot)> {
+        let mut peer = Peer {
+            client: self.from,
+            local: self.stream.local_addr().unwrap_or(self.local),
+            tls: TlsState::Plain,
+            trace: new_trace_id(),
+        };
+        if self.config.proxy_protocol && self.trusted {
+            self.proxied(&mut peer).await?;
+        }
+        let mut connection = Connection::from(self.stream);
+        let mut tls = self.tls;
+        if self.config.tls_mode(tls.as_ref()) == TlsMode::Implicit
+            && let Some(tls) = tls.take()
+        {
+            connection = match connection.accept_tls(&tls, HANDSHAKE).await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    tracing::debug!(protocol = %self.protocol, client = %peer.client, %error, "no TLS");
+                    return None;
+                }
+            };
+            peer.tls = TlsState::Encrypted;
+        }
+        let accepted = Accepted {
+            connection,
+            peer,
+            connected: self.from,
+            config: self.config,
+            tls,
+            shutdown: self.shutdown,
+        };
+        Some((accepted, self.slot))
+    }
+
+    async fn proxied(&mut self, peer: &mut Peer) -> Option<()> {
+        let header = tokio::time::timeout(HANDSHAKE, proxy_protocol::receive(&mut self.stream)).await;
+        match header {
+            Ok(Ok(ProxyHeader::Proxied { client, local })) => {
+                peer.client = client;
+                peer.local = local;
+                self.slot.name_peer(client.ip())?;
+            }
+            Ok(Ok(ProxyHeader::Local)) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(protocol = %self.protocol, proxy = %self.from, %error, "PROXY header refused");
+                return None;
+            }
+            Err(_) => {
+                tracing::warn!(protocol = %self.protocol, proxy = %self.from, "no PROXY header in time");
+                return None;
+            }
+        }
+        Some(())
+    }
+}
+
+/// Counts of what is connected now.
+#[derive(Debug)]
+struct Admission {
+    max_total: u32,
+    max_per_peer: u32,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    total: u32,
+    peers: HashMap<IpAddr, u32>,
+}
+
+/// One connection's place in the counts, given back when dropped.
+#[derive(Debug)]
+struct Slot {
+    admission: Arc<Admission>,
+    peer: Option<IpAddr>,
+}
+
+impl Admission {
+    fn enter(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<Slot> {
+        {
+            let mut counts = self.counts.lock();
+            if counts.total >= self.max_total {
+                return None;
+            }
+            counts.total += 1;
+        }
+        let mut slot = Slot {
+            admission: self.clone(),
+            peer: None,
+        };
+        if let Some(peer) = peer {
+            slot.name_peer(peer)?;
+        }
+        Some(slot)
+    }
+}
+
+impl Slot {
+    /// Counts the connection against a client; none when that one has too many.
+    fn name_peer(&mut self, peer: IpAddr) -> Option<()> {
+        let peer = group(peer);
+        let mut counts = self.admission.counts.lock();
+        let count = counts.peers.entry(peer).or_default();
+        if *count >= self.admission.max_per_peer {
+            return None;
+        }
+        *count += 1;
+        self.peer = Some(peer);
+        Some(())
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut counts = self.admission.counts.lock();
+        counts.total = counts.total.saturating_sub(1);
+        if let Some(peer) = self.peer
+            && let Some(count) = counts.peers.get_mut(&peer)
+        {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                counts.peers.remove(&peer);
+            }
+        }
+    }
+}
+
+/// A site gets a whole IPv6 /64, so that is what counts as one client.
+fn group(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+#[path = "listener_tests.rs"]
+mod tests;

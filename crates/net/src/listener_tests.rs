@@ -1,0 +1,176 @@
+use super::*;
+use crate::LineStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn loopback() -> ListenerConfig {
+    ListenerConfig::at("127.0.0.1:0".parse().expect("an address"))
+}
+
+/// Greets with what it knows of the client, then echoes one line.
+async fn greet(accepted: Accepted) {
+    let greeting = format!("{} {:?}\r\n", accepted.peer.client, accepted.peer.tls);
+    let mut stream = LineStream::new(accepted.connection, 100);
+    stream.write(greeting.as_bytes());
+    if let Ok(line) = stream.read_line(SOON).await {
+        stream.write(&line);
+        stream.write(b"\r\n");
+    }
+    stream.close(SOON).await;
+}
+
+async fn start(config: ListenerConfig, tls: Option<ServerTls>) -> (SocketAddr, crate::ShutdownTrigger) {
+    let listener = Listener::bind(config, Protocol::Imap, tls).await.expect("bind");
+    let address = listener.local_addr();
+    let (trigger, shutdown) = Shutdown::new();
+    tokio::spawn(listener.run(shutdown, greet));
+    (address, trigger)
+}
+
+async fn connect(address: SocketAddr) -> LineStream {
+    LineStream::new(Connection::connect(address, SOON).await.expect("connect"), 200)
+}
+
+#[tokio::test]
+async fn names_the_address_and_the_cause() {
+    let taken = Listener::bind(loopback(), Protocol::Imap, None)
+        .await
+        .expect("bind");
+    let mut config = loopback();
+    config.address = taken.local_addr();
+    let error = Listener::bind(config, Protocol::Imap, None)
+        .await
+        .expect_err("taken")
+        .to_string();
+    assert!(
+        error.contains(&taken.local_addr().to_string()) && error.contains("another process"),
+        "{error}"
+    );
+
+    let mut config = loopback();
+    config.tls = Some(TlsMode::Implicit);
+    let error = Listener::bind(config, Protocol::Imap, None)
+        .await
+        .expect_err("no certificate");
+    assert!(error.to_string().contains("[tls]"), "{error}");
+}
+
+#[tokio::test]
+async fn limits_per_peer_and_in_total() {
+    let mut config = loopback();
+    config.max_connections_per_peer = 2;
+    let (address, _trigger) = start(config.clone(), None).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut client = connect(address).await;
+        client.read_line(SOON).await.expect("greeted");
+        held.push(client);
+    }
+    assert!(
+        connect(address).await.read_line(SOON).await.is_err(),
+        "the third is closed at once"
+    );
+    // A place is given back when a session ends.
+    let mut first = held.remove(0);
+    first.write(b"bye\r\n");
+    first.read_line(SOON).await.expect("echo");
+    assert!(first.read_line(SOON).await.is_err());
+    let mut greeted = false;
+    for _ in 0..100 {
+        greeted = connect(address).await.read_line(SOON).await.is_ok();
+        if greeted {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(greeted);
+
+    config.max_connections = 1;
+    config.trusted_networks = vec!["127.0.0.0/8".parse().expect("a network")];
+    let (address, _trigger) = start(config, None).await;
+    let mut only = connect(address).await;
+    only.read_line(SOON).await.expect("greeted");
+    assert!(
+        connect(address).await.read_line(SOON).await.is_err(),
+        "the total holds for trusted peers too"
+    );
+}
+
+#[tokio::test]
+async fn proxy_header_only_from_trusted_networks() {
+    let mut config = loopback();
+    config.proxy_protocol = true;
+    config.trusted_networks = vec!["127.0.0.1".parse().expect("a network")];
+    let (address, _trigger) = start(config.clone(), None).await;
+    let mut client = connect(address).await;
+    client.write(b"PROXY TCP4 192.0.2.7 192.0.2.1 4242 143\r\n");
+    assert_eq!(
+        client.read_line(SOON).await.expect("greeted"),
+        "192.0.2.7:4242 Plain"
+    );
+    let mut client = connect(address).await;
+    client.write(b"a1 CAPABILITY\r\n");
+    assert!(
+        client.read_line(SOON).await.is_err(),
+        "a trusted proxy must send the header"
+    );
+
+    config.trusted_networks = vec!["192.0.2.0/24".parse().expect("a network")];
+    let (address, _trigger) = start(config, None).await;
+    let mut client = connect(address).await;
+    client.write(b"PROXY TCP4 192.0.2.7 192.0.2.1 4242 143\r\n");
+    let greeting = client.read_line(SOON).await.expect("greeted");
+    assert!(greeting.starts_with(b"127.0.0.1:"), "{greeting:?}");
+    let echo = client.read_line(SOON).await.expect("echo");
+    assert!(
+        echo.starts_with(b"PROXY"),
+        "it is a command like any other: {echo:?}"
+    );
+}
+
+#[tokio::test]
+async fn implicit_tls() {
+    let files = crate::tls::tests::Files::new("localhost");
+    let mut config = loopback();
+    config.tls = Some(TlsMode::Implicit);
+    let (address, _trigger) = start(config, Some(files.server())).await;
+    let connection = Connection::connect(address, SOON).await.expect("connect");
+    let connection = connection
+        .connect_tls(&files.client(), "localhost", SOON)
+        .await
+        .expect("TLS");
+    let greeting = LineStream::new(connection, 200)
+        .read_line(SOON)
+        .await
+        .expect("greeted");
+    assert!(greeting.ends_with(b"Encrypted"), "{greeting:?}");
+    let mut plain = Connection::connect(address, SOON).await.expect("connect");
+    plain.write_all(b"a1 LOGOUT\r\n").await.expect("write");
+    let mut rest = Vec::new();
+    let _ = plain.read_to_end(&mut rest).await;
+    assert!(!rest.starts_with(b"127."), "no greeting in the clear: {rest:?}");
+}
+
+#[tokio::test]
+async fn drains_then_drops() {
+    let listener = Listener::bind(loopback(), Protocol::Imap, None)
+        .await
+        .expect("bind");
+    let address = listener.local_addr();
+    let (trigger, shutdown) = Shutdown::new();
+    let run = tokio::spawn(listener.run(shutdown, greet));
+    let mut finishing = connect(address).await;
+    finishing.read_line(SOON).await.expect("greeted");
+    let mut stuck = connect(address).await;
+    stuck.read_line(SOON).await.expect("greeted");
+    trigger.request(Duration::from_millis(300));
+    finishing.write(b"late\r\n");
+    assert_eq!(finishing.read_line(SOON).await.expect("sessions go on"), "late");
+    run.await.expect("no panic");
+    assert!(stuck.read_line(SOON).await.is_err(), "dropped at the deadline");
+    assert!(
+        Connection::connect(address, SOON).await.is_err(),
+        "the socket is closed"
+    );
+}

@@ -1,0 +1,133 @@
+use super::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinHandle;
+
+struct Ends {
+    client: Connection,
+    home: Connection,
+    relay: JoinHandle<RelayReport>,
+    trigger: crate::ShutdownTrigger,
+}
+
+fn start(idle: u64) -> Ends {
+    let (client, near_client) = Connection::pair();
+    let (home, near_home) = Connection::pair();
+    let (trigger, shutdown) = Shutdown::new();
+    let leg = |connection, leftover: &'static [u8]| Leg {
+        connection,
+        leftover: Bytes::from_static(leftover),
+    };
+    let relay = relay(
+        leg(near_client, b"early "),
+        leg(near_home, b""),
+        Duration::from_secs(idle),
+        shutdown,
+    );
+    Ends {
+        client,
+        home,
+        relay: tokio::spawn(relay),
+        trigger,
+    }
+}
+
+#[tokio::test]
+async fn both_ways_with_half_close() {
+    let mut ends = start(60);
+    ends.client.write_all(b"up").await.expect("write");
+    ends.client.shutdown().await.expect("half-close");
+    let mut got = String::new();
+    ends.home
+        .read_to_string(&mut got)
+        .await
+        .expect("all of it, then the end");
+    assert_eq!(got, "early up");
+    ends.home
+        .write_all(b"answer")
+        .await
+        .expect("the other half is open");
+    drop(ends.home);
+    let mut got = String::new();
+    ends.client.read_to_string(&mut got).await.expect("read");
+    assert_eq!(got, "answer");
+    let report = ends.relay.await.expect("no panic");
+    assert!(matches!(report.end, RelayEnd::ClientClosed), "{:?}", report.end);
+    assert_eq!((report.bytes_up, report.bytes_down), (8, 6));
+}
+
+#[tokio::test]
+async fn much_data_through_full_pipes() {
+    let ends = start(60);
+    let data: Vec<u8> = (0..3_000_000u32).map(|i| i.to_le_bytes()[1]).collect();
+    let (mut client_read, mut client_write) = tokio::io::split(ends.client);
+    let (mut home_read, mut home_write) = tokio::io::split(ends.home);
+    let (up, down) = (data.clone(), data.clone());
+    let writers = [
+        tokio::spawn(async move {
+            client_write.write_all(&up).await.expect("write");
+            client_write.shutdown().await.expect("end");
+        }),
+        tokio::spawn(async move {
+            home_write.write_all(&down).await.expect("write");
+            home_write.shutdown().await.expect("end");
+        }),
+    ];
+    let (mut at_home, mut at_client) = (Vec::new(), Vec::new());
+    let (a, b) = tokio::join!(
+        home_read.read_to_end(&mut at_home),
+        client_read.read_to_end(&mut at_client)
+    );
+    a.and(b).expect("read");
+    assert!(at_home.strip_prefix(b"early ") == Some(&data) && at_client == data);
+    for writer in writers {
+        writer.await.expect("no panic");
+    }
+    let report = ends.relay.await.expect("no panic");
+    assert_eq!((report.bytes_up, report.bytes_down), (3_000_006, 3_000_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_counts_from_the_last_byte() {
+    let mut ends = start(60);
+    let begin = Instant::now();
+    let mut buffer = [0; 16];
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        ends.home.write_all(b"x").await.expect("write");
+        ends.client.read_exact(&mut buffer[..1]).await.expect("relayed");
+    }
+    let report = ends.relay.await.expect("no panic");
+    assert!(matches!(report.end, RelayEnd::Idle), "{:?}", report.end);
+    assert_eq!(begin.elapsed().as_secs(), 210);
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_waits_for_quiet() {
+    let mut ends = start(600);
+    let begin = Instant::now();
+    let mut buffer = [0; 16];
+    ends.trigger.request(Duration::from_secs(100));
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        ends.home.write_all(b"x").await.expect("still relayed");
+        ends.client.read_exact(&mut buffer[..1]).await.expect("relayed");
+    }
+    let report = ends.relay.await.expect("no panic");
+    assert!(matches!(report.end, RelayEnd::Shutdown), "{:?}", report.end);
+    assert_eq!(begin.elapsed().as_secs(), 6);
+}
+
+#[tokio::test]
+async fn says_whose_connection_broke() {
+    let mut ends = start(60);
+    // The home goes away while the client still sends.
+    drop(ends.home);
+    let chunk = [0; 4096];
+    while ends.client.write_all(&chunk).await.is_ok() {}
+    let report = ends.relay.await.expect("no panic");
+    assert!(
+        matches!(report.end, RelayEnd::HomeError(_) | RelayEnd::HomeClosed),
+        "{:?}",
+        report.end
+    );
+}

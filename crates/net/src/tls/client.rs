@@ -1,0 +1,109 @@
+//! How this server trusts the servers it connects to.
+
+use super::{TlsError, load_certificates, load_key, provider};
+use crate::ClientTlsConfig;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use std::fmt;
+use std::sync::Arc;
+
+/// The client side of TLS. Clones share the trusted authorities and the resumable sessions.
+#[derive(Clone)]
+pub struct ClientTls(Arc<ClientConfig>);
+
+impl ClientTls {
+    /// Loads the trusted authorities: those of `ca_file`, else the system's.
+    pub fn new(config: &ClientTlsConfig) -> Result<Self, TlsError> {
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsError::Config(error.to_string()))?;
+        let builder = if config.verify {
+            builder.with_root_certificates(roots(config)?)
+        } else {
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider())))
+        };
+        let client = match (&config.client_cert, &config.client_key) {
+            (None, None) => builder.with_no_client_auth(),
+            (Some(cert), Some(key)) => builder
+                .with_client_auth_cert(load_certificates(cert)?, load_key(key)?)
+                .map_err(|error| TlsError::File {
+                    path: key.clone(),
+                    message: error.to_string(),
+                })?,
+            _ => {
+                let message = "client_cert and client_key are needed together";
+                return Err(TlsError::Config(message.to_owned()));
+            }
+        };
+        Ok(Self(Arc::new(client)))
+    }
+
+    pub(crate) fn connector(&self) -> tokio_rustls::TlsConnector {
+        self.0.clone().into()
+    }
+}
+
+impl fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientTls")
+    }
+}
+
+fn roots(config: &ClientTlsConfig) -> Result<RootCertStore, TlsError> {
+    let mut store = RootCertStore::empty();
+    let Some(path) = &config.ca_file else {
+        // A system without authorities is no error here: the handshake will say "unknown issuer".
+        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        return Ok(store);
+    };
+    for certificate in load_certificates(path)? {
+        store.add(certificate).map_err(|error| TlsError::File {
+            path: path.clone(),
+            message: format!("a certificate in this file cannot be an authority: {error}"),
+        })?;
+    }
+    Ok(store)
+}
+
+/// `verify = false`: any certificate will do, but the other side must hold its key.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,142 @@
+use super::*;
+use crate::{ClientTlsConfig, Connection, TlsConfig};
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// A self-signed certificate in a scratch folder.
+pub(crate) struct Files {
+    dir: tempfile::TempDir,
+}
+
+impl Files {
+    pub(crate) fn new(name: &str) -> Self {
+        let files = Self {
+            dir: tempfile::tempdir().expect("a scratch folder"),
+        };
+        files.renew(name);
+        files
+    }
+
+    fn renew(&self, name: &str) {
+        let signed = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+        std::fs::write(self.config().certificate, signed.cert.pem()).expect("write");
+        std::fs::write(self.config().key, signed.signing_key.serialize_pem()).expect("write");
+    }
+
+    fn config(&self) -> TlsConfig {
+        TlsConfig {
+            certificate: self.dir.path().join("cert.pem"),
+            key: self.dir.path().join("key.pem"),
+        }
+    }
+
+    pub(crate) fn server(&self) -> ServerTls {
+        ServerTls::load(&self.config()).expect("good files")
+    }
+
+    pub(crate) fn client(&self) -> ClientTls {
+        ClientTls::new(&ClientTlsConfig {
+            ca_file: Some(self.config().certificate),
+            ..ClientTlsConfig::default()
+        })
+        .expect("good files")
+    }
+}
+
+async fn handshake(server: &ServerTls, client: &ClientTls, name: &str) -> Result<(), TlsError> {
+    let (left, right) = Connection::pair();
+    let (accepted, connected) = tokio::join!(
+        left.accept_tls(server, SOON),
+        right.connect_tls(client, name, SOON)
+    );
+    let connected = connected?;
+    assert!(connected.is_encrypted() && accepted.is_ok_and(|c| c.is_encrypted()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn verifies_by_default_and_says_what_is_wrong() {
+    let files = Files::new("mail.example.test");
+    let (server, client) = (files.server(), files.client());
+    handshake(&server, &client, "mail.example.test")
+        .await
+        .expect("all is well");
+    let error = handshake(&server, &client, "other.example.test")
+        .await
+        .expect_err("another name");
+    assert_eq!(
+        error.to_string(),
+        "the certificate of other.example.test is not valid for that name, only for DnsName(\"mail.example.test\")"
+            .replace("DnsName(\"mail.example.test\")", "mail.example.test")
+    );
+    let stranger = Files::new("mail.example.test").client();
+    let error = handshake(&server, &stranger, "mail.example.test")
+        .await
+        .expect_err("another authority");
+    assert!(error.to_string().contains("ca_file"), "{error}");
+    let careless = ClientTls::new(&ClientTlsConfig {
+        verify: false,
+        ..ClientTlsConfig::default()
+    });
+    handshake(&server, &careless.expect("no files"), "whoever")
+        .await
+        .expect("verification is off");
+    assert!(handshake(&server, &client, "not a name").await.is_err());
+}
+
+#[tokio::test]
+async fn reload_takes_the_new_files_or_keeps_the_old() {
+    let files = Files::new("mail.example.test");
+    let (server, old) = (files.server(), files.client());
+    files.renew("mail.example.test");
+    handshake(&server, &old, "mail.example.test")
+        .await
+        .expect("not reloaded yet");
+    server.reload().expect("good files");
+    assert!(handshake(&server, &old, "mail.example.test").await.is_err());
+    handshake(&server, &files.client(), "mail.example.test")
+        .await
+        .expect("the new one");
+    std::fs::write(files.config().key, "nonsense").expect("write");
+    assert!(server.reload().is_err());
+    handshake(&server, &files.client(), "mail.example.test")
+        .await
+        .expect("still served");
+}
+
+#[test]
+fn errors_name_the_file() {
+    let files = Files::new("mail.example.test");
+    let other = Files::new("mail.example.test");
+    let mixed = TlsConfig {
+        key: other.config().key,
+        ..files.config()
+    };
+    let swapped = TlsConfig {
+        certificate: files.config().key,
+        key: files.config().certificate,
+    };
+    let missing = TlsConfig {
+        certificate: files.dir.path().join("absent.pem"),
+        ..files.config()
+    };
+    for (config, part) in [
+        (mixed, "does not belong"),
+        (swapped, "BEGIN CERTIFICATE"),
+        (missing, "absent.pem"),
+    ] {
+        let error = ServerTls::load(&config).expect_err("bad files").to_string();
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_peer_times_out() {
+    let files = Files::new("mail.example.test");
+    let (left, _right) = Connection::pair();
+    assert!(matches!(
+        left.accept_tls(&files.server(), SOON).await,
+        Err(TlsError::TimedOut)
+    ));
+}
