@@ -53,6 +53,12 @@ impl TlsError {
     }
 }
 
+/// rustls shows `DnsName("mail.example.test")`; people want what is inside.
+fn plain_name(shown: &str) -> &str {
+    let inner = shown.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(shown).trim_matches('"')
+}
+
 /// The predicate of "the certificate of NAME ...".
 fn certificate_problem(error: &CertificateError) -> String {
     match error {
@@ -65,12 +71,16 @@ fn certificate_problem(error: &CertificateError) -> String {
             "is not issued by an authority this server trusts (set ca_file to the issuer's certificate)"
                 .to_owned()
         }
+        CertificateError::BadSignature => {
+            "bears a signature that the trusted authority of that name did not make (is ca_file out of date?)"
+                .to_owned()
+        }
         CertificateError::NotValidForName => "is not valid for that name".to_owned(),
         CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
             "names no server at all".to_owned()
         }
         CertificateError::NotValidForNameContext { presented, .. } => {
-            let names: Vec<_> = presented.iter().take(8).map(String::as_str).collect();
+            let names: Vec<_> = presented.iter().take(8).map(|name| plain_name(name)).collect();
             format!("is not valid for that name, only for {}", names.join(", "))
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {

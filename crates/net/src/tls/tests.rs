@@ -67,8 +67,7 @@ async fn verifies_by_default_and_says_what_is_wrong() {
         .expect_err("another name");
     assert_eq!(
         error.to_string(),
-        "the certificate of other.example.test is not valid for that name, only for DnsName(\"mail.example.test\")"
-            .replace("DnsName(\"mail.example.test\")", "mail.example.test")
+        "the certificate of other.example.test is not valid for that name, only for mail.example.test"
     );
     let stranger = Files::new("mail.example.test").client();
     let error = handshake(&server, &stranger, "mail.example.test")
