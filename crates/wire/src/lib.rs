@@ -6,4 +6,6 @@
 //! Knows no socket, no clock and no account. Every decoder is total: it never panics, and what it keeps is
 //! bounded by its input or by a stated limit.
 
+pub mod dot;
 pub mod sasl;
+pub mod smtp;
