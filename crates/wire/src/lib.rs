@@ -7,5 +7,6 @@
 //! bounded by its input or by a stated limit.
 
 pub mod dot;
+pub mod pop3;
 pub mod sasl;
 pub mod smtp;
