@@ -9,13 +9,25 @@
 //! Follows RFC 4511 to 4516, and for controls and extended operations RFC 2696, 3062, 3296, 3909, 4527, 4528,
 //! 4532 and 4533.
 
+pub mod ber;
+pub mod control;
 mod dn;
+mod entry;
+pub mod extended;
 mod filter;
+pub mod message;
 mod octet;
+mod result;
 mod template;
+mod text;
 mod uri;
 
+pub use control::Control;
 pub use dn::{Ava, Dn, DnError, Rdn};
+pub use entry::{Attribute, Entry, Values};
 pub use filter::{Filter, FilterError, MAX_FILTER_DEPTH};
+pub use message::{DerefAliases, Message, MessageId, Request, Response, Scope};
+pub use result::{LdapResult, ResultCode};
 pub use template::{DnTemplate, FilterTemplate, Slot, Slots, TemplateError};
+pub use text::Text;
 pub use uri::{LdapUri, UriError};

@@ -1,0 +1,313 @@
+//! Reading elements from a message without copying them.
+
+use bytes::Bytes;
+
+use super::{DecodeError, Tag};
+use crate::Text;
+
+/// A position in a message and the end of the element being read.
+///
+/// Nested readers borrow the same message, so going into an element costs nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader<'a> {
+    source: &'a Bytes,
+    position: usize,
+    end: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads the elements of `source`.
+    #[must_use]
+    pub fn new(source: &'a Bytes) -> Self {
+        Self {
+            source,
+            position: 0,
+            end: source.len(),
+        }
+    }
+
+    /// True when every element was read.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.position >= self.end
+    }
+
+    /// The tag of the next element, if there is one.
+    #[must_use]
+    pub fn peek(&self) -> Option<Tag> {
+        self.rest().first().copied().map(Tag::from_octet)
+    }
+
+    /// Goes into the next element, whatever it is.
+    pub fn any(&mut self) -> Result<(Tag, Self), DecodeError> {
+        let (tag, header, length) = header(self.rest())?;
+        let start = self.position.checked_add(header).ok_or(DecodeError::BadLength)?;
+        let end = start.checked_add(length).ok_or(DecodeError::BadLength)?;
+        if end > self.end {
+            return Err(DecodeError::BadLength);
+        }
+        self.position = end;
+        Ok((
+            tag,
+            Self {
+                source: self.source,
+                position: start,
+                end,
+            },
+        ))
+    }
+
+    /// Goes into the next element, which has this tag.
+    pub fn element(&mut self, expected: Tag) -> Result<Self, DecodeError> {
+        match self.peek() {
+            Some(found) if found == expected => self.any().map(|(_, contents)| contents),
+            Some(found) => Err(DecodeError::UnexpectedTag { expected, found }),
+            None => Err(DecodeError::Truncated),
+        }
+    }
+
+    /// Goes into the next element if it has this tag.
+    pub fn optional(&mut self, tag: Tag) -> Result<Option<Self>, DecodeError> {
+        if self.peek() == Some(tag) {
+            self.any().map(|(_, contents)| Some(contents))
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// The next element, an octet string with this tag.
+    pub fn octets(&mut self, tag: Tag) -> Result<Bytes, DecodeError> {
+        self.element(tag).map(|contents| contents.bytes())
+    }
+
+    /// The next element, a UTF-8 string with this tag, as a slice of the message.
+    pub fn text(&mut self, tag: Tag) -> Result<Text, DecodeError> {
+        Text::from_utf8(self.octets(tag)?)
+    }
+
+    /// The next element, a UTF-8 string with this tag, copied.
+    pub fn string(&mut self, tag: Tag) -> Result<String, DecodeError> {
+        self.element(tag)?.to_str().map(str::to_owned)
+    }
+
+    /// The next element, an integer or enumerated value with this tag.
+    pub fn integer(&mut self, tag: Tag) -> Result<i32, DecodeError> {
+        self.element(tag)?.to_integer()
+    }
+
+    /// The next element, an integer with this tag that is never negative.
+    pub fn unsigned(&mut self, tag: Tag) -> Result<u32, DecodeError> {
+        u32::try_from(self.integer(tag)?).map_err(|_| DecodeError::BadInteger)
+    }
+
+    /// The next element, a boolean with this tag.
+    pub fn boolean(&mut self, tag: Tag) -> Result<bool, DecodeError> {
+        self.element(tag)?.to_boolean()
+    }
+
+    /// What is left, as a slice of the message that keeps it alive.
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        self.source.slice(self.position..self.end)
+    }
+
+    /// What is left, borrowed.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.source.get(self.position..self.end).unwrap_or_default()
+    }
+
+    /// What is left, as UTF-8.
+    pub fn to_str(self) -> Result<&'a str, DecodeError> {
+        std::str::from_utf8(self.rest()).map_err(|_| DecodeError::NotUtf8)
+    }
+
+    /// The contents of an integer (X.690 section 8.3): at least one octet, no needless one, at most four.
+    pub fn to_integer(self) -> Result<i32, DecodeError> {
+        let octets = self.rest();
+        match octets {
+            [] => return Err(DecodeError::BadInteger),
+            [0x00, second, ..] if *second < 0x80 => return Err(DecodeError::BadInteger),
+            [0xff, second, ..] if *second >= 0x80 => return Err(DecodeError::BadInteger),
+            _ if octets.len() > 4 => return Err(DecodeError::BadInteger),
+            _ => {}
+        }
+        let negative = octets.first().is_some_and(|octet| *octet >= 0x80);
+        let start = if negative { -1 } else { 0 };
+        Ok(octets
+            .iter()
+            .fold(start, |value: i32, octet| value << 8 | i32::from(*octet)))
+    }
+
+    /// The contents of a boolean. Senders write 0xff for true (RFC 4511 section 5.1); some write another
+    /// non-zero octet, which is true in BER.
+    pub fn to_boolean(self) -> Result<bool, DecodeError> {
+        match self.rest() {
+            [octet] => Ok(*octet != 0),
+            _ => Err(DecodeError::BadBoolean),
+        }
+    }
+
+    /// How many elements are left. Makes room for exactly as many before they are read.
+    pub fn count(mut self) -> Result<usize, DecodeError> {
+        let mut count = 0;
+        while !self.is_empty() {
+            self.any()?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Nothing is left.
+    pub fn finish(self) -> Result<(), DecodeError> {
+        if self.is_empty() {
+            Ok(())
+        } else {
+            Err(DecodeError::TrailingBytes)
+        }
+    }
+
+    /// What is left are whole elements from an extension we do not know.
+    // RFC 4511 section 4: trailing components with unknown tags are ignored.
+    pub fn skip_extensions(self) -> Result<(), DecodeError> {
+        self.count().map(|_| ())
+    }
+}
+
+/// The tag, the length of the header and the length of the contents at the start of `octets`.
+fn header(octets: &[u8]) -> Result<(Tag, usize, usize), DecodeError> {
+    match *octets {
+        [tag, ..] if Tag::from_octet(tag).is_long_form() => {
+            Err(DecodeError::UnknownTag(Tag::from_octet(tag)))
+        }
+        [tag, length @ 0..=0x7f, ..] => Ok((Tag::from_octet(tag), 2, usize::from(length))),
+        [tag, first, ref rest @ ..] => {
+            let (length, used) = long_length(first, rest)?.ok_or(DecodeError::Truncated)?;
+            Ok((Tag::from_octet(tag), used + 2, length))
+        }
+        _ => Err(DecodeError::Truncated),
+    }
+}
+
+/// The value of a long-form length and how many octets follow `first`; none when they are not all there.
+///
+/// The form need not be the shortest: Active Directory always writes four octets.
+pub(crate) fn long_length(first: u8, rest: &[u8]) -> Result<Option<(usize, usize)>, DecodeError> {
+    let count = usize::from(first & 0x7f);
+    // RFC 4511 section 5.1: no indefinite length (0x80). More than eight octets is never honest.
+    if !(1..=8).contains(&count) {
+        return Err(DecodeError::BadLength);
+    }
+    let Some(octets) = rest.get(..count) else {
+        return Ok(None);
+    };
+    let length = octets
+        .iter()
+        .fold(0u64, |length, octet| length << 8 | u64::from(*octet));
+    let length = usize::try_from(length).map_err(|_| DecodeError::BadLength)?;
+    Ok(Some((length, count)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(octets: &[u8]) -> Bytes {
+        Bytes::copy_from_slice(octets)
+    }
+
+    #[test]
+    fn integers_by_table() {
+        let table: &[(&[u8], Result<i32, DecodeError>)] = &[
+            (&[0x02, 0x01, 0x00], Ok(0)),
+            (&[0x02, 0x01, 0x7f], Ok(127)),
+            (&[0x02, 0x02, 0x00, 0x80], Ok(128)),
+            (&[0x02, 0x01, 0xff], Ok(-1)),
+            (&[0x02, 0x01, 0x80], Ok(-128)),
+            (&[0x02, 0x04, 0x7f, 0xff, 0xff, 0xff], Ok(i32::MAX)),
+            (&[0x02, 0x04, 0x80, 0x00, 0x00, 0x00], Ok(i32::MIN)),
+            (&[0x02, 0x00], Err(DecodeError::BadInteger)),
+            (&[0x02, 0x02, 0x00, 0x01], Err(DecodeError::BadInteger)),
+            (&[0x02, 0x02, 0xff, 0x80], Err(DecodeError::BadInteger)),
+            (
+                &[0x02, 0x05, 0x01, 0x00, 0x00, 0x00, 0x00],
+                Err(DecodeError::BadInteger),
+            ),
+        ];
+        for (octets, expected) in table {
+            let source = bytes(octets);
+            assert_eq!(
+                Reader::new(&source).integer(Tag::INTEGER),
+                *expected,
+                "{octets:02x?}"
+            );
+        }
+    }
+
+    #[test]
+    fn lengths_by_table() {
+        let table: &[(&[u8], Result<&[u8], DecodeError>)] = &[
+            (&[0x04, 0x01, b'a'], Ok(b"a")),
+            (&[0x04, 0x81, 0x01, b'a'], Ok(b"a")),
+            (&[0x04, 0x84, 0, 0, 0, 1, b'a'], Ok(b"a")),
+            (&[0x04, 0x88, 0, 0, 0, 0, 0, 0, 0, 1, b'a'], Ok(b"a")),
+            (
+                &[0x04, 0x89, 0, 0, 0, 0, 0, 0, 0, 0, 1, b'a'],
+                Err(DecodeError::BadLength),
+            ),
+            // RFC 4511 section 5.1: the indefinite form and the constructed octet string are refused.
+            (&[0x04, 0x80, b'a', 0, 0], Err(DecodeError::BadLength)),
+            (
+                &[0x24, 0x03, 0x04, 0x01, b'a'],
+                Err(DecodeError::UnexpectedTag {
+                    expected: Tag::OCTET_STRING,
+                    found: Tag(0x24),
+                }),
+            ),
+            (&[0x04, 0x02, b'a'], Err(DecodeError::BadLength)),
+            (
+                &[0x04, 0x88, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+                Err(DecodeError::BadLength),
+            ),
+            (&[0x04, 0x82, 0x01], Err(DecodeError::Truncated)),
+            (&[0x04], Err(DecodeError::Truncated)),
+            (&[], Err(DecodeError::Truncated)),
+        ];
+        for (octets, expected) in table {
+            let source = bytes(octets);
+            let found = Reader::new(&source).octets(Tag::OCTET_STRING);
+            assert_eq!(found.as_deref().map_err(Clone::clone), *expected, "{octets:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_slice_shares_the_message() {
+        let source = bytes(&[0x04, 0x03, b'a', b'b', b'c']);
+        let value = Reader::new(&source).octets(Tag::OCTET_STRING).expect("valid");
+        assert_eq!(value.as_ptr(), source[2..].as_ptr());
+    }
+
+    #[test]
+    fn booleans_and_ends() {
+        for (octet, expected) in [(0x00, false), (0xff, true), (0x01, true)] {
+            let source = bytes(&[0x01, 0x01, octet]);
+            assert_eq!(Reader::new(&source).boolean(Tag::BOOLEAN), Ok(expected));
+        }
+        let source = bytes(&[0x01, 0x02, 0, 0]);
+        assert_eq!(
+            Reader::new(&source).boolean(Tag::BOOLEAN),
+            Err(DecodeError::BadBoolean)
+        );
+        let source = bytes(&[0x05, 0x00, 0x05]);
+        assert_eq!(
+            Reader::new(&source).skip_extensions(),
+            Err(DecodeError::Truncated)
+        );
+        assert_eq!(Reader::new(&source).finish(), Err(DecodeError::TrailingBytes));
+        let source = bytes(&[0x1f, 0x20, 0x00]);
+        assert_eq!(
+            Reader::new(&source).count(),
+            Err(DecodeError::UnknownTag(Tag(0x1f)))
+        );
+    }
+}
