@@ -1,1 +1,17 @@
-//! Crate `ldapsync`.
+//! Synchronisation of accounts and groups with a directory.
+//!
+//! Owns the mapping of entries to fields, the three-way merge, the plan of one object, the mass-change guard,
+//! the quarantine, and the engine that polls a change feed and commits its cookie only after everything
+//! before it is durable in the store.
+//!
+//! Never touches an account that was never associated, never erases mail, never writes to the directory in
+//! the direction `ldap-to-local`, and never takes an absence for a deletion before it has looked the UUID up.
+//!
+//! Follows RFC 4533 (through `directory::feed`), RFC 4530 (entryUUID), RFC 4518 (matching).
+
+mod field;
+mod guard;
+mod merge;
+mod plan;
+
+pub use field::{Field, Image, Values};

@@ -1,0 +1,215 @@
+//! Account and group attributes as canonical value sets, so that two sides can be compared.
+
+use model::{Address, EntryUuid};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What is kept equal between a directory entry and a local object. The order is the order of a diff.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Field {
+    /// The primary address.
+    Address,
+    /// Further addresses.
+    Aliases,
+    /// The name that people see.
+    DisplayName,
+    /// Storage limit in bytes; 0 is none.
+    Quota,
+    /// Whether login is allowed.
+    Enabled,
+    /// Members of a group, by UUID.
+    Members,
+}
+
+impl Field {
+    /// The name in diffs and JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Aliases => "aliases",
+            Self::DisplayName => "display_name",
+            Self::Quota => "quota",
+            Self::Enabled => "enabled",
+            Self::Members => "members",
+        }
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The values of one field: canonical form (by the attribute's LDAP matching rule) to the form in which it
+/// is written. Two sets are *equal* when their canonical forms agree, and *identical* when the written forms
+/// agree too; without the first, a directory that changes case or spaces would look like an editor.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Values(BTreeMap<String, String>);
+
+/// What [`Image::get`] lends out for a field that is not there.
+static NOTHING: Values = Values::NONE;
+
+impl Values {
+    /// No value.
+    pub const NONE: Self = Self(BTreeMap::new());
+
+    /// Addresses, compared without case (caseIgnoreIA5Match of `mail`, RFC 4524 section 2.16).
+    pub fn addresses<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Self {
+        Self(addresses.into_iter().map(|address| (address.key(), address.as_str().to_owned())).collect())
+    }
+
+    /// A name: case and the number of spaces do not matter (caseIgnoreMatch, RFC 4518 section 2.6.1).
+    #[must_use]
+    pub fn text(text: &str) -> Self {
+        let squeezed = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if squeezed.is_empty() { Self::NONE } else { Self::one(squeezed.to_lowercase(), squeezed) }
+    }
+
+    /// A number (integerMatch).
+    #[must_use]
+    pub fn number(number: u64) -> Self {
+        Self::one(number.to_string(), number.to_string())
+    }
+
+    /// A switch (booleanMatch).
+    #[must_use]
+    pub fn switch(on: bool) -> Self {
+        let text = if on { "TRUE" } else { "FALSE" };
+        Self::one(text.into(), text.into())
+    }
+
+    /// Group members: compared by UUID, written with their address.
+    pub fn members<'a>(members: impl IntoIterator<Item = (EntryUuid, &'a Address)>) -> Self {
+        Self(members.into_iter().map(|(uuid, address)| (uuid.to_string(), address.as_str().to_owned())).collect())
+    }
+
+    fn one(key: String, text: String) -> Self {
+        Self(BTreeMap::from([(key, text)]))
+    }
+
+    /// True when there is no value.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many values there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True when both hold the same values by the matching rule.
+    #[must_use]
+    pub fn equals(&self, other: &Self) -> bool {
+        self.0.keys().eq(other.0.keys())
+    }
+
+    /// Canonical and written form of each value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, text)| (key.as_str(), text.as_str()))
+    }
+
+    /// The written form of the only, or first, value.
+    #[must_use]
+    pub fn first(&self) -> Option<&str> {
+        self.0.values().next().map(String::as_str)
+    }
+
+    /// Values of this set that `other` lacks.
+    pub fn missing_in<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.iter().filter(|(key, _)| !other.0.contains_key(*key))
+    }
+
+    /// The values as addresses; what does not parse was never accepted, so it is skipped.
+    pub fn to_addresses(&self) -> impl Iterator<Item = Address> + '_ {
+        self.0.values().filter_map(|text| Address::parse(text).ok())
+    }
+
+    /// The values as group members.
+    pub fn to_members(&self) -> impl Iterator<Item = (EntryUuid, Address)> + '_ {
+        self.0.iter().filter_map(|(key, text)| Some((EntryUuid::parse(key).ok()?, Address::parse(text).ok()?)))
+    }
+}
+
+/// `a, b`, or `-` for nothing: for diffs.
+impl fmt::Display for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("-");
+        }
+        for (index, text) in self.0.values().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{text}")?;
+        }
+        Ok(())
+    }
+}
+
+/// An object as a set of fields. A field that is not there has no value.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Image(BTreeMap<Field, Values>);
+
+impl Image {
+    /// The values of `field`.
+    #[must_use]
+    pub fn get(&self, field: Field) -> &Values {
+        self.0.get(&field).unwrap_or(&NOTHING)
+    }
+
+    /// Replaces the values of `field`.
+    pub fn set(&mut self, field: Field, values: Values) {
+        if values.is_empty() {
+            self.0.remove(&field);
+        } else {
+            self.0.insert(field, values);
+        }
+    }
+
+    /// The same, for building.
+    #[must_use]
+    pub fn with(mut self, field: Field, values: Values) -> Self {
+        self.set(field, values);
+        self
+    }
+
+    /// The fields that have a value.
+    pub fn fields(&self) -> impl Iterator<Item = (Field, &Values)> {
+        self.0.iter().map(|(field, values)| (*field, values))
+    }
+
+    /// The primary address.
+    #[must_use]
+    pub fn address(&self) -> Option<Address> {
+        self.get(Field::Address).to_addresses().next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equality_follows_the_matching_rule() {
+        let parse = |text| Address::parse(text).expect("an address");
+        let (a, b) = (parse("Alice@Example.test"), parse("alice@example.TEST"));
+        assert!(Values::addresses([&a]).equals(&Values::addresses([&b])));
+        assert_ne!(Values::addresses([&a]), Values::addresses([&b]));
+        assert!(Values::text(" Alice   EXAMPLE ").equals(&Values::text("alice example")));
+        assert!(Values::text("  ").is_empty());
+        assert!(!Values::switch(true).equals(&Values::switch(false)));
+        let uuid = EntryUuid::from_bytes([7; 16]);
+        assert!(Values::members([(uuid, &a)]).equals(&Values::members([(uuid, &parse("new@example.test"))])));
+    }
+
+    #[test]
+    fn an_empty_field_is_no_field() {
+        let mut image = Image::default().with(Field::Quota, Values::number(5));
+        image.set(Field::Quota, Values::NONE);
+        assert_eq!(image, Image::default());
+        assert_eq!(image.get(Field::Quota).to_string(), "-");
+    }
+}

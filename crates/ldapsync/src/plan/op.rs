@@ -1,0 +1,246 @@
+//! What a plan can ask for, and how dangerous it is.
+
+use crate::field::{Field, Image, Values};
+use crate::merge::Cause;
+use model::{AccountId, EntryUuid, GroupId};
+use std::fmt;
+
+/// A local object that can be linked to a directory entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LocalId {
+    /// An account.
+    Account(AccountId),
+    /// A group.
+    Group(GroupId),
+}
+
+impl fmt::Display for LocalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(id) => write!(f, "account {id}"),
+            Self::Group(id) => write!(f, "group {id}"),
+        }
+    }
+}
+
+/// Accounts hold mail, groups hold members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A person or a service with mailboxes.
+    Account,
+    /// A distribution list.
+    Group,
+}
+
+/// The part of a local object's state that sync decides on.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum LocalState {
+    /// In use. Whether login is allowed is the field `enabled`.
+    Active,
+    /// The entry is gone or out of scope: login off, mail kept until retention ends or an administrator
+    /// decides.
+    Deleted,
+    /// The entry's host is another server now: login off, mail kept until that server holds it.
+    MovedAway {
+        /// The new home.
+        to: String,
+    },
+    /// The entry came from another server that still holds the mail: "try later" for everybody.
+    AwaitingMail {
+        /// The former home.
+        from: String,
+    },
+}
+
+/// Why the local object of an entry is switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Farewell {
+    /// No entry has this UUID any more.
+    Gone,
+    /// The entry exists, but the connector's bases and filters no longer select it.
+    OutOfScope,
+    /// The entry names no home.
+    NoHome,
+}
+
+/// One change to the local side. A plan is a list of these; applying it twice changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case", tag = "op")]
+pub enum Op {
+    /// A new local object, linked from the start.
+    Create {
+        /// Account or group.
+        kind: Kind,
+        /// All its fields.
+        image: Image,
+        /// `Active`, or `AwaitingMail`.
+        state: LocalState,
+    },
+    /// An existing local object that was found by address joins the entry.
+    Link {
+        /// The object.
+        local: LocalId,
+    },
+    /// A field takes the directory's value.
+    Set {
+        /// Which.
+        field: Field,
+        /// What it was.
+        was: Values,
+        /// What it becomes.
+        values: Values,
+        /// Why.
+        cause: Cause,
+    },
+    /// The entry is back (or was never really away): the object is in use again.
+    Revive,
+    /// Login off, mail kept.
+    Remove {
+        /// Why.
+        why: Farewell,
+    },
+    /// The home is another server now.
+    MoveAway {
+        /// That server.
+        to: String,
+    },
+}
+
+/// What an operation would cost if it were a mistake made a thousand times. The guard counts these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hazard {
+    /// A deletion.
+    Delete,
+    /// Login switched off.
+    Disable,
+    /// The entry left the bases, the filter, or has no home.
+    ScopeExit,
+    /// Another home.
+    HostChange,
+    /// Somebody leaves a group.
+    MemberRemoval,
+    /// Another primary address, or an alias less.
+    AddressChange,
+    /// A value is removed without a successor.
+    Cleared,
+}
+
+impl Op {
+    /// The danger of this operation, if any.
+    #[must_use]
+    pub fn hazard(&self) -> Option<Hazard> {
+        match self {
+            Self::Create { .. } | Self::Link { .. } | Self::Revive => None,
+            Self::Remove { why: Farewell::Gone } => Some(Hazard::Delete),
+            Self::Remove { .. } => Some(Hazard::ScopeExit),
+            Self::MoveAway { .. } => Some(Hazard::HostChange),
+            Self::Set { cause: Cause::Cleared, .. } => Some(Hazard::Cleared),
+            Self::Set { field: Field::Address, was, values, .. } => {
+                (!was.is_empty() && !was.equals(values)).then_some(Hazard::AddressChange)
+            }
+            Self::Set { field: Field::Aliases, was, values, .. } => {
+                was.missing_in(values).next().map(|_| Hazard::AddressChange)
+            }
+            Self::Set { field: Field::Members, was, values, .. } => {
+                was.missing_in(values).next().map(|_| Hazard::MemberRemoval)
+            }
+            Self::Set { field: Field::Enabled, values, .. } => {
+                values.equals(&Values::switch(false)).then_some(Hazard::Disable)
+            }
+            Self::Set { .. } => None,
+        }
+    }
+}
+
+/// One line of a diff.
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create { kind, image, state } => {
+                let kind = match kind {
+                    Kind::Account => "account",
+                    Kind::Group => "group",
+                };
+                write!(f, "+ create {kind}")?;
+                for (field, values) in image.fields() {
+                    write!(f, " {field}={values}")?;
+                }
+                match state {
+                    LocalState::AwaitingMail { from } => write!(f, " (awaiting mail from {from})"),
+                    _ => Ok(()),
+                }
+            }
+            Self::Link { local } => write!(f, "= link {local}"),
+            Self::Set { field, was, values, cause } => {
+                let why = match cause {
+                    Cause::Changed => "",
+                    Cause::Drift => " (local edit undone)",
+                    Cause::Cleared => " (cleared)",
+                };
+                write!(f, "~ {field}: {was} -> {values}{why}")
+            }
+            Self::Revive => f.write_str("+ revive"),
+            Self::Remove { why } => f.write_str(match why {
+                Farewell::Gone => "- remove: the entry is gone",
+                Farewell::OutOfScope => "- remove: the entry is out of scope",
+                Farewell::NoHome => "- remove: the entry has no host",
+            }),
+            Self::MoveAway { to } => write!(f, "- moved to {to}"),
+        }
+    }
+}
+
+/// Why an object is set aside for a person to look at. The others go on.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case", tag = "reason")]
+pub enum Reason {
+    /// Several local objects could be meant.
+    #[error("several local objects have an address of this entry: {}", .locals.join(", "))]
+    AmbiguousJoin {
+        /// Their addresses.
+        locals: Vec<String>,
+    },
+    /// The local object with that address belongs to another entry.
+    #[error("the local object {address} is linked to the entry {other}")]
+    AlreadyLinked {
+        /// The object's address.
+        address: String,
+        /// The entry it is linked to.
+        other: EntryUuid,
+    },
+    /// The entry names several homes.
+    #[error("the entry names several hosts: {}", .hosts.join(", "))]
+    SeveralHosts {
+        /// Them.
+        hosts: Vec<String>,
+    },
+    /// The entry cannot be mapped.
+    #[error("the entry cannot be used: {message}")]
+    Unusable {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The address is of a domain that this server does not hold.
+    #[error("{domain} is not a domain of this server")]
+    ForeignDomain {
+        /// The domain.
+        domain: String,
+    },
+    /// The store refused the change.
+    #[error("the change was refused: {message}")]
+    Refused {
+        /// What it said.
+        message: String,
+    },
+    /// The guard holds a destructive change until somebody approves it.
+    #[error("held by the guard: {}", .lines.join("; "))]
+    Held {
+        /// The operations, as diff lines.
+        lines: Vec<String>,
+    },
+}

@@ -1,0 +1,304 @@
+use super::*;
+use model::{AccountId, Address};
+use proptest::prelude::*;
+
+const UUID: EntryUuid = EntryUuid::from_bytes([1; 16]);
+const OTHER: EntryUuid = EntryUuid::from_bytes([2; 16]);
+
+fn policy() -> Policy {
+    Policy {
+        direction: Direction::LdapToLocal,
+        absent: Absent::Keep,
+        deletions: Deletions::Follow,
+        arrivals: Arrivals::Hold,
+    }
+}
+
+fn address(text: &str) -> Values {
+    Values::addresses([&Address::parse(text).expect("an address")])
+}
+
+fn image(name: &str) -> Image {
+    Image::default()
+        .with(Field::Address, address(&format!("{name}@example.test")))
+        .with(Field::DisplayName, Values::text(name))
+        .with(Field::Enabled, Values::switch(true))
+}
+
+fn id(number: u64) -> LocalId {
+    LocalId::Account(AccountId::new(number).expect("not zero"))
+}
+
+fn here(image: Image) -> Remote {
+    Remote::Here(RemoteObject { kind: Kind::Account, image })
+}
+
+fn object(number: u64, image: Image, state: LocalState, linked_to: Option<EntryUuid>) -> LocalObject {
+    LocalObject { id: id(number), image, state, linked_to }
+}
+
+fn linked(remote: Remote, base: Image, local: Image, state: LocalState) -> Situation {
+    Situation {
+        uuid: UUID,
+        remote,
+        link: Some(Link { local: id(1), base }),
+        local: Some(object(1, local, state, Some(UUID))),
+        by_address: vec![],
+        by_alias: vec![],
+        seen_at: None,
+    }
+}
+
+fn unlinked(remote: Remote, by_address: Vec<LocalObject>, by_alias: Vec<LocalObject>) -> Situation {
+    Situation { uuid: UUID, remote, link: None, local: None, by_address, by_alias, seen_at: None }
+}
+
+fn lines(situation: &Situation, policy: &Policy) -> Vec<String> {
+    match plan(situation, policy) {
+        Decision::Act(plan) => plan.ops.iter().map(ToString::to_string).collect(),
+        Decision::SetAside(reason) => vec![format!("! {reason}")],
+    }
+}
+
+#[test]
+fn linked_objects() {
+    let renamed = image("alice").with(Field::Address, address("alicia@example.test"));
+    let off = image("alice").with(Field::Enabled, Values::switch(false));
+    let moved = |to: &str| LocalState::MovedAway { to: to.into() };
+    let base = || image("alice");
+    for (name, remote, local, state, expected) in [
+        ("equal", here(base()), base(), LocalState::Active, vec![]),
+        ("renamed", here(renamed), base(), LocalState::Active, vec![
+            "~ address: alice@example.test -> alicia@example.test",
+        ]),
+        ("disabled", here(off.clone()), base(), LocalState::Active, vec!["~ enabled: TRUE -> FALSE"]),
+        ("drift", here(base()), off, LocalState::Active, vec![
+            "~ enabled: FALSE -> TRUE (local edit undone)",
+        ]),
+        ("gone", Remote::Gone, base(), LocalState::Active, vec!["- remove: the entry is gone"]),
+        ("gone again", Remote::Gone, base(), LocalState::Deleted, vec![]),
+        ("back", here(base()), base(), LocalState::Deleted, vec!["+ revive"]),
+        ("out of scope", Remote::OutOfScope, base(), LocalState::Active, vec![
+            "- remove: the entry is out of scope",
+        ]),
+        ("moved", Remote::Elsewhere { host: "b".into() }, base(), LocalState::Active, vec!["- moved to b"]),
+        ("moved again", Remote::Elsewhere { host: "b".into() }, base(), moved("b"), vec![]),
+        ("moved on", Remote::Elsewhere { host: "c".into() }, base(), moved("b"), vec!["- moved to c"]),
+        ("moved, then gone: kept", Remote::Gone, base(), moved("b"), vec![]),
+        ("came home", here(base()), base(), moved("b"), vec!["+ revive"]),
+        ("still waiting", here(base()), base(), LocalState::AwaitingMail { from: "b".into() }, vec![]),
+        ("no home", Remote::NoHome, base(), LocalState::Active, vec!["- remove: the entry has no host"]),
+    ] {
+        assert_eq!(lines(&linked(remote, base(), local, state), &policy()), expected, "{name}");
+    }
+}
+
+#[test]
+fn first_sight() {
+    let active = |number, linked_to| object(number, image("alice"), LocalState::Active, linked_to);
+    let deleted = object(3, image("alice"), LocalState::Deleted, Some(OTHER));
+    let create = "+ create account address=alice@example.test display_name=alice enabled=TRUE";
+    for (name, by_address, by_alias, expected) in [
+        ("nobody", vec![], vec![], create),
+        ("joins by address", vec![active(1, None)], vec![], "= link account 1"),
+        ("address before alias", vec![active(1, None)], vec![active(2, None)], "= link account 1"),
+        ("joins by alias", vec![], vec![active(2, None)], "= link account 2"),
+        ("a removed namesake keeps its mail", vec![deleted.clone()], vec![], create),
+        (
+            "linked to another",
+            vec![active(1, Some(OTHER))],
+            vec![],
+            "! the local object alice@example.test is linked to the entry 02020202-0202-0202-0202-020202020202",
+        ),
+        (
+            "ambiguous",
+            vec![],
+            vec![active(1, None), active(2, None)],
+            "! several local objects have an address of this entry: alice@example.test, alice@example.test",
+        ),
+    ] {
+        let situation = unlinked(here(image("alice")), by_address, by_alias);
+        assert_eq!(lines(&situation, &policy()), [expected], "{name}");
+    }
+}
+
+#[test]
+fn an_arrival_waits_only_when_it_was_seen_elsewhere() {
+    let mut situation = unlinked(here(image("alice")), vec![], vec![]);
+    situation.seen_at = Some("b.test".into());
+    let state = |policy: &Policy| match plan(&situation, policy) {
+        Decision::Act(plan) => match plan.ops.as_slice() {
+            [Op::Create { state, .. }] => state.clone(),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(state(&policy()), LocalState::AwaitingMail { from: "b.test".into() });
+    assert_eq!(state(&Policy { arrivals: Arrivals::StartEmpty, ..policy() }), LocalState::Active);
+}
+
+#[test]
+fn deletions_can_be_ignored_but_moves_cannot() {
+    let ignore = Policy { deletions: Deletions::Ignore, ..policy() };
+    let situation = |remote| linked(remote, image("a"), image("a"), LocalState::Active);
+    assert!(lines(&situation(Remote::Gone), &ignore).is_empty());
+    assert!(lines(&situation(Remote::OutOfScope), &ignore).is_empty());
+    assert_eq!(lines(&situation(Remote::Elsewhere { host: "b".into() }), &ignore), ["- moved to b"]);
+}
+
+#[test]
+fn what_is_unlinked_is_never_touched_by_an_absence() {
+    for remote in [Remote::Gone, Remote::OutOfScope, Remote::NoHome, Remote::Elsewhere { host: "b".into() }] {
+        let bystander = object(1, image("alice"), LocalState::Active, None);
+        assert!(lines(&unlinked(remote, vec![bystander], vec![]), &policy()).is_empty());
+    }
+}
+
+#[test]
+fn the_harmless_part_leaves_the_rest_to_be_planned_again() {
+    let base = image("alice");
+    let remote = image("alice").with(Field::DisplayName, Values::text("Alice B")).with(Field::Address, address("new@example.test"));
+    let situation = linked(here(remote), base.clone(), base.clone(), LocalState::Active);
+    let Decision::Act(whole) = plan(&situation, &policy()) else { panic!("acts") };
+    assert_eq!(whole.hazards().collect::<Vec<_>>(), [Hazard::AddressChange]);
+    let part = whole.harmless(Some(&base));
+    assert_eq!(part.lines(), ["new@example.test ~ display_name: alice -> Alice B"]);
+    assert_eq!(part.base.expect("a base").get(Field::Address), base.get(Field::Address));
+}
+
+/// Carries a plan out on values, as the store would.
+fn apply(situation: &Situation, plan: &Plan) -> Situation {
+    let mut next = situation.clone();
+    for op in &plan.ops {
+        match op {
+            Op::Create { image, state, .. } => next.local = Some(object(9, image.clone(), state.clone(), Some(UUID))),
+            Op::Link { local } => {
+                let found = situation.by_address.iter().chain(&situation.by_alias).find(|found| found.id == *local);
+                next.local = found.cloned().map(|found| LocalObject { linked_to: Some(UUID), ..found });
+            }
+            Op::Set { field, values, .. } => {
+                next.local.as_mut().expect("an object").image.set(*field, values.clone());
+            }
+            Op::Revive => next.local.as_mut().expect("an object").state = LocalState::Active,
+            Op::Remove { .. } => next.local.as_mut().expect("an object").state = LocalState::Deleted,
+            Op::MoveAway { to } => {
+                next.local.as_mut().expect("an object").state = LocalState::MovedAway { to: to.clone() };
+            }
+        }
+    }
+    next.link = next.local.as_ref().zip(plan.base.clone()).map(|(local, base)| Link { local: local.id, base });
+    next.by_address.clear();
+    next.by_alias.clear();
+    next
+}
+
+fn any_image() -> impl Strategy<Value = Image> {
+    ("[a-c]", "[a-c]{0,2}", "[xyX]?", proptest::option::of(0u64..3), proptest::option::of(any::<bool>())).prop_map(
+        |(name, aliases, display, quota, enabled)| {
+            let aliases: Vec<Address> = aliases
+                .chars()
+                .map(|c| Address::parse(&format!("al{c}@example.test")).expect("an address"))
+                .collect();
+            Image::default()
+                .with(Field::Address, address(&format!("{name}@example.test")))
+                .with(Field::Aliases, Values::addresses(&aliases))
+                .with(Field::DisplayName, Values::text(&display))
+                .with(Field::Quota, quota.map(Values::number).unwrap_or_default())
+                .with(Field::Enabled, enabled.map(Values::switch).unwrap_or_default())
+        },
+    )
+}
+
+fn any_remote() -> impl Strategy<Value = Remote> {
+    prop_oneof![
+        4 => any_image().prop_map(here),
+        1 => "[bc]".prop_map(|host| Remote::Elsewhere { host }),
+        1 => Just(Remote::NoHome),
+        1 => Just(Remote::OutOfScope),
+        1 => Just(Remote::Gone),
+    ]
+}
+
+fn any_state() -> impl Strategy<Value = LocalState> {
+    prop_oneof![
+        Just(LocalState::Active),
+        Just(LocalState::Deleted),
+        "[bc]".prop_map(|to| LocalState::MovedAway { to }),
+        "[bc]".prop_map(|from| LocalState::AwaitingMail { from }),
+    ]
+}
+
+fn any_situation() -> impl Strategy<Value = Situation> {
+    let linked_one = (any_remote(), any_image(), any_image(), any_state())
+        .prop_map(|(remote, base, local, state)| linked(remote, base, local, state));
+    let candidate = || {
+        let owner = prop_oneof![Just(None), Just(Some(OTHER))];
+        (any_image(), any_state(), owner).prop_map(|(image, state, owner)| object(5, image, state, owner))
+    };
+    let fresh = (
+        any_remote(),
+        proptest::collection::vec(candidate(), 0..2),
+        proptest::collection::vec(candidate(), 0..3),
+        proptest::option::of("[bc]"),
+    )
+        .prop_map(|(remote, mut by_address, mut by_alias, seen_at)| {
+            for (number, found) in (10..).zip(by_address.iter_mut().chain(&mut by_alias)) {
+                found.id = id(number);
+            }
+            Situation { seen_at, ..unlinked(remote, by_address, by_alias) }
+        });
+    prop_oneof![linked_one, fresh]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn applying_twice_changes_nothing(situation in any_situation(), clear in any::<bool>()) {
+        let absent = if clear { Absent::Clear } else { Absent::Keep };
+        let policy = Policy { absent, ..policy() };
+        if let Decision::Act(first) = plan(&situation, &policy) {
+            let after = apply(&situation, &first);
+            match plan(&after, &policy) {
+                Decision::Act(second) => {
+                    prop_assert!(second.ops.is_empty(), "{:?} then {:?}", first.ops, second.ops);
+                    prop_assert_eq!(second.base.unwrap_or_default(), first.base.unwrap_or_default());
+                }
+                Decision::SetAside(reason) => prop_assert!(false, "{reason}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_local_side_ends_at_the_directory_s(situation in any_situation()) {
+        if let (Decision::Act(done), Remote::Here(remote)) = (plan(&situation, &policy()), &situation.remote) {
+            let after = apply(&situation, &done);
+            let local = after.local.expect("an object");
+            let off = matches!(local.state, LocalState::Deleted | LocalState::MovedAway { .. });
+            prop_assert!(!off);
+            for (field, values) in remote.image.fields() {
+                prop_assert_eq!(local.image.get(field), values);
+            }
+        }
+    }
+
+    #[test]
+    fn somebody_else_s_object_is_never_taken(situation in any_situation()) {
+        if let Decision::Act(done) = plan(&situation, &policy()) {
+            for op in &done.ops {
+                if let Op::Link { local } = op {
+                    let mut all = situation.by_address.iter().chain(&situation.by_alias);
+                    prop_assert!(all.any(|found| found.id == *local && found.linked_to.is_none_or(|u| u == UUID)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn harmless_parts_are_harmless(situation in any_situation()) {
+        if let Decision::Act(done) = plan(&situation, &policy()) {
+            let base = situation.link.as_ref().map(|link| &link.base);
+            prop_assert_eq!(done.harmless(base).hazards().count(), 0);
+        }
+    }
+}
