@@ -7,6 +7,7 @@
 //! bounded by its input or by a stated limit.
 
 pub mod dot;
+pub mod imap;
 pub mod pop3;
 pub mod sasl;
 pub mod smtp;

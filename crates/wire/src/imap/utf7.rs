@@ -1,0 +1,223 @@
+//! Mailbox names on the wire: modified UTF-7 (RFC 3501 section 5.1.3) and patterns of LIST.
+
+use base64::Engine as _;
+use base64::alphabet::IMAP_MUTF7;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+/// The alphabet has `,` for `/`, and there is no padding.
+const ENGINE: GeneralPurpose = GeneralPurpose::new(
+    &IMAP_MUTF7,
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+);
+
+/// Encodes a name.
+#[must_use]
+pub fn encode(name: &str) -> String {
+    fn flush(out: &mut String, pending: &mut Vec<u8>) {
+        if !pending.is_empty() {
+            out.push('&');
+            ENGINE.encode_string(&*pending, out);
+            out.push('-');
+            pending.clear();
+        }
+    }
+    let mut out = String::with_capacity(name.len());
+    let mut pending: Vec<u8> = Vec::new();
+    for c in name.chars() {
+        if matches!(c, ' '..='~') {
+            flush(&mut out, &mut pending);
+            out.push(c);
+            if c == '&' {
+                out.push('-');
+            }
+        } else {
+            let mut units = [0u16; 2];
+            for unit in c.encode_utf16(&mut units) {
+                pending.extend_from_slice(&unit.to_be_bytes());
+            }
+        }
+    }
+    flush(&mut out, &mut pending);
+    out
+}
+
+/// Decodes a name. None when it is not modified UTF-7: 8-bit or control octets, a shift that does not end,
+/// broken base64 or UTF-16, or printable ASCII in base64, which would give one mailbox two names.
+#[must_use]
+pub fn decode(name: &[u8]) -> Option<String> {
+    let mut out = String::with_capacity(name.len());
+    let mut rest = name;
+    while let Some((first, tail)) = rest.split_first() {
+        match first {
+            b'&' => {
+                let end = tail.iter().position(|byte| *byte == b'-')?;
+                let (shifted, after) = tail.split_at(end);
+                decode_shifted(shifted, &mut out)?;
+                rest = after.get(1..)?;
+                // Two shifts side by side would be a second spelling of the same name.
+                if !shifted.is_empty() && rest.starts_with(b"&") && !rest.starts_with(b"&-") {
+                    return None;
+                }
+            }
+            b' '..=b'~' => {
+                out.push(char::from(*first));
+                rest = tail;
+            }
+            _ => return None,
+        }
+    }
+    Some(out)
+}
+
+fn decode_shifted(shifted: &[u8], out: &mut String) -> Option<()> {
+    if shifted.is_empty() {
+        out.push('&');
+        return Some(());
+    }
+    let bytes = ENGINE.decode(shifted).ok()?;
+    let pairs = bytes.chunks_exact(2);
+    if !pairs.remainder().is_empty() {
+        return None;
+    }
+    let units = pairs.filter_map(|pair| <[u8; 2]>::try_from(pair).ok().map(u16::from_be_bytes));
+    for c in char::decode_utf16(units) {
+        match c {
+            Ok(' '..='~') | Err(_) => return None,
+            Ok(c) => out.push(c),
+        }
+    }
+    Some(())
+}
+
+/// Whether a LIST pattern names this mailbox: `*` matches everything, `%` everything but the separator
+/// (RFC 3501 section 6.3.8). INBOX is matched without regard to case. Linear in `pattern` times `name`.
+#[must_use]
+pub fn pattern_matches(pattern: &str, name: &str, separator: char) -> bool {
+    let pattern: Vec<char> = fold_inbox(pattern, separator).chars().collect();
+    // reachable[i]: the first i characters of the pattern can match what was read of the name.
+    let mut reachable = vec![false; pattern.len() + 1];
+    let spread = |reachable: &mut Vec<bool>, at: usize| {
+        let mut at = at;
+        loop {
+            if let Some(slot) = reachable.get_mut(at) {
+                *slot = true;
+            }
+            match pattern.get(at) {
+                Some('*' | '%') => at += 1,
+                _ => break,
+            }
+        }
+    };
+    spread(&mut reachable, 0);
+    for c in name.chars() {
+        let mut next = vec![false; pattern.len() + 1];
+        for (at, wanted) in pattern.iter().enumerate() {
+            if reachable.get(at) != Some(&true) {
+                continue;
+            }
+            match wanted {
+                '*' => spread(&mut next, at),
+                '%' if c != separator => spread(&mut next, at),
+                '%' => {}
+                wanted if *wanted == c => spread(&mut next, at + 1),
+                _ => {}
+            }
+        }
+        reachable = next;
+    }
+    reachable.last() == Some(&true)
+}
+
+/// A pattern whose first level is any spelling of INBOX means INBOX.
+fn fold_inbox(pattern: &str, separator: char) -> String {
+    let (first, rest) = match pattern.find([separator, '*', '%']) {
+        Some(at) => pattern.split_at(at),
+        None => (pattern, ""),
+    };
+    if first.eq_ignore_ascii_case("INBOX") && !rest.starts_with(['%', '*']) {
+        format!("INBOX{rest}")
+    } else {
+        pattern.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn table() {
+        for (name, wire) in [
+            ("INBOX", "INBOX"),
+            ("Entwürfe", "Entw&APw-rfe"),
+            ("a&b", "a&-b"),
+            // RFC 3501 section 5.1.3.
+            ("~peter/mail/台北/日本語", "~peter/mail/&U,BTFw-/&ZeVnLIqe-"),
+            ("😀", "&2D3eAA-"),
+            ("&ü", "&-&APw-"),
+            ("", ""),
+        ] {
+            assert_eq!(encode(name), wire);
+            assert_eq!(decode(wire.as_bytes()).as_deref(), Some(name));
+        }
+        for bad in [
+            "&",
+            "&U,BTFw",
+            "&AGE-",
+            "a\u{7f}",
+            "ü",
+            "&2D0-",
+            "&AA-",
+            "&APw-&APw-",
+            "&====-",
+            "a\nb",
+        ] {
+            assert_eq!(decode(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, want) in [
+            ("*", "a/b", true),
+            ("%", "a", true),
+            ("%", "a/b", false),
+            ("a/%", "a/b", true),
+            ("a/%", "a/b/c", false),
+            ("a*c", "a/b/c", true),
+            ("%/c", "a/b/c", false),
+            ("inbox", "INBOX", true),
+            ("InBox/%", "INBOX/x", true),
+            ("inbo", "INBOX", false),
+            ("%%", "ab", true),
+            ("*%*", "a/b", true),
+            ("", "a", false),
+            ("", "", true),
+            ("é%", "éa", true),
+        ] {
+            assert_eq!(pattern_matches(pattern, name, '/'), want, "{pattern} {name}");
+        }
+        // A pattern made to blow up a backtracking matcher.
+        assert!(!pattern_matches(&"*a".repeat(200), &"a".repeat(190), '/'));
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(name in "\\PC{0,40}") {
+            prop_assume!(!name.chars().any(char::is_control));
+            let wire = encode(&name);
+            prop_assert!(wire.is_ascii());
+            prop_assert_eq!(decode(wire.as_bytes()), Some(name));
+        }
+
+        #[test]
+        fn what_decodes_encodes_to_the_same(wire in "[ -~]{0,30}") {
+            if let Some(name) = decode(wire.as_bytes()) {
+                prop_assert_eq!(encode(&name), wire);
+            }
+        }
+    }
+}
