@@ -26,7 +26,7 @@ pub use control::Control;
 pub use dn::{Ava, Dn, DnError, Rdn};
 pub use entry::{Attribute, Entry, Values};
 pub use filter::{Filter, FilterError, MAX_FILTER_DEPTH};
-pub use message::{DerefAliases, Message, MessageId, Request, Response, Scope};
+pub use message::{DerefAliases, Message, MessageId, Modification, ModifyOperation, Request, Response, Scope};
 pub use result::{LdapResult, ResultCode};
 pub use template::{DnTemplate, FilterTemplate, Slot, Slots, TemplateError};
 pub use text::Text;

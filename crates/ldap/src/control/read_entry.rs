@@ -68,11 +68,7 @@ fn request<S: AsRef<str>>(oid: &'static str, attributes: &[S]) -> Control {
 /// Reads the value of a response control, a SearchResultEntry.
 fn decode(value: &Bytes) -> Result<Entry, DecodeError> {
     let mut reader = Reader::new(value);
-    // RFC 4527 section 3.1 means the application tag; OpenLDAP writes a plain sequence.
-    let contents = match reader.optional(SEARCH_RESULT_ENTRY)? {
-        Some(contents) => contents,
-        None => reader.element(Tag::SEQUENCE)?,
-    };
+    let contents = reader.element(SEARCH_RESULT_ENTRY)?;
     reader.finish()?;
     decode_entry_contents(contents)
 }

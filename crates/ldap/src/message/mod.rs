@@ -19,7 +19,7 @@ mod search;
 
 pub use frame::{Frame, FrameError, frame};
 pub use request::{
-    Add, Authentication, Bind, Change, ChangeKind, Compare, Extended, Modify, ModifyDn, Request,
+    Add, Authentication, Bind, Compare, Extended, Modification, Modify, ModifyDn, ModifyOperation, Request,
 };
 pub use response::{BindResponse, ExtendedResponse, Intermediate, Response};
 pub use search::{DerefAliases, Scope, Search};

@@ -40,7 +40,7 @@ pub enum Request {
     Unbind,
     /// Search for entries.
     Search(Box<Search>),
-    /// Change an entry's attributes.
+    /// Modification an entry's attributes.
     Modify(Modify),
     /// Add an entry.
     Add(Add),
@@ -85,21 +85,21 @@ pub struct Modify {
     /// The entry.
     pub dn: String,
     /// The changes.
-    pub changes: Vec<Change>,
+    pub changes: Vec<Modification>,
 }
 
 /// One change of one attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct Modification {
     /// What happens to the values.
-    pub kind: ChangeKind,
+    pub operation: ModifyOperation,
     /// The attribute and the values it is about.
     pub attribute: Attribute,
 }
 
 /// What a change does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChangeKind {
+pub enum ModifyOperation {
     /// Adds these values.
     Add,
     /// Removes these values, or the whole attribute when none are given.
@@ -177,15 +177,15 @@ impl fmt::Debug for Extended {
     }
 }
 
-impl Change {
-    /// A change of this kind.
+impl Modification {
+    /// A change of this attribute.
     #[must_use]
-    pub const fn new(kind: ChangeKind, attribute: Attribute) -> Self {
-        Self { kind, attribute }
+    pub const fn new(operation: ModifyOperation, attribute: Attribute) -> Self {
+        Self { operation, attribute }
     }
 }
 
-impl ChangeKind {
+impl ModifyOperation {
     const fn number(self) -> i32 {
         match self {
             Self::Add => 0,
@@ -322,7 +322,7 @@ impl Modify {
             writer.constructed(Tag::SEQUENCE, |writer| {
                 for change in &self.changes {
                     writer.constructed(Tag::SEQUENCE, |writer| {
-                        writer.integer(Tag::ENUMERATED, change.kind.number());
+                        writer.integer(Tag::ENUMERATED, change.operation.number());
                         encode_attribute(&change.attribute, writer);
                     });
                 }
@@ -336,10 +336,10 @@ impl Modify {
         let mut changes = Vec::with_capacity(list.count()?);
         while !list.is_empty() {
             let mut change = list.element(Tag::SEQUENCE)?;
-            let kind = ChangeKind::from_number(change.integer(Tag::ENUMERATED)?)?;
+            let operation = ModifyOperation::from_number(change.integer(Tag::ENUMERATED)?)?;
             let attribute = decode_attribute(&mut change)?;
             change.skip_extensions()?;
-            changes.push(Change { kind, attribute });
+            changes.push(Modification { operation, attribute });
         }
         Ok(Self { dn, changes })
     }
