@@ -10,6 +10,7 @@
 //! 4532 and 4533.
 
 pub mod ber;
+mod connection;
 pub mod control;
 mod dn;
 mod entry;
@@ -22,6 +23,10 @@ mod template;
 mod text;
 mod uri;
 
+pub use connection::{
+    Client, CloseReason, ConnectOptions, LdapError, Outcome, PagedSearch, Patience, SearchItem, SearchRequest,
+    SearchStream, StartTls,
+};
 pub use control::Control;
 pub use dn::{Ava, Dn, DnError, Rdn};
 pub use entry::{Attribute, Entry, Values};
