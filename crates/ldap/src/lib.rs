@@ -16,6 +16,7 @@ mod dn;
 mod entry;
 pub mod extended;
 mod filter;
+pub mod ldif;
 pub mod message;
 mod octet;
 mod result;
