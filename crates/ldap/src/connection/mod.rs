@@ -30,3 +30,6 @@ pub use client::Client;
 pub use error::{CloseReason, LdapError, Outcome};
 pub use options::{ConnectOptions, StartTls};
 pub use search::{PagedSearch, Patience, SearchItem, SearchRequest, SearchStream};
+
+#[cfg(test)]
+mod tests;
