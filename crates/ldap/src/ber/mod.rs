@@ -73,6 +73,15 @@ impl Tag {
         self.0
     }
 
+    /// The number of a context-specific tag, primitive or constructed.
+    const fn context_number(self) -> Option<u8> {
+        if self.0 & 0xc0 == 0x80 {
+            Some(self.0 & 0x1f)
+        } else {
+            None
+        }
+    }
+
     /// True when the tag number does not fit in this octet and more octets follow.
     const fn is_long_form(self) -> bool {
         self.0 & 0x1f == 0x1f
@@ -111,6 +120,9 @@ pub enum DecodeError {
     /// A tag that no type of LDAP has at this place.
     #[error("tag {0} is not known here")]
     UnknownTag(Tag),
+    /// A known component, but out of order, twice, or primitive where it is constructed or the reverse.
+    #[error("the component with tag {0} is in the wrong place or form")]
+    Misplaced(Tag),
     /// An indefinite length, or one that runs past its container (RFC 4511 section 5.1).
     #[error("an indefinite or impossible length")]
     BadLength,

@@ -167,10 +167,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What is left are whole elements from an extension we do not know.
+    /// What is left are whole elements from an extension we do not know. `known` are the numbers of the
+    /// context-specific tags that the type has itself: one of these here is in the wrong place or form.
     // RFC 4511 section 4: trailing components with unknown tags are ignored.
-    pub fn skip_extensions(self) -> Result<(), DecodeError> {
-        self.count().map(|_| ())
+    pub fn skip_extensions(mut self, known: &[u8]) -> Result<(), DecodeError> {
+        while !self.is_empty() {
+            let (tag, _) = self.any()?;
+            if tag.context_number().is_some_and(|number| known.contains(&number)) {
+                return Err(DecodeError::Misplaced(tag));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -246,7 +253,8 @@ mod tests {
 
     #[test]
     fn lengths_by_table() {
-        let table: &[(&[u8], Result<&[u8], DecodeError>)] = &[
+        type Case = (&'static [u8], Result<&'static [u8], DecodeError>);
+        let table: &[Case] = &[
             (&[0x04, 0x01, b'a'], Ok(b"a")),
             (&[0x04, 0x81, 0x01, b'a'], Ok(b"a")),
             (&[0x04, 0x84, 0, 0, 0, 1, b'a'], Ok(b"a")),
@@ -300,10 +308,17 @@ mod tests {
         );
         let source = bytes(&[0x05, 0x00, 0x05]);
         assert_eq!(
-            Reader::new(&source).skip_extensions(),
+            Reader::new(&source).skip_extensions(&[]),
             Err(DecodeError::Truncated)
         );
         assert_eq!(Reader::new(&source).finish(), Err(DecodeError::TrailingBytes));
+        // An extension is skipped, unless it has one of the type's own tags.
+        let source = bytes(&[0x83, 0x00]);
+        assert_eq!(Reader::new(&source).skip_extensions(&[7]), Ok(()));
+        assert_eq!(
+            Reader::new(&source).skip_extensions(&[7, 3]),
+            Err(DecodeError::Misplaced(Tag(0x83)))
+        );
         let source = bytes(&[0x1f, 0x20, 0x00]);
         assert_eq!(
             Reader::new(&source).count(),

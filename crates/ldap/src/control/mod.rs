@@ -97,16 +97,18 @@ pub(crate) fn encode_value(write: impl FnOnce(&mut Writer<'_>)) -> Bytes {
     out.freeze()
 }
 
-/// Reads a value that is one sequence: `read` sees its contents, trailing unknown components are ignored.
+/// Reads a value that is one sequence: `read` sees its contents, trailing components are ignored, unless
+/// they have one of the `known` context-specific tags.
 pub(crate) fn decode_sequence<T>(
     value: &Bytes,
+    known: &[u8],
     read: impl FnOnce(&mut Reader<'_>) -> Result<T, DecodeError>,
 ) -> Result<T, DecodeError> {
     let mut outer = Reader::new(value);
     let mut contents = outer.element(Tag::SEQUENCE)?;
     outer.finish()?;
     let found = read(&mut contents)?;
-    contents.skip_extensions()?;
+    contents.skip_extensions(known)?;
     Ok(found)
 }
 

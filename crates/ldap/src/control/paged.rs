@@ -45,7 +45,7 @@ impl PagedResults {
 
     /// Reads the control's value.
     pub fn decode(value: &Bytes) -> Result<Self, DecodeError> {
-        decode_sequence(value, |reader| {
+        decode_sequence(value, &[], |reader| {
             Ok(Self {
                 size: reader.unsigned(Tag::INTEGER)?,
                 cookie: reader.octets(Tag::OCTET_STRING)?,

@@ -70,7 +70,7 @@ impl PasswordPolicy {
 
     /// Reads the value of the response control.
     pub fn decode(value: &Bytes) -> Result<Self, DecodeError> {
-        decode_sequence(value, |reader| {
+        decode_sequence(value, &[0, 1], |reader| {
             let warning = reader.optional(WARNING)?.map(decode_warning).transpose()?;
             let error = reader.optional(ERROR)?.map(Reader::to_integer).transpose()?;
             Ok(Self {

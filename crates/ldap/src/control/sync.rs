@@ -128,7 +128,7 @@ impl SyncRequest {
 
     /// Reads the control's value.
     pub fn decode(value: &Bytes) -> Result<Self, DecodeError> {
-        decode_sequence(value, |reader| {
+        decode_sequence(value, &[], |reader| {
             let mode = match reader.integer(Tag::ENUMERATED)? {
                 1 => SyncMode::RefreshOnly,
                 3 => SyncMode::RefreshAndPersist,
@@ -175,7 +175,7 @@ impl SyncState {
 
     /// Reads the control's value.
     pub fn decode(value: &Bytes) -> Result<Self, DecodeError> {
-        decode_sequence(value, |reader| {
+        decode_sequence(value, &[], |reader| {
             let kind = match reader.integer(Tag::ENUMERATED)? {
                 0 => SyncStateKind::Present,
                 1 => SyncStateKind::Add,
@@ -216,7 +216,7 @@ impl SyncDone {
 
     /// Reads the control's value.
     pub fn decode(value: &Bytes) -> Result<Self, DecodeError> {
-        decode_sequence(value, |reader| {
+        decode_sequence(value, &[], |reader| {
             Ok(Self {
                 cookie: read_cookie(reader)?,
                 refresh_deletes: read_flag(reader, false)?,
@@ -304,7 +304,7 @@ impl SyncInfo {
             }
             tag => return Err(DecodeError::UnknownTag(tag)),
         };
-        contents.skip_extensions()?;
+        contents.skip_extensions(&[])?;
         Ok(info)
     }
 }

@@ -103,7 +103,7 @@ impl PasswordModify {
 
     /// Reads the request's value.
     pub fn decode(value: &Bytes) -> Result<Self, DecodeError> {
-        decode_sequence(value, |reader| {
+        decode_sequence(value, &[0, 1, 2], |reader| {
             let user = reader.optional(USER_IDENTITY)?;
             let old = reader.optional(OLD_PASSWORD)?;
             let new = reader.optional(NEW_PASSWORD)?;
@@ -119,7 +119,7 @@ impl PasswordModify {
     pub fn generated(response: &ExtendedResponse) -> Result<Option<Secret>, DecodeError> {
         match &response.value {
             None => Ok(None),
-            Some(value) => decode_sequence(value, |reader| {
+            Some(value) => decode_sequence(value, &[0], |reader| {
                 Ok(reader
                     .optional(GENERATED_PASSWORD)?
                     .map(|password| Secret::new(password.rest())))

@@ -132,7 +132,8 @@ fn decode_nested(reader: &mut Reader<'_>, depth: usize, parts: &mut usize) -> Re
         EXTENSIBLE => decode_extensible(&mut contents)?,
         tag => return Err(DecodeError::UnknownTag(tag)),
     };
-    contents.skip_extensions()?;
+    // An extensible match has tags 1 to 4 of its own.
+    contents.skip_extensions(if tag == EXTENSIBLE { &[1, 2, 3, 4] } else { &[] })?;
     Ok(filter)
 }
 

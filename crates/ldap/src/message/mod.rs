@@ -217,7 +217,7 @@ fn decode_controls(mut reader: Reader<'_>) -> Result<Vec<Control>, DecodeError> 
             controls
         }
     };
-    reader.skip_extensions()?;
+    reader.skip_extensions(&[0])?;
     Ok(controls)
 }
 
@@ -230,7 +230,7 @@ fn decode_control(mut reader: Reader<'_>) -> Result<Control, DecodeError> {
     let value = reader
         .optional(Tag::OCTET_STRING)?
         .map(|contents| contents.bytes());
-    reader.skip_extensions()?;
+    reader.skip_extensions(&[])?;
     Ok(Control { oid, critical, value })
 }
 

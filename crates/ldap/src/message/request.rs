@@ -40,7 +40,7 @@ pub enum Request {
     Unbind,
     /// Search for entries.
     Search(Box<Search>),
-    /// Modification an entry's attributes.
+    /// Change an entry's attributes.
     Modify(Modify),
     /// Add an entry.
     Add(Add),
@@ -258,9 +258,11 @@ impl Request {
             EXTENDED => Self::Extended(Extended::decode(&mut contents)?),
             tag => return Err(DecodeError::UnknownTag(tag)),
         };
-        if tag != UNBIND {
-            contents.skip_extensions()?;
-        }
+        contents.skip_extensions(match tag {
+            MODIFY_DN => &[0],
+            EXTENDED => &[0, 1],
+            _ => &[],
+        })?;
         Ok(request)
     }
 }
@@ -303,7 +305,7 @@ impl Bind {
             SASL => {
                 let mechanism = contents.string(Tag::OCTET_STRING)?;
                 let credentials = contents.optional(Tag::OCTET_STRING)?;
-                contents.skip_extensions()?;
+                contents.skip_extensions(&[])?;
                 Authentication::Sasl {
                     mechanism,
                     credentials: credentials.map(|c| Secret::new(c.rest())),
@@ -338,7 +340,7 @@ impl Modify {
             let mut change = list.element(Tag::SEQUENCE)?;
             let operation = ModifyOperation::from_number(change.integer(Tag::ENUMERATED)?)?;
             let attribute = decode_attribute(&mut change)?;
-            change.skip_extensions()?;
+            change.skip_extensions(&[])?;
             changes.push(Modification { operation, attribute });
         }
         Ok(Self { dn, changes })
@@ -397,7 +399,7 @@ impl Compare {
         let mut assertion = reader.element(Tag::SEQUENCE)?;
         let attribute = assertion.string(Tag::OCTET_STRING)?;
         let value = assertion.octets(Tag::OCTET_STRING)?;
-        assertion.skip_extensions()?;
+        assertion.skip_extensions(&[])?;
         Ok(Self { dn, attribute, value })
     }
 }

@@ -150,6 +150,13 @@ impl Response {
 
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (tag, mut contents) = reader.any()?;
+        // The context-specific tags of each response; all but the last have the referral of a result.
+        let known: &[u8] = match tag {
+            BIND => &[3, 7],
+            EXTENDED => &[3, 10, 11],
+            INTERMEDIATE => &[0, 1],
+            _ => &[3],
+        };
         let response = match tag {
             ENTRY => return decode_entry_contents(contents).map(Self::SearchEntry),
             SEARCH_REFERENCE => return decode_uris(contents).map(Self::SearchReference),
@@ -171,7 +178,7 @@ impl Response {
             COMPARE => Self::Compare(LdapResult::decode(&mut contents)?),
             tag => return Err(DecodeError::UnknownTag(tag)),
         };
-        contents.skip_extensions()?;
+        contents.skip_extensions(known)?;
         Ok(response)
     }
 }

@@ -155,7 +155,7 @@ pub(crate) fn decode_entry_contents(mut reader: Reader<'_>) -> Result<Entry, Dec
     while !list.is_empty() {
         attributes.push(decode_attribute(&mut list)?);
     }
-    reader.skip_extensions()?;
+    reader.skip_extensions(&[])?;
     Ok(Entry { dn, attributes })
 }
 
@@ -176,7 +176,7 @@ pub(super) fn decode_attribute(reader: &mut Reader<'_>) -> Result<Attribute, Dec
     let mut contents = reader.element(Tag::SEQUENCE)?;
     let name = contents.text(Tag::OCTET_STRING)?;
     let mut set = contents.element(Tag::SET)?;
-    contents.skip_extensions()?;
+    contents.skip_extensions(&[])?;
     if set.is_empty() {
         return Ok(Attribute {
             name,

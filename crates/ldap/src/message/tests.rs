@@ -68,6 +68,19 @@ fn unknown_trailing_components_are_ignored() {
 }
 
 #[test]
+fn a_known_component_in_the_wrong_form_is_no_extension() {
+    // The referral of a result is [3] constructed; here it is primitive, then there twice.
+    let wire = b"\x30\x0f\x02\x01\x03\x6b\x0a\x0a\x01\x00\x04\x00\x04\x00\x83\x01x";
+    let misplaced = |octet| Err(DecodeError::Misplaced(Tag::from_octet(octet)));
+    assert_eq!(Message::<Response>::decode(bytes(wire)), misplaced(0x83));
+    let wire = b"\x30\x16\x02\x01\x03\x6b\x11\x0a\x01\x00\x04\x00\x04\x00\xa3\x03\x04\x01x\xa3\x03\x04\x01y";
+    assert_eq!(Message::<Response>::decode(bytes(wire)), misplaced(0xa3));
+    // Controls are [0] constructed.
+    let wire = b"\x30\x0e\x02\x01\x03\x6b\x07\x0a\x01\x00\x04\x00\x04\x00\x80\x00";
+    assert_eq!(Message::<Response>::decode(bytes(wire)), misplaced(0x80));
+}
+
+#[test]
 fn broken_messages_by_table() {
     let table: &[(&str, &[u8], DecodeError)] = &[
         (
