@@ -148,7 +148,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// How many elements are left. Makes room for exactly as many before they are read.
+    /// How many elements are left.
     pub fn count(mut self) -> Result<usize, DecodeError> {
         let mut count = 0;
         while !self.is_empty() {
@@ -156,6 +156,13 @@ impl<'a> Reader<'a> {
             count += 1;
         }
         Ok(count)
+    }
+
+    /// For how many elements to make room, when each of them takes `smallest` octets at least. A list of
+    /// smaller ones is refused when it is read, and must not reserve memory before.
+    pub fn room(self, smallest: usize) -> Result<usize, DecodeError> {
+        let possible = self.rest().len().checked_div(smallest).unwrap_or(0);
+        Ok(self.count()?.min(possible))
     }
 
     /// Nothing is left.

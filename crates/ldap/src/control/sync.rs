@@ -13,6 +13,9 @@ const REFRESH_DELETE: Tag = Tag::context_constructed(1);
 const REFRESH_PRESENT: Tag = Tag::context_constructed(2);
 const SYNC_ID_SET: Tag = Tag::context_constructed(3);
 
+/// What a syncUUID takes, with its header.
+const SMALLEST_UUID: usize = 18;
+
 /// Asks a search to report changes (RFC 4533 section 2.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyncRequest {
@@ -292,7 +295,7 @@ impl SyncInfo {
                 let cookie = read_cookie(&mut contents)?;
                 let refresh_deletes = read_flag(&mut contents, false)?;
                 let mut set = contents.element(Tag::SET)?;
-                let mut uuids = Vec::with_capacity(set.count()?);
+                let mut uuids = Vec::with_capacity(set.room(SMALLEST_UUID)?);
                 while !set.is_empty() {
                     uuids.push(read_uuid(&mut set)?);
                 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use model::Secret;
 
 use super::MessageId;
-use super::search::{Search, decode_attribute, encode_attribute};
+use super::search::{SMALLEST_ATTRIBUTE, Search, decode_attribute, encode_attribute};
 use crate::Text;
 use crate::ber::{DecodeError, Reader, Tag, Writer};
 use crate::entry::Attribute;
@@ -335,7 +335,7 @@ impl Modify {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let dn = reader.string(Tag::OCTET_STRING)?;
         let mut list = reader.element(Tag::SEQUENCE)?;
-        let mut changes = Vec::with_capacity(list.count()?);
+        let mut changes = Vec::with_capacity(list.room(SMALLEST_ATTRIBUTE)?);
         while !list.is_empty() {
             let mut change = list.element(Tag::SEQUENCE)?;
             let operation = ModifyOperation::from_number(change.integer(Tag::ENUMERATED)?)?;
@@ -351,7 +351,7 @@ impl Add {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let dn = reader.string(Tag::OCTET_STRING)?;
         let mut list = reader.element(Tag::SEQUENCE)?;
-        let mut attributes = Vec::with_capacity(list.count()?);
+        let mut attributes = Vec::with_capacity(list.room(SMALLEST_ATTRIBUTE)?);
         while !list.is_empty() {
             let attribute = decode_attribute(&mut list)?;
             // RFC 4511 section 4.7: every attribute of a new entry has a value.

@@ -8,6 +8,9 @@ use crate::entry::{Attribute, Entry, Values};
 /// The tag of a search result entry.
 pub(super) const ENTRY: Tag = Tag::application_constructed(4);
 
+/// What an attribute with an empty name and no values takes.
+pub(super) const SMALLEST_ATTRIBUTE: usize = 6;
+
 /// A search request (RFC 4511 section 4.5.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Search {
@@ -122,7 +125,7 @@ impl Search {
             filter: decode_filter(reader)?,
             attributes: {
                 let mut list = reader.element(Tag::SEQUENCE)?;
-                let mut attributes = Vec::with_capacity(list.count()?);
+                let mut attributes = Vec::with_capacity(list.room(SMALLEST_ATTRIBUTE)?);
                 while !list.is_empty() {
                     attributes.push(list.string(Tag::OCTET_STRING)?);
                 }
@@ -151,7 +154,7 @@ pub(crate) fn encode_entry(entry: &Entry, tag: Tag, writer: &mut Writer<'_>) {
 pub(crate) fn decode_entry_contents(mut reader: Reader<'_>) -> Result<Entry, DecodeError> {
     let dn = reader.string(Tag::OCTET_STRING)?;
     let mut list = reader.element(Tag::SEQUENCE)?;
-    let mut attributes = Vec::with_capacity(list.count()?);
+    let mut attributes = Vec::with_capacity(list.room(SMALLEST_ATTRIBUTE)?);
     while !list.is_empty() {
         attributes.push(decode_attribute(&mut list)?);
     }

@@ -277,3 +277,31 @@ fn a_log_shows_no_secret() {
     };
     assert!(!format!("{:?}", Request::Compare(compare)).contains("hunter2"));
 }
+
+#[test]
+fn a_message_in_memory_is_bounded_by_its_size() {
+    // The smallest forms on the wire: two octets for a value or a string, six for an attribute.
+    assert!(size_of::<Bytes>() <= 16 * 2);
+    assert!(size_of::<String>() <= 16 * 2);
+    assert!(size_of::<crate::Attribute>() <= 16 * 6);
+    assert!(size_of::<Modification>() <= 16 * 11);
+
+    let values = crate::Values::from(vec![Bytes::new(); 100_000]);
+    let mut out = BytesMut::new();
+    let message = Message::new(
+        MessageId::FIRST,
+        Response::SearchEntry(Entry::new("").with("a", values)),
+    );
+    message.encode(&mut out);
+    assert_eq!(Message::<Response>::decode(out.freeze()), Ok(message));
+
+    // A list of a hundred thousand elements that are no attributes reserves no room for so many.
+    let mut list = BytesMut::new();
+    Writer::new(&mut list).constructed(Tag::SEQUENCE, |w| {
+        (0..100_000).for_each(|_| w.octets(Tag::OCTET_STRING, b""));
+    });
+    let list = list.freeze();
+    let contents = Reader::new(&list).element(Tag::SEQUENCE).expect("a sequence");
+    assert_eq!(contents.count(), Ok(100_000));
+    assert_eq!(contents.room(6), Ok(200_000 / 6));
+}
