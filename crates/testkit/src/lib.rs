@@ -10,9 +10,11 @@
 mod certificate;
 mod client;
 mod dialogue;
+mod dovecot;
 
 mod homing;
 mod people;
+mod postfix;
 mod process;
 mod scratch;
 mod slapd;
@@ -21,8 +23,10 @@ pub use certificate::{Certificate, self_signed};
 pub use client::{curl, run_with_input};
 pub use dialogue::{Dialogue, ImapClient, Pop3Client, SmtpClient, SmtpReply};
 
+pub use dovecot::Dovecot;
 pub use homing::{Homing, HomingBinary};
 pub use people::{Group, People, Person};
+pub use postfix::Postfix;
 pub use process::{Child, command_exists};
 pub use scratch::{Scratch, free_port};
-pub use slapd::{Slapd, SlapdOptions};
+pub use slapd::{Identity, Slapd, SlapdOptions};

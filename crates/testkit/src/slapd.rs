@@ -16,6 +16,15 @@ pub struct SlapdOptions {
     pub port: u16,
 }
 
+/// Somebody who may bind.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The bind DN.
+    pub dn: String,
+    /// The password.
+    pub password: String,
+}
+
 /// A running slapd.
 #[derive(Debug)]
 pub struct Slapd {
@@ -27,9 +36,9 @@ pub struct Slapd {
     /// The suffix.
     pub suffix: String,
     /// The identity that may do everything.
-    pub root_dn: String,
-    /// The password of `root_dn`.
-    pub root_password: String,
+    pub root: Identity,
+    /// The identity that reads everything.
+    pub reader: Identity,
 }
 
 impl Slapd {
@@ -39,38 +48,36 @@ impl Slapd {
         let binary = unconfined_slapd(&scratch)?;
         let database = scratch.folder("db")?;
         let setup = scratch.folder("setup")?;
-        let root_password = "directory-secret".to_owned();
-        homing.run_with_input(
-            &[
-                "directory",
-                "init",
-                "--static",
-                "--suffix",
-                &options.suffix,
-                "--database-dir",
-                &database.display().to_string(),
-                "--output",
-                &setup.display().to_string(),
-                "--root-password-stdin",
-            ],
-            root_password.as_bytes(),
-        )?;
+        let printed = homing.run(&[
+            "directory",
+            "init",
+            "--static",
+            "--suffix",
+            &options.suffix,
+            "--database-dir",
+            &database.display().to_string(),
+            "--output",
+            &setup.display().to_string(),
+            "--json",
+        ])?;
+        let [root, reader, _writer] = identities(&printed)?;
         let port = if options.port == 0 {
             free_port()?
         } else {
             options.port
         };
-        let root_dn = format!("cn=admin,{}", options.suffix);
         let mut slapd = Self {
             child: None,
             scratch,
             binary,
             port,
             suffix: options.suffix.clone(),
-            root_dn,
-            root_password,
+            root,
+            reader,
         };
-        slapd.load(&setup.join("base.ldif"))?;
+        for file in ["base.ldif", "identities.ldif"] {
+            slapd.load(&setup.join(file))?;
+        }
         if !ldif.is_empty() {
             let file = slapd.scratch.write("people.ldif", ldif)?;
             slapd.load(&file)?;
@@ -175,11 +182,11 @@ impl Slapd {
         // The password goes through a file, for the command line is seen by every user of the machine.
         let password = self
             .scratch
-            .write("root.pw", &self.root_password)?
+            .write("root.pw", &self.root.password)?
             .display()
             .to_string();
         let uri = self.uri();
-        let mut all = vec!["-x", "-H", &uri, "-D", &self.root_dn, "-y", &password];
+        let mut all = vec!["-x", "-H", &uri, "-D", &self.root.dn, "-y", &password];
         all.extend_from_slice(args);
         run_with_input(program, &all, input.as_bytes())
     }
@@ -195,4 +202,30 @@ fn unconfined_slapd(scratch: &Scratch) -> Result<PathBuf> {
     let copy = scratch.join("slapd");
     std::fs::copy(&original, &copy).context("cannot copy /usr/sbin/slapd")?;
     Ok(copy)
+}
+
+/// Root, reader and writer, as `homing directory init --json` prints them.
+fn identities(printed: &str) -> Result<[Identity; 3]> {
+    let value: serde_json::Value = serde_json::from_str(printed).context("directory init prints no JSON")?;
+    let rows = value
+        .get("identities")
+        .and_then(serde_json::Value::as_array)
+        .context("no identities")?;
+    let text = |row: &serde_json::Value, key: &str| {
+        row.get(key)
+            .and_then(serde_json::Value::as_str)
+            .map(str::to_owned)
+    };
+    let found: Option<Vec<Identity>> = rows
+        .iter()
+        .map(|row| {
+            Some(Identity {
+                dn: text(row, "dn")?,
+                password: text(row, "password")?,
+            })
+        })
+        .collect();
+    found
+        .and_then(|found| found.try_into().ok())
+        .context("not three identities")
 }
