@@ -1,6 +1,6 @@
 //! LDAPv3: messages, names, filters, controls, LDIF, and the multiplexing connection.
 //!
-//! Owns the BER codec ([`ber`]), every operation in both directions ([`message`]), controls and extended
+//! Owns the BER codec, every operation in both directions ([`message`]), controls and extended
 //! operations, [`Filter`] and its templates, and the client connection. Knows nothing of mail.
 //!
 //! Never lets text become a DN or a filter except through a parser or a typed slot. The codec modules are
@@ -9,7 +9,7 @@
 //! Follows RFC 4511 to 4516, and for controls and extended operations RFC 2696, 3062, 3296, 3909, 4527, 4528,
 //! 4532 and 4533.
 
-pub mod ber;
+mod ber;
 mod connection;
 pub mod control;
 mod dn;
@@ -28,6 +28,7 @@ pub use connection::{
     Client, CloseReason, ConnectOptions, LdapError, Outcome, PagedSearch, Patience, SearchItem, SearchRequest,
     SearchStream, StartTls,
 };
+pub use ber::{DecodeError, Tag};
 pub use control::Control;
 pub use dn::{Ava, Dn, DnError, Rdn};
 pub use entry::{Attribute, Entry, Values};

@@ -12,10 +12,8 @@
 mod reader;
 mod writer;
 
-pub use reader::Reader;
-pub use writer::Writer;
-
-pub(crate) use reader::long_length;
+pub(crate) use reader::{Reader, long_length};
+pub(crate) use writer::Writer;
 
 use std::fmt;
 
@@ -25,45 +23,45 @@ pub struct Tag(u8);
 
 impl Tag {
     /// BOOLEAN.
-    pub const BOOLEAN: Self = Self(0x01);
+    pub(crate) const BOOLEAN: Self = Self(0x01);
     /// INTEGER.
-    pub const INTEGER: Self = Self(0x02);
+    pub(crate) const INTEGER: Self = Self(0x02);
     /// OCTET STRING, primitive.
-    pub const OCTET_STRING: Self = Self(0x04);
+    pub(crate) const OCTET_STRING: Self = Self(0x04);
     /// ENUMERATED.
-    pub const ENUMERATED: Self = Self(0x0a);
+    pub(crate) const ENUMERATED: Self = Self(0x0a);
     /// SEQUENCE and SEQUENCE OF.
-    pub const SEQUENCE: Self = Self(0x30);
+    pub(crate) const SEQUENCE: Self = Self(0x30);
     /// SET and SET OF.
-    pub const SET: Self = Self(0x31);
+    pub(crate) const SET: Self = Self(0x31);
 
     /// The tag with this identifier octet.
     #[must_use]
-    pub const fn from_octet(octet: u8) -> Self {
+    pub(crate) const fn from_octet(octet: u8) -> Self {
         Self(octet)
     }
 
     /// A context-specific tag of a primitive element; `number` is at most 30.
     #[must_use]
-    pub const fn context(number: u8) -> Self {
+    pub(crate) const fn context(number: u8) -> Self {
         Self(0x80 | number)
     }
 
     /// A context-specific tag of a constructed element.
     #[must_use]
-    pub const fn context_constructed(number: u8) -> Self {
+    pub(crate) const fn context_constructed(number: u8) -> Self {
         Self(0xa0 | number)
     }
 
     /// An application tag of a primitive element.
     #[must_use]
-    pub const fn application(number: u8) -> Self {
+    pub(crate) const fn application(number: u8) -> Self {
         Self(0x40 | number)
     }
 
     /// An application tag of a constructed element.
     #[must_use]
-    pub const fn application_constructed(number: u8) -> Self {
+    pub(crate) const fn application_constructed(number: u8) -> Self {
         Self(0x60 | number)
     }
 

@@ -9,7 +9,7 @@ use crate::Text;
 ///
 /// Nested readers borrow the same message, so going into an element costs nothing.
 #[derive(Debug, Clone, Copy)]
-pub struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     source: &'a Bytes,
     position: usize,
     end: usize,
@@ -18,7 +18,7 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Reads the elements of `source`.
     #[must_use]
-    pub fn new(source: &'a Bytes) -> Self {
+    pub(crate) fn new(source: &'a Bytes) -> Self {
         Self {
             source,
             position: 0,
@@ -28,18 +28,18 @@ impl<'a> Reader<'a> {
 
     /// True when every element was read.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.position >= self.end
     }
 
     /// The tag of the next element, if there is one.
     #[must_use]
-    pub fn peek(&self) -> Option<Tag> {
+    pub(crate) fn peek(&self) -> Option<Tag> {
         self.rest().first().copied().map(Tag::from_octet)
     }
 
     /// Goes into the next element, whatever it is.
-    pub fn any(&mut self) -> Result<(Tag, Self), DecodeError> {
+    pub(crate) fn any(&mut self) -> Result<(Tag, Self), DecodeError> {
         let (tag, header, length) = header(self.rest())?;
         let start = self.position.checked_add(header).ok_or(DecodeError::BadLength)?;
         let end = start.checked_add(length).ok_or(DecodeError::BadLength)?;
@@ -58,7 +58,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Goes into the next element, which has this tag.
-    pub fn element(&mut self, expected: Tag) -> Result<Self, DecodeError> {
+    pub(crate) fn element(&mut self, expected: Tag) -> Result<Self, DecodeError> {
         match self.peek() {
             Some(found) if found == expected => self.any().map(|(_, contents)| contents),
             Some(found) => Err(DecodeError::UnexpectedTag { expected, found }),
@@ -67,7 +67,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Goes into the next element if it has this tag.
-    pub fn optional(&mut self, tag: Tag) -> Result<Option<Self>, DecodeError> {
+    pub(crate) fn optional(&mut self, tag: Tag) -> Result<Option<Self>, DecodeError> {
         if self.peek() == Some(tag) {
             self.any().map(|(_, contents)| Some(contents))
         } else {
@@ -76,54 +76,54 @@ impl<'a> Reader<'a> {
     }
 
     /// The next element, an octet string with this tag.
-    pub fn octets(&mut self, tag: Tag) -> Result<Bytes, DecodeError> {
+    pub(crate) fn octets(&mut self, tag: Tag) -> Result<Bytes, DecodeError> {
         self.element(tag).map(|contents| contents.bytes())
     }
 
     /// The next element, a UTF-8 string with this tag, as a slice of the message.
-    pub fn text(&mut self, tag: Tag) -> Result<Text, DecodeError> {
+    pub(crate) fn text(&mut self, tag: Tag) -> Result<Text, DecodeError> {
         Text::from_utf8(self.octets(tag)?)
     }
 
     /// The next element, a UTF-8 string with this tag, copied.
-    pub fn string(&mut self, tag: Tag) -> Result<String, DecodeError> {
+    pub(crate) fn string(&mut self, tag: Tag) -> Result<String, DecodeError> {
         self.element(tag)?.to_str().map(str::to_owned)
     }
 
     /// The next element, an integer or enumerated value with this tag.
-    pub fn integer(&mut self, tag: Tag) -> Result<i32, DecodeError> {
+    pub(crate) fn integer(&mut self, tag: Tag) -> Result<i32, DecodeError> {
         self.element(tag)?.to_integer()
     }
 
     /// The next element, an integer with this tag that is never negative.
-    pub fn unsigned(&mut self, tag: Tag) -> Result<u32, DecodeError> {
+    pub(crate) fn unsigned(&mut self, tag: Tag) -> Result<u32, DecodeError> {
         u32::try_from(self.integer(tag)?).map_err(|_| DecodeError::BadInteger)
     }
 
     /// The next element, a boolean with this tag.
-    pub fn boolean(&mut self, tag: Tag) -> Result<bool, DecodeError> {
+    pub(crate) fn boolean(&mut self, tag: Tag) -> Result<bool, DecodeError> {
         self.element(tag)?.to_boolean()
     }
 
     /// What is left, as a slice of the message that keeps it alive.
     #[must_use]
-    pub fn bytes(&self) -> Bytes {
+    pub(crate) fn bytes(&self) -> Bytes {
         self.source.slice(self.position..self.end)
     }
 
     /// What is left, borrowed.
     #[must_use]
-    pub fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         self.source.get(self.position..self.end).unwrap_or_default()
     }
 
     /// What is left, as UTF-8.
-    pub fn to_str(self) -> Result<&'a str, DecodeError> {
+    pub(crate) fn to_str(self) -> Result<&'a str, DecodeError> {
         std::str::from_utf8(self.rest()).map_err(|_| DecodeError::NotUtf8)
     }
 
     /// The contents of an integer (X.690 section 8.3): at least one octet, no needless one, at most four.
-    pub fn to_integer(self) -> Result<i32, DecodeError> {
+    pub(crate) fn to_integer(self) -> Result<i32, DecodeError> {
         let octets = self.rest();
         match octets {
             [] => return Err(DecodeError::BadInteger),
@@ -141,7 +141,7 @@ impl<'a> Reader<'a> {
 
     /// The contents of a boolean. Senders write 0xff for true (RFC 4511 section 5.1); some write another
     /// non-zero octet, which is true in BER.
-    pub fn to_boolean(self) -> Result<bool, DecodeError> {
+    pub(crate) fn to_boolean(self) -> Result<bool, DecodeError> {
         match self.rest() {
             [octet] => Ok(*octet != 0),
             _ => Err(DecodeError::BadBoolean),
@@ -149,7 +149,7 @@ impl<'a> Reader<'a> {
     }
 
     /// How many elements are left.
-    pub fn count(mut self) -> Result<usize, DecodeError> {
+    pub(crate) fn count(mut self) -> Result<usize, DecodeError> {
         let mut count = 0;
         while !self.is_empty() {
             self.any()?;
@@ -160,13 +160,13 @@ impl<'a> Reader<'a> {
 
     /// For how many elements to make room, when each of them takes `smallest` octets at least. A list of
     /// smaller ones is refused when it is read, and must not reserve memory before.
-    pub fn room(self, smallest: usize) -> Result<usize, DecodeError> {
+    pub(crate) fn room(self, smallest: usize) -> Result<usize, DecodeError> {
         let possible = self.rest().len().checked_div(smallest).unwrap_or(0);
         Ok(self.count()?.min(possible))
     }
 
     /// Nothing is left.
-    pub fn finish(self) -> Result<(), DecodeError> {
+    pub(crate) fn finish(self) -> Result<(), DecodeError> {
         if self.is_empty() {
             Ok(())
         } else {
@@ -177,7 +177,7 @@ impl<'a> Reader<'a> {
     /// What is left are whole elements from an extension we do not know. `known` are the numbers of the
     /// context-specific tags that the type has itself: one of these here is in the wrong place or form.
     // RFC 4511 section 4: trailing components with unknown tags are ignored.
-    pub fn skip_extensions(mut self, known: &[u8]) -> Result<(), DecodeError> {
+    pub(crate) fn skip_extensions(mut self, known: &[u8]) -> Result<(), DecodeError> {
         while !self.is_empty() {
             let (tag, _) = self.any()?;
             if tag.context_number().is_some_and(|number| known.contains(&number)) {

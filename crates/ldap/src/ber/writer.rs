@@ -6,19 +6,19 @@ use super::Tag;
 
 /// Appends elements to a buffer.
 #[derive(Debug)]
-pub struct Writer<'a> {
+pub(crate) struct Writer<'a> {
     out: &'a mut BytesMut,
 }
 
 impl<'a> Writer<'a> {
     /// Appends to `out`.
     #[must_use]
-    pub const fn new(out: &'a mut BytesMut) -> Self {
+    pub(crate) const fn new(out: &'a mut BytesMut) -> Self {
         Self { out }
     }
 
     /// A constructed element with what `contents` writes.
-    pub fn constructed(&mut self, tag: Tag, contents: impl FnOnce(&mut Writer<'_>)) {
+    pub(crate) fn constructed(&mut self, tag: Tag, contents: impl FnOnce(&mut Writer<'_>)) {
         self.out.put_u8(tag.octet());
         let length_at = self.out.len();
         self.out.put_u8(0);
@@ -42,7 +42,7 @@ impl<'a> Writer<'a> {
     }
 
     /// A primitive element with these contents.
-    pub fn octets(&mut self, tag: Tag, contents: &[u8]) {
+    pub(crate) fn octets(&mut self, tag: Tag, contents: &[u8]) {
         self.out.put_u8(tag.octet());
         let form = LengthForm::of(contents.len());
         self.out.put_u8(form.first);
@@ -51,12 +51,12 @@ impl<'a> Writer<'a> {
     }
 
     /// A boolean: 0xff is true (RFC 4511 section 5.1).
-    pub fn boolean(&mut self, tag: Tag, value: bool) {
+    pub(crate) fn boolean(&mut self, tag: Tag, value: bool) {
         self.octets(tag, &[if value { 0xff } else { 0x00 }]);
     }
 
     /// An integer or enumerated value, in as few octets as it needs (X.690 section 8.3).
-    pub fn integer(&mut self, tag: Tag, value: i32) {
+    pub(crate) fn integer(&mut self, tag: Tag, value: i32) {
         let octets = value.to_be_bytes();
         let contents: &[u8] = match octets {
             [0x00, 0x00, 0x00, d] if d < 0x80 => &octets[3..],
@@ -71,7 +71,7 @@ impl<'a> Writer<'a> {
     }
 
     /// An integer that is never negative. LDAP's largest is 2^31 - 1 (RFC 4511 section 4.1.1); more becomes that.
-    pub fn unsigned(&mut self, tag: Tag, value: u32) {
+    pub(crate) fn unsigned(&mut self, tag: Tag, value: u32) {
         self.integer(tag, i32::try_from(value).unwrap_or(i32::MAX));
     }
 

@@ -54,8 +54,8 @@ pub fn who_am_i_response(response: &ExtendedResponse) -> Result<String, DecodeEr
     Text::from_utf8(value).map(|identity| identity.to_string())
 }
 
-/// Asks to end the operation with this id and to answer both. The feed uses it where an abandon would leave
-/// no sign that the server has stopped.
+/// Asks to end the operation with this id. Unlike after an abandon, the server answers both, so the client
+/// knows when it has stopped (RFC 3909 section 1).
 #[must_use]
 pub fn cancel(id: MessageId) -> Extended {
     let value = encode_value(|writer| {

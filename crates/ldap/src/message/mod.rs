@@ -154,7 +154,7 @@ impl Message<Response> {
 }
 
 /// Appends a request that is only borrowed, as [`Message::encode`] does.
-pub fn encode_request(id: MessageId, request: &Request, controls: &[Control], out: &mut BytesMut) {
+pub(crate) fn encode_request(id: MessageId, request: &Request, controls: &[Control], out: &mut BytesMut) {
     envelope(id, controls, out, |writer| request.encode(writer));
 }
 
