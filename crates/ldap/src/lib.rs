@@ -24,16 +24,18 @@ mod template;
 mod text;
 mod uri;
 
-pub use connection::{
-    Client, CloseReason, ConnectOptions, LdapError, Outcome, PagedSearch, Patience, SearchItem, SearchRequest,
-    SearchStream, StartTls,
-};
 pub use ber::{DecodeError, Tag};
+pub use connection::{
+    Client, CloseReason, ConnectOptions, LdapError, Outcome, PagedSearch, Patience, SearchItem,
+    SearchRequest, SearchStream, StartTls,
+};
 pub use control::Control;
 pub use dn::{Ava, Dn, DnError, Rdn};
 pub use entry::{Attribute, Entry, Values};
 pub use filter::{Filter, FilterError, MAX_FILTER_DEPTH};
-pub use message::{DerefAliases, Message, MessageId, Modification, ModifyOperation, Request, Response, Scope};
+pub use message::{
+    DerefAliases, Message, MessageId, Modification, ModifyOperation, Request, Response, Scope,
+};
 pub use result::{LdapResult, ResultCode};
 pub use template::{DnTemplate, FilterTemplate, Slot, Slots, TemplateError};
 pub use text::Text;

@@ -40,8 +40,10 @@ impl Drop for Handle {
 impl Client {
     /// Connects, with TLS as the options say. The connection is anonymous until a bind.
     pub async fn connect(options: &ConnectOptions) -> Result<Self, LdapError> {
-        let connection = open::open(options).await?;
-        Ok(Self::over(connection, options))
+        match timeout(options.connect_timeout, open::open(options)).await {
+            Ok(connection) => Ok(Self::over(connection?, options)),
+            Err(_) => Err(LdapError::TimedOut),
+        }
     }
 
     /// A client over a stream that is ready.

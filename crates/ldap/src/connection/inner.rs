@@ -23,6 +23,8 @@ pub(super) struct Inner {
     pub(super) received: AtomicU64,
     /// The reader waits for the consumer of a search.
     pub(super) stalled: AtomicBool,
+    /// A keep-alive is in the table.
+    pub(super) asked: AtomicBool,
 }
 
 struct Table {
@@ -59,6 +61,7 @@ impl Inner {
             gate: Arc::new(RwLock::with_max_readers((), max_pending.max(1))),
             received: AtomicU64::new(0),
             stalled: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
         };
         (Arc::new(inner), abandoned)
     }
@@ -90,9 +93,17 @@ impl Inner {
         self.table.lock().waiting.get(&id).map(look)
     }
 
-    /// True when operations other than this one wait for answers.
+    /// True when operations other than this one wait for answers. A keep-alive is none: it can wait.
     pub(super) fn others_wait(&self, id: MessageId) -> bool {
-        self.table.lock().waiting.keys().any(|other| *other != id)
+        let asked = usize::from(self.asked.load(Ordering::Relaxed));
+        let others = self
+            .table
+            .lock()
+            .waiting
+            .keys()
+            .filter(|other| **other != id)
+            .count();
+        others > asked
     }
 
     /// Ends an operation that nobody waits for any more and tells the server. RFC 4511 section 4.11.

@@ -43,7 +43,13 @@ impl KeepAlive {
             // The root DSE without attributes: the cheapest question that every server answers (RFC 4512 section 5.1).
             let question = SearchRequest::new("", Scope::Base, Filter::Present("objectClass".to_owned()))
                 .attributes(["1.1"]);
-            if let Err(LdapError::TimedOut) = client.search_all(question, 1).await {
+            self.inner.asked.store(true, Ordering::Relaxed);
+            let answer = client.search_all(question, 1).await;
+            self.inner.asked.store(false, Ordering::Relaxed);
+            // Anything at all that came meanwhile is a sign of life, and so is a reader that waits for a consumer.
+            let alive = self.inner.received.load(Ordering::Relaxed) != seen
+                || self.inner.stalled.load(Ordering::Relaxed);
+            if matches!(answer, Err(LdapError::TimedOut)) && !alive {
                 self.inner.close(CloseReason::Unresponsive(self.limit));
             }
         }

@@ -25,7 +25,7 @@ pub struct ConnectOptions {
     pub tls: Option<ClientTls>,
     /// Finds the host's addresses.
     pub resolver: Resolver,
-    /// For the whole way to a connection that can be used: DNS, TCP, StartTLS, TLS. Each step has this long.
+    /// For the whole way to a connection that can be used: DNS, TCP, StartTLS, TLS.
     pub connect_timeout: Duration,
     /// For one operation, from the call to its answer; for a search between two results.
     pub operation_timeout: Duration,
@@ -33,7 +33,8 @@ pub struct ConnectOptions {
     pub keep_alive: Duration,
     /// The largest message that is read; the connection closes on a larger one.
     pub max_message: usize,
-    /// How many operations may wait for their answers at once; more wait for their turn.
+    /// How many operations may wait for their answers at once; more wait for their turn. OpenLDAP closes an
+    /// anonymous connection with more than 100 requests in its queue (`conn_max_pending`).
     pub max_pending: u32,
     /// How many results of one search may wait to be taken.
     pub search_items: usize,
@@ -56,7 +57,7 @@ impl ConnectOptions {
             operation_timeout: Duration::from_secs(4),
             keep_alive: Duration::from_secs(60),
             max_message: 16 * 1024 * 1024,
-            max_pending: 1024,
+            max_pending: 64,
             search_items: 1024,
             search_bytes: 8 * 1024 * 1024,
             stall_timeout: Duration::from_secs(1),

@@ -18,6 +18,9 @@ pub(super) const QUEUE: usize = 64;
 /// How long the farewell may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// How long a failed write waits for the reader to find a better reason.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
 /// A buffer that grew larger for one batch is given back.
 const KEPT_BUFFER: usize = 64 * 1024;
 
@@ -37,7 +40,11 @@ impl Writer {
         // Set while a batch is under way: a message may then stand on the wire in part, and nothing can follow.
         let mut torn = false;
         tokio::select! {
-            reason = self.write_batches(&mut torn) => inner.close(reason),
+            reason = self.write_batches(&mut torn) => {
+                // A server that closes often says why before it does, and the reader is about to find it.
+                let _ = timeout(LAST_WORDS, inner.closed()).await;
+                inner.close(reason);
+            }
             _ = inner.closed() => {}
         }
         let farewell = async {

@@ -1,3 +1,5 @@
+//! Tests of DNs: tables of RFC 4514, faults, equality, and values that survive.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Tests of LDIF: tables of RFC 2849, faults by line, bounds, and round trips.
+
 use super::*;
 use crate::message::{Modification, ModifyOperation};
 use crate::{Attribute, Values};

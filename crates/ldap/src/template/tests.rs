@@ -1,3 +1,5 @@
+//! Tests of templates: slots, dropped branches, and injections by the name of the attack.
+
 use super::*;
 use crate::dn::Dn;
 use crate::filter::Filter;

@@ -1,12 +1,12 @@
 //! Operations with one answer.
 
 use super::*;
+use crate::CloseReason;
 use crate::connection::LdapError;
 use crate::control::PagedResults;
 use crate::message::{
     Add, Authentication, BindResponse, Compare, ExtendedResponse, Intermediate, Modify, ModifyDn,
 };
-use crate::{CloseReason, Text};
 use model::Secret;
 
 #[tokio::test]
@@ -259,7 +259,7 @@ async fn pages_follow_each_other() {
         for (expected, next) in [("", "two"), ("two", "three"), ("three", "")] {
             let request = server.request().await;
             let control = request.controls.last().unwrap();
-            assert!(control.critical && control.oid == Text::from(PagedResults::OID));
+            assert!(control.critical && control.oid == PagedResults::OID);
             let page = PagedResults::find(&request.controls).unwrap().unwrap();
             assert_eq!((page.size, &*page.cookie), (2, expected.as_bytes()));
             server.send(request.id, entry(1)).await;

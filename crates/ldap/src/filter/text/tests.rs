@@ -1,4 +1,8 @@
+//! Tests of the text form of filters: tables of RFC 4515, faults, and agreement with ldap3.
+
 use super::*;
+use bytes::BytesMut;
+use ldap3::asn1::ASNTag;
 use proptest::prelude::*;
 
 fn filter(text: &str) -> Filter {
@@ -177,6 +181,16 @@ proptest! {
             prop_assert_eq!(Filter::parse(&theirs), Ok(ours.clone()));
             prop_assert!(ldap3::parse_filter(ours.to_string()).is_ok());
         }
+    }
+
+    /// ldap3 reads what ours prints, to the same bytes on the wire.
+    #[test]
+    fn ldap3_encodes_the_same(filter in any_filter()) {
+        let theirs = ldap3::parse_filter(filter.to_string()).unwrap();
+        let mut expected = BytesMut::new();
+        ldap3::asn1::write::encode_into(&mut expected, theirs.into_structure()).unwrap();
+        let ours = crate::control::encode_value(|writer| crate::message::encode_filter(&filter, writer));
+        prop_assert_eq!(ours, expected.freeze(), "{}", filter);
     }
 
     /// Nothing panics, and what parses prints to the same filter.
