@@ -1,1 +1,27 @@
-//! Crate `frontend`.
+//! The front end: one routing plane for every protocol. Any number of identical ones may run.
+//!
+//! Owns the IMAP and POP3 proxies (authenticate, resolve, connect, replay the login, relay) and the SMTP
+//! proxy that routes mail per recipient. A session has one failure kind ([`Failure`]) with one fixed text per
+//! protocol.
+//!
+//! Never sees the store, never owns a message (250 only once a back end has it), and never answers a wrong
+//! password for anything but a wrong password.
+//!
+//! Follows RFC 3501, RFC 1939, RFC 5321, RFC 2033, RFC 3207 section 4.2, RFC 3206, RFC 5530.
+
+mod config;
+mod dial;
+mod failure;
+mod health;
+pub mod imap;
+mod login;
+pub mod pop3;
+pub mod smtp;
+
+pub use config::{
+    AuthenticateAt, HomeProtocol, ImapProxyConfig, MultiHome, Pop3ProxyConfig, SmtpProxyConfig,
+};
+pub use dial::Dialer;
+pub use failure::{Failure, Rejection};
+pub use health::{HomeState, HomeStatus};
+pub use login::ProxyContext;

@@ -1,0 +1,110 @@
+//! Why a session could not be brought home. Each protocol's `reply.rs` gives each kind one fixed text.
+
+use model::RejectReason;
+
+/// The kinds of failure. The cause inside is for the log; clients hear a fixed text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The password is wrong, or the account does not exist or may not log in. One text for all of these.
+    #[error("login rejected: {0}")]
+    Rejected(Rejection),
+    /// The password or the account has expired, and the user can do something about it.
+    #[error("expired")]
+    Expired,
+    /// The client wants to act as somebody else, which a replayed login cannot do.
+    #[error("an authorization identity was given")]
+    Authorization,
+    /// No source of logins, or no user map, can answer now.
+    #[error("directory unavailable: {0}")]
+    Directory(String),
+    /// The account has no home.
+    #[error("the account has no home")]
+    NoHome,
+    /// Several entries, or several homes, match.
+    #[error("ambiguous: {0}")]
+    Ambiguous(String),
+    /// The home has failed often enough that it is not tried now.
+    #[error("home {0} is down")]
+    HomeDown(String),
+    /// The home does not take the connection.
+    #[error("cannot connect to home {home}: {cause}")]
+    Connect {
+        /// The home.
+        home: String,
+        /// What the system or the resolver said.
+        cause: String,
+    },
+    /// The home did not answer in time.
+    #[error("home {0} did not answer in time")]
+    Timeout(String),
+    /// TLS with the home failed.
+    #[error("TLS with home {home}: {cause}")]
+    Tls {
+        /// The home.
+        home: String,
+        /// What is wrong.
+        cause: String,
+    },
+    /// The home does not speak the protocol, or hung up in the middle of it.
+    #[error("home {home} broke the protocol: {cause}")]
+    Protocol {
+        /// The home.
+        home: String,
+        /// What it did.
+        cause: String,
+    },
+    /// The home refused a login that was accepted here. Shown as temporary, never as a wrong password.
+    #[error("home {home} refused a login that was accepted here: {text}")]
+    HomeRefusedLogin {
+        /// The home.
+        home: String,
+        /// Its words.
+        text: String,
+    },
+    /// The home says "try later".
+    #[error("home {home} is temporarily unable: {text}")]
+    HomeTemporary {
+        /// The home.
+        home: String,
+        /// Its words.
+        text: String,
+    },
+    /// The session has passed too many front ends.
+    #[error("the session goes in circles between front ends")]
+    Loop,
+    /// This server is stopping.
+    #[error("shutting down")]
+    ShuttingDown,
+}
+
+/// What stands behind [`Failure::Rejected`], for the log only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// A source knows the account and says no.
+    #[error("{0}")]
+    Reason(RejectReason),
+    /// No source, or no user map, knows the account.
+    #[error("no such account")]
+    NoSuchAccount,
+    /// The home said no, and it alone decides.
+    #[error("the home refused it")]
+    Home,
+}
+
+impl Failure {
+    /// True for failures of the home itself, which its health should know of.
+    pub(crate) fn blames_home(&self) -> bool {
+        matches!(
+            self,
+            Self::Connect { .. } | Self::Timeout(_) | Self::Tls { .. } | Self::Protocol { .. }
+        )
+    }
+
+    /// True when somebody should look at it: not the user's fault, and not a passing thing.
+    pub(crate) fn is_alarming(&self) -> bool {
+        matches!(
+            self,
+            Self::HomeRefusedLogin { .. } | Self::NoHome | Self::Ambiguous(_) | Self::Tls { .. } | Self::Loop
+        )
+    }
+}

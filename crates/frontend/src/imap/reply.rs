@@ -1,0 +1,54 @@
+//! The only place where an outcome becomes an IMAP response.
+
+use crate::failure::Failure;
+use wire::imap::{Code, Condition, StatusLine};
+
+/// What the client hears of a failure: one fixed text each.
+pub(super) fn failure(failure: &Failure) -> StatusLine {
+    let (code, text) = match failure {
+        Failure::Rejected(_) => (Code::AuthenticationFailed, "Authentication failed."),
+        Failure::Expired => (Code::Expired, "The password or the account has expired."),
+        Failure::Authorization => (
+            Code::AuthorizationFailed,
+            "Logging in on behalf of another user is not supported.",
+        ),
+        Failure::Directory(_) => (
+            Code::Unavailable,
+            "The directory is not available; try again later.",
+        ),
+        Failure::NoHome | Failure::Ambiguous(_) => (
+            Code::Unavailable,
+            "This account cannot be reached; the administrator has been told.",
+        ),
+        Failure::HomeDown(_) | Failure::Connect { .. } | Failure::Timeout(_) => (
+            Code::Unavailable,
+            "The mail server of this account is not available; try again later.",
+        ),
+        Failure::Tls { .. } | Failure::Protocol { .. } => (
+            Code::Unavailable,
+            "The mail server of this account has a problem; try again later.",
+        ),
+        // RFC 5530 section 3: never AUTHENTICATIONFAILED for a password that was right.
+        Failure::HomeRefusedLogin { .. } | Failure::HomeTemporary { .. } => (
+            Code::Unavailable,
+            "The mail server of this account cannot serve it now; try again later.",
+        ),
+        Failure::Loop => (Code::Unavailable, "The session goes in circles between servers."),
+        Failure::ShuttingDown => (Code::Unavailable, "This server is shutting down; try again."),
+    };
+    StatusLine::new(Condition::No, text).with_code(code)
+}
+
+/// What can be done before the login. RFC 3501 section 6.2.3: LOGINDISABLED while passwords need TLS first.
+pub(super) fn capabilities(starttls: bool, may_log_in: bool) -> Vec<String> {
+    let mut words = vec!["IMAP4rev1", "LITERAL+", "SASL-IR", "ID"];
+    if starttls {
+        words.push("STARTTLS");
+    }
+    if may_log_in {
+        words.extend(["AUTH=PLAIN", "AUTH=LOGIN"]);
+    } else {
+        words.push("LOGINDISABLED");
+    }
+    words.into_iter().map(str::to_owned).collect()
+}

@@ -1,0 +1,63 @@
+//! The only place where an outcome becomes a POP3 response.
+
+use crate::failure::Failure;
+use wire::pop3::{Capabilities, Response, ResponseCode};
+
+/// What the client hears of a failure: one fixed text each.
+pub(super) fn failure(failure: &Failure) -> Response {
+    // RFC 3206: [AUTH] only for credentials that are wrong; all else is [SYS/TEMP].
+    let (code, text) = match failure {
+        Failure::Rejected(_) => (ResponseCode::Auth, "Authentication failed."),
+        Failure::Expired => (ResponseCode::Auth, "The password or the account has expired."),
+        Failure::Authorization => (
+            ResponseCode::Auth,
+            "Logging in on behalf of another user is not supported.",
+        ),
+        Failure::Directory(_) => (
+            ResponseCode::SysTemp,
+            "The directory is not available; try again later.",
+        ),
+        Failure::NoHome | Failure::Ambiguous(_) => (
+            ResponseCode::SysTemp,
+            "This account cannot be reached; the administrator has been told.",
+        ),
+        Failure::HomeDown(_) | Failure::Connect { .. } | Failure::Timeout(_) => (
+            ResponseCode::SysTemp,
+            "The mail server of this account is not available; try again later.",
+        ),
+        Failure::Tls { .. } | Failure::Protocol { .. } => (
+            ResponseCode::SysTemp,
+            "The mail server of this account has a problem; try again later.",
+        ),
+        Failure::HomeRefusedLogin { .. } | Failure::HomeTemporary { .. } => (
+            ResponseCode::SysTemp,
+            "The mail server of this account cannot serve it now; try again later.",
+        ),
+        Failure::Loop => (
+            ResponseCode::SysTemp,
+            "The session goes in circles between servers.",
+        ),
+        Failure::ShuttingDown => (ResponseCode::SysTemp, "This server is shutting down; try again."),
+    };
+    Response::Err(Some(code), text.into())
+}
+
+/// What can be done before the login, and what every home can do after it.
+pub(super) fn capabilities(starttls: bool, may_log_in: bool) -> Capabilities {
+    Capabilities {
+        user: may_log_in,
+        stls: starttls,
+        sasl: if may_log_in {
+            vec!["PLAIN".to_owned(), "LOGIN".to_owned()]
+        } else {
+            Vec::new()
+        },
+        top: true,
+        uidl: true,
+        pipelining: true,
+        resp_codes: true,
+        auth_resp_code: true,
+        expire: None,
+        implementation: Some("Homing".to_owned()),
+    }
+}

@@ -1,0 +1,305 @@
+//! The dialogue with one home for one transaction.
+
+use super::message::Message;
+use crate::config::HomeProtocol;
+use crate::dial::{Dialer, Dialled};
+use crate::failure::Failure;
+use directory::HomeRef;
+use model::{Protocol, ReversePath};
+use net::{LineStream, ReadError, TlsMode};
+use std::time::Duration;
+use wire::smtp::{
+    Capabilities, ClientClaims, Command, DotEncoder, Extensions, ForwardPath, MailParameters, Reply,
+    ReplyReader,
+};
+
+/// The longest reply line: RFC 5321 section 4.5.3.1.5 has 512, and some servers do not care.
+const MAX_LINE: usize = 4096;
+/// Output that is queued before it is sent.
+const FLUSH_AT: usize = 64 * 1024;
+/// How long the last words may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How much of the client's identity a home is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Identity {
+    /// The home acts as if the client were its own: XCLIENT where it is announced, else XFORWARD.
+    Client,
+    /// The home takes the mail from us, a trusted relay, and is told the client for its logs: XFORWARD only.
+    Relay,
+}
+
+/// What every leg of a session needs to know.
+#[derive(Debug, Clone)]
+pub(super) struct LegSettings {
+    /// Our name.
+    pub(super) server_name: String,
+    /// Time for the reply to a command.
+    pub(super) limit: Duration,
+    /// Time for the reply to a message.
+    pub(super) data_limit: Duration,
+    /// The client.
+    pub(super) claims: ClientClaims,
+}
+
+/// One home, with MAIL not yet sent or sent.
+pub(super) struct Leg {
+    stream: LineStream,
+    pub(super) home: HomeRef,
+    name: String,
+    protocol: HomeProtocol,
+    capabilities: Capabilities,
+    limit: Duration,
+    data_limit: Duration,
+    /// Recipients that the home has accepted, by their place in the transaction.
+    pub(super) recipients: Vec<usize>,
+}
+
+impl Leg {
+    /// Connects and greets; the home knows who the client is when this returns.
+    pub(super) async fn open(
+        dialer: &Dialer,
+        home: &HomeRef,
+        protocol: HomeProtocol,
+        identity: Identity,
+        settings: &LegSettings,
+    ) -> Result<Self, Failure> {
+        let dialled = match protocol {
+            HomeProtocol::Smtp => dialer.dial(home, Protocol::Smtp).await?,
+            HomeProtocol::Lmtp => dialer.dial(home, Protocol::Lmtp).await?,
+        };
+        let name = dialled.name.clone();
+        let result = Self::greet(dialled, home, protocol, identity, settings).await;
+        match &result {
+            Ok(_) => dialer.well(&name),
+            Err(failure) => dialer.report(&name, failure),
+        }
+        result
+    }
+
+    async fn greet(
+        dialled: Dialled,
+        home: &HomeRef,
+        protocol: HomeProtocol,
+        identity: Identity,
+        settings: &LegSettings,
+    ) -> Result<Self, Failure> {
+        let Dialled {
+            connection,
+            target,
+            name,
+        } = dialled;
+        let mut leg = Self {
+            stream: LineStream::new(connection, MAX_LINE),
+            home: home.clone(),
+            name,
+            protocol,
+            capabilities: Capabilities::default(),
+            limit: target.connect_timeout,
+            data_limit: settings.data_limit,
+            recipients: Vec::new(),
+        };
+        let greeting = leg.reply().await?;
+        leg.expect(&greeting)?;
+        leg.limit = settings.limit;
+        leg.hello(&settings.server_name).await?;
+        if target.tls == TlsMode::StartTls {
+            let reply = leg.run(&Command::StartTls).await?;
+            if !reply.is_completed() {
+                return Err(leg.tls("it does not offer STARTTLS"));
+            }
+            let encrypted = leg
+                .stream
+                .start_tls_client(&target.trust, &target.host, leg.limit)
+                .await;
+            encrypted.map_err(|error| leg.tls(&error.to_string()))?;
+            // RFC 3207 section 4.2: what was said before the handshake no longer counts.
+            leg.hello(&settings.server_name).await?;
+        }
+        leg.identify(identity, settings).await?;
+        Ok(leg)
+    }
+
+    async fn identify(&mut self, identity: Identity, settings: &LegSettings) -> Result<(), Failure> {
+        let announced = &self.capabilities;
+        if identity == Identity::Client
+            && let Some(claims) = settings.claims.clone().limited_to(&announced.xclient)
+        {
+            // A home that announces XCLIENT and refuses it does not trust us: it will judge us instead.
+            if self.run(&Command::Xclient(claims)).await?.is_completed() {
+                let helo = settings
+                    .claims
+                    .helo
+                    .as_deref()
+                    .unwrap_or(&settings.server_name)
+                    .to_owned();
+                self.hello(&helo).await?;
+            }
+        } else if let Some(claims) = settings.claims.clone().limited_to(&announced.xforward) {
+            self.run(&Command::Xforward(claims)).await?;
+        }
+        Ok(())
+    }
+
+    async fn hello(&mut self, name: &str) -> Result<(), Failure> {
+        let hello = match self.protocol {
+            HomeProtocol::Smtp => Command::Ehlo(name.to_owned()),
+            HomeProtocol::Lmtp => Command::Lhlo(name.to_owned()),
+        };
+        let mut reply = self.run(&hello).await?;
+        self.capabilities = Capabilities::default();
+        if reply.is_completed() {
+            self.capabilities = Capabilities::parse(&reply);
+        } else if self.protocol == HomeProtocol::Smtp && reply.code() / 100 == 5 {
+            // RFC 5321 section 3.2: a server that does not know EHLO is greeted with HELO.
+            reply = self.run(&Command::Helo(name.to_owned())).await?;
+        }
+        self.expect(&reply)
+    }
+
+    /// Opens the transaction. Parameters that the home does not announce are left out: it has to take eight
+    /// bits anyway, and finds the size itself.
+    pub(super) async fn mail(
+        &mut self,
+        from: &ReversePath,
+        parameters: &MailParameters,
+    ) -> Result<Reply, Failure> {
+        let has = |extension| self.capabilities.extensions.has(extension);
+        let mut parameters = parameters.clone();
+        parameters.size = parameters.size.filter(|_| has(Extensions::SIZE));
+        parameters.body = parameters.body.filter(|_| has(Extensions::EIGHT_BIT_MIME));
+        let from = from.clone();
+        self.run(&Command::Mail { from, parameters }).await
+    }
+
+    /// Offers a recipient.
+    pub(super) async fn rcpt(&mut self, to: &ForwardPath) -> Result<Reply, Failure> {
+        self.run(&Command::Rcpt(to.clone())).await
+    }
+
+    /// Sends the whole message but for the final dot, so that nothing is committed yet. The inner error is
+    /// the home's refusal of DATA.
+    pub(super) async fn send(
+        &mut self,
+        trace: &str,
+        message: &Message,
+    ) -> Result<Result<(), Reply>, Failure> {
+        let reply = self.run(&Command::Data).await?;
+        if reply.code() != 354 {
+            return Ok(Err(reply));
+        }
+        let mut encoder = DotEncoder::new();
+        let mut out = Vec::new();
+        encoder.encode(trace.as_bytes(), &mut out);
+        let mut offset = 0;
+        loop {
+            let piece = message
+                .piece(offset)
+                .await
+                .map_err(|error| self.broken(&error.to_string()))?;
+            if piece.is_empty() {
+                break;
+            }
+            offset += piece.len() as u64;
+            for part in piece.chunks(FLUSH_AT) {
+                encoder.encode(part, &mut out);
+                self.stream.write(&out);
+                out.clear();
+                if self.stream.queued() >= FLUSH_AT {
+                    self.flush().await?;
+                }
+            }
+        }
+        let mut end = Vec::new();
+        encoder.finish(&mut end);
+        // All but the line with the dot: the end of the last line goes with the message.
+        let line_end = end.len().saturating_sub(b".\r\n".len());
+        self.stream.write(&out);
+        self.stream.write(end.get(..line_end).unwrap_or_default());
+        self.flush().await?;
+        Ok(Ok(()))
+    }
+
+    /// Sends the final dot and reads the replies: one for each recipient that the home accepted.
+    pub(super) async fn commit(&mut self) -> Result<Vec<Reply>, Failure> {
+        self.stream.write(b".\r\n");
+        self.limit = self.data_limit;
+        let wanted = self.recipients.len();
+        let mut replies = vec![self.reply().await?];
+        match self.protocol {
+            HomeProtocol::Smtp => replies.resize(
+                wanted,
+                replies.first().cloned().ok_or_else(|| self.broken("no reply"))?,
+            ),
+            // RFC 2033 section 4.2: one reply for each accepted recipient, in their order.
+            HomeProtocol::Lmtp => {
+                while replies.len() < wanted {
+                    replies.push(self.reply().await?);
+                }
+            }
+        }
+        Ok(replies)
+    }
+
+    /// Says goodbye without waiting for an answer.
+    pub(super) async fn quit(mut self) {
+        self.stream.write(b"QUIT\r\n");
+        self.stream.close(FAREWELL).await;
+    }
+
+    async fn run(&mut self, command: &Command) -> Result<Reply, Failure> {
+        let mut line = Vec::new();
+        command.encode(&mut line);
+        self.stream.write(&line);
+        self.reply().await
+    }
+
+    async fn reply(&mut self) -> Result<Reply, Failure> {
+        let mut reader = ReplyReader::new();
+        loop {
+            let line = match self.stream.read_line(self.limit).await {
+                Ok(line) => line,
+                Err(ReadError::TimedOut) => return Err(Failure::Timeout(self.name.clone())),
+                Err(error) => return Err(self.broken(&error.to_string())),
+            };
+            if let Some(reply) = reader
+                .push_line(&line)
+                .map_err(|error| self.broken(&error.to_string()))?
+            {
+                return Ok(reply);
+            }
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), Failure> {
+        let flushed = self.stream.flush(self.limit).await;
+        flushed.map_err(|error| match error.kind() {
+            std::io::ErrorKind::TimedOut => Failure::Timeout(self.name.clone()),
+            _ => self.broken(&error.to_string()),
+        })
+    }
+
+    fn expect(&self, reply: &Reply) -> Result<(), Failure> {
+        if reply.is_completed() {
+            return Ok(());
+        }
+        Err(Failure::HomeTemporary {
+            home: self.name.clone(),
+            text: reply.to_string(),
+        })
+    }
+
+    fn broken(&self, cause: &str) -> Failure {
+        Failure::Protocol {
+            home: self.name.clone(),
+            cause: cause.to_owned(),
+        }
+    }
+
+    fn tls(&self, cause: &str) -> Failure {
+        Failure::Tls {
+            home: self.name.clone(),
+            cause: cause.to_owned(),
+        }
+    }
+}
