@@ -1,2 +1,31 @@
-//! Crate `directory`.
+//! Directories: connectors to LDAP servers, lookups, user maps, authentication, the change feed, and the text
+//! of a new server's set-up.
+//!
+//! Owns the pool and failover of each [`Connector`], the reading of entries through an attribute mapping, the
+//! answer to "which back end is this account's home" ([`UserMaps`]), [`LdapAuthenticator`], and [`feed`].
+//!
+//! Never writes mail or accounts, and never takes an unreachable server for "no such user": "no" and "try
+//! later" are different variants everywhere. Two entries for one name are an error, never a choice.
+//!
+//! Follows RFC 4511 to 4519, RFC 4530 (entryUUID), RFC 4533 (Content Sync), RFC 5233 (detail of an address).
+
+mod account;
+mod auth;
+pub mod config;
+mod connector;
+pub mod feed;
+mod home;
+mod map;
+mod patterns;
 pub mod setup;
+
+pub use account::{AccountState, DirectoryAccount, EntryProblem, Host, Lookup};
+pub use auth::{ChainAuthenticator, LdapAuthenticator, LdapMethod};
+pub use config::{ConnectorConfig, HomeConfig, LoginMode, UserMapConfig};
+pub use connector::{Attempt, Connector};
+pub use home::{HomeRef, HomeRefError, HomeTarget, Homes};
+pub use map::{
+    ExplainStep, Explanation, Freshness, LineError, Route, RoutedHome, Source, Table, Target, UserMap,
+    UserMaps,
+};
+pub use patterns::EntryKind;

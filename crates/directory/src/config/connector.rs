@@ -1,0 +1,196 @@
+//! `[[connector]]`: one named set of LDAP servers and the policy for it.
+
+use super::AttributesConfig;
+use super::sync::{Absent, Direction, GuardConfig, OnDelete, OnHostChange};
+use model::{Domain, Secret};
+use std::path::PathBuf;
+
+/// One set of LDAP servers with its policy: who we are there, which entries count, how they are read.
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectorConfig {
+    /// Its name in this file and in logs. Required, unique.
+    pub name: String,
+    /// One to five servers, `ldap://`, `ldaps://` or `ldapi://`, tried in order; an earlier one is used again
+    /// when it has been healthy for 30 seconds. Required.
+    pub uris: Vec<String>,
+    /// `openldap` or `active-directory`; picks the defaults of patterns and attributes. Required.
+    pub server_type: ServerType,
+    /// DN of the service identity that searches. Default: anonymous.
+    #[serde(default)]
+    pub bind_dn: Option<String>,
+    /// Its password. Prefer `bind_password_file`.
+    #[serde(default)]
+    pub bind_password: Option<Secret>,
+    /// A file that holds its password; a newline at the end is ignored.
+    #[serde(default)]
+    pub bind_password_file: Option<PathBuf>,
+    /// An environment variable that holds its password.
+    #[serde(default)]
+    pub bind_password_env: Option<String>,
+    /// Whether to bind with SASL EXTERNAL (a client certificate, or the peer's user id on `ldapi://`) in place
+    /// of a DN and password; default false.
+    #[serde(default)]
+    pub sasl_external: bool,
+    /// For `ldap://`: `starttls` or `none`. Default: `starttls`, and `none` on loopback.
+    #[serde(default)]
+    pub tls: Option<ConnectorTls>,
+    /// PEM file with the authorities to trust. Default: the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// PEM file with a client certificate to show. Needs `client_key`.
+    #[serde(default)]
+    pub client_cert: Option<PathBuf>,
+    /// PEM file with the private key of `client_cert`.
+    #[serde(default)]
+    pub client_key: Option<PathBuf>,
+    /// Whether passwords may cross a network in the clear (`tls = "none"` off loopback); default false.
+    #[serde(default)]
+    pub allow_plaintext: bool,
+    /// Seconds that one operation may take; 1 to 600, default 4.
+    #[serde(default = "default_timeout")]
+    pub timeout: u64,
+    /// Seconds between two polls for changes; 1 to 86400, default 30.
+    #[serde(default = "default_polling_interval")]
+    pub polling_interval: u64,
+    /// Seconds to wait after a failure before trying again, doubled with jitter up to 60; 1 to 60, default 1.
+    #[serde(default = "default_retry_interval")]
+    pub retry_interval: u64,
+    /// Which entries are accounts.
+    pub accounts: AccountsConfig,
+    /// Which entries are groups. Default: none.
+    #[serde(default)]
+    pub groups: GroupsConfig,
+    /// Filter template that finds the entry of an address. Slots: `%e` address, `%u` local-part, `%d` domain,
+    /// `%D` domain as `dc=..,dc=..`, `%%`. Default on OpenLDAP `(|(mail=%e)(mailLocalAddress=%e))`, on Active
+    /// Directory `(|(mail=%e)(proxyAddresses=smtp:%e))`, with the attributes named in `attributes`.
+    #[serde(default)]
+    pub address_pattern: Option<String>,
+    /// Filter template that finds the entry of what a client typed as its login. Default on OpenLDAP
+    /// `(|(mail=%e)(uid=%u))`, on Active Directory `(|(userPrincipalName=%e)(sAMAccountName=%u))`. A branch
+    /// with `%u` alone applies to a bare login and to the connector's own `domains`.
+    #[serde(default)]
+    pub login_pattern: Option<String>,
+    /// Sets `address_pattern` and `login_pattern` at once.
+    #[serde(default)]
+    pub search_pattern: Option<String>,
+    /// The connector's own domains. Default: any domain may be found here, and `%u` alone applies to bare
+    /// logins only.
+    #[serde(default)]
+    pub domains: Vec<Domain>,
+    /// The domain that a login without `@` is completed with. Default: the only entry of `domains`, if there
+    /// is exactly one.
+    #[serde(default)]
+    pub default_domain: Option<Domain>,
+    /// Which attribute says what.
+    #[serde(default)]
+    pub attributes: AttributesConfig,
+    /// Which side is written: `ldap-to-local`; the default.
+    #[serde(default)]
+    pub direction: Direction,
+    /// Whether only accounts whose host attribute names this server are synchronised; default false.
+    #[serde(default)]
+    pub clustered: bool,
+    /// What a deletion in the directory does here: `disable`, `delete` or `ignore`; default `disable`.
+    #[serde(default)]
+    pub on_delete: OnDelete,
+    /// Days for which the mail of a disabled or deleted account is kept; 1 to 3650, default 30.
+    #[serde(default = "default_retention")]
+    pub retention: u64,
+    /// What an attribute that was there and is now absent does: `keep` or `clear`; default `keep`.
+    #[serde(default)]
+    pub absent: Absent,
+    /// What happens to an account that arrives from another home: `hold` or `start-empty`; default `hold`.
+    #[serde(default)]
+    pub on_host_change: OnHostChange,
+    /// When to stop and ask before many accounts lose something.
+    #[serde(default)]
+    pub guard: GuardConfig,
+    /// Other spellings of this server's name in the host attribute. Default: none.
+    #[serde(default)]
+    pub host_aliases: Vec<String>,
+    /// The most entries that one full search may return, 0 for no limit; default 0.
+    #[serde(default)]
+    pub max_results: u32,
+    /// Entries in one page of a large search; 1 to 10000, default 500.
+    #[serde(default = "default_page_size")]
+    pub page_size: u32,
+}
+
+pub(super) fn default_timeout() -> u64 {
+    4
+}
+pub(super) fn default_polling_interval() -> u64 {
+    30
+}
+pub(super) fn default_retry_interval() -> u64 {
+    1
+}
+pub(super) fn default_retention() -> u64 {
+    30
+}
+pub(super) fn default_page_size() -> u32 {
+    500
+}
+
+/// The kind of directory server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServerType {
+    /// OpenLDAP, and servers that behave like it.
+    Openldap,
+    /// Active Directory and Samba's domain controller.
+    ActiveDirectory,
+}
+
+/// Whether an `ldap://` connection is upgraded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ConnectorTls {
+    /// The StartTLS operation before anything else (RFC 4511 section 4.14).
+    StartTls,
+    /// Never.
+    None,
+}
+
+/// How deep below a base DN entries are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SearchScope {
+    /// Directly below.
+    One,
+    /// At any depth.
+    #[default]
+    Sub,
+}
+
+/// Which entries are accounts: `accounts.*`.
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccountsConfig {
+    /// Where accounts live: one or more DNs. Required.
+    pub base_dn: Vec<String>,
+    /// Their object class; default `inetOrgPerson` on OpenLDAP, `user` on Active Directory.
+    #[serde(default)]
+    pub object_class: Option<String>,
+    /// A further filter that every account matches (RFC 4515). Default: none.
+    #[serde(default)]
+    pub filter: Option<String>,
+    /// `one` or `sub`; default `sub`.
+    #[serde(default)]
+    pub scope: SearchScope,
+}
+
+/// Which entries are groups: `groups.*`.
+#[derive(Debug, Clone, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GroupsConfig {
+    /// Where groups live: DNs. Default: there are no groups.
+    pub base_dn: Vec<String>,
+    /// Their object class; default `groupOfNames` on OpenLDAP, `group` on Active Directory.
+    pub object_class: Option<String>,
+    /// A further filter that every group matches (RFC 4515). Default: none.
+    pub filter: Option<String>,
+    /// `one` or `sub`; default `sub`.
+    pub scope: SearchScope,
+}

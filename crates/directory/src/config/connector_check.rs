@@ -1,0 +1,164 @@
+//! Checks of a connector that need more than one key.
+
+use super::{ConnectorConfig, ConnectorTls, SearchScope, ServerType, in_range};
+use crate::patterns::Patterns;
+use ldap::LdapUri;
+use model::ConfigProblem;
+
+/// More servers than this are a mistake.
+const MAX_URIS: usize = 5;
+
+impl ConnectorConfig {
+    /// A connector to OpenLDAP with every optional key at its default.
+    #[must_use]
+    pub fn openldap(name: &str, uris: Vec<String>, account_bases: Vec<String>) -> Self {
+        use super::sync::{Absent, Direction, GuardConfig, OnDelete, OnHostChange};
+        Self {
+            name: name.to_owned(),
+            uris,
+            server_type: ServerType::Openldap,
+            bind_dn: None,
+            bind_password: None,
+            bind_password_file: None,
+            bind_password_env: None,
+            sasl_external: false,
+            tls: None,
+            ca_file: None,
+            client_cert: None,
+            client_key: None,
+            allow_plaintext: false,
+            timeout: super::connector::default_timeout(),
+            polling_interval: super::connector::default_polling_interval(),
+            retry_interval: super::connector::default_retry_interval(),
+            accounts: super::AccountsConfig {
+                base_dn: account_bases,
+                object_class: None,
+                filter: None,
+                scope: SearchScope::Sub,
+            },
+            groups: super::GroupsConfig::default(),
+            address_pattern: None,
+            login_pattern: None,
+            search_pattern: None,
+            domains: Vec::new(),
+            default_domain: None,
+            attributes: super::AttributesConfig::default(),
+            direction: Direction::default(),
+            clustered: false,
+            on_delete: OnDelete::default(),
+            retention: super::connector::default_retention(),
+            absent: Absent::default(),
+            on_host_change: OnHostChange::default(),
+            guard: GuardConfig::default(),
+            host_aliases: Vec::new(),
+            max_results: 0,
+            page_size: super::connector::default_page_size(),
+        }
+    }
+
+    /// Everything wrong with this connector; keys are relative to it.
+    #[must_use]
+    pub fn check(&self) -> Vec<ConfigProblem> {
+        let mut problems = Vec::new();
+        if self.name.is_empty() {
+            problems.push(ConfigProblem::new("name", "the name is empty"));
+        }
+        self.check_servers(&mut problems);
+        self.check_identity(&mut problems);
+        in_range(&mut problems, "timeout", self.timeout, 1..=600);
+        in_range(
+            &mut problems,
+            "polling_interval",
+            self.polling_interval,
+            1..=86_400,
+        );
+        in_range(&mut problems, "retry_interval", self.retry_interval, 1..=60);
+        in_range(&mut problems, "retention", self.retention, 1..=3650);
+        in_range(&mut problems, "page_size", u64::from(self.page_size), 1..=10_000);
+        in_range(&mut problems, "guard.limit", self.guard.limit, 1..=1_000_000);
+        in_range(&mut problems, "guard.floor", self.guard.floor, 0..=1_000_000);
+        in_range(&mut problems, "guard.percent", self.guard.percent, 1..=100);
+        if self.search_pattern.is_some() && (self.address_pattern.is_some() || self.login_pattern.is_some()) {
+            let message = "search_pattern sets address_pattern and login_pattern; use either it or those";
+            problems.push(ConfigProblem::new("search_pattern", message));
+        }
+        if let Some(domain) = &self.default_domain
+            && !self.domains.is_empty()
+            && !self.domains.contains(domain)
+        {
+            let message = format!("{domain} is not one of this connector's domains");
+            problems.push(ConfigProblem::new("default_domain", message));
+        }
+        if self.clustered && !self.has_host() {
+            let message = "clustered needs attributes.host, which has no default on Active Directory";
+            problems.push(ConfigProblem::new("attributes.host", message));
+        }
+        if let Err(found) = Patterns::new(self) {
+            problems.extend(found);
+        }
+        problems
+    }
+
+    /// Whether entries of this connector name their home: routing needs it.
+    #[must_use]
+    pub fn has_host(&self) -> bool {
+        self.attributes.resolve(self.server_type).host.is_some()
+    }
+
+    fn check_servers(&self, problems: &mut Vec<ConfigProblem>) {
+        if self.uris.is_empty() || self.uris.len() > MAX_URIS {
+            let message = format!("{} servers are listed; name 1 to {MAX_URIS}", self.uris.len());
+            problems.push(ConfigProblem::new("uris", message));
+        }
+        for (index, text) in self.uris.iter().enumerate() {
+            let key = format!("uris.{index}");
+            match LdapUri::parse(text) {
+                Err(error) => problems.push(ConfigProblem::new(key, format!("{text:?}: {error}"))),
+                Ok(uri) => {
+                    let plain = matches!(uri, LdapUri::Ldap { .. }) && !uri.is_loopback();
+                    if plain && self.tls == Some(ConnectorTls::None) && !self.allow_plaintext {
+                        let message = format!(
+                            "{text} would carry passwords in the clear: use starttls or ldaps://, or set allow_plaintext = true"
+                        );
+                        problems.push(ConfigProblem::new("tls", message));
+                    }
+                }
+            }
+        }
+        if self.client_cert.is_some() != self.client_key.is_some() {
+            let message = "client_cert and client_key are set together or not at all";
+            problems.push(ConfigProblem::new("client_key", message));
+        }
+    }
+
+    fn check_identity(&self, problems: &mut Vec<ConfigProblem>) {
+        let sources = [
+            self.bind_password.is_some(),
+            self.bind_password_file.is_some(),
+            self.bind_password_env.is_some(),
+        ];
+        let count = sources.iter().filter(|given| **given).count();
+        let mut problem = |key: &str, message: &str| problems.push(ConfigProblem::new(key, message));
+        if count > 1 {
+            problem(
+                "bind_password",
+                "set only one of bind_password, bind_password_file and bind_password_env",
+            );
+        }
+        match (&self.bind_dn, self.sasl_external) {
+            (Some(_), true) => problem("sasl_external", "with sasl_external there is no bind_dn"),
+            // RFC 4513 section 5.1.2: a DN without a password is an anonymous bind that looks like another.
+            (Some(_), false) if count == 0 => problem("bind_password", "bind_dn needs a password"),
+            (None, _) if count > 0 => problem("bind_dn", "a password without bind_dn is used for nothing"),
+            _ => {}
+        }
+        if self.bind_password.as_ref().is_some_and(model::Secret::is_empty) {
+            problem("bind_password", "the password is empty");
+        }
+        if let Some(dn) = &self.bind_dn
+            && let Err(error) = ldap::Dn::parse(dn)
+        {
+            problems.push(ConfigProblem::new("bind_dn", format!("{dn:?}: {error}")));
+        }
+    }
+}

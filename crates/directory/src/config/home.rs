@@ -1,0 +1,152 @@
+//! `[[home]]`: ports, TLS and limits of one back end.
+
+use super::in_range;
+use model::ConfigProblem;
+use net::TlsMode;
+use std::path::PathBuf;
+
+/// One back end under a name that user maps and host attributes refer to. A home that is not listed is used
+/// under its host name with the protocols' own ports.
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HomeConfig {
+    /// The name by which user maps and host attributes refer to it. Required, unique.
+    pub name: String,
+    /// Its host name or IP address; default: the name.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// IMAP at this home: `port` (default 143), `tls`, `login`.
+    #[serde(default)]
+    pub imap: HomeServiceConfig,
+    /// POP3 at this home: `port` (default 110), `tls`, `login`.
+    #[serde(default)]
+    pub pop3: HomeServiceConfig,
+    /// SMTP at this home: `port` (default 25), `tls`.
+    #[serde(default)]
+    pub smtp: HomeServiceConfig,
+    /// LMTP at this home: `port` (default 24), `tls`.
+    #[serde(default)]
+    pub lmtp: HomeServiceConfig,
+    /// Submission at this home: `port` (default 587), `tls`, `login`.
+    #[serde(default)]
+    pub submission: HomeServiceConfig,
+    /// Seconds to wait for a connection and its greeting; 1 to 120, default 10.
+    #[serde(default = "default_connect_timeout")]
+    pub connect_timeout: u64,
+    /// PEM file with the authorities to trust for this home. Default: the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// PEM file with a client certificate to show. Needs `client_key`.
+    #[serde(default)]
+    pub client_cert: Option<PathBuf>,
+    /// PEM file with the private key of `client_cert`.
+    #[serde(default)]
+    pub client_key: Option<PathBuf>,
+    /// Whether the home's certificate is verified; default true.
+    #[serde(default = "default_verify")]
+    pub verify: bool,
+}
+
+fn default_connect_timeout() -> u64 {
+    10
+}
+fn default_verify() -> bool {
+    true
+}
+
+/// One protocol at a home.
+#[derive(Debug, Clone, Copy, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HomeServiceConfig {
+    /// The TCP port; default: the protocol's own.
+    pub port: Option<u16>,
+    /// `none`, `starttls` or `implicit`. Default: `none` on loopback, `implicit` on the ports 993, 995 and
+    /// 465, else `starttls`.
+    pub tls: Option<TlsMode>,
+    /// How a session logs in there: `replay`, which sends the user's own password; the default.
+    pub login: LoginMode,
+}
+
+/// How the front end logs in at a home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoginMode {
+    /// With the password that the client gave.
+    #[default]
+    Replay,
+}
+
+impl HomeConfig {
+    /// A home with every other key at its default.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            host: None,
+            imap: HomeServiceConfig::default(),
+            pop3: HomeServiceConfig::default(),
+            smtp: HomeServiceConfig::default(),
+            lmtp: HomeServiceConfig::default(),
+            submission: HomeServiceConfig::default(),
+            connect_timeout: default_connect_timeout(),
+            ca_file: None,
+            client_cert: None,
+            client_key: None,
+            verify: default_verify(),
+        }
+    }
+
+    /// Everything wrong with this home; keys are relative to it.
+    #[must_use]
+    pub fn check(&self) -> Vec<ConfigProblem> {
+        let mut problems = Vec::new();
+        if !is_host(&self.name) {
+            problems.push(ConfigProblem::new(
+                "name",
+                format!(
+                    "{:?} is not a home's name: letters, digits, dots and hyphens, no port",
+                    self.name
+                ),
+            ));
+        }
+        if let Some(host) = &self.host
+            && !is_host(host)
+        {
+            problems.push(ConfigProblem::new(
+                "host",
+                format!("{host:?} is not a host name or IP address; ports go under imap.port and the like"),
+            ));
+        }
+        for (key, service) in self.services() {
+            if service.port == Some(0) {
+                problems.push(ConfigProblem::new(
+                    format!("{key}.port"),
+                    "a home cannot be on port 0",
+                ));
+            }
+        }
+        if self.client_cert.is_some() != self.client_key.is_some() {
+            problems.push(ConfigProblem::new(
+                "client_key",
+                "client_cert and client_key are set together or not at all",
+            ));
+        }
+        in_range(&mut problems, "connect_timeout", self.connect_timeout, 1..=120);
+        problems
+    }
+
+    fn services(&self) -> [(&'static str, HomeServiceConfig); 5] {
+        [
+            ("imap", self.imap),
+            ("pop3", self.pop3),
+            ("smtp", self.smtp),
+            ("lmtp", self.lmtp),
+            ("submission", self.submission),
+        ]
+    }
+}
+
+/// A host name or address without a port.
+fn is_host(text: &str) -> bool {
+    crate::HomeRef::parse(text).is_ok_and(|home| home.port().is_none())
+}

@@ -1,0 +1,115 @@
+//! Who we are at a server, and how the way there is secured.
+
+use crate::config::{ConnectorConfig, ConnectorTls};
+use ldap::{Client, ConnectOptions, LdapError, LdapUri, StartTls};
+use model::{ConfigProblem, Secret};
+use net::{ClientTls, ClientTlsConfig};
+use std::time::Duration;
+
+/// The service identity.
+pub(super) enum Identity {
+    Anonymous,
+    Simple { dn: String, password: Secret },
+    External,
+}
+
+impl Identity {
+    /// Reads the password from where the configuration says.
+    pub(super) fn new(config: &ConnectorConfig) -> Result<Self, ConfigProblem> {
+        if config.sasl_external {
+            return Ok(Self::External);
+        }
+        let Some(dn) = config.bind_dn.clone() else {
+            return Ok(Self::Anonymous);
+        };
+        let (key, password) = if let Some(path) = &config.bind_password_file {
+            let text = std::fs::read(path).map_err(|error| {
+                ConfigProblem::new("bind_password_file", format!("{}: {error}", path.display()))
+            })?;
+            let end = text
+                .iter()
+                .rposition(|byte| !matches!(byte, b'\n' | b'\r'))
+                .map_or(0, |last| last + 1);
+            (
+                "bind_password_file",
+                Secret::new(text.get(..end).unwrap_or_default().to_vec()),
+            )
+        } else if let Some(name) = &config.bind_password_env {
+            let text = std::env::var(name).map_err(|_| {
+                ConfigProblem::new("bind_password_env", format!("the variable {name} is not set"))
+            })?;
+            ("bind_password_env", Secret::from(text))
+        } else {
+            ("bind_password", config.bind_password.clone().unwrap_or_default())
+        };
+        if password.is_empty() {
+            // RFC 4513 section 5.1.2: such a bind would succeed as anonymous.
+            return Err(ConfigProblem::new(key, "the password is empty"));
+        }
+        Ok(Self::Simple { dn, password })
+    }
+
+    pub(super) async fn bind(&self, client: &Client) -> Result<(), LdapError> {
+        match self {
+            Self::Anonymous => Ok(()),
+            Self::Simple { dn, password } => client.bind_simple(dn, password, &[]).await.map(|_| ()),
+            Self::External => client.bind_external().await.map(|_| ()),
+        }
+    }
+}
+
+/// How to connect to each server, in the configured order.
+pub(super) fn options(config: &ConnectorConfig) -> Result<Vec<ConnectOptions>, Vec<ConfigProblem>> {
+    let mut problems = Vec::new();
+    let mut all = Vec::with_capacity(config.uris.len());
+    let mut tls = None;
+    for (index, text) in config.uris.iter().enumerate() {
+        let uri = match LdapUri::parse(text) {
+            Ok(uri) => uri,
+            Err(error) => {
+                problems.push(ConfigProblem::new(
+                    format!("uris.{index}"),
+                    format!("{text:?}: {error}"),
+                ));
+                continue;
+            }
+        };
+        let starttls = match (&uri, config.tls) {
+            (LdapUri::Ldap { .. }, Some(ConnectorTls::StartTls)) => StartTls::Require,
+            (LdapUri::Ldap { .. }, None) if !uri.is_loopback() => StartTls::Require,
+            _ => StartTls::Off,
+        };
+        let mut options = ConnectOptions::new(uri);
+        if starttls == StartTls::Require || matches!(options.uri, LdapUri::Ldaps { .. }) {
+            if tls.is_none() {
+                match trust(config) {
+                    Ok(loaded) => tls = Some(loaded),
+                    Err(problem) => {
+                        problems.push(problem);
+                        break;
+                    }
+                }
+            }
+            options.tls = tls.clone();
+        }
+        options.starttls = starttls;
+        options.connect_timeout = Duration::from_secs(config.timeout);
+        options.operation_timeout = Duration::from_secs(config.timeout);
+        all.push(options);
+    }
+    if problems.is_empty() {
+        Ok(all)
+    } else {
+        Err(problems)
+    }
+}
+
+fn trust(config: &ConnectorConfig) -> Result<ClientTls, ConfigProblem> {
+    ClientTls::new(&ClientTlsConfig {
+        ca_file: config.ca_file.clone(),
+        client_cert: config.client_cert.clone(),
+        client_key: config.client_key.clone(),
+        verify: true,
+    })
+    .map_err(|error| ConfigProblem::new("ca_file", error.to_string()))
+}

@@ -1,0 +1,259 @@
+//! A connector at work: lookups on the servers of one `[[connector]]`, with failover.
+//!
+//! Owns the pool of connections, the order of servers, and the answer of a lookup. Never chooses between two
+//! entries and never says "not found" unless a server said so.
+//!
+//! Follows RFC 4511 section 4.5, RFC 4513 section 5.1.
+
+mod health;
+mod identity;
+mod members;
+mod pool;
+mod search;
+mod trace;
+
+pub use trace::Attempt;
+pub(crate) use trace::{Trace, elapsed};
+
+use crate::account::{DirectoryAccount, Lookup, wanted};
+use crate::config::{ConnectorConfig, ServerType};
+use crate::patterns::{EntryKind, Patterns, equality};
+use ldap::control::PasswordPolicy;
+use ldap::{Client, Entry, Filter, LdapError, Outcome};
+use model::{Address, Clock, ConfigProblem, EntryUuid, Secret, Unavailable};
+use pool::Pool;
+use std::fmt;
+use std::sync::Arc;
+
+/// One set of LDAP servers.
+pub struct Connector {
+    config: ConnectorConfig,
+    patterns: Patterns,
+    clock: Arc<dyn Clock>,
+    pool: Arc<Pool>,
+}
+
+/// The raw answer of a lookup: the entry as well as what was read from it.
+pub(crate) enum Found {
+    One(Box<(DirectoryAccount, Entry)>),
+    None,
+    Several(Vec<String>),
+    Unavailable(Unavailable),
+}
+
+impl Found {
+    fn into_lookup(self) -> Lookup {
+        match self {
+            Self::One(found) => Lookup::Found(Box::new(found.0)),
+            Self::None => Lookup::NotFound,
+            Self::Several(dns) => Lookup::Ambiguous(dns),
+            Self::Unavailable(why) => Lookup::Unavailable(why),
+        }
+    }
+}
+
+/// Further attributes that a caller needs beside the usual ones.
+pub(crate) type Extra<'a> = &'a [&'a str];
+
+impl Connector {
+    /// Checks the configuration and reads the files it names. Connects to nothing.
+    pub fn new(config: ConnectorConfig, clock: Arc<dyn Clock>) -> Result<Arc<Self>, Vec<ConfigProblem>> {
+        let problems = config.check();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let patterns = Patterns::new(&config)?;
+        let pool = Arc::new(Pool::new(&config, Arc::clone(&clock))?);
+        Ok(Arc::new(Self {
+            config,
+            patterns,
+            clock,
+            pool,
+        }))
+    }
+
+    /// The connector's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// The connector's configuration.
+    #[must_use]
+    pub fn config(&self) -> &ConnectorConfig {
+        &self.config
+    }
+
+    /// A healthy shared connection with the service identity.
+    pub async fn service(&self) -> Result<Client, Unavailable> {
+        self.pool.service().await.map(|pooled| pooled.client)
+    }
+
+    /// Finds the account or group of an address: exact, then without `+detail`, then as a group, then the
+    /// domain's catch-all.
+    pub async fn lookup_address(&self, address: &Address) -> Lookup {
+        self.find_address(address, &mut Trace::Off).await.into_lookup()
+    }
+
+    /// Finds the account of what a client typed as its login.
+    pub async fn lookup_login(&self, login: &str) -> Lookup {
+        self.find_login(login, &[], &mut Trace::Off).await.into_lookup()
+    }
+
+    /// Finds the account or group with this identity, inside of the connector's scope.
+    pub async fn lookup_uuid(&self, uuid: EntryUuid) -> Lookup {
+        let filter = self.uuid_filter(uuid);
+        for kind in [EntryKind::Account, EntryKind::Group] {
+            let Some(half) = self.patterns.half(kind) else {
+                continue;
+            };
+            let filter = Filter::And(vec![half.filter(), filter.clone()]);
+            match self.find(kind, filter, &[], &mut Trace::Off).await {
+                Found::None => {}
+                found => return found.into_lookup(),
+            }
+        }
+        Lookup::NotFound
+    }
+
+    pub(crate) async fn find_address(&self, address: &Address, trace: &mut Trace) -> Found {
+        let plain = address.without_detail();
+        for kind in [EntryKind::Account, EntryKind::Group] {
+            for candidate in std::iter::once(address).chain(plain.as_ref()) {
+                let Some(filter) = self.patterns.for_address(kind, candidate) else {
+                    continue;
+                };
+                match self.find(kind, filter, &[], trace).await {
+                    Found::None => {}
+                    found => return found,
+                }
+            }
+        }
+        match self.patterns.for_catch_all(address.domain_str()) {
+            Some(filter) => self.find(EntryKind::Account, filter, &[], trace).await,
+            None => Found::None,
+        }
+    }
+
+    pub(crate) async fn find_login(&self, login: &str, extra: Extra<'_>, trace: &mut Trace) -> Found {
+        let login = self.patterns.login(login);
+        match self.patterns.for_login(&login) {
+            Some(filter) => self.find(EntryKind::Account, filter, extra, trace).await,
+            // A bare login, no default domain and no branch for a bare name: nobody can be meant.
+            None => Found::None,
+        }
+    }
+
+    /// Binds as an entry to check its password.
+    pub(crate) async fn check_bind(
+        &self,
+        dn: &str,
+        password: &Secret,
+    ) -> Result<Result<Outcome, LdapError>, Unavailable> {
+        // Only OpenLDAP's overlay answers with this control; a server that does not know it passes it over.
+        self.pool
+            .check_bind(dn, password, &[PasswordPolicy::request()])
+            .await
+    }
+
+    /// Whether any account matches the filter and shows the attribute to us.
+    pub(crate) async fn sample(&self, filter: Filter, attribute: &str) -> Result<bool, Unavailable> {
+        let half = &self.patterns.accounts;
+        let filter = Filter::And(vec![half.filter(), filter]);
+        let attributes = [attribute.to_owned()];
+        for base in &half.bases {
+            let query = search::Query {
+                base,
+                scope: half.scope,
+                filter: &filter,
+                attributes: &attributes,
+            };
+            let found = search::at_most_two(&self.pool, &*self.clock, &query, &mut Trace::Off).await?;
+            if found.iter().any(|entry| entry.first(attribute).is_some()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    pub(crate) fn patterns(&self) -> &Patterns {
+        &self.patterns
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// A connection of its own, for a change feed; its consumer may be slow.
+    pub(crate) async fn dedicated(&self) -> Result<Client, Unavailable> {
+        self.pool.dedicated().await.map(|pooled| pooled.client)
+    }
+
+    pub(crate) fn uuid_filter(&self, uuid: EntryUuid) -> Filter {
+        match self.patterns.server {
+            ServerType::Openldap => equality("entryUUID", &uuid.to_string()),
+            ServerType::ActiveDirectory => Filter::Equality {
+                attribute: "objectGUID".to_owned(),
+                value: crate::account::guid_order(*uuid.as_bytes()).to_vec().into(),
+            },
+        }
+    }
+
+    /// Searches all bases of one kind for exactly one entry.
+    async fn find(&self, kind: EntryKind, filter: Filter, extra: Extra<'_>, trace: &mut Trace) -> Found {
+        let Some(half) = self.patterns.half(kind) else {
+            return Found::None;
+        };
+        let mut attributes = wanted(&self.patterns, kind);
+        attributes.extend(extra.iter().map(|name| (*name).to_owned()));
+        let mut entries: Vec<Entry> = Vec::new();
+        for base in &half.bases {
+            let query = search::Query {
+                base,
+                scope: half.scope,
+                filter: &filter,
+                attributes: &attributes,
+            };
+            match search::at_most_two(&self.pool, &*self.clock, &query, trace).await {
+                Ok(found) => {
+                    for entry in found {
+                        // Bases may lie one in the other.
+                        if !entries.iter().any(|other| other.dn == entry.dn) {
+                            entries.push(entry);
+                        }
+                    }
+                }
+                Err(why) => return Found::Unavailable(why),
+            }
+        }
+        self.exactly_one(kind, entries)
+    }
+
+    fn exactly_one(&self, kind: EntryKind, mut entries: Vec<Entry>) -> Found {
+        if entries.len() > 1 {
+            let dns: Vec<String> = entries.into_iter().map(|entry| entry.dn).collect();
+            tracing::error!(connector = %self.name(), entries = ?dns, "two entries match one lookup");
+            return Found::Several(dns);
+        }
+        let Some(entry) = entries.pop() else {
+            return Found::None;
+        };
+        match DirectoryAccount::read(&entry, kind, &self.patterns, self.clock.now()) {
+            Ok(account) => Found::One(Box::new((account, entry))),
+            Err(problem @ crate::EntryProblem::NoUuid { .. }) => {
+                tracing::error!(connector = %self.name(), %problem, "the service identity must be able to read it");
+                Found::Unavailable(self.pool.unavailable(&problem.to_string()))
+            }
+            Err(problem) => {
+                tracing::warn!(connector = %self.name(), %problem, "an entry without an address is no mail account");
+                Found::None
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connector({})", self.config.name)
+    }
+}

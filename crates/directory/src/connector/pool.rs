@@ -1,0 +1,279 @@
+//! The connections to the servers: a few shared ones with the service identity, and a few for bind checks.
+
+use super::health::Health;
+use super::identity::{Identity, options};
+use crate::config::ConnectorConfig;
+use ldap::{Client, ConnectOptions, Control, LdapError, Outcome};
+use model::{Clock, ConfigProblem, Secret, Unavailable};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// Shared connections: one would be enough for throughput, two keep lookups going while one is replaced.
+const SERVICE_CONNECTIONS: usize = 2;
+/// Bind checks at once: one operation at a time on each connection (RFC 4511 section 4.2.1).
+const BIND_CONNECTIONS: usize = 16;
+
+/// A server that gathers a large refresh may be silent for longer than a lookup may take.
+const FEED_TIMEOUT: Duration = Duration::from_secs(60);
+/// The largest entry that a feed reads: a group of a million members.
+const MAX_ENTRY: usize = 256 << 20;
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Lookups,
+    Feed,
+}
+
+/// All connections of one connector.
+pub(super) struct Pool {
+    name: String,
+    clock: Arc<dyn Clock>,
+    identity: Identity,
+    options: Vec<ConnectOptions>,
+    health: Mutex<Health>,
+    service: Vec<Slot>,
+    next: AtomicUsize,
+    bind_places: Semaphore,
+    bind_idle: Mutex<Vec<Pooled>>,
+    operation_timeout: Duration,
+}
+
+/// A connection and the server it leads to.
+#[derive(Clone)]
+pub(super) struct Pooled {
+    pub(super) client: Client,
+    pub(super) server: usize,
+}
+
+/// One shared connection; the async lock makes sure that one caller connects and the others wait for it.
+#[derive(Default)]
+struct Slot {
+    ready: Mutex<Option<Pooled>>,
+    connecting: tokio::sync::Mutex<()>,
+}
+
+impl Pool {
+    pub(super) fn new(config: &ConnectorConfig, clock: Arc<dyn Clock>) -> Result<Self, Vec<ConfigProblem>> {
+        let options = options(config)?;
+        let identity = Identity::new(config).map_err(|problem| vec![problem])?;
+        Ok(Self {
+            name: config.name.clone(),
+            clock,
+            identity,
+            health: Mutex::new(Health::new(
+                options.len(),
+                Duration::from_secs(config.retry_interval),
+            )),
+            options,
+            service: (0..SERVICE_CONNECTIONS).map(|_| Slot::default()).collect(),
+            next: AtomicUsize::new(0),
+            bind_places: Semaphore::new(BIND_CONNECTIONS),
+            bind_idle: Mutex::new(Vec::new()),
+            operation_timeout: Duration::from_secs(config.timeout),
+        })
+    }
+
+    /// A shared connection with the service identity.
+    pub(super) async fn service(self: &Arc<Self>) -> Result<Pooled, Unavailable> {
+        self.probe_earlier();
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let slot = self
+            .service
+            .get(turn % SERVICE_CONNECTIONS)
+            .ok_or_else(|| self.unavailable("no slot"))?;
+        if let Some(pooled) = self.usable(slot) {
+            return Ok(pooled);
+        }
+        // Those that wait here wait for one attempt over all servers.
+        let wait = self.operation_timeout.saturating_mul(2);
+        let _turn = timeout(wait, slot.connecting.lock())
+            .await
+            .map_err(|_| self.unavailable("waiting for a connection"))?;
+        if let Some(pooled) = self.usable(slot) {
+            return Ok(pooled);
+        }
+        let pooled = self.connect(&self.identity, Purpose::Lookups).await?;
+        *slot.ready.lock() = Some(pooled.clone());
+        Ok(pooled)
+    }
+
+    /// A new connection of its own with the service identity, for a reader that may be slow.
+    pub(super) async fn dedicated(&self) -> Result<Pooled, Unavailable> {
+        self.connect(&self.identity, Purpose::Feed).await
+    }
+
+    /// Binds as `dn`, alone on a connection. The connection is kept for the next check.
+    pub(super) async fn check_bind(
+        &self,
+        dn: &str,
+        password: &Secret,
+        controls: &[Control],
+    ) -> Result<Result<Outcome, LdapError>, Unavailable> {
+        let _place = timeout(self.operation_timeout, self.bind_places.acquire())
+            .await
+            .map_err(|_| self.unavailable("too many binds are waiting"))?
+            .map_err(|_| self.unavailable("closed"))?;
+        // A connection that lay idle may have been closed by the server without our knowing; a second, new
+        // one decides.
+        for fresh in [false, true] {
+            let idle = if fresh { None } else { self.take_idle() };
+            let reused = idle.is_some();
+            let pooled = match idle {
+                Some(pooled) => pooled,
+                None => self.connect(&Identity::Anonymous, Purpose::Lookups).await?,
+            };
+            let result = pooled.client.bind_simple(dn, password, controls).await;
+            match result {
+                Err(error) if is_lost(&error) => {
+                    if reused {
+                        continue;
+                    }
+                    self.report(&pooled, &error);
+                    return Err(self.unavailable(&error.to_string()));
+                }
+                result => {
+                    self.bind_idle.lock().push(pooled);
+                    return Ok(result);
+                }
+            }
+        }
+        Err(self.unavailable("the connection was closed"))
+    }
+
+    /// An operation on this connection failed for lack of an answer: nobody else should wait for this server.
+    pub(super) fn report(&self, pooled: &Pooled, error: &LdapError) {
+        tracing::warn!(connector = %self.name, server = %self.server_name(pooled.server), %error, "directory server failed");
+        self.health
+            .lock()
+            .failed(pooled.server, self.clock.monotonic(), jitter());
+        for slot in &self.service {
+            let mut ready = slot.ready.lock();
+            if ready.as_ref().is_some_and(|other| other.server == pooled.server) {
+                *ready = None;
+            }
+        }
+        self.bind_idle
+            .lock()
+            .retain(|other| other.server != pooled.server);
+    }
+
+    pub(super) fn server_name(&self, index: usize) -> String {
+        self.options
+            .get(index)
+            .map_or_else(String::new, |options| options.uri.to_string())
+    }
+
+    pub(super) fn unavailable(&self, why: &str) -> Unavailable {
+        Unavailable(format!("connector {}: {why}", self.name))
+    }
+
+    /// A connection that still lives and leads to the server in use.
+    fn usable(&self, slot: &Slot) -> Option<Pooled> {
+        let current = self.health.lock().current();
+        let mut ready = slot.ready.lock();
+        let good = ready
+            .as_ref()
+            .is_some_and(|pooled| !pooled.client.is_closed() && pooled.server == current);
+        if !good {
+            *ready = None;
+        }
+        ready.clone()
+    }
+
+    fn take_idle(&self) -> Option<Pooled> {
+        let current = self.health.lock().current();
+        let mut idle = self.bind_idle.lock();
+        idle.retain(|pooled| pooled.server == current && !pooled.client.is_closed());
+        idle.pop()
+    }
+
+    /// Tries the servers in their order of merit.
+    async fn connect(&self, identity: &Identity, purpose: Purpose) -> Result<Pooled, Unavailable> {
+        let candidates = self.health.lock().candidates(self.clock.monotonic());
+        let mut last = "every server failed a moment ago".to_owned();
+        for server in candidates {
+            match self.connect_to(server, identity, purpose).await {
+                Ok(pooled) => {
+                    self.health.lock().succeeded(server);
+                    return Ok(pooled);
+                }
+                Err(error) => {
+                    last = format!("{}: {error}", self.server_name(server));
+                    tracing::warn!(connector = %self.name, server = %self.server_name(server), %error, "cannot use directory server");
+                    self.health
+                        .lock()
+                        .failed(server, self.clock.monotonic(), jitter());
+                }
+            }
+        }
+        Err(self.unavailable(&last))
+    }
+
+    async fn connect_to(
+        &self,
+        server: usize,
+        identity: &Identity,
+        purpose: Purpose,
+    ) -> Result<Pooled, LdapError> {
+        let options = self
+            .options
+            .get(server)
+            .ok_or_else(|| LdapError::Protocol("no such server".to_owned()))?;
+        let client = match purpose {
+            Purpose::Lookups => Client::connect(options).await?,
+            Purpose::Feed => {
+                let mut options = options.clone();
+                options.operation_timeout = options.operation_timeout.max(FEED_TIMEOUT);
+                options.max_message = MAX_ENTRY;
+                Client::connect(&options).await?
+            }
+        };
+        identity.bind(&client).await?;
+        Ok(Pooled { client, server })
+    }
+
+    /// Looks at an earlier server in the background when it is time to.
+    fn probe_earlier(self: &Arc<Self>) {
+        let Some(server) = self.health.lock().due_probe(self.clock.monotonic()) else {
+            return;
+        };
+        let pool = Arc::clone(self);
+        // Bounded: at most one probe for each server and interval, and each has the connection's deadlines.
+        tokio::spawn(async move {
+            let result = pool.connect_to(server, &pool.identity, Purpose::Lookups).await;
+            let now = pool.clock.monotonic();
+            let mut health = pool.health.lock();
+            match result {
+                Ok(_) => {
+                    if health.probe_succeeded(server, now) {
+                        tracing::info!(connector = %pool.name, server = %pool.server_name(server), "directory server is back");
+                    }
+                }
+                Err(_) => health.failed(server, now, jitter()),
+            }
+        });
+    }
+}
+
+/// True when the answer never came, so that nothing is decided.
+pub(super) fn is_lost(error: &LdapError) -> bool {
+    !matches!(
+        error,
+        LdapError::Result(_) | LdapError::TooMany(_) | LdapError::EmptyPassword
+    )
+}
+
+fn jitter() -> u8 {
+    let mut byte = [0];
+    // Without randomness the longest wait is as good.
+    if getrandom::fill(&mut byte).is_err() {
+        255
+    } else {
+        byte[0]
+    }
+}

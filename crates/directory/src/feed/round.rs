@@ -1,0 +1,136 @@
+//! One refresh, message by message (RFC 4533 section 3.3.2): a pure state machine.
+
+use super::{Change, ChangedEntry, Cookie, Coverage, FeedError, PollEnd};
+use crate::account::DirectoryAccount;
+use crate::patterns::{EntryKind, Patterns};
+use ldap::control::{SyncDone, SyncInfo, SyncState, SyncStateKind};
+use ldap::message::Intermediate;
+use ldap::{Control, Entry, LdapResult, ResultCode};
+use model::{Timestamp, Unavailable};
+
+/// What the messages of one refresh have said so far.
+pub(super) struct Round<'a> {
+    patterns: &'a Patterns,
+    now: Timestamp,
+    cookie: Option<Cookie>,
+    /// A present phase has ended: what it did not name is gone, whatever comes after.
+    present_phase: bool,
+}
+
+impl<'a> Round<'a> {
+    pub(super) fn new(patterns: &'a Patterns, cookie: Option<Cookie>, now: Timestamp) -> Self {
+        Self {
+            patterns,
+            now,
+            cookie,
+            present_phase: false,
+        }
+    }
+
+    /// An entry with its Sync State control.
+    pub(super) fn on_entry(&self, entry: Entry, controls: &[Control]) -> Result<Change, FeedError> {
+        let state = SyncState::find(controls)
+            .map_err(|error| FeedError::Protocol(format!("{}: Sync State: {error}", entry.dn)))?
+            .ok_or_else(|| FeedError::Protocol(format!("{}: an entry without Sync State", entry.dn)))?;
+        Ok(match state.kind {
+            SyncStateKind::Present => Change::Present(state.uuid),
+            SyncStateKind::Delete => Change::Deleted(state.uuid),
+            // A refresh says `add` for both (RFC 4533 section 3.3.2 lets it).
+            SyncStateKind::Add | SyncStateKind::Modify => {
+                Change::Entry(Box::new(changed(self.patterns, state.uuid, entry, self.now)))
+            }
+        })
+    }
+
+    /// A Sync Info message.
+    pub(super) fn on_intermediate(&mut self, message: &Intermediate) -> Result<Vec<Change>, FeedError> {
+        let info = SyncInfo::from_intermediate(message)
+            .map_err(|error| FeedError::Protocol(format!("Sync Info: {error}")))?;
+        Ok(match info {
+            Some(SyncInfo::IdSet {
+                refresh_deletes: true,
+                uuids,
+                ..
+            }) => uuids.into_iter().map(Change::Deleted).collect(),
+            Some(SyncInfo::IdSet {
+                refresh_deletes: false,
+                uuids,
+                ..
+            }) => uuids.into_iter().map(Change::Present).collect(),
+            Some(SyncInfo::RefreshPresent { .. }) => {
+                self.present_phase = true;
+                Vec::new()
+            }
+            // Cookies in the middle of a refresh are not stored: what they cover may not be applied yet.
+            Some(SyncInfo::RefreshDelete { .. } | SyncInfo::NewCookie(_)) | None => Vec::new(),
+        })
+    }
+
+    /// The search's result.
+    pub(super) fn on_done(self, result: &LdapResult, controls: &[Control]) -> Result<PollEnd, FeedError> {
+        if !result.is_success() {
+            return Err(failure(result, self.cookie.is_some()));
+        }
+        let done = SyncDone::find(controls)
+            .map_err(|error| FeedError::Protocol(format!("Sync Done: {error}")))?
+            .ok_or_else(|| {
+                FeedError::Protocol("the server does not do Content Sync (no Sync Done)".to_owned())
+            })?;
+        // Without a cookie everything was sent, whatever the flag says.
+        let named = done.refresh_deletes && !self.present_phase && self.cookie.is_some();
+        let fresh = done
+            .cookie
+            .and_then(|bytes| Cookie::new(bytes.to_vec()))
+            .filter(Cookie::is_final);
+        let cookie = match (self.cookie, fresh) {
+            (Some(old), Some(fresh)) => Some(old.merged(&fresh)),
+            (_, fresh) => fresh,
+        };
+        Ok(PollEnd {
+            cookie,
+            coverage: if named {
+                Coverage::NamedDeletes
+            } else {
+                Coverage::Everything
+            },
+        })
+    }
+}
+
+/// Reads one entry for a consumer.
+pub(super) fn changed(
+    patterns: &Patterns,
+    uuid: model::EntryUuid,
+    entry: Entry,
+    now: Timestamp,
+) -> ChangedEntry {
+    let kind = patterns.kind_of(&entry);
+    let account = DirectoryAccount::read(&entry, kind.unwrap_or(EntryKind::Account), patterns, now)
+        .map(|account| DirectoryAccount { uuid, ..account });
+    ChangedEntry {
+        uuid,
+        kind,
+        account,
+        entry,
+    }
+}
+
+/// What a result other than success means for a poll.
+pub(super) fn failure(result: &LdapResult, with_cookie: bool) -> FeedError {
+    let text = result.to_string();
+    match result.code {
+        ResultCode::SyncRefreshRequired => FeedError::RefreshRequired,
+        // Observed on slapd: a cookie from a provider that is ahead.
+        ResultCode::UnwillingToPerform if with_cookie => FeedError::CookieTooNew(text),
+        ResultCode::UnavailableCriticalExtension => FeedError::Protocol(format!(
+            "the server does not offer Content Sync; load the syncprov overlay: {text}"
+        )),
+        ResultCode::SizeLimitExceeded | ResultCode::TimeLimitExceeded | ResultCode::AdminLimitExceeded => {
+            FeedError::Protocol(format!(
+                "a limit of the server cut the answer short; lift it for this identity: {text}"
+            ))
+        }
+        code if code.is_transient() => FeedError::Unavailable(Unavailable(text)),
+        _ => FeedError::Protocol(text),
+    }
+}

@@ -1,0 +1,327 @@
+//! Homes: from the text in a map or a host attribute to the host, port and TLS mode to connect to.
+
+use crate::config::{HomeConfig, HomeServiceConfig, LoginMode};
+use model::{ConfigProblem, Protocol};
+use net::{ClientTls, ClientTlsConfig, TlsMode};
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a home that is not listed gets to answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A home as maps and host attributes write it: the name of a `[[home]]`, or `host[:port]`.
+/// Two spellings that differ in case or in a trailing dot are one home.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HomeRef {
+    host: Arc<str>,
+    port: Option<u16>,
+}
+
+/// Why a text is not a home.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a home; write host, host:port, [IPv6]:port or the name of a [[home]]")]
+pub struct HomeRefError(String);
+
+impl HomeRef {
+    /// Reads `host[:port]`. An IPv6 address with a port stands in brackets.
+    pub fn parse(text: &str) -> Result<Self, HomeRefError> {
+        let error = || HomeRefError(text.to_owned());
+        let trimmed = text.trim();
+        if let Ok(address) = trimmed.parse::<IpAddr>() {
+            return Ok(Self::of(&address.to_string(), None));
+        }
+        let (host, port) = match trimmed.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((host, rest)) => {
+                let address: IpAddr = host.parse().map_err(|_| error())?;
+                let port = if rest.is_empty() {
+                    None
+                } else {
+                    Some(rest.strip_prefix(':').ok_or_else(error)?)
+                };
+                (address.to_string(), port)
+            }
+            None => match trimmed.split_once(':') {
+                Some((host, port)) => (host.to_owned(), Some(port)),
+                None => (trimmed.to_owned(), None),
+            },
+        };
+        let port = match port {
+            Some(port) => Some(
+                port.parse::<u16>()
+                    .ok()
+                    .filter(|port| *port != 0)
+                    .ok_or_else(error)?,
+            ),
+            None => None,
+        };
+        let name = host.strip_suffix('.').unwrap_or(&host);
+        // `_` is no host name, but people put it into the names of a [[home]].
+        let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':');
+        if name.is_empty() || name.len() > 253 || !name.chars().all(letter) || name.starts_with(['.', '-']) {
+            return Err(error());
+        }
+        Ok(Self::of(name, port))
+    }
+
+    fn of(host: &str, port: Option<u16>) -> Self {
+        Self {
+            host: host.to_ascii_lowercase().into(),
+            port,
+        }
+    }
+
+    /// The host, or the name of a `[[home]]`; lower case, without a trailing dot.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, when the text names one.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// True when it names this server, whatever the spelling; ports do not matter.
+    #[must_use]
+    pub fn is_host(&self, name: &str) -> bool {
+        name.strip_suffix('.')
+            .unwrap_or(name)
+            .eq_ignore_ascii_case(&self.host)
+    }
+}
+
+impl fmt::Display for HomeRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            None => f.write_str(&self.host),
+            Some(port) if self.host.contains(':') => write!(f, "[{}]:{port}", self.host),
+            Some(port) => write!(f, "{}:{port}", self.host),
+        }
+    }
+}
+
+/// Where and how to reach a home for one protocol.
+#[derive(Debug, Clone)]
+pub struct HomeTarget {
+    /// The home, for logs and limits.
+    pub home: HomeRef,
+    /// Host name or IP address to connect to; also the name that its certificate must show.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// TLS mode.
+    pub tls: TlsMode,
+    /// How its certificate is judged.
+    pub trust: ClientTls,
+    /// How a session logs in.
+    pub login: LoginMode,
+    /// How long a connection and its greeting may take.
+    pub connect_timeout: Duration,
+}
+
+/// All homes that the configuration lists, and the rules for the others.
+#[derive(Debug)]
+pub struct Homes {
+    listed: HashMap<String, Listed>,
+    trust: ClientTls,
+}
+
+#[derive(Debug)]
+struct Listed {
+    config: HomeConfig,
+    trust: ClientTls,
+}
+
+impl Homes {
+    /// Takes over `[[home]]`; `defaults` says how certificates of homes that are not listed are judged.
+    /// Loads the listed homes' certificate files.
+    pub fn new(configs: Vec<HomeConfig>, defaults: &ClientTlsConfig) -> Result<Self, Vec<ConfigProblem>> {
+        let mut problems = Vec::new();
+        let mut listed = HashMap::new();
+        for (index, config) in configs.into_iter().enumerate() {
+            let at = |problem: ConfigProblem| {
+                ConfigProblem::new(format!("home.{index}.{}", problem.key), problem.message)
+            };
+            problems.extend(config.check().into_iter().map(at));
+            let name = config.name.trim_end_matches('.').to_ascii_lowercase();
+            let trust = ClientTls::new(&ClientTlsConfig {
+                ca_file: config.ca_file.clone(),
+                client_cert: config.client_cert.clone(),
+                client_key: config.client_key.clone(),
+                verify: config.verify,
+            });
+            match trust {
+                Err(error) => problems.push(at(ConfigProblem::new("ca_file", error.to_string()))),
+                Ok(trust) => {
+                    if listed.insert(name, Listed { config, trust }).is_some() {
+                        problems.push(at(ConfigProblem::new("name", "another [[home]] has this name")));
+                    }
+                }
+            }
+        }
+        match ClientTls::new(defaults) {
+            Ok(trust) if problems.is_empty() => Ok(Self { listed, trust }),
+            Ok(_) => Err(problems),
+            Err(error) => {
+                problems.push(ConfigProblem::new("home", error.to_string()));
+                Err(problems)
+            }
+        }
+    }
+
+    /// How to reach `home` for `protocol`. A port in the reference wins over the listed one.
+    #[must_use]
+    pub fn target(&self, home: &HomeRef, protocol: Protocol) -> HomeTarget {
+        let listed = self.listed.get(home.host());
+        let service = listed.map_or_else(HomeServiceConfig::default, |listed| {
+            let config = &listed.config;
+            match protocol {
+                Protocol::Imap => config.imap,
+                Protocol::Pop3 => config.pop3,
+                Protocol::Lmtp => config.lmtp,
+                Protocol::Submission => config.submission,
+                // ManageSieve and HTTP are not proxied; SMTP's settings are as good as any for them.
+                Protocol::Smtp | Protocol::ManageSieve | Protocol::Http => config.smtp,
+            }
+        });
+        let host = listed.and_then(|listed| listed.config.host.clone());
+        let host = host.unwrap_or_else(|| home.host().to_owned());
+        let port = home.port().or(service.port).unwrap_or(default_port(protocol));
+        HomeTarget {
+            home: home.clone(),
+            port,
+            tls: service.tls.unwrap_or_else(|| default_tls(&host, port)),
+            host,
+            trust: listed.map_or_else(|| self.trust.clone(), |listed| listed.trust.clone()),
+            login: service.login,
+            connect_timeout: listed.map_or(CONNECT_TIMEOUT, |listed| {
+                Duration::from_secs(listed.config.connect_timeout)
+            }),
+        }
+    }
+}
+
+const fn default_port(protocol: Protocol) -> u16 {
+    match protocol {
+        Protocol::Smtp => 25,
+        Protocol::Submission => 587,
+        Protocol::Lmtp => 24,
+        Protocol::Imap => 143,
+        Protocol::Pop3 => 110,
+        Protocol::ManageSieve => 4190,
+        Protocol::Http => 443,
+    }
+}
+
+/// RFC 8314 section 3: TLS wherever a network is between; nothing is gained on loopback.
+fn default_tls(host: &str, port: u16) -> TlsMode {
+    let loopback = host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.to_canonical().is_loopback());
+    match port {
+        993 | 995 | 465 | 443 => TlsMode::Implicit,
+        _ if loopback => TlsMode::None,
+        _ => TlsMode::StartTls,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references() {
+        for (text, host, port) in [
+            ("store1.example.test", "store1.example.test", None),
+            ("Store1.Example.Test.", "store1.example.test", None),
+            ("store1:143", "store1", Some(143)),
+            ("192.0.2.1:25", "192.0.2.1", Some(25)),
+            ("2001:db8::1", "2001:db8::1", None),
+            ("[2001:DB8::1]:143", "2001:db8::1", Some(143)),
+            ("[::1]", "::1", None),
+            (" back_end-1 ", "back_end-1", None),
+        ] {
+            let home = HomeRef::parse(text).expect(text);
+            assert_eq!((home.host(), home.port()), (host, port), "{text}");
+            assert_eq!(HomeRef::parse(&home.to_string()), Ok(home));
+        }
+        for bad in [
+            "", ":143", "a:", "a:0", "a:65536", "a b", "a/b", "[::1", "[::1]x", "[a]:1", ".a", "-a",
+        ] {
+            assert!(HomeRef::parse(bad).is_err(), "{bad:?}");
+        }
+        assert!(HomeRef::parse("a.test").expect("a home").is_host("A.TEST."));
+    }
+
+    fn home(text: &str) -> HomeRef {
+        HomeRef::parse(text).expect("a home")
+    }
+
+    #[test]
+    fn targets() {
+        let mut config = HomeConfig::named("store1.example.test");
+        config.host = Some("127.0.0.1".to_owned());
+        config.imap.port = Some(1143);
+        config.pop3.tls = Some(TlsMode::Implicit);
+        let defaults = ClientTlsConfig {
+            verify: false,
+            ..ClientTlsConfig::default()
+        };
+        config.verify = false;
+        let homes = Homes::new(vec![config.clone()], &defaults).expect("homes");
+        let table = [
+            (
+                "store1.example.test",
+                Protocol::Imap,
+                "127.0.0.1",
+                1143,
+                TlsMode::None,
+            ),
+            (
+                "STORE1.example.test.",
+                Protocol::Pop3,
+                "127.0.0.1",
+                110,
+                TlsMode::Implicit,
+            ),
+            (
+                "store1.example.test:2525",
+                Protocol::Smtp,
+                "127.0.0.1",
+                2525,
+                TlsMode::None,
+            ),
+            (
+                "store2.example.test",
+                Protocol::Smtp,
+                "store2.example.test",
+                25,
+                TlsMode::StartTls,
+            ),
+            (
+                "store2.example.test:993",
+                Protocol::Imap,
+                "store2.example.test",
+                993,
+                TlsMode::Implicit,
+            ),
+            ("::1", Protocol::Lmtp, "::1", 24, TlsMode::None),
+        ];
+        for (text, protocol, host, port, tls) in table {
+            let target = homes.target(&home(text), protocol);
+            assert_eq!(
+                (target.host.as_str(), target.port, target.tls),
+                (host, port, tls),
+                "{text}"
+            );
+        }
+        let problems = Homes::new(vec![config.clone(), config], &defaults).expect_err("the same name twice");
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].key, "home.1.name");
+    }
+}

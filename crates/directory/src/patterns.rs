@@ -1,0 +1,325 @@
+//! What a connector's patterns, bases and filters mean, parsed once when the configuration is read.
+
+use crate::config::{AttributeMap, ConnectorConfig, SearchScope, ServerType};
+use ldap::{Dn, Entry, Filter, FilterTemplate, Slots};
+use model::{Address, ConfigProblem, Domain};
+
+/// Whether an entry is a person's account or a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EntryKind {
+    /// An account.
+    Account,
+    /// A group (distribution list).
+    Group,
+}
+
+/// One half of the connector's scope.
+#[derive(Debug, Clone)]
+pub(crate) struct Half {
+    pub(crate) bases: Vec<Dn>,
+    pub(crate) scope: SearchScope,
+    object_class: String,
+    extra: Option<Filter>,
+}
+
+impl Half {
+    /// `(&(objectClass=..)(extra))`
+    pub(crate) fn filter(&self) -> Filter {
+        let class = equality("objectClass", &self.object_class);
+        match &self.extra {
+            None => class,
+            Some(extra) => Filter::And(vec![class, extra.clone()]),
+        }
+    }
+
+    fn holds(&self, dn: &Dn, entry: &Entry) -> bool {
+        let below = |base: &Dn| match self.scope {
+            SearchScope::Sub => dn.is_below(base),
+            SearchScope::One => dn.parent().as_ref() == Some(base),
+        };
+        entry.has_object_class(&self.object_class) && self.bases.iter().any(below)
+    }
+}
+
+/// A login as the client typed it, made ready for the pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Login {
+    pub(crate) address: Option<String>,
+    pub(crate) local_part: Option<String>,
+    pub(crate) domain: Option<String>,
+}
+
+/// The parsed form of a connector's search settings.
+#[derive(Debug, Clone)]
+pub(crate) struct Patterns {
+    pub(crate) accounts: Half,
+    pub(crate) groups: Option<Half>,
+    /// The lowest entry above all bases: where the change feed searches.
+    pub(crate) top: Dn,
+    pub(crate) map: AttributeMap,
+    pub(crate) server: ServerType,
+    address: FilterTemplate,
+    login: FilterTemplate,
+    domains: Vec<Domain>,
+    default_domain: Option<Domain>,
+}
+
+impl Patterns {
+    /// Parses everything, or says all that is wrong; keys are relative to the connector.
+    pub(crate) fn new(config: &ConnectorConfig) -> Result<Self, Vec<ConfigProblem>> {
+        let mut problems = Vec::new();
+        let map = config.attributes.resolve(config.server_type);
+        let (class, group_class) = match config.server_type {
+            ServerType::Openldap => ("inetOrgPerson", "groupOfNames"),
+            ServerType::ActiveDirectory => ("user", "group"),
+        };
+        let accounts = &config.accounts;
+        if accounts.base_dn.is_empty() {
+            problems.push(ConfigProblem::new(
+                "accounts.base_dn",
+                "name at least one base DN",
+            ));
+        }
+        let accounts = Half {
+            bases: parse_bases("accounts", &accounts.base_dn, &mut problems),
+            scope: accounts.scope,
+            object_class: accounts.object_class.clone().unwrap_or_else(|| class.to_owned()),
+            extra: parse_filter("accounts", accounts.filter.as_deref(), &mut problems),
+        };
+        let groups = &config.groups;
+        if groups.base_dn.is_empty() && (groups.filter.is_some() || groups.object_class.is_some()) {
+            let message = "groups need a base DN; without one there are no groups";
+            problems.push(ConfigProblem::new("groups.base_dn", message));
+        }
+        let groups = (!groups.base_dn.is_empty()).then(|| Half {
+            bases: parse_bases("groups", &groups.base_dn, &mut problems),
+            scope: groups.scope,
+            object_class: groups
+                .object_class
+                .clone()
+                .unwrap_or_else(|| group_class.to_owned()),
+            extra: parse_filter("groups", groups.filter.as_deref(), &mut problems),
+        });
+        let (address_text, login_text) = texts(config, &map);
+        let address = parse_template(config, "address_pattern", &address_text, &mut problems);
+        let login = parse_template(config, "login_pattern", &login_text, &mut problems);
+        let bases = accounts
+            .bases
+            .iter()
+            .chain(groups.iter().flat_map(|half| &half.bases));
+        let top = common_ancestor(bases);
+        if top.as_ref().is_some_and(Dn::is_root) {
+            let message = "all base DNs must lie in one naming context; use one connector for each context";
+            problems.push(ConfigProblem::new("accounts.base_dn", message));
+        }
+        match (address, login, top) {
+            (Some(address), Some(login), Some(top)) if problems.is_empty() => Ok(Self {
+                accounts,
+                groups,
+                top,
+                server: config.server_type,
+                map,
+                address,
+                login,
+                domains: config.domains.clone(),
+                default_domain: config
+                    .default_domain
+                    .clone()
+                    .or_else(|| match config.domains.as_slice() {
+                        [only] => Some(only.clone()),
+                        _ => None,
+                    }),
+            }),
+            _ => Err(problems),
+        }
+    }
+
+    /// The filter that finds the account or group of this address.
+    pub(crate) fn for_address(&self, kind: EntryKind, address: &Address) -> Option<Filter> {
+        let filter = self.address.fill(&Slots {
+            address: Some(address.as_str()),
+            local_part: Some(address.local_part()),
+            domain: Some(address.domain_str()),
+        })?;
+        self.narrowed(kind, filter)
+    }
+
+    /// The filter that finds the account with the catch-all `@domain`. No local-part applies, so only branches
+    /// with `%e` (or `%d` alone) are left.
+    pub(crate) fn for_catch_all(&self, domain: &str) -> Option<Filter> {
+        let text = format!("@{domain}");
+        let filter = self.address.fill(&Slots {
+            address: Some(&text),
+            local_part: None,
+            domain: None,
+        })?;
+        self.narrowed(EntryKind::Account, filter)
+    }
+
+    /// The filter that finds the account of a login.
+    pub(crate) fn for_login(&self, login: &Login) -> Option<Filter> {
+        let filter = self.login.fill(&Slots {
+            address: login.address.as_deref(),
+            local_part: login.local_part.as_deref(),
+            domain: login.domain.as_deref(),
+        })?;
+        self.narrowed(EntryKind::Account, filter)
+    }
+
+    /// What a typed login may stand for: `%u` applies to a bare login and to our own domains only, or
+    /// `alice@elsewhere.test` would log in as our `uid=alice`.
+    pub(crate) fn login(&self, text: &str) -> Login {
+        match text.rsplit_once('@') {
+            Some((local, domain)) => {
+                let own = Domain::parse(domain).is_ok_and(|domain| self.domains.contains(&domain));
+                Login {
+                    address: Some(text.to_owned()),
+                    local_part: own.then(|| local.to_owned()),
+                    domain: Some(domain.to_owned()),
+                }
+            }
+            None => Login {
+                address: self
+                    .default_domain
+                    .as_ref()
+                    .map(|domain| format!("{text}@{domain}")),
+                local_part: Some(text.to_owned()),
+                domain: self.default_domain.as_ref().map(ToString::to_string),
+            },
+        }
+    }
+
+    /// Accounts and groups together: what the change feed asks for.
+    pub(crate) fn feed_filter(&self) -> Filter {
+        match &self.groups {
+            None => self.accounts.filter(),
+            Some(groups) => Filter::Or(vec![self.accounts.filter(), groups.filter()]),
+        }
+    }
+
+    /// What the entry is, by its class and place; none when it lies outside of the connector's scope. The
+    /// further filters were applied by the server.
+    pub(crate) fn kind_of(&self, entry: &Entry) -> Option<EntryKind> {
+        let dn = Dn::parse(&entry.dn).ok()?;
+        if self.groups.as_ref().is_some_and(|half| half.holds(&dn, entry)) {
+            Some(EntryKind::Group)
+        } else if self.accounts.holds(&dn, entry) {
+            Some(EntryKind::Account)
+        } else {
+            None
+        }
+    }
+
+    /// The half of this kind.
+    pub(crate) fn half(&self, kind: EntryKind) -> Option<&Half> {
+        match kind {
+            EntryKind::Account => Some(&self.accounts),
+            EntryKind::Group => self.groups.as_ref(),
+        }
+    }
+
+    fn narrowed(&self, kind: EntryKind, filter: Filter) -> Option<Filter> {
+        let half = self.half(kind)?;
+        Some(Filter::And(vec![half.filter(), filter]))
+    }
+}
+
+pub(crate) fn equality(attribute: &str, value: &str) -> Filter {
+    Filter::Equality {
+        attribute: attribute.to_owned(),
+        value: value.as_bytes().to_vec().into(),
+    }
+}
+
+/// The pattern texts in force. The defaults use the mapped attribute names.
+fn texts(config: &ConnectorConfig, map: &AttributeMap) -> (String, String) {
+    let (mail, aliases, login) = (&map.mail, &map.aliases, &map.login);
+    let address = match config.server_type {
+        ServerType::Openldap => format!("(|({mail}=%e)({aliases}=%e))"),
+        ServerType::ActiveDirectory => format!("(|({mail}=%e)({aliases}=smtp:%e))"),
+    };
+    let login = match config.server_type {
+        ServerType::Openldap => format!("(|({mail}=%e)({login}=%u))"),
+        ServerType::ActiveDirectory => format!("(|(userPrincipalName=%e)({login}=%u))"),
+    };
+    let both = config.search_pattern.clone();
+    let pick =
+        |own: &Option<String>, default: String| own.clone().or_else(|| both.clone()).unwrap_or(default);
+    (
+        pick(&config.address_pattern, address),
+        pick(&config.login_pattern, login),
+    )
+}
+
+fn parse_template(
+    config: &ConnectorConfig,
+    key: &str,
+    text: &str,
+    problems: &mut Vec<ConfigProblem>,
+) -> Option<FilterTemplate> {
+    // The fault is in the key that the administrator wrote; a default fails only by a bad attribute name.
+    let written = match key {
+        "address_pattern" => config.address_pattern.is_some(),
+        _ => config.login_pattern.is_some(),
+    };
+    let key = match (written, config.search_pattern.is_some()) {
+        (true, _) => key,
+        (false, true) => "search_pattern",
+        (false, false) => "attributes",
+    };
+    match FilterTemplate::parse(text) {
+        Ok(template) => {
+            if template.uses(ldap::Slot::Address)
+                || template.uses(ldap::Slot::LocalPart)
+                || template.uses(ldap::Slot::Domain)
+            {
+                return Some(template);
+            }
+            let message =
+                format!("{text} has none of the slots %e, %u, %d, so every lookup would match the same");
+            problems.push(ConfigProblem::new(key, message));
+            None
+        }
+        Err(error) => {
+            problems.push(ConfigProblem::new(key, format!("{text}: {error}")));
+            None
+        }
+    }
+}
+
+fn parse_bases(section: &str, texts: &[String], problems: &mut Vec<ConfigProblem>) -> Vec<Dn> {
+    let mut bases = Vec::with_capacity(texts.len());
+    for (index, text) in texts.iter().enumerate() {
+        let problem = match Dn::parse(text) {
+            Ok(dn) if dn.is_root() => "the base DN is empty".to_owned(),
+            Ok(dn) => {
+                bases.push(dn);
+                continue;
+            }
+            Err(error) => format!("{text:?}: {error}"),
+        };
+        problems.push(ConfigProblem::new(format!("{section}.base_dn.{index}"), problem));
+    }
+    bases
+}
+
+fn parse_filter(section: &str, text: Option<&str>, problems: &mut Vec<ConfigProblem>) -> Option<Filter> {
+    match Filter::parse(text?) {
+        Ok(filter) => Some(filter),
+        Err(error) => {
+            problems.push(ConfigProblem::new(format!("{section}.filter"), error.to_string()));
+            None
+        }
+    }
+}
+
+/// The lowest entry that is each of these or above it.
+fn common_ancestor<'a>(mut bases: impl Iterator<Item = &'a Dn>) -> Option<Dn> {
+    let mut top = bases.next()?.clone();
+    for base in bases {
+        while &top != base && !base.is_below(&top) {
+            top = top.parent()?;
+        }
+    }
+    Some(top)
+}
