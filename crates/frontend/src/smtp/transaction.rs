@@ -124,11 +124,18 @@ impl Transaction {
     }
 
     async fn offer(&mut self, home: &HomeRef, to: ForwardPath) -> Result<Reply, Failure> {
+        // A home that has refused every recipient so far does not bind the transaction to itself.
+        let elsewhere = self
+            .legs
+            .iter()
+            .any(|leg| leg.home != *home && !leg.recipients.is_empty());
+        if elsewhere && self.proxy.config.multi_home() == MultiHome::Split {
+            return Ok(reply::one_home());
+        }
         let index = match self.legs.iter().position(|leg| leg.home == *home) {
             Some(index) => index,
             None => {
-                let single = self.proxy.config.multi_home() == MultiHome::Split;
-                if (single && self.has_recipients()) || self.legs.len() >= MAX_LEGS {
+                if self.legs.len() >= MAX_LEGS {
                     return Ok(reply::one_home());
                 }
                 let mut leg = Leg::open(
