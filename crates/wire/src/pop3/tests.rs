@@ -1,3 +1,5 @@
+//! The grammar of RFC 1939 and its extensions by tables, and round trips.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Both sides of each mechanism, and what is refused.
+
 use super::*;
 use model::Credential;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! The grammar of RFC 5321 by section, round trips, and agreement with another implementation.
+
 use super::*;
 use model::{Address, ReversePath, Timestamp, TraceId};
 use proptest::prelude::*;
