@@ -1,0 +1,187 @@
+//! A real slapd in a scratch folder, killed when dropped.
+
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+pub(crate) const SUFFIX: &str = "dc=localdomain,dc=test";
+pub(crate) const ROOT: &str = "cn=admin,dc=localdomain,dc=test";
+pub(crate) const ROOT_PASSWORD: &str = "root secret";
+
+/// The tree without people.
+const TREE: &str = "\
+dn: dc=localdomain,dc=test
+objectClass: organization
+objectClass: dcObject
+o: localdomain
+dc: localdomain
+
+dn: ou=Users,dc=localdomain,dc=test
+objectClass: organizationalUnit
+ou: Users
+
+dn: ou=Groups,dc=localdomain,dc=test
+objectClass: organizationalUnit
+ou: Groups
+
+dn: ou=Elsewhere,dc=localdomain,dc=test
+objectClass: organizationalUnit
+ou: Elsewhere
+";
+
+pub(crate) struct Slapd {
+    folder: tempfile::TempDir,
+    port: u16,
+    child: Option<Child>,
+}
+
+/// Locks accounts that carry `pwdAccountLockedTime`.
+const POLICY: &str = "\
+dn: cn=policy,dc=localdomain,dc=test
+objectClass: device
+objectClass: pwdPolicy
+cn: policy
+pwdAttribute: userPassword
+pwdLockout: TRUE
+pwdMustChange: TRUE
+";
+
+const POLICY_OVERLAY: &str =
+    "overlay ppolicy\nppolicy_default cn=policy,dc=localdomain,dc=test\nppolicy_use_lockout\n";
+
+impl Slapd {
+    pub(crate) fn start() -> Self {
+        Self::start_with("", "")
+    }
+
+    /// With OpenLDAP's password policy, which allows one password value an entry.
+    pub(crate) fn with_password_policy() -> Self {
+        Self::start_with(POLICY_OVERLAY, POLICY)
+    }
+
+    fn start_with(overlay: &str, more: &str) -> Self {
+        // The port is free now; slapd takes it a moment later.
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(folder.path().join("db")).expect("a folder for the database");
+        let dir = folder.path().display();
+        let config = format!(
+            "include /etc/ldap/schema/core.schema\n\
+             include /etc/ldap/schema/cosine.schema\n\
+             include /etc/ldap/schema/inetorgperson.schema\n\
+             include /etc/ldap/schema/misc.schema\n\
+             modulepath /usr/lib/ldap\nmoduleload back_mdb\nmoduleload syncprov\nmoduleload ppolicy\n\
+             pidfile {dir}/pid\nargsfile {dir}/args\n\
+             database mdb\nsuffix {SUFFIX}\nrootdn {ROOT}\nrootpw \"{ROOT_PASSWORD}\"\n\
+             directory {dir}/db\nmaxsize 67108864\n\
+             index objectClass,uid,mail,mailLocalAddress,entryUUID,entryCSN eq\n\
+             overlay syncprov\nsyncprov-checkpoint 1 1\nsyncprov-sessionlog 1000\n\
+             {overlay}\
+             access to attrs=userPassword by dn.exact=\"uid=blind,ou=Users,{SUFFIX}\" none by anonymous auth by * read\n\
+             access to * by * read\n"
+        );
+        std::fs::write(folder.path().join("slapd.conf"), config).expect("write slapd.conf");
+        let mut slapd = Self {
+            folder,
+            port,
+            child: None,
+        };
+        let tree = slapd.file("tree.ldif", &format!("{TREE}\n{more}"));
+        let output = Command::new("/usr/sbin/slapadd")
+            .args(["-f", &slapd.path("slapd.conf"), "-b", SUFFIX, "-l", &tree])
+            .output()
+            .expect("slapadd, of Debian's package slapd");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        slapd.restart();
+        slapd
+    }
+
+    pub(crate) fn uri(&self) -> String {
+        format!("ldap://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        let child = Command::new("/usr/sbin/slapd")
+            .args(["-f", &self.path("slapd.conf"), "-h", &self.uri(), "-d", "0"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("slapd, of Debian's package");
+        self.child = Some(child);
+        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
+        for _ in 0..1000 {
+            if TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok() {
+                return;
+            }
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+        panic!("slapd does not listen");
+    }
+
+    /// Changes entries with ldapmodify; records without a changetype are added.
+    pub(crate) fn modify(&self, ldif: &str) {
+        let mut child = Command::new("ldapmodify")
+            .args(["-a", "-x", "-H", &self.uri(), "-D", ROOT, "-w", ROOT_PASSWORD])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("ldapmodify, of Debian's package ldap-utils");
+        child
+            .stdin
+            .take()
+            .expect("stdin")
+            .write_all(ldif.as_bytes())
+            .expect("write");
+        let output = child.wait_with_output().expect("ldapmodify ends");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    pub(crate) fn person(&self, uid: &str, more: &str) {
+        self.modify(&person(uid, more));
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        let path: PathBuf = self.folder.path().join(name);
+        std::fs::write(&path, text).expect("write");
+        path.display().to_string()
+    }
+}
+
+impl Drop for Slapd {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The LDIF of a person with `mail: UID@localdomain.test`; `more` holds further lines.
+pub(crate) fn person(uid: &str, more: &str) -> String {
+    format!(
+        "dn: uid={uid},ou=Users,{SUFFIX}\nobjectClass: inetOrgPerson\nobjectClass: inetLocalMailRecipient\n\
+         uid: {uid}\ncn: {uid}\nsn: {uid}\nmail: {uid}@localdomain.test\n{more}\n"
+    )
+}
