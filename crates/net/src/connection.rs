@@ -118,17 +118,6 @@ impl Connection {
         }
     }
 
-    /// Our own address, when there is one.
-    #[must_use]
-    pub fn local_addr(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(stream) => stream.local_addr().ok(),
-            Self::TlsServer(stream) => stream.get_ref().0.local_addr(),
-            Self::TlsClient(stream) => stream.get_ref().0.local_addr(),
-            Self::Unix(_) | Self::Memory(_) | Self::Closed => None,
-        }
-    }
-
     /// The user at the other end of a Unix socket, as the kernel saw it when it connected.
     #[must_use]
     pub fn peer_uid(&self) -> Option<u32> {

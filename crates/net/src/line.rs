@@ -220,12 +220,6 @@ impl LineStream {
         self.connection.is_encrypted()
     }
 
-    /// The connection itself.
-    #[must_use]
-    pub fn connection(&self) -> &Connection {
-        &self.connection
-    }
-
     /// The connection and the input that was read but not used. Queued output must have been flushed.
     #[must_use]
     pub fn into_parts(self) -> (Connection, Bytes) {
@@ -343,5 +337,4 @@ async fn within<T>(
 }
 
 #[cfg(test)]
-#[path = "line_tests.rs"]
 mod tests;

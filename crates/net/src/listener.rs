@@ -399,5 +399,4 @@ fn group(address: IpAddr) -> IpAddr {
 }
 
 #[cfg(test)]
-#[path = "listener_tests.rs"]
 mod tests;

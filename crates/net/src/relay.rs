@@ -246,5 +246,4 @@ pub async fn relay(
 }
 
 #[cfg(test)]
-#[path = "relay_tests.rs"]
 mod tests;

@@ -1,3 +1,5 @@
+//! Handshakes with certificates made on the spot.
+
 use super::*;
 use crate::{ClientTlsConfig, Connection, TlsConfig};
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! What a line stream does with every kind of input.
+
 use super::*;
 use proptest::prelude::*;
 use tokio::io::AsyncReadExt;

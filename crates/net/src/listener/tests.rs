@@ -1,3 +1,5 @@
+//! Listeners on loopback.
+
 use super::*;
 use crate::LineStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

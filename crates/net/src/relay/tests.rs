@@ -1,3 +1,5 @@
+//! The relay between pipes in memory, on virtual time.
+
 use super::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
