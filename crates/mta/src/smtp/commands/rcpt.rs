@@ -13,6 +13,8 @@ pub(super) async fn rcpt(session: &mut Session, path: ForwardPath) -> Reply {
         return reply::bad_sequence(phase);
     };
     if transaction.recipients.len() >= receiver.limits.recipients {
+        // A client that pipelines says all of them before it hears this; that is not idling.
+        session.idle_commands = 0;
         return reply::too_many_recipients();
     }
     match judge(&receiver, &path, transaction.parameters.size).await {

@@ -1,0 +1,29 @@
+//! CAPA (RFC 2449 section 5): what is possible now.
+
+use super::super::reply;
+use super::super::state::{Phase, Session};
+use super::Next;
+use wire::pop3::Capabilities;
+use wire::sasl::Mechanism;
+
+pub(super) fn capa(session: &Session) -> Next {
+    let login = session.phase() == Phase::Authorization && session.may_log_in();
+    let capabilities = Capabilities {
+        user: login,
+        stls: session.stls && session.phase() == Phase::Authorization,
+        sasl: Mechanism::ALL
+            .iter()
+            .filter(|_| login)
+            .map(|m| m.name().to_owned())
+            .collect(),
+        top: true,
+        uidl: true,
+        pipelining: true,
+        resp_codes: true,
+        auth_resp_code: true,
+        expire: Some("NEVER".to_owned()),
+        // RFC 2449 section 6.9; the version is nobody's business before login.
+        implementation: Some("Homing".to_owned()),
+    };
+    Next::Lines(reply::ok("capabilities follow"), capabilities.lines().iter().map(|line| format!("{line}\r\n")).collect())
+}

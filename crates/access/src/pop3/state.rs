@@ -1,0 +1,62 @@
+//! What a session knows, without the stream.
+
+use super::maildrop::Maildrop;
+use super::service::Pop3Service;
+use model::{Peer, TlsState};
+use std::sync::Arc;
+use wire::sasl::ServerExchange;
+
+/// RFC 1939 section 3: the states of a session. UPDATE is QUIT's own business.
+#[derive(Debug)]
+pub(super) enum State {
+    /// Nobody is logged in.
+    Authorization {
+        /// The name of USER, for the PASS that follows it.
+        user: Option<String>,
+    },
+    /// Between AUTH and the end of its exchange: the next line is the client's response.
+    Exchange(ServerExchange),
+    /// Logged in.
+    Transaction(Maildrop),
+}
+
+/// The same without the data, for the table of legal commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// [`State::Authorization`] and [`State::Exchange`]
+    Authorization,
+    /// [`State::Transaction`]
+    Transaction,
+}
+
+/// Everything about the session that is not the stream.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// The service.
+    pub(super) service: Arc<Pop3Service>,
+    /// The client.
+    pub(super) peer: Peer,
+    /// Whether STLS is offered now.
+    pub(super) stls: bool,
+    /// Whether this listener takes passwords in the clear.
+    pub(super) plaintext_login: bool,
+    /// Where the session stands.
+    pub(super) state: State,
+    /// Failed logins so far.
+    pub(super) failures: u32,
+}
+
+impl Session {
+    /// The state without its data.
+    pub(super) fn phase(&self) -> Phase {
+        match self.state {
+            State::Authorization { .. } | State::Exchange(_) => Phase::Authorization,
+            State::Transaction(_) => Phase::Transaction,
+        }
+    }
+
+    /// Whether a password may be sent now.
+    pub(super) fn may_log_in(&self) -> bool {
+        self.plaintext_login || self.peer.tls == TlsState::Encrypted
+    }
+}

@@ -1,0 +1,222 @@
+//! Logging in: RFC 1939 section 7, RFC 2595, RFC 3206, RFC 5034.
+
+use super::*;
+use net::{ClientTls, ClientTlsConfig, TlsConfig};
+use wire::sasl::encode_base64;
+
+/// RFC 3206: whose fault it is.
+#[tokio::test]
+async fn rfc3206_wrong_expired_and_unavailable_are_told_apart() {
+    let bench = Bench::new(Pop3Config {
+        max_login_failures: 100,
+        ..Pop3Config::default()
+    })
+    .await;
+    let mut client = bench.greeted().await;
+    for (login, answer) in [
+        ("alice@example.test", "-ERR [AUTH] authentication failed"),
+        ("nobody@example.test", "-ERR [AUTH] authentication failed"),
+        ("expired@example.test", "-ERR [AUTH] the password has expired"),
+        ("away@example.test", "-ERR [SYS/TEMP]"),
+    ] {
+        client
+            .play(&[
+                (&format!("USER {login}"), "+OK send PASS"),
+                ("PASS wrong", answer),
+            ])
+            .await;
+    }
+    // The directory accepts, and the store has no such account yet.
+    client
+        .play(&[
+            ("USER new@example.test", "+OK"),
+            ("PASS sec ret", "-ERR [SYS/TEMP]"),
+        ])
+        .await;
+    client
+        .play(&[
+            ("USER alice@example.test", "+OK"),
+            ("PASS sec ret", "+OK 0 messages"),
+        ])
+        .await;
+}
+
+// RFC 1939 sections 4 and 7.
+#[tokio::test]
+async fn s7_pass_follows_user() {
+    let bench = Bench::new(Pop3Config::default()).await;
+    let mut client = bench.greeted().await;
+    client
+        .play(&[
+            ("PASS sec ret", "-ERR"),
+            ("STAT", "-ERR"),
+            ("RETR 1", "-ERR"),
+            ("DELE 1", "-ERR"),
+            ("USER", "-ERR"),
+            ("FOO", "-ERR"),
+            ("USER alice@example.test", "+OK"),
+            ("PASS wrong", "-ERR [AUTH]"),
+            ("PASS sec ret", "-ERR"),
+            ("USER alice@example.test", "+OK"),
+            ("PASS sec ret", "+OK"),
+            ("USER alice@example.test", "-ERR"),
+            ("AUTH PLAIN", "-ERR"),
+            ("STLS", "-ERR"),
+            ("NOOP", "+OK"),
+            ("QUIT", "+OK"),
+        ])
+        .await;
+    client.closed().await;
+}
+
+// RFC 5034 section 4.
+#[tokio::test]
+async fn rfc5034_auth() {
+    let bench = Bench::new(Pop3Config::default()).await;
+    let plain = encode_base64(b"\0alice@example.test\0sec ret");
+    let user = encode_base64(b"alice@example.test");
+    let pass = encode_base64(b"sec ret");
+    let scripts: [&[(&str, &str)]; 4] = [
+        &[(&format!("AUTH PLAIN {plain}"), "+OK")],
+        &[("AUTH PLAIN", "+ "), (&plain, "+OK")],
+        &[
+            ("AUTH LOGIN", "+ VXNlcm5hbWU6"),
+            (&user, "+ UGFzc3dvcmQ6"),
+            (&pass, "+OK"),
+        ],
+        &[(&format!("auth login {user}"), "+ UGFzc3dvcmQ6"), (&pass, "+OK")],
+    ];
+    for script in scripts {
+        let mut client = bench.greeted().await;
+        client.play(script).await;
+        client.play(&[("STAT", "+OK 0 0")]).await;
+    }
+    let mut client = bench.greeted().await;
+    client
+        .play(&[
+            ("AUTH PLAIN", "+ "),
+            ("*", "-ERR"),
+            ("AUTH PLAIN", "+ "),
+            ("!!", "-ERR"),
+            ("AUTH CRAM-MD5", "-ERR"),
+            ("AUTH PLAIN =", "-ERR"),
+        ])
+        .await;
+    assert_eq!(client.list("AUTH").await, ["PLAIN", "LOGIN"]);
+    client
+        .play(&[("NOOP", "-ERR"), (&format!("AUTH PLAIN {plain}"), "+OK")])
+        .await;
+}
+
+#[tokio::test]
+async fn guessing_ends_the_session() {
+    let bench = Bench::new(Pop3Config::default()).await;
+    let mut client = bench.greeted().await;
+    for _ in 0..3 {
+        client
+            .play(&[("USER alice@example.test", "+OK"), ("PASS wrong", "-ERR [AUTH]")])
+            .await;
+    }
+    client.expect("-ERR [AUTH] too many").await;
+    client.closed().await;
+}
+
+#[tokio::test]
+async fn an_unavailable_directory_is_nobodys_guess() {
+    let bench = Bench::new(Pop3Config::default()).await;
+    let mut client = bench.greeted().await;
+    for _ in 0..5 {
+        client
+            .play(&[("USER away@example.test", "+OK"), ("PASS x", "-ERR [SYS/TEMP]")])
+            .await;
+    }
+    client
+        .play(&[("USER alice@example.test", "+OK"), ("PASS sec ret", "+OK")])
+        .await;
+}
+
+/// RFC 2595 section 4, and CVE-2011-0411: what stands behind STLS in the clear is dropped.
+#[tokio::test]
+async fn stls_injection() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let made = rcgen::generate_simple_self_signed(vec!["example.test".to_owned()]).expect("a certificate");
+    let files = TlsConfig {
+        certificate: folder.path().join("cert.pem"),
+        key: folder.path().join("key.pem"),
+    };
+    std::fs::write(&files.certificate, made.cert.pem()).expect("written");
+    std::fs::write(&files.key, made.signing_key.serialize_pem()).expect("written");
+    let mut bench = Bench::new(Pop3Config::default()).await;
+    bench.tls = Some(ServerTls::load(&files).expect("loaded"));
+    bench.listener.plaintext_login = Some(false);
+    let mut client = bench.greeted().await;
+    let capabilities = client.list("CAPA").await;
+    assert!(capabilities.contains(&"STLS".to_owned()), "{capabilities:?}");
+    assert!(
+        !capabilities
+            .iter()
+            .any(|line| line.starts_with("SASL") || line == "USER"),
+        "{capabilities:?}"
+    );
+    client
+        .play(&[
+            ("USER alice@example.test", "-ERR start TLS first"),
+            ("PASS sec ret", "-ERR start TLS first"),
+            ("AUTH PLAIN", "-ERR start TLS first"),
+        ])
+        .await;
+    client.send("STLS\r\nUSER mallory@example.test\r\n").await;
+    client.expect("+OK").await;
+    let tls = ClientTls::new(&ClientTlsConfig {
+        verify: false,
+        ..ClientTlsConfig::default()
+    });
+    let tls = tls.expect("a client");
+    client
+        .stream
+        .start_tls_client(&tls, "example.test", WAIT)
+        .await
+        .expect("a handshake");
+    let capabilities = client.list("CAPA").await;
+    assert!(!capabilities.contains(&"STLS".to_owned()), "{capabilities:?}");
+    assert!(
+        capabilities.contains(&"SASL PLAIN LOGIN".to_owned()),
+        "{capabilities:?}"
+    );
+    client
+        .play(&[
+            ("PASS sec ret", "-ERR"),
+            ("USER alice@example.test", "+OK"),
+            ("PASS sec ret", "+OK"),
+        ])
+        .await;
+}
+
+// RFC 2449 section 8.1.2.
+#[tokio::test]
+async fn in_use_when_exclusive() {
+    let bench = Bench::new(Pop3Config {
+        exclusive: true,
+        ..Pop3Config::default()
+    })
+    .await;
+    let mut first = bench.logged_in().await;
+    let mut second = bench.greeted().await;
+    let login = [
+        ("USER alice@example.test", "+OK"),
+        ("PASS sec ret", "-ERR [IN-USE]"),
+    ];
+    second.play(&login).await;
+    first.play(&[("QUIT", "+OK")]).await;
+    first.closed().await;
+    second.play(&[login[0], ("PASS sec ret", "+OK")]).await;
+}
+
+#[tokio::test]
+async fn going_down_is_said_before_login() {
+    let bench = Bench::new(Pop3Config::default()).await;
+    let mut idle = bench.greeted().await;
+    bench.trigger.request(WAIT);
+    idle.expect("-ERR [SYS/TEMP]").await;
+    idle.closed().await;
+}
