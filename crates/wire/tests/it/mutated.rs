@@ -1,5 +1,9 @@
 //! The bodies of the fuzz targets, over a bounded number of mutations of the kept seeds.
 
+#[path = "../../../../fuzz/bodies/imap_command.rs"]
+mod imap_command;
+#[path = "../../../../fuzz/bodies/imap_response.rs"]
+mod imap_response;
 #[path = "../../../../fuzz/bodies/mutations.rs"]
 mod mutations;
 #[path = "../../../../fuzz/bodies/pop3_command.rs"]
@@ -29,4 +33,14 @@ fn pop3_command_survives_mutations() {
 #[test]
 fn sasl_survives_mutations() {
     mutations::each("sasl", 1000, sasl::run);
+}
+
+#[test]
+fn imap_command_survives_mutations() {
+    mutations::each("imap_command", 2000, imap_command::run);
+}
+
+#[test]
+fn imap_response_survives_mutations() {
+    mutations::each("imap_response", 2000, imap_response::run);
 }
