@@ -1,0 +1,79 @@
+//! What every directory operation does to a batch: index rows, journal row, preconditions.
+
+use super::rows::write_journal;
+use super::types::{JournalEntry, Origin, Touched};
+use crate::commit::{Batch, Class, Expect, Op};
+use crate::engine::Space;
+use crate::{LocalId, Store, StoreError, keys};
+use bytes::Bytes;
+use model::{Address, Domain};
+use std::collections::BTreeSet;
+
+/// Most aliases of one account or group.
+const ALIASES: usize = 1000;
+
+pub(super) fn batch() -> Batch {
+    Batch::new(Class::Durable)
+}
+
+/// The list without repeats and without the primary address.
+pub(super) fn tidy_aliases(primary: &Address, aliases: Vec<Address>) -> Result<Vec<Address>, StoreError> {
+    let mut seen = BTreeSet::from([primary.key()]);
+    let tidy: Vec<_> = aliases
+        .into_iter()
+        .filter(|alias| seen.insert(alias.key()))
+        .collect();
+    if tidy.len() > ALIASES {
+        return Err(StoreError::Limit("aliases"));
+    }
+    Ok(tidy)
+}
+
+/// Moves the index from the old set of names to the new one.
+pub(super) fn index(batch: &mut Batch, owner: LocalId, old: &[&Address], new: &[&Address]) {
+    let old_keys: BTreeSet<_> = old.iter().map(|address| keys::name(address)).collect();
+    let new_keys: BTreeSet<_> = new.iter().map(|address| keys::name(address)).collect();
+    for key in old_keys.difference(&new_keys) {
+        batch.delete(Space::Directory, key.clone());
+    }
+    let mut domains = BTreeSet::new();
+    for address in new {
+        let key = keys::name(address);
+        if old_keys.contains(&key) {
+            continue;
+        }
+        domains.insert(address.domain());
+        let taken = StoreError::AlreadyExists(address.to_string());
+        batch.expect(Space::Directory, key.clone(), Expect::Absent, taken);
+        batch.put(Space::Directory, key, Bytes::copy_from_slice(&owner.to_bytes()));
+    }
+    for domain in domains {
+        needs_domain(batch, &domain);
+    }
+}
+
+pub(super) fn needs_domain(batch: &mut Batch, domain: &Domain) {
+    let missing = StoreError::NotFound("the domain");
+    batch.expect(Space::Directory, keys::domain(domain), Expect::Present, missing);
+}
+
+impl Store {
+    pub(super) fn journal_row(
+        &self,
+        batch: &mut Batch,
+        object: Option<LocalId>,
+        touched: Touched,
+        origin: &Origin,
+        note: String,
+    ) {
+        let entry = JournalEntry {
+            seq: 0,
+            time: self.clock().now(),
+            object,
+            touched,
+            origin: origin.clone(),
+            note,
+        };
+        batch.ops.push(Op::Journal(write_journal(&entry)));
+    }
+}

@@ -1,0 +1,204 @@
+//! Groups.
+
+use super::account::number_of;
+use super::changes::{batch, index, tidy_aliases};
+use super::rows::{read_group, write_group};
+use super::types::{Group, GroupChange, Member, NewGroup, Origin, Touched};
+use crate::commit::Expect;
+use crate::engine::{Space, after_key, after_prefix};
+use crate::sync::Association;
+use crate::{LocalId, Store, StoreError, keys};
+use model::{Address, GroupId};
+use std::sync::Arc;
+
+/// Most members of one group.
+const MEMBERS: usize = 50_000;
+const TRIES: usize = 8;
+
+fn tidy_members(members: &mut Vec<Member>) -> Result<(), StoreError> {
+    members.sort();
+    members.dedup();
+    if members.len() > MEMBERS {
+        return Err(StoreError::Limit("members"));
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Creates a group.
+    pub async fn create_group(&self, new: NewGroup, origin: &Origin) -> Result<GroupId, StoreError> {
+        let mut batch = batch();
+        let mut group = Group {
+            id: GroupId::new(1).map_err(|_| StoreError::Limit("groups"))?,
+            aliases: tidy_aliases(&new.address, new.aliases)?,
+            address: new.address,
+            display_name: new.display_name,
+            enabled: new.enabled,
+            members: new.members,
+            version: 1,
+            created: self.clock().now(),
+        };
+        tidy_members(&mut group.members)?;
+        let (id, ids) = self.next_id(&mut batch).await?;
+        group.id = GroupId::new(id).map_err(|_| StoreError::Limit("groups"))?;
+        let local = LocalId::Group(group.id);
+        index(&mut batch, local, &[], &group.addresses().collect::<Vec<_>>());
+        batch.put(Space::Directory, keys::group(group.id), write_group(&group));
+        let mut touched = Touched::CREATED;
+        if let Some(association) = new.association {
+            touched = touched.and(Touched::ASSOCIATION);
+            self.stage_association(&mut batch, &Association::new(association, local))?;
+        }
+        let note = format!("group {} created", group.address);
+        self.journal_row(&mut batch, Some(local), touched, origin, note);
+        let queued = self.committer().slot(0).await?.send(batch);
+        drop(ids);
+        queued.committed().await.map(|()| group.id)
+    }
+
+    /// The group with this id.
+    pub fn group(&self, id: GroupId) -> Result<Option<Arc<Group>>, StoreError> {
+        let row = self.engine().get(Space::Directory, &keys::group(id))?;
+        row.map(|row| read_group(id, &row).map(Arc::new)).transpose()
+    }
+
+    /// The group with this primary address or alias.
+    pub fn group_by_address(&self, address: &Address) -> Result<Option<Arc<Group>>, StoreError> {
+        match self.local_id(address)? {
+            Some(LocalId::Group(id)) => self.group(id),
+            _ => Ok(None),
+        }
+    }
+
+    /// Changes a group, like [`Store::update_account`].
+    pub async fn update_group(
+        &self,
+        id: GroupId,
+        expected_version: Option<u64>,
+        change: GroupChange,
+        origin: &Origin,
+    ) -> Result<Arc<Group>, StoreError> {
+        for _ in 0..TRIES {
+            match self.try_update_group(id, expected_version, &change, origin).await {
+                Err(StoreError::Conflict) if expected_version.is_none() => {}
+                other => return other,
+            }
+        }
+        Err(StoreError::Conflict)
+    }
+
+    async fn try_update_group(
+        &self,
+        id: GroupId,
+        expected_version: Option<u64>,
+        change: &GroupChange,
+        origin: &Origin,
+    ) -> Result<Arc<Group>, StoreError> {
+        let key = keys::group(id);
+        let row = self.engine().get(Space::Directory, &key)?;
+        let row = row.ok_or(StoreError::NotFound("the group"))?;
+        let old = read_group(id, &row)?;
+        if expected_version.is_some_and(|version| version != old.version) {
+            return Err(StoreError::Conflict);
+        }
+        let mut new = old.clone();
+        let mut touched = apply(&mut new, change.clone())?;
+        let local = LocalId::Group(id);
+        let mut batch = batch();
+        if let Some(association) = &change.association
+            && self.stage_association(&mut batch, &Association::new(association.clone(), local))?
+        {
+            touched = touched.and(Touched::ASSOCIATION);
+        }
+        if touched == Touched::default() {
+            return Ok(Arc::new(old));
+        }
+        new.version += 1;
+        let (before, after): (Vec<_>, Vec<_>) = (old.addresses().collect(), new.addresses().collect());
+        index(&mut batch, local, &before, &after);
+        batch.expect(
+            Space::Directory,
+            key.clone(),
+            Expect::Equals(row),
+            StoreError::Conflict,
+        );
+        batch.put(Space::Directory, key, write_group(&new));
+        let note = format!("group {} changed, {} members", new.address, new.members.len());
+        self.journal_row(&mut batch, Some(local), touched, origin, note);
+        self.commit(batch).await?;
+        Ok(Arc::new(new))
+    }
+
+    /// Deletes a group with its links; a group holds no mail, so there is no retention.
+    pub async fn delete_group(&self, id: GroupId, origin: &Origin) -> Result<(), StoreError> {
+        let key = keys::group(id);
+        let row = self.engine().get(Space::Directory, &key)?;
+        let row = row.ok_or(StoreError::NotFound("the group"))?;
+        let group = read_group(id, &row)?;
+        let local = LocalId::Group(id);
+        let mut batch = batch();
+        batch.expect(
+            Space::Directory,
+            key.clone(),
+            Expect::Equals(row),
+            StoreError::Conflict,
+        );
+        batch.delete(Space::Directory, key);
+        index(&mut batch, local, &group.addresses().collect::<Vec<_>>(), &[]);
+        self.stage_unlink_all(&mut batch, local)?;
+        let note = format!("group {} deleted", group.address);
+        self.journal_row(&mut batch, Some(local), Touched::DELETED, origin, note);
+        self.commit(batch).await
+    }
+
+    /// Groups by id, after `after`; at most `limit` and at most 256.
+    pub fn list_groups(&self, after: Option<GroupId>, limit: usize) -> Result<Vec<Arc<Group>>, StoreError> {
+        let from = after.map_or_else(|| b"G".to_vec(), |id| after_key(&keys::group(id)));
+        let page =
+            self.engine()
+                .snapshot()
+                .page(Space::Directory, &from, &after_prefix(b"G"), limit.min(256))?;
+        page.rows
+            .iter()
+            .map(|(key, row)| {
+                let id = number_of(key).and_then(|number| GroupId::new(number).ok());
+                let id = id.ok_or_else(|| StoreError::Corrupt {
+                    account: None,
+                    what: "group key".into(),
+                })?;
+                read_group(id, row).map(Arc::new)
+            })
+            .collect()
+    }
+}
+
+fn apply(group: &mut Group, change: GroupChange) -> Result<Touched, StoreError> {
+    let mut touched = Touched::default();
+    let mut mark = |changed: bool, bit: Touched| {
+        if changed {
+            touched = touched.and(bit);
+        }
+    };
+    if let Some(address) = change.address {
+        mark(address.as_str() != group.address.as_str(), Touched::ADDRESS);
+        group.address = address;
+    }
+    let aliases = change.aliases.unwrap_or_else(|| group.aliases.clone());
+    let aliases = tidy_aliases(&group.address, aliases)?;
+    mark(aliases != group.aliases, Touched::ALIASES);
+    group.aliases = aliases;
+    if let Some(name) = change.display_name {
+        mark(name != group.display_name, Touched::DISPLAY_NAME);
+        group.display_name = name;
+    }
+    if let Some(enabled) = change.enabled {
+        mark(enabled != group.enabled, Touched::ENABLED);
+        group.enabled = enabled;
+    }
+    if let Some(mut members) = change.members {
+        tidy_members(&mut members)?;
+        mark(members != group.members, Touched::MEMBERS);
+        group.members = members;
+    }
+    Ok(touched)
+}

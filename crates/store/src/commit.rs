@@ -1,0 +1,315 @@
+//! The commit queue: one thread turns what arrived during the previous sync into one batch and one sync.
+//!
+//! Writers build a [`Batch`] under their own lock, put it in the queue and wait without the lock. The thread
+//! checks preconditions against what is committed plus what stands earlier in the group, assigns journal
+//! numbers, counts references to bodies, writes, syncs, and only then runs the `publish` actions, in queue
+//! order. A failed commit moves the generation of the accounts it touched, so that everything built upon it
+//! fails too and the caches are built anew.
+
+mod group;
+mod thread;
+
+pub(crate) use thread::{mark_bytes, read_mark};
+
+use crate::StoreError;
+use crate::engine::{Engine, Space};
+use crate::mail::BodyId;
+use bytes::Bytes;
+use model::Clock;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// The queue holds at most this many KiB of values, counted in units of at least [`MIN_UNITS`] a batch.
+const QUEUE_UNITS: u32 = 96 * 1024;
+const MIN_UNITS: u32 = 24;
+
+/// When the writer is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// After the sync.
+    Durable,
+    /// When the kernel has it; synced within a second.
+    Relaxed,
+}
+
+/// What must hold of a point key, or of a prefix.
+#[derive(Debug, Clone)]
+pub(crate) enum Expect {
+    Absent,
+    Present,
+    Equals(Bytes),
+    /// No key begins with it.
+    Empty,
+}
+
+/// A precondition and the error that its failure means.
+#[derive(Debug, Clone)]
+pub(crate) struct Expectation {
+    pub(crate) space: Space,
+    pub(crate) key: Vec<u8>,
+    pub(crate) expect: Expect,
+    pub(crate) otherwise: StoreError,
+}
+
+/// One change.
+#[derive(Debug, Clone)]
+pub(crate) enum Op {
+    Put(Space, Vec<u8>, Bytes),
+    Delete(Space, Vec<u8>),
+    /// One more reference to a body that is there.
+    Share(BodyId, u32),
+    /// One reference less; the body goes with the last.
+    Release(BodyId),
+    /// A journal row; its number is assigned in commit order.
+    Journal(Bytes),
+}
+
+/// Where the caches of one account stand against what is committed.
+#[derive(Debug, Default)]
+pub(crate) struct Fence {
+    generation: AtomicU64,
+    in_flight: AtomicUsize,
+}
+
+impl Fence {
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::SeqCst)
+    }
+
+    fn break_off(&self) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// What becomes visible once the batch is committed.
+pub(crate) type Publish = Box<dyn FnOnce() + Send>;
+
+/// All or nothing.
+pub(crate) struct Batch {
+    pub(crate) class: Class,
+    pub(crate) expectations: Vec<Expectation>,
+    pub(crate) ops: Vec<Op>,
+    pub(crate) fences: Vec<(Arc<Fence>, u64)>,
+    pub(crate) publish: Vec<Publish>,
+}
+
+impl Batch {
+    pub(crate) fn new(class: Class) -> Self {
+        Self {
+            class,
+            expectations: Vec::new(),
+            ops: Vec::new(),
+            fences: Vec::new(),
+            publish: Vec::new(),
+        }
+    }
+
+    pub(crate) fn put(&mut self, space: Space, key: Vec<u8>, value: Bytes) {
+        self.ops.push(Op::Put(space, key, value));
+    }
+
+    pub(crate) fn delete(&mut self, space: Space, key: Vec<u8>) {
+        self.ops.push(Op::Delete(space, key));
+    }
+
+    pub(crate) fn expect(&mut self, space: Space, key: Vec<u8>, expect: Expect, otherwise: StoreError) {
+        self.expectations.push(Expectation {
+            space,
+            key,
+            expect,
+            otherwise,
+        });
+    }
+
+    /// Whether it stores new bodies: such batches are the first to be refused on a full disk.
+    fn grows(&self) -> bool {
+        self.ops.iter().any(|op| matches!(op, Op::Put(Space::Body, ..)))
+    }
+}
+
+/// A batch in the queue.
+struct Request {
+    batch: Batch,
+    answer: oneshot::Sender<Result<(), StoreError>>,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+enum Message {
+    Commit(Box<Request>),
+    Close(oneshot::Sender<Result<(), StoreError>>),
+}
+
+/// Figures of the commit queue since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CommitStats {
+    /// Batches committed.
+    pub commits: u64,
+    /// Engine writes that held them.
+    pub groups: u64,
+    /// Syncs to disk.
+    pub syncs: u64,
+    /// Batches refused.
+    pub refused: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    commits: AtomicU64,
+    groups: AtomicU64,
+    syncs: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// Where free space is measured, and how much must stay free.
+#[derive(Debug, Clone)]
+pub(crate) struct Reserve {
+    pub(crate) folder: PathBuf,
+    pub(crate) bytes: u64,
+}
+
+/// What the committer starts from.
+pub(crate) struct Start {
+    /// The commit sequence number found in the store.
+    pub(crate) sequence: u64,
+    /// The next journal number.
+    pub(crate) journal: u64,
+    /// The side file that repeats the commit sequence number.
+    pub(crate) mark: Option<std::fs::File>,
+    pub(crate) reserve: Option<Reserve>,
+}
+
+/// The queue's entrance.
+pub(crate) struct Committer {
+    sender: Option<mpsc::Sender<Message>>,
+    room: Arc<Semaphore>,
+    counters: Arc<Counters>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// A place in the queue, taken before anything is built so that nothing can fail or wait between building
+/// and queueing.
+pub(crate) struct Slot<'a> {
+    committer: &'a Committer,
+    room: OwnedSemaphorePermit,
+}
+
+/// A queued batch.
+pub(crate) struct Queued(oneshot::Receiver<Result<(), StoreError>>);
+
+impl Queued {
+    /// Waits until the batch is committed in its class. Dropping this does not take the batch back.
+    pub(crate) async fn committed(self) -> Result<(), StoreError> {
+        self.0.await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+impl Committer {
+    pub(crate) fn start(
+        engine: Arc<Engine>,
+        clock: Arc<dyn Clock>,
+        start: Start,
+    ) -> Result<Self, StoreError> {
+        let (sender, receiver) = mpsc::channel();
+        let counters = Arc::new(Counters::default());
+        let worker = thread::Worker::new(engine, clock, start, Arc::clone(&counters));
+        let thread = std::thread::Builder::new()
+            .name("store-commit".into())
+            .spawn(move || worker.run(&receiver))
+            .map_err(|error| StoreError::Engine(error.to_string()))?;
+        Ok(Self {
+            sender: Some(sender),
+            room: Arc::new(Semaphore::new(QUEUE_UNITS as usize)),
+            counters,
+            thread: Some(thread),
+        })
+    }
+
+    /// Waits for room for about `bytes` of values.
+    pub(crate) async fn slot(&self, bytes: usize) -> Result<Slot<'_>, StoreError> {
+        let units = u32::try_from(bytes / 1024)
+            .unwrap_or(QUEUE_UNITS)
+            .clamp(MIN_UNITS, QUEUE_UNITS);
+        let room = Arc::clone(&self.room)
+            .acquire_many_owned(units)
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        Ok(Slot {
+            committer: self,
+            room,
+        })
+    }
+
+    /// Queues and waits: for writers without a lock of their own.
+    pub(crate) async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        self.slot(0).await?.send(batch).committed().await
+    }
+
+    /// Returns when everything that was queued before has been committed or refused. Takes no room: whoever
+    /// waits here may hold room already.
+    pub(crate) async fn barrier(&self) -> Result<(), StoreError> {
+        self.push(Batch::new(Class::Relaxed), None).committed().await
+    }
+
+    fn push(&self, batch: Batch, room: Option<OwnedSemaphorePermit>) -> Queued {
+        let (answer, receiver) = oneshot::channel();
+        for (fence, _) in &batch.fences {
+            fence.in_flight.fetch_add(1, Ordering::SeqCst);
+        }
+        let request = Box::new(Request {
+            batch,
+            answer,
+            _room: room,
+        });
+        if let Some(sender) = &self.sender
+            && let Err(mpsc::SendError(Message::Commit(request))) = sender.send(Message::Commit(request))
+        {
+            group::refuse(*request, StoreError::Closed);
+        }
+        Queued(receiver)
+    }
+
+    pub(crate) async fn close(&self) -> Result<(), StoreError> {
+        let (answer, done) = oneshot::channel();
+        self.room.close();
+        if let Some(sender) = &self.sender {
+            // A thread that is gone has closed already; the receiver below tells.
+            let _ = sender.send(Message::Close(answer));
+        }
+        done.await.unwrap_or(Ok(()))
+    }
+
+    pub(crate) fn stats(&self) -> CommitStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        CommitStats {
+            commits: read(&self.counters.commits),
+            groups: read(&self.counters.groups),
+            syncs: read(&self.counters.syncs),
+            refused: read(&self.counters.refused),
+        }
+    }
+}
+
+impl Slot<'_> {
+    /// Puts the batch in the queue; never waits.
+    pub(crate) fn send(self, batch: Batch) -> Queued {
+        self.committer.push(batch, Some(self.room))
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        // The thread ends when the queue's last entrance is gone; the folder's lock is free once it has.
+        self.sender = None;
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != std::thread::current().id()
+        {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! One group: preconditions, reference counts and journal numbers against the snapshot plus what is staged.
+
+use super::{Batch, Expect, Expectation, Op, Request};
+use crate::StoreError;
+use crate::engine::{Snapshot, Space, Write, after_key, after_prefix};
+use crate::keys;
+use crate::mail::BodyId;
+use bytes::Bytes;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
+
+type Staged = BTreeMap<(Space, Vec<u8>), Option<Bytes>>;
+
+pub(super) struct Group<'a> {
+    committed: Snapshot<'a>,
+    staged: Staged,
+    journal: u64,
+}
+
+impl<'a> Group<'a> {
+    pub(super) fn new(committed: Snapshot<'a>, journal: u64) -> Self {
+        Self {
+            committed,
+            staged: Staged::new(),
+            journal,
+        }
+    }
+
+    pub(super) const fn next_journal(&self) -> u64 {
+        self.journal
+    }
+
+    pub(super) fn into_writes(self) -> Vec<Write> {
+        self.staged
+            .into_iter()
+            .map(|((space, key), value)| (space, key, value))
+            .collect()
+    }
+
+    /// Adds the batch, or nothing of it.
+    pub(super) fn stage(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        for (fence, generation) in &batch.fences {
+            if fence.generation() != *generation {
+                return Err(StoreError::Conflict);
+            }
+        }
+        for expectation in &batch.expectations {
+            if !self.holds(expectation)? {
+                return Err(expectation.otherwise.clone());
+            }
+        }
+        // Counts are read before anything is staged, because reading may fail.
+        let counts = self.counts(batch)?;
+        for op in &batch.ops {
+            match op {
+                Op::Put(space, key, value) => {
+                    self.staged.insert((*space, key.clone()), Some(value.clone()));
+                }
+                Op::Delete(space, key) => {
+                    self.staged.insert((*space, key.clone()), None);
+                }
+                Op::Journal(row) => {
+                    let key = keys::journal(self.journal);
+                    self.journal += 1;
+                    self.staged.insert((Space::Log, key), Some(row.clone()));
+                }
+                Op::Share(..) | Op::Release(_) => {}
+            }
+        }
+        for (body, count) in counts {
+            self.count(body, count);
+        }
+        Ok(())
+    }
+
+    fn read(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        match self.staged.get(&(space, key.to_vec())) {
+            Some(staged) => Ok(staged.clone()),
+            None => self.committed.get(space, key),
+        }
+    }
+
+    fn holds(&self, expectation: &Expectation) -> Result<bool, StoreError> {
+        let Expectation { space, key, .. } = expectation;
+        if matches!(expectation.expect, Expect::Empty) {
+            return self.is_empty(*space, key);
+        }
+        let found = self.read(*space, key)?;
+        Ok(match &expectation.expect {
+            Expect::Absent | Expect::Empty => found.is_none(),
+            Expect::Present => found.is_some(),
+            Expect::Equals(value) => found.as_ref() == Some(value),
+        })
+    }
+
+    fn is_empty(&self, space: Space, prefix: &[u8]) -> Result<bool, StoreError> {
+        let end = after_prefix(prefix);
+        let staged = self.staged.range((space, prefix.to_vec())..(space, end.clone()));
+        if staged.into_iter().any(|(_, value)| value.is_some()) {
+            return Ok(false);
+        }
+        // A committed row may be removed by an earlier batch of this group.
+        let mut from = prefix.to_vec();
+        loop {
+            let page = self.committed.page(space, &from, &end, 64)?;
+            for (key, _) in &page.rows {
+                if !matches!(self.staged.get(&(space, key.to_vec())), Some(None)) {
+                    return Ok(false);
+                }
+            }
+            match page.rows.last() {
+                Some((key, _)) if page.more => from = after_key(key),
+                _ => return Ok(true),
+            }
+        }
+    }
+
+    /// The new reference count of every body that the batch shares or releases.
+    fn counts(&self, batch: &Batch) -> Result<HashMap<BodyId, i64>, StoreError> {
+        let mut counts = HashMap::new();
+        for op in &batch.ops {
+            let (body, step) = match op {
+                Op::Share(body, more) => (*body, i64::from(*more)),
+                Op::Release(body) => (*body, -1),
+                _ => continue,
+            };
+            let count = match counts.get(&body) {
+                Some(count) => *count,
+                None => self.references(body)?,
+            };
+            counts.insert(body, count + step);
+        }
+        Ok(counts)
+    }
+
+    /// No row means one reference, which is the common case and costs no row.
+    fn references(&self, body: BodyId) -> Result<i64, StoreError> {
+        let Some(row) = self.read(Space::Refs, &body.0)? else {
+            return Ok(1);
+        };
+        let bytes: [u8; 4] = row.as_ref().try_into().map_err(|_| StoreError::Corrupt {
+            account: None,
+            what: "body reference count".into(),
+        })?;
+        Ok(i64::from(u32::from_be_bytes(bytes)))
+    }
+
+    fn count(&mut self, body: BodyId, count: i64) {
+        let row = u32::try_from(count)
+            .ok()
+            .filter(|count| *count > 1)
+            .map(|count| Bytes::copy_from_slice(&count.to_be_bytes()));
+        self.staged.insert((Space::Refs, body.0.to_vec()), row);
+        if count < 1 {
+            self.staged.insert((Space::Body, body.0.to_vec()), None);
+        }
+    }
+}
+
+/// Everything built upon this batch is void.
+pub(super) fn break_fences(request: &Request) {
+    for (fence, generation) in &request.batch.fences {
+        if fence.generation() == *generation {
+            fence.break_off();
+        }
+    }
+}
+
+/// Tells the writer.
+pub(super) fn answer(request: Request, outcome: Result<(), StoreError>) {
+    for (fence, _) in &request.batch.fences {
+        fence.in_flight.fetch_sub(1, Ordering::SeqCst);
+    }
+    // A writer that went away has lost interest, not the commit.
+    let _ = request.answer.send(outcome);
+}
+
+/// Makes a committed batch visible, then tells the writer.
+pub(super) fn publish(mut request: Request) {
+    for publish in std::mem::take(&mut request.batch.publish) {
+        publish();
+    }
+    answer(request, Ok(()));
+}
+
+/// Answers a batch that never reached a group.
+pub(super) fn refuse(request: Request, error: StoreError) {
+    break_fences(&request);
+    answer(request, Err(error));
+}

@@ -1,0 +1,273 @@
+//! The committer thread.
+
+use super::group::{self, Group};
+use super::{Class, Counters, Message, Request, Reserve, Start};
+use crate::StoreError;
+use crate::engine::{Durability, Engine, Space};
+use crate::keys;
+use bytes::Bytes;
+use model::Clock;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// A group never holds more batches than this.
+const GROUP: usize = 2048;
+/// How long a relaxed write may stay in the kernel.
+const RELAXED: Duration = Duration::from_secs(1);
+
+pub(super) struct Worker {
+    engine: Arc<Engine>,
+    clock: Arc<dyn Clock>,
+    sequence: u64,
+    journal: u64,
+    mark: Option<std::fs::File>,
+    reserve: Option<Reserve>,
+    counters: Arc<Counters>,
+    /// When the oldest write that is only in the kernel was made, on the monotonic clock.
+    unsynced_since: Option<Duration>,
+    /// Set by the first failed write: nothing is written after it.
+    broken: Option<StoreError>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        clock: Arc<dyn Clock>,
+        start: Start,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            engine,
+            clock,
+            sequence: start.sequence,
+            journal: start.journal,
+            mark: start.mark,
+            reserve: start.reserve,
+            counters,
+            unsynced_since: None,
+            broken: None,
+        }
+    }
+
+    pub(super) fn run(mut self, queue: &Receiver<Message>) {
+        let mut closing: Vec<oneshot::Sender<Result<(), StoreError>>> = Vec::new();
+        while closing.is_empty() {
+            let first = match self.next(queue) {
+                Ok(message) => message,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.sync_relaxed();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let mut requests = Vec::new();
+            let mut message = Some(first);
+            while let Some(next) = message {
+                match next {
+                    Message::Commit(request) => requests.push(*request),
+                    Message::Close(answer) => closing.push(answer),
+                }
+                message = (requests.len() < GROUP && closing.is_empty())
+                    .then(|| queue.try_recv().ok())
+                    .flatten();
+            }
+            self.commit(requests);
+            if self
+                .unsynced_since
+                .is_some_and(|since| self.clock.monotonic().saturating_sub(since) >= RELAXED)
+            {
+                self.sync_relaxed();
+            }
+        }
+        // What was queued behind the close is refused, not lost in silence.
+        for message in queue.try_iter() {
+            match message {
+                Message::Commit(request) => group::refuse(*request, StoreError::Closed),
+                Message::Close(answer) => closing.push(answer),
+            }
+        }
+        let end = self.stop();
+        for answer in closing {
+            let _ = answer.send(end.clone());
+        }
+    }
+
+    fn next(&self, queue: &Receiver<Message>) -> Result<Message, RecvTimeoutError> {
+        if self.unsynced_since.is_some() {
+            queue.recv_timeout(RELAXED)
+        } else {
+            queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        }
+    }
+
+    fn commit(&mut self, requests: Vec<Request>) {
+        if requests.is_empty() {
+            return;
+        }
+        let mut group = Group::new(self.engine.snapshot(), self.journal);
+        let mut durable = false;
+        let mut accepted = Vec::with_capacity(requests.len());
+        let mut refused = Vec::new();
+        let free = self.free_space();
+        for request in requests {
+            let verdict = match &self.broken {
+                Some(error) => Err(error.clone()),
+                None => self
+                    .room_for(&request, free)
+                    .and_then(|()| group.stage(&request.batch)),
+            };
+            match verdict {
+                Ok(()) => {
+                    durable |= request.batch.class == Class::Durable;
+                    accepted.push(request);
+                }
+                Err(error) => {
+                    // At once, so that later batches of this group that were built upon it fail too.
+                    group::break_fences(&request);
+                    refused.push((request, error));
+                }
+            }
+        }
+        let journal = group.next_journal();
+        let writes = group.into_writes();
+        let outcome = if writes.is_empty() {
+            Ok(())
+        } else {
+            self.write(writes, durable, journal)
+        };
+        let count = |counter: &std::sync::atomic::AtomicU64, n: usize| {
+            counter.fetch_add(n as u64, Ordering::Relaxed);
+        };
+        count(&self.counters.refused, refused.len());
+        for (request, error) in refused {
+            group::answer(request, Err(error));
+        }
+        match outcome {
+            Ok(()) => {
+                count(&self.counters.commits, accepted.len());
+                for request in accepted {
+                    group::publish(request);
+                }
+            }
+            Err(error) => {
+                count(&self.counters.refused, accepted.len());
+                for request in &accepted {
+                    group::break_fences(request);
+                }
+                for request in accepted {
+                    group::answer(request, Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    fn write(
+        &mut self,
+        mut writes: Vec<crate::engine::Write>,
+        durable: bool,
+        journal: u64,
+    ) -> Result<(), StoreError> {
+        let sequence = self.sequence + 1;
+        writes.push((Space::Meta, keys::SEQUENCE.to_vec(), Some(number(sequence))));
+        if journal != self.journal {
+            writes.push((Space::Meta, keys::JOURNAL.to_vec(), Some(number(journal))));
+        }
+        let durability = if durable {
+            Durability::Disk
+        } else {
+            Durability::Kernel
+        };
+        if let Err(error) = self.engine.write(writes, durability) {
+            tracing::error!(%error, "a commit failed; the store is read-only until it is opened again");
+            self.broken = Some(error.clone());
+            return Err(error);
+        }
+        self.sequence = sequence;
+        self.journal = journal;
+        self.counters.groups.fetch_add(1, Ordering::Relaxed);
+        if durable {
+            self.synced();
+        } else if self.unsynced_since.is_none() {
+            self.unsynced_since = Some(self.clock.monotonic());
+        }
+        Ok(())
+    }
+
+    /// A sync covers everything written before it, relaxed or not.
+    fn synced(&mut self) {
+        self.counters.syncs.fetch_add(1, Ordering::Relaxed);
+        self.unsynced_since = None;
+        if let Some(mark) = &self.mark
+            && let Err(error) = mark.write_all_at(&mark_bytes(self.sequence), 0)
+        {
+            tracing::warn!(%error, "the commit mark could not be written");
+        }
+    }
+
+    fn sync_relaxed(&mut self) {
+        if self.unsynced_since.is_none() || self.broken.is_some() {
+            self.unsynced_since = None;
+            return;
+        }
+        match self.engine.sync() {
+            Ok(()) => self.synced(),
+            Err(error) => {
+                tracing::error!(%error, "a sync failed; the store is read-only until it is opened again");
+                self.broken = Some(error);
+                self.unsynced_since = None;
+            }
+        }
+    }
+
+    /// Syncs and marks the stop as clean, so that the next start need not skip to the reserved ceilings.
+    fn stop(&mut self) -> Result<(), StoreError> {
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
+        }
+        let writes = vec![(Space::Meta, keys::CLEAN.to_vec(), Some(Bytes::from_static(&[1])))];
+        self.write(writes, true, self.journal)
+    }
+
+    fn free_space(&self) -> Option<u64> {
+        let reserve = self.reserve.as_ref()?;
+        let stat = rustix::fs::statvfs(&reserve.folder).ok()?;
+        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// New bodies stop at the reserve; everything else may use three quarters of it, so that a full
+    /// store can still be emptied.
+    fn room_for(&self, request: &Request, free: Option<u64>) -> Result<(), StoreError> {
+        let (Some(reserve), Some(free)) = (&self.reserve, free) else {
+            return Ok(());
+        };
+        let floor = if request.batch.grows() {
+            reserve.bytes
+        } else {
+            reserve.bytes / 4
+        };
+        if free < floor && !request.batch.ops.is_empty() {
+            return Err(StoreError::Full);
+        }
+        Ok(())
+    }
+}
+
+fn number(value: u64) -> Bytes {
+    Bytes::copy_from_slice(&value.to_be_bytes())
+}
+
+/// The side file's form: the number and its complement.
+pub(crate) fn mark_bytes(sequence: u64) -> [u8; 16] {
+    ((u128::from(sequence) << 64) | u128::from(!sequence)).to_be_bytes()
+}
+
+/// Reads the side file; none when it is not whole.
+pub(crate) fn read_mark(bytes: [u8; 16]) -> Option<u64> {
+    let both = u128::from_be_bytes(bytes);
+    let sequence = u64::try_from(both >> 64).ok()?;
+    (mark_bytes(sequence) == bytes).then_some(sequence)
+}

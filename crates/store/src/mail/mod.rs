@@ -1,0 +1,47 @@
+//! Mail: mailboxes, messages, flags, and the shared views that sessions look at.
+//!
+//! A writer changes the account's *working* state under the account's lock and queues the batch; what
+//! sessions see is the *published* state, which moves only when the batch is committed. A published mailbox
+//! is an immutable [`Snapshot`]; a session keeps the one it last told its client about and asks the newest
+//! for the difference, so it can never miss or reorder a change. Speaks no mail protocol.
+//!
+//! INBOX, Sent, Drafts, Trash, Junk and Archive are created, with their special uses and subscriptions
+//! (RFC 6154), at the first use of an account, in the batch of that use.
+
+mod append;
+mod cell;
+mod chunk;
+mod erase;
+mod expunge;
+mod flags;
+mod mailbox;
+mod mailboxes;
+pub(crate) mod message;
+mod read;
+mod rows;
+mod snapshot;
+mod transfer;
+mod txn;
+mod types;
+
+pub use mailbox::Mailbox;
+pub use mailboxes::Mail;
+pub use snapshot::{Changes, Entry, Snapshot};
+pub use types::{
+    Appended, Copied, Delivered, Delivery, FlagChange, MailboxId, MailboxInfo, Message, RepeatKey,
+    StoreOutcome, Usage,
+};
+
+pub(crate) use cell::Cells;
+pub(crate) use message::BodyId;
+
+use crate::commit::Batch;
+use crate::engine::Space;
+use crate::keys;
+use model::AccountId;
+
+/// The row that makes an account able to hold mail: its owner's epoch.
+pub(crate) fn stage_new_account(batch: &mut Batch, id: AccountId) {
+    let epoch = bytes::Bytes::copy_from_slice(&1u64.to_be_bytes());
+    batch.put(Space::Mail, keys::owner(id), epoch);
+}

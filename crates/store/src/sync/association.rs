@@ -1,0 +1,158 @@
+//! Links between local objects and directory entries.
+
+use super::check_name;
+use super::rows::{read_link, write_link};
+use super::types::Association;
+use crate::commit::{Batch, Class, Expect};
+use crate::engine::{Space, after_key, after_prefix};
+use crate::{LocalId, Store, StoreError, keys};
+use bytes::Bytes;
+use model::EntryUuid;
+
+impl Store {
+    /// The link of a local object with this connector.
+    pub fn association(&self, connector: &str, local: LocalId) -> Result<Option<Association>, StoreError> {
+        let row = self
+            .engine()
+            .get(Space::Directory, &keys::link(connector, local))?;
+        row.map(|row| read_link(connector, local, &row)).transpose()
+    }
+
+    /// The link of a directory entry with this connector.
+    pub fn association_by_uuid(
+        &self,
+        connector: &str,
+        uuid: EntryUuid,
+    ) -> Result<Option<Association>, StoreError> {
+        let row = self
+            .engine()
+            .get(Space::Directory, &keys::remote(connector, uuid))?;
+        let Some(row) = row else { return Ok(None) };
+        self.association(connector, local_of(&row)?)
+    }
+
+    /// Every link of a local object.
+    pub fn associations_of(&self, local: LocalId) -> Result<Vec<Association>, StoreError> {
+        let prefix = keys::links_of(local);
+        let rows = self.engine().snapshot().all(Space::Directory, &prefix)?;
+        rows.iter()
+            .map(|(key, row)| {
+                let connector = key
+                    .get(prefix.len()..)
+                    .and_then(|name| std::str::from_utf8(name).ok())
+                    .ok_or_else(corrupt)?;
+                read_link(connector, local, row)
+            })
+            .collect()
+    }
+
+    /// Links of a connector by UUID, after `after`; at most `limit` and at most 256.
+    pub fn list_associations(
+        &self,
+        connector: &str,
+        after: Option<EntryUuid>,
+        limit: usize,
+    ) -> Result<Vec<Association>, StoreError> {
+        let prefix = keys::remotes_of(connector);
+        let from = after.map_or_else(
+            || prefix.clone(),
+            |uuid| after_key(&keys::remote(connector, uuid)),
+        );
+        let snapshot = self.engine().snapshot();
+        let page = snapshot.page(Space::Directory, &from, &after_prefix(&prefix), limit.min(256))?;
+        let mut links = Vec::with_capacity(page.rows.len());
+        for (_, row) in &page.rows {
+            let local = local_of(row)?;
+            if let Some(row) = snapshot.get(Space::Directory, &keys::link(connector, local))? {
+                links.push(read_link(connector, local, &row)?);
+            }
+        }
+        Ok(links)
+    }
+
+    /// Stores a link, new or changed. [`StoreError::AlreadyExists`] when the object is linked to another
+    /// entry of this connector, or the entry to another object.
+    pub async fn put_association(&self, association: &Association) -> Result<(), StoreError> {
+        let mut batch = Batch::new(Class::Durable);
+        if self.stage_association(&mut batch, association)? {
+            self.commit(batch).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes a link; nothing of the local object changes.
+    pub async fn remove_association(&self, connector: &str, local: LocalId) -> Result<(), StoreError> {
+        let key = keys::link(connector, local);
+        let Some(row) = self.engine().get(Space::Directory, &key)? else {
+            return Ok(());
+        };
+        let link = read_link(connector, local, &row)?;
+        let mut batch = Batch::new(Class::Durable);
+        batch.expect(
+            Space::Directory,
+            key.clone(),
+            Expect::Equals(row),
+            StoreError::Conflict,
+        );
+        batch.delete(Space::Directory, key);
+        batch.delete(Space::Directory, keys::remote(connector, link.remote));
+        self.commit(batch).await
+    }
+
+    /// Adds the link to a batch, with both of its uniqueness rules; false when it is stored like that already.
+    pub(crate) fn stage_association(
+        &self,
+        batch: &mut Batch,
+        link: &Association,
+    ) -> Result<bool, StoreError> {
+        check_name(&link.connector)?;
+        let (here, there) = (
+            keys::link(&link.connector, link.local),
+            keys::remote(&link.connector, link.remote),
+        );
+        let snapshot = self.engine().snapshot();
+        let row = write_link(link);
+        let local = Bytes::copy_from_slice(&link.local.to_bytes());
+        let taken = || StoreError::AlreadyExists(format!("a link of entry {} or its object", link.remote));
+        let expect = match snapshot.get(Space::Directory, &here)? {
+            Some(old) if old == row => return Ok(false),
+            Some(old) => {
+                if read_link(&link.connector, link.local, &old)?.remote != link.remote {
+                    return Err(taken());
+                }
+                Expect::Equals(old)
+            }
+            None => Expect::Absent,
+        };
+        batch.expect(Space::Directory, here.clone(), expect, StoreError::Conflict);
+        let expect = match snapshot.get(Space::Directory, &there)? {
+            Some(old) if old != local => return Err(taken()),
+            Some(old) => Expect::Equals(old),
+            None => Expect::Absent,
+        };
+        batch.expect(Space::Directory, there.clone(), expect, taken());
+        batch.put(Space::Directory, here, row);
+        batch.put(Space::Directory, there, local);
+        Ok(true)
+    }
+
+    /// Removes every link of an object that goes.
+    pub(crate) fn stage_unlink_all(&self, batch: &mut Batch, local: LocalId) -> Result<(), StoreError> {
+        for link in self.associations_of(local)? {
+            batch.delete(Space::Directory, keys::link(&link.connector, local));
+            batch.delete(Space::Directory, keys::remote(&link.connector, link.remote));
+        }
+        Ok(())
+    }
+}
+
+fn corrupt() -> StoreError {
+    StoreError::Corrupt {
+        account: None,
+        what: "association index".into(),
+    }
+}
+
+fn local_of(row: &[u8]) -> Result<LocalId, StoreError> {
+    LocalId::from_bytes(row).ok_or_else(corrupt)
+}

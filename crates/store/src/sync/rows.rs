@@ -1,0 +1,237 @@
+//! The byte form of links, checkpoints and quarantine entries.
+
+use super::types::{Association, ConnectorState, LinkData, LinkState, Phase, QuarantineEntry};
+use crate::LocalId;
+use crate::codec::{Decoded, Reader, Writer};
+use bytes::Bytes;
+
+const VERSION: u8 = 1;
+
+fn owned(r: &mut Reader<'_>) -> Decoded<Bytes> {
+    r.bytes().map(Bytes::copy_from_slice)
+}
+
+pub(super) fn write_link(link: &Association) -> Bytes {
+    let data = &link.data;
+    let mut w = Writer::new(VERSION);
+    w.raw(link.remote.as_bytes());
+    match &data.state {
+        LinkState::Linked => w.u8(0),
+        LinkState::OutOfScope { since } => w.u8(1).time(*since),
+        LinkState::Gone { since } => w.u8(2).time(*since),
+        LinkState::MovedAway { to } => w.u8(3).text(to),
+        LinkState::AwaitingMail { from } => w.u8(4).text(from),
+        LinkState::UnlinkedHeld => w.u8(5),
+    };
+    w.list(data.base.iter(), |w, (name, values)| {
+        w.text(name).list(values.iter(), |w, value| {
+            w.bytes(value);
+        });
+    })
+    .list(data.digests.iter(), |w, (name, digest)| {
+        w.text(name).bytes(digest);
+    })
+    .option(data.version.as_deref(), |w, version| {
+        w.text(version);
+    })
+    .option(data.parent, |w, parent| {
+        w.raw(parent.as_bytes());
+    })
+    .text(&data.rdn)
+    .text(&data.dn)
+    .num(data.epoch)
+    .done()
+}
+
+pub(super) fn read_link(connector: &str, local: LocalId, row: &[u8]) -> Decoded<Association> {
+    let result = read_link_row(connector, local, row);
+    match local {
+        LocalId::Account(id) => result.map_err(|error| error.of(id)),
+        LocalId::Group(_) => result,
+    }
+}
+
+fn read_link_row(connector: &str, local: LocalId, row: &[u8]) -> Decoded<Association> {
+    let mut r = Reader::new(row, "association", VERSION)?;
+    let remote = r.uuid()?;
+    let state = match r.u8()? {
+        0 => LinkState::Linked,
+        1 => LinkState::OutOfScope { since: r.time()? },
+        2 => LinkState::Gone { since: r.time()? },
+        3 => LinkState::MovedAway { to: r.text()? },
+        4 => LinkState::AwaitingMail { from: r.text()? },
+        5 => LinkState::UnlinkedHeld,
+        _ => return Err(r.corrupt()),
+    };
+    let data = LinkData {
+        state,
+        base: r.list(|r| Ok((r.text()?, r.list(owned)?)))?.into_iter().collect(),
+        digests: r.list(|r| Ok((r.text()?, owned(r)?)))?.into_iter().collect(),
+        version: r.option(Reader::text)?,
+        parent: r.option(Reader::uuid)?,
+        rdn: r.text()?,
+        dn: r.text()?,
+        epoch: r.num()?,
+    };
+    r.end()?;
+    Ok(Association {
+        connector: connector.to_owned(),
+        local,
+        remote,
+        data,
+    })
+}
+
+fn checksum(cookie: &[u8]) -> [u8; 16] {
+    let mut short = [0; 16];
+    short
+        .iter_mut()
+        .zip(blake3::hash(cookie).as_bytes())
+        .for_each(|(to, from)| *to = *from);
+    short
+}
+
+pub(super) fn write_state(state: &ConnectorState) -> Bytes {
+    let bytes = |w: &mut Writer, value: &Bytes| {
+        w.bytes(value);
+    };
+    Writer::new(VERSION)
+        .u8(match state.phase {
+            Phase::Initial => 0,
+            Phase::Refreshing => 1,
+            Phase::Following => 2,
+            Phase::Held => 3,
+        })
+        .option(state.cookie.as_ref(), |w, cookie| {
+            w.bytes(cookie).raw(&checksum(cookie));
+        })
+        .num(state.epoch)
+        .option(state.server_fingerprint.as_ref(), bytes)
+        .option(state.scope_fingerprint.as_ref(), bytes)
+        .num(state.journal_offset)
+        .option(state.last_success, |w, time| {
+            w.time(time);
+        })
+        .option(state.last_error.as_deref(), |w, error| {
+            w.text(error);
+        })
+        .list(state.guard.iter(), |w, (time, count)| {
+            w.time(*time).num(u64::from(*count));
+        })
+        .option(state.approved.as_ref(), bytes)
+        .done()
+}
+
+pub(super) fn read_state(row: &[u8]) -> Decoded<ConnectorState> {
+    let mut r = Reader::new(row, "connector state", VERSION)?;
+    let phase = match r.u8()? {
+        0 => Phase::Initial,
+        1 => Phase::Refreshing,
+        2 => Phase::Following,
+        3 => Phase::Held,
+        _ => return Err(r.corrupt()),
+    };
+    let stored = r.option(|r| Ok((owned(r)?, r.array::<16>()?)))?;
+    let good = |(cookie, sum): &(Bytes, [u8; 16])| checksum(cookie) == *sum;
+    let state = ConnectorState {
+        phase,
+        cookie_damaged: stored.as_ref().is_some_and(|stored| !good(stored)),
+        cookie: stored.filter(good).map(|(cookie, _)| cookie),
+        epoch: r.num()?,
+        server_fingerprint: r.option(owned)?,
+        scope_fingerprint: r.option(owned)?,
+        journal_offset: r.num()?,
+        last_success: r.option(Reader::time)?,
+        last_error: r.option(Reader::text)?,
+        guard: r.list(|r| Ok((r.time()?, r.num32()?)))?,
+        approved: r.option(owned)?,
+    };
+    r.end()?;
+    Ok(state)
+}
+
+pub(super) fn write_quarantine(entry: &QuarantineEntry) -> Bytes {
+    Writer::new(VERSION)
+        .text(&entry.reason)
+        .num(u64::from(entry.attempts))
+        .time(entry.since)
+        .time(entry.next)
+        .done()
+}
+
+pub(super) fn read_quarantine(connector: &str, object: &str, row: &[u8]) -> Decoded<QuarantineEntry> {
+    let mut r = Reader::new(row, "quarantine entry", VERSION)?;
+    let entry = QuarantineEntry {
+        connector: connector.to_owned(),
+        object: object.to_owned(),
+        reason: r.text()?,
+        attempts: r.num32()?,
+        since: r.time()?,
+        next: r.time()?,
+    };
+    r.end()?;
+    Ok(entry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{AccountId, EntryUuid, Timestamp};
+    use proptest::prelude::*;
+
+    fn state() -> ConnectorState {
+        ConnectorState {
+            phase: Phase::Following,
+            cookie: Some(Bytes::from_static(b"rid=001,csn=x")),
+            epoch: 4,
+            scope_fingerprint: Some(Bytes::from_static(b"s")),
+            last_success: Some(Timestamp::from_millis(8)),
+            guard: vec![(Timestamp::from_millis(1), 2)],
+            ..ConnectorState::default()
+        }
+    }
+
+    #[test]
+    fn states_round_trip_and_a_damaged_cookie_is_none() {
+        let mut row = write_state(&state()).to_vec();
+        assert_eq!(read_state(&row).expect("reads"), state());
+        let at = row.windows(3).position(|w| w == b"rid").expect("cookie");
+        row[at] ^= 1;
+        let damaged = read_state(&row).expect("reads");
+        assert!(damaged.cookie.is_none() && damaged.cookie_damaged);
+    }
+
+    #[test]
+    fn links_round_trip() {
+        let mut data = LinkData::new("uid=a,dc=test");
+        data.base
+            .insert("mail".into(), vec![Bytes::from_static(b"a@b.test")]);
+        data.digests
+            .insert("userPassword".into(), Bytes::from_static(&[1, 2]));
+        data.state = LinkState::MovedAway { to: "b".into() };
+        let link = Association {
+            connector: "c".into(),
+            local: LocalId::Account(AccountId::new(3).expect("id")),
+            remote: EntryUuid::from_bytes([7; 16]),
+            data,
+        };
+        assert_eq!(
+            read_link("c", link.local, &write_link(&link)).expect("reads"),
+            link
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn damage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..100), at in 0usize..60, x: u8) {
+            let _ = read_state(&bytes);
+            let _ = read_quarantine("c", "o", &bytes);
+            let mut row = write_state(&state()).to_vec();
+            if let Some(byte) = row.get_mut(at) {
+                *byte = x;
+            }
+            let _ = read_state(&row);
+            let _ = read_link("c", LocalId::Account(AccountId::new(3).expect("id")), &row);
+        }
+    }
+}
