@@ -323,3 +323,6 @@ fn common_ancestor<'a>(mut bases: impl Iterator<Item = &'a Dn>) -> Option<Dn> {
     }
     Some(top)
 }
+
+#[cfg(test)]
+mod tests;

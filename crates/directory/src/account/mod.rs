@@ -3,6 +3,8 @@
 //! Pure: an entry in, a value or a stated problem out. Never decides whether a login succeeds.
 
 mod state;
+#[cfg(test)]
+mod tests;
 mod time;
 
 pub use state::AccountState;

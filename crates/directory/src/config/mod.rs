@@ -10,6 +10,8 @@ mod connector_check;
 mod enabled_attribute;
 mod home;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod user_map;
 
 pub(crate) use attributes::AttributeMap;

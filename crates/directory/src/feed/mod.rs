@@ -13,6 +13,8 @@ mod content_sync;
 mod cookie;
 mod fingerprint;
 mod round;
+#[cfg(test)]
+mod tests;
 
 pub use changes::{Changes, ChangesSender};
 pub use content_sync::ContentSync;

@@ -1,0 +1,151 @@
+use super::*;
+use proptest::prelude::*;
+
+fn patterns(change: impl FnOnce(&mut ConnectorConfig)) -> Patterns {
+    let mut config = ConnectorConfig::openldap(
+        "main",
+        vec!["ldap://127.0.0.1".to_owned()],
+        vec!["ou=Users,o=x,dc=test".to_owned()],
+    );
+    config.groups.base_dn = vec!["ou=Groups,o=x,dc=test".to_owned()];
+    config.domains = vec![Domain::parse("own.test").expect("a domain")];
+    change(&mut config);
+    Patterns::new(&config).expect("good patterns")
+}
+
+fn login(patterns: &Patterns, text: &str) -> String {
+    patterns
+        .for_login(&patterns.login(text))
+        .map_or_else(|| "none".to_owned(), |filter| filter.to_string())
+}
+
+#[test]
+fn filters_of_addresses() {
+    let patterns = patterns(|config| config.accounts.filter = Some("(!(ou=robots))".to_owned()));
+    let address = Address::parse("a.b@own.test").expect("an address");
+    let filter = |kind| {
+        patterns
+            .for_address(kind, &address)
+            .map(|filter| filter.to_string())
+    };
+    assert_eq!(
+        filter(EntryKind::Account).as_deref(),
+        Some(
+            "(&(&(objectClass=inetOrgPerson)(!(ou=robots)))(|(mail=a.b@own.test)(mailLocalAddress=a.b@own.test)))"
+        )
+    );
+    assert_eq!(
+        filter(EntryKind::Group).as_deref(),
+        Some("(&(objectClass=groupOfNames)(|(mail=a.b@own.test)(mailLocalAddress=a.b@own.test)))")
+    );
+    assert_eq!(
+        patterns
+            .for_catch_all("own.test")
+            .map(|filter| filter.to_string())
+            .as_deref(),
+        Some(
+            "(&(&(objectClass=inetOrgPerson)(!(ou=robots)))(|(mail=@own.test)(mailLocalAddress=@own.test)))"
+        )
+    );
+    assert_eq!(patterns.top.to_string(), "o=x,dc=test");
+}
+
+#[test]
+fn filters_of_logins() {
+    let own = patterns(|_| {});
+    assert_eq!(
+        login(&own, "a"),
+        "(&(objectClass=inetOrgPerson)(|(mail=a@own.test)(uid=a)))"
+    );
+    assert_eq!(
+        login(&own, "a@own.test"),
+        "(&(objectClass=inetOrgPerson)(|(mail=a@own.test)(uid=a)))"
+    );
+    assert_eq!(
+        login(&own, "a@OWN.test"),
+        "(&(objectClass=inetOrgPerson)(|(mail=a@OWN.test)(uid=a)))"
+    );
+    assert_eq!(
+        login(&own, "a@other.test"),
+        "(&(objectClass=inetOrgPerson)(|(mail=a@other.test)))"
+    );
+    let none = patterns(|config| config.domains.clear());
+    assert_eq!(login(&none, "a"), "(&(objectClass=inetOrgPerson)(|(uid=a)))");
+    let by_mail = patterns(|config| {
+        config.domains.clear();
+        config.login_pattern = Some("(mail=%e)".to_owned());
+    });
+    assert_eq!(
+        login(&by_mail, "a"),
+        "none",
+        "nobody can be meant, and no filter becomes wider"
+    );
+    let ad = patterns(|config| config.server_type = ServerType::ActiveDirectory);
+    assert_eq!(
+        login(&ad, "a"),
+        "(&(objectClass=user)(|(userPrincipalName=a@own.test)(sAMAccountName=a)))"
+    );
+}
+
+#[test]
+fn kinds_go_by_place_and_class() {
+    let patterns = patterns(|config| config.groups.scope = SearchScope::One);
+    for (dn, class, kind) in [
+        (
+            "uid=a,ou=Users,o=x,dc=test",
+            "inetOrgPerson",
+            Some(EntryKind::Account),
+        ),
+        (
+            "uid=a,ou=Deep,OU=users,o=x,dc=test",
+            "INETORGPERSON",
+            Some(EntryKind::Account),
+        ),
+        ("uid=a,ou=Users,o=x,dc=test", "device", None),
+        ("uid=a,ou=Else,o=x,dc=test", "inetOrgPerson", None),
+        (
+            "cn=g,ou=Groups,o=x,dc=test",
+            "groupOfNames",
+            Some(EntryKind::Group),
+        ),
+        ("cn=g,ou=Deep,ou=Groups,o=x,dc=test", "groupOfNames", None),
+        ("cn=g,ou=Users,o=x,dc=test", "groupOfNames", None),
+        ("not a dn", "inetOrgPerson", None),
+    ] {
+        let entry = Entry::new(dn).with("objectClass", vec![class.as_bytes().to_vec().into()]);
+        assert_eq!(patterns.kind_of(&entry), kind, "{dn} {class}");
+    }
+}
+
+#[test]
+fn common_ancestors() {
+    let dn = |text: &str| Dn::parse(text).expect(text);
+    for (bases, top) in [
+        (&["ou=a,dc=x"][..], "ou=a,dc=x"),
+        (&["ou=a,dc=x", "ou=b,dc=x"], "dc=x"),
+        (&["ou=c,ou=a,dc=x", "ou=a,dc=x"], "ou=a,dc=x"),
+        (&["ou=a,dc=x", "OU=A,DC=X"], "ou=a,dc=x"),
+        (&["ou=a,dc=x", "ou=a,dc=y"], ""),
+    ] {
+        let bases: Vec<Dn> = bases.iter().map(|text| dn(text)).collect();
+        assert_eq!(common_ancestor(bases.iter()), Some(dn(top)), "{bases:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+    /// Whatever a client types stays one value: the filter keeps its shape.
+    #[test]
+    fn typed_text_is_never_syntax(text in "\\PC{1,40}") {
+        let patterns = patterns(|_| {});
+        if let Some(filter) = patterns.for_login(&patterns.login(&text)) {
+            let shown = Filter::parse(&filter.to_string()).expect("a printed filter parses");
+            prop_assert_eq!(&shown, &filter);
+            let Filter::And(parts) = filter else { panic!("narrowed by the class") };
+            prop_assert_eq!(&parts[0], &equality("objectClass", "inetOrgPerson"));
+            let Filter::Or(branches) = &parts[1] else { panic!("the pattern's own shape") };
+            let values = branches.iter().all(|branch| matches!(branch, Filter::Equality { .. }));
+            prop_assert!(values, "a branch is no plain value");
+        }
+    }
+}
