@@ -8,6 +8,7 @@ use super::service::Hold;
 use bytes::Bytes;
 use model::{MailboxName, Uid, UidValidity};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 use store::{Mail, Mailbox, Snapshot, StoreError};
 
@@ -28,7 +29,6 @@ impl Entry {
 }
 
 /// The maildrop of one session.
-#[derive(Debug)]
 pub(super) struct Maildrop {
     mailbox: Mailbox,
     snapshot: Arc<Snapshot>,
@@ -38,6 +38,15 @@ pub(super) struct Maildrop {
     octets: u64,
     /// The claim on the maildrop, where only one session may have it; it ends with the session.
     _hold: Hold,
+}
+
+impl fmt::Debug for Maildrop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Maildrop")
+            .field("messages", &self.snapshot.len())
+            .field("deleted", &self.deleted)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Maildrop {

@@ -25,5 +25,12 @@ pub(super) fn capa(session: &Session) -> Next {
         // RFC 2449 section 6.9; the version is nobody's business before login.
         implementation: Some("Homing".to_owned()),
     };
-    Next::Lines(reply::ok("capabilities follow"), capabilities.lines().iter().map(|line| format!("{line}\r\n")).collect())
+    Next::Lines(
+        reply::ok("capabilities follow"),
+        capabilities
+            .lines()
+            .iter()
+            .map(|line| format!("{line}\r\n"))
+            .collect(),
+    )
 }

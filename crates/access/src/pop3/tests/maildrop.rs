@@ -193,3 +193,14 @@ async fn too_many_errors_end_the_session() {
     client.expect("-ERR too many errors").await;
     client.closed().await;
 }
+
+// Section 3: the autologout timer ends the session in silence and removes nothing.
+#[tokio::test(start_paused = true)]
+async fn s3_autologout_removes_nothing() {
+    let bench = with_two().await;
+    let mut client = bench.logged_in().await;
+    client.play(&[("DELE 1", "+OK")]).await;
+    tokio::time::advance(Duration::from_secs(1801)).await;
+    client.closed().await;
+    assert_eq!(bench.left().await, 2);
+}

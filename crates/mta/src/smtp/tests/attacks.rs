@@ -168,3 +168,78 @@ async fn forged_claims() {
         ])
         .await;
 }
+
+/// Slow loris: a silent client is told to go, wherever it stopped.
+#[tokio::test(start_paused = true)]
+async fn slow_loris() {
+    let bench = Bench::new().await;
+    let before_data: &[(&str, &str)] = &[
+        ("EHLO x", "250"),
+        ("MAIL FROM:<>", "250"),
+        ("RCPT TO:<alice@example.test>", "250"),
+        ("DATA", "354"),
+    ];
+    for (script, unfinished) in [
+        (&before_data[..1], "MAIL FR"),
+        (before_data, "Subject: half a mes"),
+    ] {
+        let mut client = bench.smtp().await;
+        client.play(script).await;
+        client.send(unfinished).await;
+        // The paused clock runs to the server's deadline at once.
+        let said = client
+            .stream
+            .read_line(Duration::from_secs(310))
+            .await
+            .expect("a reply");
+        assert!(said.starts_with(b"421 4.4.2"), "{unfinished:?}: {said:?}");
+        client.closed().await;
+    }
+    assert!(bench.inbox("alice@example.test").await.is_empty());
+}
+
+/// Garbage of every kind: each answer is a reply, and the server lives.
+#[tokio::test]
+async fn garbage() {
+    let bench = Bench::new().await;
+    let pieces: [&[u8]; 12] = [
+        b"EHLO x\r\n",
+        b"MAIL FROM:<a@b.test>\r\n",
+        b"RCPT TO:<alice@example.test>\r\n",
+        b"RCPT TO:<\"a@example.test>\r\n",
+        b"DATA\r\n",
+        b"\r\n.\r\n",
+        b"\r\n",
+        b"\n.\n",
+        b"\0\xff\x80",
+        b"RSET\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n",
+        b"XFORWARD A=+\r\n",
+    ];
+    let mut random = 0x2545_f491_4f6c_dd1du64;
+    let mut next = move |below: usize| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(random >> 33).expect("31 bits") % below
+    };
+    for _ in 0..200 {
+        let mut client = bench.smtp().await;
+        for _ in 0..30 {
+            client.stream.write(pieces[next(pieces.len())]);
+        }
+        client.stream.write(b"\r\n.\r\nQUIT\r\n");
+        // The server may have closed already: too many errors.
+        let _ = client.stream.flush(WAIT).await;
+        loop {
+            match client.stream.read_line(WAIT).await {
+                Ok(line) => {
+                    let mut reader = wire::smtp::ReplyReader::new();
+                    assert!(reader.push_line(&line).is_ok(), "{line:?}");
+                }
+                Err(ReadError::TimedOut) => panic!("the server waits for ever"),
+                Err(_) => break,
+            }
+        }
+    }
+}
