@@ -121,9 +121,9 @@ impl Leg {
     }
 
     async fn identify(&mut self, identity: Identity, settings: &LegSettings) -> Result<(), Failure> {
-        let announced = &self.capabilities;
+        let claims = &settings.claims;
         if identity == Identity::Client
-            && let Some(claims) = settings.claims.clone().limited_to(&announced.xclient)
+            && let Some(claims) = claims.clone().limited_to(&self.capabilities.xclient)
         {
             // A home that announces XCLIENT and refuses it does not trust us: it will judge us instead.
             if self.run(&Command::Xclient(claims)).await?.is_completed() {
@@ -135,7 +135,9 @@ impl Leg {
                     .to_owned();
                 self.hello(&helo).await?;
             }
-        } else if let Some(claims) = settings.claims.clone().limited_to(&announced.xforward) {
+        }
+        // Besides XCLIENT, for the trace; a home that now sees the client no longer announces it.
+        if let Some(claims) = claims.clone().limited_to(&self.capabilities.xforward) {
             self.run(&Command::Xforward(claims)).await?;
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // A test fails by panicking.
 
+mod dovecot;
 mod imap;
 mod pop3;
 mod smtp;

@@ -21,8 +21,17 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// A context whose maps know these addresses.
 pub(crate) fn context(rules: &[(&str, &str)]) -> ProxyContext {
+    context_with(rules, &[])
+}
+
+/// The same with `[[home]]` sections.
+pub(crate) fn context_with(rules: &[(&str, &str)], homes: &[serde_json::Value]) -> ProxyContext {
     let clock = Arc::new(SystemClock::new());
-    let homes = Homes::new(Vec::new(), &ClientTlsConfig::default()).expect("no homes listed");
+    let homes = homes
+        .iter()
+        .map(|home| serde_json::from_value(home.clone()).expect("a home"))
+        .collect();
+    let homes = Homes::new(homes, &ClientTlsConfig::default()).expect("good homes");
     ProxyContext {
         maps: Arc::new(maps(rules, clock.clone())),
         dialer: Arc::new(Dialer::new(Arc::new(homes), Resolver::system(), clock.clone())),

@@ -1,0 +1,182 @@
+//! A real Dovecot as a foreign home: TLS to it, the login, and whether it learns who the client is.
+
+use crate::support::{Client, OnePassword, SOON, context_with, front};
+use frontend::{
+    HomeProtocol, ImapProxyConfig, Pop3ProxyConfig, ProxyContext, SmtpProxyConfig, imap, pop3, smtp,
+};
+use model::{Domain, Protocol};
+use net::ListenerConfig;
+use serde_json::json;
+use std::sync::Arc;
+use testkit::Dovecot;
+
+const ALICE: &str = "alice@example.test";
+
+/// Dovecot with a certificate for `localhost`, and a home that verifies it against `ca`.
+fn dovecot() -> (Dovecot, tempfile::TempDir, serde_json::Value) {
+    let (files, _, _) = crate::support::certificate();
+    let (cert, key) = (files.path().join("cert.pem"), files.path().join("key.pem"));
+    let settings = format!(
+        "ssl = yes\nssl_cert = <{}\nssl_key = <{}\nlogin_trusted_networks = 127.0.0.1\n\
+         login_log_format_elements = user=<%u> rip=%r %k session=<%{{session}}>\n",
+        cert.display(),
+        key.display()
+    );
+    let server = Dovecot::start(&[(ALICE, "secret"), ("other@example.test", "another")], &settings)
+        .expect("Dovecot starts");
+    let home = json!({
+        "name": "store", "host": "localhost", "ca_file": cert,
+        "imap": { "port": server.imap, "tls": "starttls" },
+        "pop3": { "port": server.pop3, "tls": "starttls" },
+        "lmtp": { "port": server.lmtp },
+    });
+    (server, files, home)
+}
+
+/// The first line of the log that holds this text, once it is there.
+async fn logged(server: &Dovecot, text: &str) -> String {
+    for _ in 0..1_000 {
+        if let Some(line) = server.log().lines().find(|line| line.contains(text)) {
+            return line.to_owned();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("{text} is not in the log:\n{}", server.log());
+}
+
+fn trusting(config: &mut ListenerConfig) {
+    config.trusted_networks = vec!["127.0.0.1".parse().expect("a network")];
+    config.proxy_protocol = true;
+}
+
+/// A client that the front end takes for another machine.
+async fn from_afar(address: std::net::SocketAddr) -> Client {
+    let mut client = Client::connect(address).await;
+    client.send("PROXY TCP4 192.0.2.7 192.0.2.1 4242 143\r\n");
+    client
+}
+
+async fn deliver(context: ProxyContext) {
+    let config = SmtpProxyConfig {
+        domains: vec![Domain::parse("example.test").expect("a domain")],
+        home_protocol: HomeProtocol::Lmtp,
+        ..SmtpProxyConfig::default()
+    };
+    let proxy = Arc::new(smtp::SmtpProxy::new(config, context).expect("good homes"));
+    let front = front(
+        Protocol::Smtp,
+        |_| {},
+        move |accepted| smtp::serve(accepted, proxy.clone()),
+    )
+    .await;
+    let mut client = Client::connect(front.address).await;
+    client.line().await;
+    client.until("EHLO client.test", "250 ").await;
+    client.ask("MAIL FROM:<sender@elsewhere.test>").await;
+    let reply = client.ask("RCPT TO:<alice@example.test>").await;
+    assert!(reply.starts_with("250"), "{reply}");
+    let reply = client.ask("RCPT TO:<nobody@example.test>").await;
+    assert!(
+        reply.starts_with('2') || reply.starts_with("550 5.1.1"),
+        "{reply}"
+    );
+    client.ask("DATA").await;
+    let reply = client.ask("Subject: through the front\r\n\r\n..x\r\n.").await;
+    assert!(
+        reply.starts_with("250 2.0.0") || reply.starts_with("451 4.3.0"),
+        "{reply}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_in_and_out() {
+    let (server, _files, home) = dovecot();
+    let context = context_with(&[("@example.test", "store")], &[home]);
+    deliver(context.clone()).await;
+
+    let config = ImapProxyConfig::default();
+    let proxy = Arc::new(imap::ImapProxy::new(
+        &config,
+        context.clone(),
+        Some(Arc::new(OnePassword)),
+    ));
+    let imap = front(Protocol::Imap, trusting, move |accepted| {
+        imap::serve(accepted, proxy.clone())
+    })
+    .await;
+    let mut client = from_afar(imap.address).await;
+    client.line().await;
+    let done = client.ask("a LOGIN alice@example.test secret").await;
+    assert!(
+        done.starts_with("a OK [CAPABILITY IMAP4rev1 ") && done.contains("IDLE"),
+        "{done} {}",
+        server.log()
+    );
+    let done = client.until("b SELECT INBOX", "b ").await;
+    assert!(done.starts_with("b OK"), "{done}");
+    let subject = client
+        .until("c FETCH 1 BODY.PEEK[HEADER.FIELDS (Subject)]", "Subject")
+        .await;
+    assert_eq!(subject, "Subject: through the front");
+    client.until("d LOGOUT", "d OK").await;
+    assert!(client.is_closed().await);
+    let line = logged(&server, "imap-login: Info: Login").await;
+    assert!(line.contains("rip=192.0.2.7") && line.contains("TLSv1"), "{line}");
+
+    let config = Pop3ProxyConfig::default();
+    let proxy = Arc::new(pop3::Pop3Proxy::new(
+        &config,
+        context,
+        Some(Arc::new(OnePassword)),
+    ));
+    let pop3 = front(Protocol::Pop3, trusting, move |accepted| {
+        pop3::serve(accepted, proxy.clone())
+    })
+    .await;
+    let mut client = from_afar(pop3.address).await;
+    client.line().await;
+    client.ask("USER alice@example.test").await;
+    let done = client.ask("PASS secret").await;
+    assert!(done.starts_with("+OK"), "{done} {}", server.log());
+    let stat = client.ask("STAT").await;
+    assert!(stat.starts_with("+OK 1 "), "{stat}");
+    client.ask("QUIT").await;
+    let line = logged(&server, "pop3-login: Info: Login").await;
+    assert!(line.contains("rip=192.0.2.7"), "{line}");
+
+    // The home decides otherwise than the edge: never shown as a wrong password.
+    let mut client = from_afar(imap.address).await;
+    client.line().await;
+    let done = client.ask("a LOGIN other@example.test secret").await;
+    assert!(done.starts_with("a NO [UNAVAILABLE]"), "{done}");
+}
+
+/// A home whose certificate is not trusted, and one that hangs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_that_cannot_be_trusted_gets_no_password() {
+    let (server, _files, mut home) = dovecot();
+    let (strangers, _, _) = crate::support::certificate();
+    home["ca_file"] = json!(strangers.path().join("cert.pem"));
+    let context = context_with(&[("@example.test", "store")], &[home]);
+    let config = ImapProxyConfig {
+        home_timeout: 1,
+        ..ImapProxyConfig::default()
+    };
+    let proxy = Arc::new(imap::ImapProxy::new(
+        &config,
+        context,
+        Some(Arc::new(OnePassword)),
+    ));
+    let imap = front(
+        Protocol::Imap,
+        |_| {},
+        move |accepted| imap::serve(accepted, proxy.clone()),
+    )
+    .await;
+    let mut client = Client::connect(imap.address).await;
+    client.line().await;
+    let done = client.ask("a LOGIN alice@example.test secret").await;
+    assert!(done.starts_with("a NO [UNAVAILABLE]"), "{done}");
+    client.0.flush(SOON).await.expect("still connected");
+    assert!(!server.log().contains("Login: user"), "{}", server.log());
+}
