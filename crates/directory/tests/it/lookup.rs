@@ -258,3 +258,20 @@ async fn routes_live_cached_and_stale() {
         "{route:?}"
     );
 }
+
+#[tokio::test]
+async fn a_server_that_hangs_is_passed_over() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent = format!("ldap://{}", listener.local_addr().expect("an address"));
+    let slapd = Slapd::start();
+    people(&slapd);
+    let clock = clock();
+    let mut two = config(&[&slapd]);
+    two.timeout = 1;
+    two.uris.insert(0, silent.clone());
+    let connector = connect(two.clone(), &clock);
+    assert_eq!(uid(&connector, "anna@localdomain.test").await, "anna");
+    two.uris = vec![silent];
+    let connector = connect(two, &clock);
+    assert!(matches!(connector.lookup_login("anna").await, Lookup::Unavailable(_)));
+}
