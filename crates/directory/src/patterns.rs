@@ -136,9 +136,11 @@ impl Patterns {
 
     /// The filter that finds the account or group of this address.
     pub(crate) fn for_address(&self, kind: EntryKind, address: &Address) -> Option<Filter> {
+        // As for logins: `alice@elsewhere.test` is not our `uid=alice`.
+        let own = self.domains.is_empty() || self.is_own(address.domain_str());
         let filter = self.address.fill(&Slots {
             address: Some(address.as_str()),
-            local_part: Some(address.local_part()),
+            local_part: own.then(|| address.local_part()),
             domain: Some(address.domain_str()),
         })?;
         self.narrowed(kind, filter)
@@ -170,14 +172,11 @@ impl Patterns {
     /// `alice@elsewhere.test` would log in as our `uid=alice`.
     pub(crate) fn login(&self, text: &str) -> Login {
         match text.rsplit_once('@') {
-            Some((local, domain)) => {
-                let own = Domain::parse(domain).is_ok_and(|domain| self.domains.contains(&domain));
-                Login {
-                    address: Some(text.to_owned()),
-                    local_part: own.then(|| local.to_owned()),
-                    domain: Some(domain.to_owned()),
-                }
-            }
+            Some((local, domain)) => Login {
+                address: Some(text.to_owned()),
+                local_part: self.is_own(domain).then(|| local.to_owned()),
+                domain: Some(domain.to_owned()),
+            },
             None => Login {
                 address: self
                     .default_domain
@@ -216,6 +215,10 @@ impl Patterns {
             EntryKind::Account => Some(&self.accounts),
             EntryKind::Group => self.groups.as_ref(),
         }
+    }
+
+    fn is_own(&self, domain: &str) -> bool {
+        Domain::parse(domain).is_ok_and(|domain| self.domains.contains(&domain))
     }
 
     fn narrowed(&self, kind: EntryKind, filter: Filter) -> Option<Filter> {

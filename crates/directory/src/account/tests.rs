@@ -1,3 +1,5 @@
+//! Entries as OpenLDAP and Active Directory hold them, and what is read from them.
+
 use super::time::{file_time, generalized_time};
 use super::*;
 use crate::config::{ConnectorConfig, EnabledConfig, EnabledKind};

@@ -68,14 +68,14 @@ pub struct ConnectorConfig {
     pub address_pattern: Option<String>,
     /// Filter template that finds the entry of what a client typed as its login. Default on OpenLDAP
     /// `(|(mail=%e)(uid=%u))`, on Active Directory `(|(userPrincipalName=%e)(sAMAccountName=%u))`. A branch
-    /// with `%u` alone applies to a bare login and to the connector's own `domains`.
+    /// with `%u` applies to a bare login and to the connector's own `domains` only.
     #[serde(default)]
     pub login_pattern: Option<String>,
     /// Sets `address_pattern` and `login_pattern` at once.
     #[serde(default)]
     pub search_pattern: Option<String>,
-    /// The connector's own domains. Default: any domain may be found here, and `%u` alone applies to bare
-    /// logins only.
+    /// The connector's own domains. Default: any domain may be found here, and `%u` in `login_pattern` applies
+    /// to bare logins only.
     #[serde(default)]
     pub domains: Vec<Domain>,
     /// The domain that a login without `@` is completed with. Default: the only entry of `domains`, if there

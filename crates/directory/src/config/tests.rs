@@ -1,3 +1,5 @@
+//! Configuration texts, good and bad.
+
 use super::*;
 
 /// The smallest connector, as a configuration file has it, with further lines.

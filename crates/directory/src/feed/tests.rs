@@ -1,3 +1,5 @@
+//! Cookies, and the messages of a refresh.
+
 use super::cookie::csn_vector;
 use super::round::Round;
 use super::*;

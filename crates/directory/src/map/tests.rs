@@ -1,3 +1,5 @@
+//! The walk over an ordered list of maps.
+
 use super::ldap_map::{Decision, Known, decide_account};
 use super::*;
 use crate::account::{AccountState, DirectoryAccount, Host};

@@ -1,3 +1,5 @@
+//! The filters that patterns make of what clients type.
+
 use super::*;
 use proptest::prelude::*;
 
@@ -48,6 +50,14 @@ fn filters_of_addresses() {
         )
     );
     assert_eq!(patterns.top.to_string(), "o=x,dc=test");
+    let by_name = self::patterns(|config| config.address_pattern = Some("(uid=%u)".to_owned()));
+    let other = Address::parse("a@other.test").expect("an address");
+    assert!(by_name.for_address(EntryKind::Account, &address).is_some());
+    assert_eq!(
+        by_name.for_address(EntryKind::Account, &other),
+        None,
+        "another domain's people are not ours"
+    );
 }
 
 #[test]

@@ -273,5 +273,8 @@ async fn a_server_that_hangs_is_passed_over() {
     assert_eq!(uid(&connector, "anna@localdomain.test").await, "anna");
     two.uris = vec![silent];
     let connector = connect(two, &clock);
-    assert!(matches!(connector.lookup_login("anna").await, Lookup::Unavailable(_)));
+    assert!(matches!(
+        connector.lookup_login("anna").await,
+        Lookup::Unavailable(_)
+    ));
 }

@@ -1,3 +1,5 @@
+//! The file format, line by line, and its reloading.
+
 use super::*;
 use model::{Address, ManualClock};
 use proptest::prelude::*;
