@@ -5,4 +5,8 @@
 //!
 //! Never writes a reply while a store lock is held, and never touches mail on disk itself.
 
+pub mod imap;
 pub mod pop3;
+
+pub use imap::{ImapConfig, ImapService};
+pub use pop3::{Pop3Config, Pop3Parts, Pop3Service};

@@ -1,0 +1,266 @@
+//! FETCH (RFC 3501 section 6.4.5): read a few messages, let go of the store, write, go on.
+
+use crate::imap::reply::{self, Failure};
+use crate::imap::section::{self, Source};
+use crate::imap::session::{Session, relieve};
+use crate::imap::state::{Access, Selected};
+use crate::imap::updates;
+use bytes::Bytes;
+use model::{Flag, Flags, SystemFlag, Uid};
+use net::LineStream;
+use std::ops::Range;
+use store::{Entry, FlagChange, Mailbox, Message, StoreError};
+use wire::imap::{
+    Code, Extensions, FetchItem, Numbering, Partial, Section, SectionText, Seen, SequenceSet, StatusLine,
+    body_structure, envelope, write,
+};
+
+/// Messages whose rows are read at once.
+const BATCH: usize = 256;
+/// Octets that are written at once.
+const PIECE: usize = 64 * 1024;
+/// Parts up to this size are read alone.
+const SMALL: u64 = 64 * 1024;
+/// The largest header from which fields are selected; what is behind is not looked at.
+const MAX_HEADER: u64 = 1024 * 1024;
+
+pub(super) async fn run(
+    session: &mut Session,
+    numbers: &SequenceSet,
+    items: Vec<FetchItem>,
+    by: Numbering,
+) -> Result<StatusLine, Failure> {
+    let (stream, selected) = session.selected()?;
+    let uids = selected.uids(numbers, by)?;
+    let mut items = items;
+    // RFC 3501 section 6.4.8: the UID is part of every answer to UID FETCH.
+    if by == Numbering::Uid && !items.contains(&FetchItem::Uid) {
+        items.insert(0, FetchItem::Uid);
+    }
+    let seen = if selected.access == Access::ReadWrite && items.iter().any(sets_seen) {
+        mark_seen(selected, &uids).await?
+    } else {
+        Vec::new()
+    };
+    let needs_rows = items.iter().any(needs_row);
+    let mut missing = false;
+    let mut broken: Option<StoreError> = None;
+    for batch in uids.chunks(BATCH) {
+        let rows = if needs_rows {
+            selected.mailbox.messages(batch).await?
+        } else {
+            Vec::new()
+        };
+        let now = selected.mailbox.snapshot();
+        updates::tell_keywords(stream, selected, &now);
+        for uid in batch {
+            let row = rows
+                .binary_search_by_key(uid, |row| row.uid)
+                .ok()
+                .and_then(|at| rows.get(at));
+            let (Some(entry), Some(seq)) = (now.by_uid(*uid), selected.told.seq_of(*uid)) else {
+                missing = true;
+                continue;
+            };
+            if needs_rows && row.is_none() {
+                missing = true;
+                continue;
+            }
+            let tell_flags = seen.binary_search(uid).is_ok();
+            let mut answer = Answer {
+                mailbox: &selected.mailbox,
+                row,
+                entry: Entry { seq, ..entry },
+                whole: None,
+            };
+            // One damaged message is reported at the end and does not take the others down.
+            if let Err(failure) = answer.write(stream, &items, tell_flags).await {
+                match failure {
+                    Failure::Store(error) => broken = Some(error),
+                    other => return Err(other),
+                }
+            }
+        }
+    }
+    match broken {
+        Some(error) => Err(Failure::Store(error)),
+        // RFC 5530: another session has removed some of them, and that cannot be told during FETCH.
+        None if missing => {
+            Ok(reply::ok("FETCH completed, but for what is gone").with_code(Code::ExpungeIssued))
+        }
+        None => Ok(reply::ok("FETCH completed")),
+    }
+}
+
+fn sets_seen(item: &FetchItem) -> bool {
+    matches!(
+        item,
+        FetchItem::Rfc822 | FetchItem::Rfc822Text | FetchItem::Section { seen: Seen::Set, .. }
+    )
+}
+
+fn needs_row(item: &FetchItem) -> bool {
+    !matches!(item, FetchItem::Uid | FetchItem::Flags | FetchItem::Rfc822Size)
+}
+
+/// Sets `\Seen` where it is not set; those messages' new flags are told with their answer.
+async fn mark_seen(selected: &mut Selected, uids: &[Uid]) -> Result<Vec<Uid>, Failure> {
+    let now = selected.mailbox.snapshot();
+    let unseen = |uid: &Uid| {
+        now.by_uid(*uid)
+            .is_some_and(|entry| !entry.flags.has(SystemFlag::Seen))
+    };
+    let unseen: Vec<Uid> = uids.iter().copied().filter(unseen).collect();
+    if unseen.is_empty() {
+        return Ok(unseen);
+    }
+    let change = FlagChange::Add(Flags::from_iter([Flag::System(SystemFlag::Seen)]));
+    let outcome = selected.mailbox.store_flags(&unseen, &change, None).await?;
+    selected.own.insert(outcome.modseq);
+    Ok(unseen)
+}
+
+/// One message's FETCH response.
+struct Answer<'a> {
+    mailbox: &'a Mailbox,
+    row: Option<&'a Message>,
+    entry: Entry,
+    /// The message's octets, once an item has needed many of them.
+    whole: Option<Bytes>,
+}
+
+impl Answer<'_> {
+    async fn write(
+        &mut self,
+        stream: &mut LineStream,
+        items: &[FetchItem],
+        tell_flags: bool,
+    ) -> Result<(), Failure> {
+        // Small items first and in one piece, so that a message that cannot be read leaves no half answer.
+        let mut out = format!("* {} FETCH (", self.entry.seq).into_bytes();
+        let mut first = true;
+        let mut separate = |out: &mut Vec<u8>| {
+            if !std::mem::take(&mut first) {
+                out.push(b' ');
+            }
+        };
+        let flags_asked = items.contains(&FetchItem::Flags);
+        if tell_flags && !flags_asked {
+            separate(&mut out);
+            out.extend_from_slice(b"FLAGS ");
+            write::flags(&mut out, &self.entry.flags);
+        }
+        let mut streamed = false;
+        for item in items {
+            separate(&mut out);
+            item.write_response_name(&mut out);
+            out.push(b' ');
+            match self.body_of(item) {
+                None => self.small(&mut out, item),
+                Some((section, partial)) => {
+                    if let Err(error) = self.section(stream, &mut out, &section, partial).await {
+                        // What was sent cannot be taken back: the only honest end is to close.
+                        return Err(if streamed { Failure::Gone } else { error });
+                    }
+                    streamed |= out.is_empty();
+                }
+            }
+        }
+        out.extend_from_slice(b")\r\n");
+        stream.write(&out);
+        relieve(stream).await
+    }
+
+    /// The section that an item names, under whatever name.
+    fn body_of(&self, item: &FetchItem) -> Option<(Section, Option<Partial>)> {
+        let whole = |text| {
+            Some((
+                Section {
+                    part: Vec::new(),
+                    text,
+                },
+                None,
+            ))
+        };
+        match item {
+            FetchItem::Section { section, partial, .. } => Some((section.clone(), *partial)),
+            FetchItem::Rfc822 => whole(None),
+            FetchItem::Rfc822Header => whole(Some(SectionText::Header)),
+            FetchItem::Rfc822Text => whole(Some(SectionText::Text)),
+            _ => None,
+        }
+    }
+
+    fn small(&self, out: &mut Vec<u8>, item: &FetchItem) {
+        let entry = &self.entry;
+        match (item, self.row) {
+            (FetchItem::Uid, _) => out.extend_from_slice(entry.uid.to_string().as_bytes()),
+            (FetchItem::Flags, _) => write::flags(out, &entry.flags),
+            (FetchItem::Rfc822Size, _) => out.extend_from_slice(entry.size.to_string().as_bytes()),
+            (FetchItem::InternalDate, Some(row)) => write::date_time(out, row.internal_date),
+            (FetchItem::Envelope, Some(row)) => envelope(out, &row.envelope),
+            (FetchItem::Body, Some(row)) => body_structure(out, &row.structure, Extensions::Without),
+            (FetchItem::BodyStructure, Some(row)) => body_structure(out, &row.structure, Extensions::With),
+            _ => out.extend_from_slice(b"NIL"),
+        }
+    }
+
+    /// Writes a section: `out` is what stands before it, and is empty afterwards when it was sent ahead.
+    async fn section(
+        &mut self,
+        stream: &mut LineStream,
+        out: &mut Vec<u8>,
+        section: &Section,
+        partial: Option<Partial>,
+    ) -> Result<(), Failure> {
+        let Some(row) = self.row else {
+            out.extend_from_slice(b"NIL");
+            return Ok(());
+        };
+        let located = section::locate(section, &row.structure, row.header_len.into(), row.size);
+        let range = match located {
+            None => {
+                out.extend_from_slice(b"NIL");
+                return Ok(());
+            }
+            Some(Source::Fields { header, names, which }) => {
+                let end = header.end.min(header.start.saturating_add(MAX_HEADER));
+                let header = self.read(row, header.start..end).await?;
+                let fields = section::select_fields(&header, &names, which);
+                let cut = section::cut(&(0..fields.len() as u64), partial);
+                let cut = usize::try_from(cut.start).ok().zip(usize::try_from(cut.end).ok());
+                let fields = cut.and_then(|(start, end)| fields.get(start..end));
+                write::literal(out, fields.unwrap_or_default());
+                return Ok(());
+            }
+            Some(Source::Range(range)) => section::cut(&range, partial),
+        };
+        // Read before the header is written: then nothing is promised that is not there.
+        let octets = self.read(row, range).await?;
+        write::literal_header(out, octets.len());
+        for piece in octets.chunks(PIECE) {
+            out.extend_from_slice(piece);
+            stream.write(out);
+            out.clear();
+            relieve(stream).await?;
+        }
+        Ok(())
+    }
+
+    /// Octets of the message. A large part, or one that the message's row does not promise, comes from the
+    /// whole, which is read once, checked, and kept for the items that follow.
+    async fn read(&mut self, row: &Message, range: Range<u64>) -> Result<Bytes, Failure> {
+        let length = range.end.saturating_sub(range.start);
+        if length < row.size && length <= SMALL && self.whole.is_none() {
+            return Ok(self.mailbox.body_range(row, range.start, length).await?);
+        }
+        let whole = match &self.whole {
+            Some(whole) => whole.clone(),
+            None => self.mailbox.body(row).await?,
+        };
+        self.whole = Some(whole.clone());
+        let end = usize::try_from(range.end).unwrap_or(usize::MAX).min(whole.len());
+        let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(end);
+        Ok(whole.slice(start..end))
+    }
+}

@@ -1,0 +1,70 @@
+//! LOGIN (RFC 3501 section 6.2.3), and what every way to log in ends with.
+
+use super::capability;
+use crate::imap::reply::{self, Failure, LoginFailure};
+use crate::imap::session::Session;
+use crate::imap::state::User;
+use model::{AuthOutcome, AuthRequest, Credential, Protocol, Secret};
+use wire::imap::StatusLine;
+use wire::sasl::Login;
+
+pub(super) async fn run(
+    session: &mut Session,
+    user: Vec<u8>,
+    password: Secret,
+) -> Result<StatusLine, Failure> {
+    if !capability::may_log_in(session) {
+        return Err(Failure::PrivacyRequired);
+    }
+    let Some(login) = String::from_utf8(user).ok().filter(|login| !login.is_empty()) else {
+        session.login_failures += 1;
+        return Err(Failure::Login(LoginFailure::Rejected));
+    };
+    let login = Login {
+        login,
+        authzid: None,
+        credential: Credential::Password(password),
+    };
+    check(session, login).await
+}
+
+/// Asks the authenticator, and lets the account in.
+pub(super) async fn check(session: &mut Session, login: Login) -> Result<StatusLine, Failure> {
+    let request = AuthRequest {
+        login: login.login,
+        authzid: login.authzid,
+        credential: login.credential,
+        protocol: Protocol::Imap,
+        peer: session.peer.clone(),
+    };
+    let outcome = session.service.authenticator.check(&request).await;
+    let AuthOutcome::Accepted(who) = outcome else {
+        tracing::info!(
+            trace = %session.peer.trace, client = %session.peer.client, login = request.login, ?outcome,
+            "imap: login failed"
+        );
+        let failure = LoginFailure::of(&outcome);
+        if failure != LoginFailure::Unavailable {
+            session.login_failures += 1;
+        }
+        return Err(Failure::Login(failure));
+    };
+    let account = match session.service.store.account_by_address(&who.address) {
+        Ok(Some(account)) => account,
+        // The source of truth knows the account and this store does not (yet), or cannot say.
+        Ok(None) => {
+            tracing::warn!(trace = %session.peer.trace, address = %who.address, "imap: no such account in the store");
+            return Err(Failure::Login(LoginFailure::Unavailable));
+        }
+        Err(error) => {
+            tracing::warn!(trace = %session.peer.trace, address = %who.address, %error, "imap: the store failed");
+            return Err(Failure::Login(LoginFailure::Unavailable));
+        }
+    };
+    tracing::info!(trace = %session.peer.trace, client = %session.peer.client, address = %who.address, "imap: logged in");
+    session.authenticated(User {
+        address: account.address.clone(),
+        mail: session.service.store.mail(account.id),
+    });
+    Ok(reply::ok("Logged in").with_code(capability::code(session)))
+}

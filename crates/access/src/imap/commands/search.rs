@@ -1,0 +1,190 @@
+//! SEARCH and UID SEARCH (RFC 3501 section 6.4.4, RFC 4731).
+
+use crate::imap::matching::{Facts, Need, Row, Test};
+use crate::imap::reply::{self, Failure};
+use crate::imap::session::{Session, relieve};
+use crate::imap::state::Selected;
+use bytes::Bytes;
+use model::Uid;
+use store::{Mailbox, Message, Snapshot};
+use wire::imap::{Numbering, Search, SearchReturn, StatusLine, Tag, compact};
+
+/// Messages whose rows are read at once.
+const BATCH: u32 = 256;
+
+pub(super) async fn run(session: &mut Session, tag: &Tag, search: &Search) -> Result<StatusLine, Failure> {
+    // RFC 3501 section 6.4.4: US-ASCII must, others may be known.
+    if let Some(charset) = &search.charset
+        && !["US-ASCII", "UTF-8"]
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(charset))
+    {
+        return Err(Failure::BadCharset);
+    }
+    let (stream, selected) = session.selected()?;
+    let found = find(selected, search).await?;
+    match &search.returns {
+        None => {
+            stream.write(b"* SEARCH");
+            for chunk in found.chunks(1024) {
+                let words: Vec<String> = chunk.iter().map(|number| format!(" {number}")).collect();
+                stream.write(words.concat().as_bytes());
+                relieve(stream).await?;
+            }
+            stream.write(b"\r\n");
+        }
+        Some(options) => stream.write(extended(tag, search.by, options, &found).as_bytes()),
+    }
+    Ok(reply::ok("SEARCH completed"))
+}
+
+/// The ESEARCH response (RFC 4731 section 3.1).
+fn extended(tag: &Tag, by: Numbering, options: &[SearchReturn], found: &[u32]) -> String {
+    // The tag has no character that a quoted string would have to escape but the backslash, and no tag has it.
+    let mut line = format!("* ESEARCH (TAG \"{tag}\")");
+    if by == Numbering::Uid {
+        line.push_str(" UID");
+    }
+    let wants = |option| options.contains(&option) || (options.is_empty() && option == SearchReturn::All);
+    if let (Some(min), Some(max)) = (found.first(), found.last()) {
+        if wants(SearchReturn::Min) {
+            line.push_str(&format!(" MIN {min}"));
+        }
+        if wants(SearchReturn::Max) {
+            line.push_str(&format!(" MAX {max}"));
+        }
+        if wants(SearchReturn::All) {
+            line.push_str(&format!(" ALL {}", compact(found.iter().copied())));
+        }
+    }
+    if wants(SearchReturn::Count) {
+        line.push_str(&format!(" COUNT {}", found.len()));
+    }
+    line.push_str("\r\n");
+    line
+}
+
+/// The numbers of the messages that match, ascending.
+async fn find(selected: &Selected, search: &Search) -> Result<Vec<u32>, Failure> {
+    let told = &selected.told;
+    let test = Test::compile(&search.key, told.len(), selected.largest_uid());
+    let now = selected.mailbox.snapshot();
+    let mut found = Vec::new();
+    let mut first = 1;
+    while first <= told.len() {
+        let last = first.saturating_add(BATCH - 1).min(told.len());
+        let matches = search_batch(selected, &now, &test, first..=last).await?;
+        found.extend(matches.into_iter().map(|(seq, uid)| match search.by {
+            Numbering::Sequence => seq,
+            Numbering::Uid => uid.get(),
+        }));
+        first = last + 1;
+        // A long search lets others have their turn.
+        tokio::task::yield_now().await;
+    }
+    Ok(found)
+}
+
+/// Asks about a few messages: first with what is in memory, then with rows, then with bodies.
+async fn search_batch(
+    selected: &Selected,
+    now: &Snapshot,
+    test: &Test,
+    seqs: std::ops::RangeInclusive<u32>,
+) -> Result<Vec<(u32, Uid)>, Failure> {
+    let mut found = Vec::new();
+    let mut unclear = Vec::new();
+    for known in selected.told.range_seqs(*seqs.start(), *seqs.end()) {
+        // Flags as they are now; a message that is gone but not yet told matches nothing.
+        let Some(entry) = now.by_uid(known.uid) else {
+            continue;
+        };
+        let facts = Facts {
+            seq: known.seq,
+            uid: known.uid.get(),
+            flags: &entry.flags,
+            row: None,
+            header: None,
+            content: None,
+        };
+        match test.ask(&facts) {
+            Ok(true) => found.push((known.seq, known.uid)),
+            Ok(false) => {}
+            Err(_) => unclear.push((known.seq, entry)),
+        }
+    }
+    if unclear.is_empty() {
+        return Ok(found);
+    }
+    let uids: Vec<Uid> = unclear.iter().map(|(_, entry)| entry.uid).collect();
+    let rows = selected.mailbox.messages(&uids).await?;
+    for (seq, entry) in unclear {
+        let row = rows
+            .binary_search_by_key(&entry.uid, |row| row.uid)
+            .ok()
+            .and_then(|at| rows.get(at));
+        let Some(row) = row else { continue };
+        let facts = Facts {
+            seq,
+            uid: entry.uid.get(),
+            flags: &entry.flags,
+            row: Some(Row {
+                size: row.size,
+                internal_date: row.internal_date,
+                envelope: &row.envelope,
+            }),
+            header: None,
+            content: None,
+        };
+        if deep(&selected.mailbox, row, test, facts).await? {
+            found.push((seq, entry.uid));
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Loads as much of one message as the answer takes.
+async fn deep(mailbox: &Mailbox, row: &Message, test: &Test, facts: Facts<'_>) -> Result<bool, Failure> {
+    let header: Bytes;
+    let content: Bytes;
+    let mut facts = facts;
+    let mut answer = test.ask(&facts);
+    if answer == Err(Need::Header) {
+        header = mailbox.body_range(row, 0, row.header_len.into()).await?;
+        facts.header = Some(&header);
+        answer = test.ask(&facts);
+    }
+    if answer == Err(Need::Content) {
+        content = mailbox.body(row).await?;
+        facts.content = Some(&content);
+        answer = test.ask(&facts);
+        tokio::task::yield_now().await;
+    }
+    Ok(answer == Ok(true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::imap::SearchReturn::{All, Count, Max, Min};
+
+    // RFC 4731 section 3.1.
+    #[test]
+    fn esearch() {
+        let tag = Tag::parse(b"a1").expect("a tag");
+        let line = |by, options: &[SearchReturn], found: &[u32]| extended(&tag, by, options, found);
+        assert_eq!(
+            line(Numbering::Uid, &[Min, Max, Count, All], &[2, 3, 9]),
+            "* ESEARCH (TAG \"a1\") UID MIN 2 MAX 9 ALL 2:3,9 COUNT 3\r\n"
+        );
+        assert_eq!(
+            line(Numbering::Sequence, &[], &[1]),
+            "* ESEARCH (TAG \"a1\") ALL 1\r\n"
+        );
+        assert_eq!(
+            line(Numbering::Sequence, &[Min, Count], &[]),
+            "* ESEARCH (TAG \"a1\") COUNT 0\r\n"
+        );
+    }
+}

@@ -1,0 +1,147 @@
+//! Where a session stands (RFC 3501 section 3), with what it knows there.
+
+use super::reply::Failure;
+use model::{Address, ModSeq, Uid};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use store::{Mail, Mailbox, Snapshot};
+use wire::imap::{Numbering, SequenceSet};
+
+/// The state of a session.
+pub(super) enum State {
+    /// Before login.
+    NotAuthenticated,
+    /// After login, no mailbox open.
+    Authenticated(User),
+    /// A mailbox is open.
+    Selected(User, Box<Selected>),
+    /// The client said goodbye.
+    Logout,
+}
+
+/// Who logged in.
+pub(super) struct User {
+    /// For the log.
+    pub(super) address: Address,
+    /// The account's mail.
+    pub(super) mail: Mail,
+}
+
+/// Whether a mailbox can be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// SELECT.
+    ReadWrite,
+    /// EXAMINE.
+    ReadOnly,
+}
+
+/// An open mailbox, as the client knows it.
+pub(super) struct Selected {
+    /// The mailbox itself, which all its sessions share.
+    pub(super) mailbox: Mailbox,
+    /// SELECT or EXAMINE.
+    pub(super) access: Access,
+    /// The state that the client was told of; its positions are the client's sequence numbers.
+    pub(super) told: Arc<Snapshot>,
+    /// Changes behind `told` that this session made itself and has answered already.
+    pub(super) own: BTreeSet<ModSeq>,
+    /// How many of the mailbox's keywords the client was told of: new ones are announced before they are
+    /// used (RFC 3501 section 7.2.6).
+    pub(super) keywords: usize,
+}
+
+impl Selected {
+    /// Changing commands need SELECT.
+    pub(super) fn writable(&self) -> Result<(), Failure> {
+        match self.access {
+            Access::ReadWrite => Ok(()),
+            Access::ReadOnly => Err(Failure::ReadOnly),
+        }
+    }
+
+    /// The UIDs that a set names, ascending, as the client knows the mailbox. A sequence number beyond it is
+    /// an error (RFC 3501 section 9, `seq-number`), a UID that does not exist is not (section 6.4.8).
+    pub(super) fn uids(&self, set: &SequenceSet, by: Numbering) -> Result<Vec<Uid>, Failure> {
+        let told = &self.told;
+        let mut uids = Vec::new();
+        match by {
+            Numbering::Sequence => {
+                if !set.is_within(told.len()) {
+                    return Err(Failure::NoSuchMessage);
+                }
+                for range in set.resolve(told.len()) {
+                    uids.extend(
+                        told.range_seqs(*range.start(), *range.end())
+                            .map(|entry| entry.uid),
+                    );
+                }
+            }
+            Numbering::Uid => {
+                for range in set.resolve(self.largest_uid()) {
+                    if let (Ok(first), Ok(last)) = (Uid::new(*range.start()), Uid::new(*range.end())) {
+                        uids.extend(told.range_uids(first, last).map(|entry| entry.uid));
+                    }
+                }
+            }
+        }
+        Ok(uids)
+    }
+
+    /// What `*` means in a set of UIDs; zero in an empty mailbox.
+    pub(super) fn largest_uid(&self) -> u32 {
+        self.told
+            .by_seq(self.told.len())
+            .map_or(0, |entry| entry.uid.get())
+    }
+}
+
+/// The states that a verb is legal in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Legal {
+    /// Any state.
+    Always,
+    /// Before login only.
+    NotAuthenticated,
+    /// After login, with or without a mailbox.
+    Authenticated,
+    /// With a mailbox.
+    Selected,
+}
+
+impl State {
+    /// Whether a verb is legal now.
+    pub(super) fn allows(&self, legal: Legal) -> bool {
+        match (legal, self) {
+            (_, Self::Logout) => false,
+            (Legal::Always, _) => true,
+            (Legal::NotAuthenticated, state) => matches!(state, Self::NotAuthenticated),
+            (Legal::Authenticated, state) => matches!(state, Self::Authenticated(_) | Self::Selected(..)),
+            (Legal::Selected, state) => matches!(state, Self::Selected(..)),
+        }
+    }
+
+    /// Who logged in.
+    pub(super) fn user(&self) -> Option<&User> {
+        match self {
+            Self::Authenticated(user) | Self::Selected(user, _) => Some(user),
+            Self::NotAuthenticated | Self::Logout => None,
+        }
+    }
+
+    /// Leaves the open mailbox.
+    pub(super) fn deselect(&mut self) {
+        *self = match std::mem::replace(self, Self::Logout) {
+            Self::Selected(user, _) => Self::Authenticated(user),
+            other => other,
+        };
+    }
+
+    /// Opens a mailbox in place of what was open.
+    pub(super) fn select(&mut self, selected: Selected) {
+        *self = match std::mem::replace(self, Self::Logout) {
+            Self::Selected(user, _) | Self::Authenticated(user) => Self::Selected(user, Box::new(selected)),
+            other => other,
+        };
+    }
+}

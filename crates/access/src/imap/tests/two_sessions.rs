@@ -1,0 +1,88 @@
+//! What one session is told of what another does: RFC 3501 sections 5.2 and 7.4.1, RFC 2177.
+
+use super::*;
+
+const MESSAGES: [&str; 3] = ["A: 1\r\n\r\n1", "A: 2\r\n\r\n2", "A: 3\r\n\r\n3"];
+
+#[tokio::test]
+async fn news_come_at_legal_moments_only() {
+    let server = server().await;
+    let mut one = server.alice_with(&MESSAGES).await;
+    let mut two = server.alice().await;
+    two.ok("SELECT INBOX").await;
+    two.ok("STORE 3 +FLAGS.SILENT (\\Flagged)").await;
+    assert_eq!(one.ok("NOOP").await, ["* 3 FETCH (UID 3 FLAGS (\\Flagged))"]);
+    two.ok("STORE 1 +FLAGS.SILENT (\\Deleted)").await;
+    two.ok("EXPUNGE").await;
+    two.append("INBOX", "", "A: 4\r\n\r\n4").await;
+    // Sequence numbers stay as they are during these; what is gone is passed over.
+    let fetched = one.command("FETCH 1:3 UID").await;
+    assert_eq!(fetched[..2], ["* 2 FETCH (UID 2)", "* 3 FETCH (UID 3)"]);
+    starts(&fetched[2], "OK [EXPUNGEISSUED]");
+    assert_eq!(
+        one.ok("STORE 3 +FLAGS (\\Seen)").await,
+        ["* 3 FETCH (UID 3 FLAGS (\\Flagged \\Seen))"]
+    );
+    assert_eq!(one.ok("SEARCH ALL").await, ["* SEARCH 2 3"]);
+    // Here they may move.
+    assert_eq!(
+        one.ok("UID FETCH 3 UID").await,
+        ["* 3 FETCH (UID 3)", "* 1 EXPUNGE", "* 3 EXISTS", "* 0 RECENT"]
+    );
+    assert_eq!(
+        one.ok("FETCH 1:* UID").await,
+        ["* 1 FETCH (UID 2)", "* 2 FETCH (UID 3)", "* 3 FETCH (UID 4)"]
+    );
+}
+
+#[tokio::test]
+async fn idle_wakes() {
+    let server = server().await;
+    let mut one = server.alice_with(&MESSAGES).await;
+    let mut two = server.alice().await;
+    one.send("i IDLE\r\n").await;
+    starts(&one.response().await, "+ ");
+    two.append("INBOX", "", "A: 4\r\n\r\n4").await;
+    assert_eq!(one.response().await, "* 4 EXISTS");
+    assert_eq!(one.response().await, "* 0 RECENT");
+    two.ok("SELECT INBOX").await;
+    two.ok("STORE 2 +FLAGS (\\Deleted)").await;
+    assert_eq!(one.response().await, "* 2 FETCH (UID 2 FLAGS (\\Deleted))");
+    two.ok("EXPUNGE").await;
+    assert_eq!(one.response().await, "* 2 EXPUNGE");
+    one.send("done\r\n").await;
+    starts(&one.response().await, "i OK");
+    one.send("j IDLE\r\n").await;
+    starts(&one.response().await, "+ ");
+    one.send("k NOOP\r\n").await;
+    starts(&one.response().await, "j BAD");
+}
+
+#[tokio::test]
+async fn a_deleted_mailbox_ends_the_sessions_that_have_it_open() {
+    let server = server().await;
+    let mut two = server.alice().await;
+    two.ok("CREATE x").await;
+    let mut one = server.alice().await;
+    one.ok("SELECT x").await;
+    two.ok("SELECT x").await;
+    two.ok("DELETE x").await;
+    starts(&two.result("CHECK").await, "BAD");
+    one.send("a NOOP\r\n").await;
+    starts(&one.response().await, "* BYE");
+    assert_eq!(one.try_response().await, None);
+}
+
+#[tokio::test]
+async fn shutdown_says_goodbye() {
+    let server = server().await;
+    let mut idle = server.alice().await;
+    idle.send("i IDLE\r\n").await;
+    starts(&idle.response().await, "+ ");
+    let mut quiet = server.alice().await;
+    server.trigger.request(Duration::from_secs(5));
+    for client in [&mut idle, &mut quiet] {
+        starts(&client.response().await, "* BYE [UNAVAILABLE]");
+        assert_eq!(client.try_response().await, None);
+    }
+}

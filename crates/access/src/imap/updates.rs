@@ -1,0 +1,95 @@
+//! What the client may be told of the open mailbox, and when (RFC 3501 sections 5.2, 7.3 and 7.4.1).
+
+use super::reply::Failure;
+use super::session::relieve;
+use super::state::Selected;
+use model::Flags;
+use net::LineStream;
+use std::sync::Arc;
+use store::Snapshot;
+use wire::imap::write;
+
+/// Whether sequence numbers may move now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expunges {
+    /// They may.
+    Tell,
+    /// Not during FETCH, STORE and SEARCH by sequence number (RFC 3501 section 7.4.1).
+    Hold,
+}
+
+/// Tells what happened since the client was told last. When messages went and that may not be said now,
+/// everything waits: what came later has its number only afterwards.
+pub(super) async fn tell(
+    stream: &mut LineStream,
+    selected: &mut Selected,
+    expunges: Expunges,
+) -> Result<(), Failure> {
+    let now = selected.mailbox.snapshot();
+    if now.gone() {
+        return Err(Failure::MailboxGone);
+    }
+    if Arc::ptr_eq(&now, &selected.told) {
+        return Ok(());
+    }
+    let changes = now.changes_since(&selected.told);
+    if !changes.expunged.is_empty() && expunges == Expunges::Hold {
+        return Ok(());
+    }
+    // From the last to the first, so that no number moves before its turn.
+    for (seq, _) in changes.expunged.iter().rev() {
+        stream.write(format!("* {seq} EXPUNGE\r\n").as_bytes());
+        relieve(stream).await?;
+    }
+    if !changes.added.is_empty() {
+        stream.write(format!("* {} EXISTS\r\n* 0 RECENT\r\n", now.len()).as_bytes());
+    }
+    tell_keywords(stream, selected, &now);
+    for uid in &changes.flags {
+        let Some(entry) = now.by_uid(*uid) else { continue };
+        if selected.own.contains(&entry.modseq) {
+            continue;
+        }
+        let mut out = Vec::with_capacity(64);
+        fetch_flags(&mut out, entry.seq, entry.uid.get(), &entry.flags);
+        stream.write(&out);
+        relieve(stream).await?;
+    }
+    selected.told = now;
+    selected.own.clear();
+    Ok(())
+}
+
+/// Announces keywords that are new to the mailbox.
+pub(super) fn tell_keywords(stream: &mut LineStream, selected: &mut Selected, now: &Snapshot) {
+    if now.keywords().len() != selected.keywords {
+        selected.keywords = now.keywords().len();
+        let mut out = Vec::new();
+        flags_line(&mut out, now);
+        stream.write(&out);
+    }
+}
+
+/// A FETCH response with the flags. The UID is always with it: clients that work by UID need no second look.
+pub(super) fn fetch_flags(out: &mut Vec<u8>, seq: u32, uid: u32, flags: &Flags) {
+    out.extend_from_slice(format!("* {seq} FETCH (UID {uid} FLAGS ").as_bytes());
+    write::flags(out, flags);
+    out.extend_from_slice(b")\r\n");
+}
+
+/// The FLAGS response: what messages of this mailbox can have (RFC 3501 section 7.2.6).
+pub(super) fn flags_line(out: &mut Vec<u8>, snapshot: &Snapshot) {
+    out.extend_from_slice(b"* FLAGS (");
+    out.extend_from_slice(flag_words(snapshot).join(" ").as_bytes());
+    out.extend_from_slice(b")\r\n");
+}
+
+/// System flags and the keywords in use.
+pub(super) fn flag_words(snapshot: &Snapshot) -> Vec<String> {
+    let system = model::SystemFlag::ALL.iter().map(|flag| flag.as_str().to_owned());
+    let keywords = snapshot
+        .keywords()
+        .iter()
+        .map(|keyword| keyword.as_str().to_owned());
+    system.chain(keywords).collect()
+}
