@@ -288,3 +288,27 @@ async fn postmaster_always_has_an_answer() {
     bench.config.postmaster = Some(address("bob@example.test"));
     bench.smtp().await.play(&script("250", "250")).await;
 }
+
+/// 250 only when it is durable: a store that cannot write is "try later", for one and for each.
+#[tokio::test]
+async fn a_store_that_is_gone_is_try_later() {
+    let bench = Bench::new().await;
+    let script: &[(&str, &str)] = &[
+        ("MAIL FROM:<>", "250"),
+        ("RCPT TO:<alice@example.test>", "250"),
+        ("RCPT TO:<bob@example.test>", "250"),
+        ("DATA", "354"),
+    ];
+    let mut smtp = bench.smtp().await;
+    let mut lmtp = bench.lmtp().await;
+    smtp.say("EHLO x").await;
+    smtp.play(script).await;
+    lmtp.play(script).await;
+    bench.store.close().await.expect("closed");
+    smtp.send(MESSAGE).await;
+    smtp.expect("451 4.3.0").await;
+    lmtp.send(MESSAGE).await;
+    lmtp.expect("451 4.3.0").await;
+    lmtp.expect("451 4.3.0").await;
+    smtp.play(&[("NOOP", "250")]).await;
+}
