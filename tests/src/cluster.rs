@@ -211,8 +211,8 @@ groups.base_dn = ["{groups}"]
 {extra}
 "#,
         uri = slapd.uri(),
-        bind_dn = slapd.root_dn,
-        password = slapd.root_password,
+        bind_dn = slapd.reader.dn,
+        password = slapd.reader.password,
         users = people.users_dn,
         groups = people.groups_dn,
     )
@@ -252,10 +252,6 @@ fn front_config(ports: Ports, homes: &[Ports], slapd: &Slapd, people: &People, m
     let _ = write!(
         config,
         "[[user_map]]\nname = \"people\"\nkind = \"ldap-password\"\nconnector = \"corp\"\ncache_ttl = 1\n"
-    );
-    let _ = write!(
-        config,
-        "[[domain]]\nname = \"{DOMAIN}\"\nauth = [\"ldap-password\"]\nconnector = \"corp\"\n"
     );
     for (service, port) in [("imap_proxy", ports.imap), ("pop3_proxy", ports.pop3)] {
         let _ = write!(

@@ -23,6 +23,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 17] = [
         &[
             "model",
             "net",
+            "password",
             "directory",
             "store",
             "mta",

@@ -20,6 +20,7 @@ mod pbkdf;
 mod pool;
 mod prepare;
 mod scheme;
+mod ssha;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -27,4 +28,5 @@ mod verify;
 pub use argon::{ArgonCost, HashError, hash_argon2id};
 pub use pool::{Busy, VerifyPool};
 pub use scheme::{Encoding, Scheme, SchemeError, StoredPassword};
+pub use ssha::hash_ssha;
 pub use verify::{Verdict, verify_any};

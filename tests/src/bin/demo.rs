@@ -95,7 +95,7 @@ fn print_addresses(cluster: &Cluster) {
     println!("  {:<24} ldap {}", "directory", cluster.slapd.port);
     println!(
         "  {} with the password {}",
-        cluster.slapd.root_dn, cluster.slapd.root_password
+        cluster.slapd.root.dn, cluster.slapd.root.password
     );
     println!("\neveryone's password is their name and \"-secret\":");
     for person in cluster.people.persons.iter().take(4) {
@@ -124,8 +124,8 @@ fn print_things_to_try(cluster: &Cluster) {
         imap = front.imap,
         smtp = front.smtp,
         uri = ldap.uri(),
-        dn = ldap.root_dn,
-        password = ldap.root_password,
+        dn = ldap.root.dn,
+        password = ldap.root.password,
         suffix = ldap.suffix,
     );
     for home in &cluster.homes {

@@ -1,0 +1,200 @@
+//! `/v1/accounts`
+
+use super::{Admin, Asked, Body, Named, address, origin};
+use crate::ApiError;
+use crate::socket::Caller;
+use axum::extract::State;
+use axum::{Extension, Json};
+use model::{AccountId, Address, Secret};
+use password::ArgonCost;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Account, AccountChange, AccountState, LocalId, NewAccount, Store, StoreError};
+
+/// How long the mail of an account that was deleted by hand is kept.
+const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Create {
+    address: Address,
+    password: Secret,
+    #[serde(default)]
+    display_name: Option<String>,
+    #[serde(default)]
+    aliases: Vec<Address>,
+}
+
+pub(super) async fn create(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Body(body): Body<Create>,
+) -> Result<Json<Value>, ApiError> {
+    let store = admin.store()?;
+    let hash = hash(&admin, &body.password).await?;
+    let mut new = NewAccount::new(body.address);
+    (new.aliases, new.display_name, new.password_hash) = (body.aliases, body.display_name, Some(hash));
+    let id = store.create_account(new, &origin(caller)).await?;
+    answer(store, id)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    /// The last id of the page before; 0 for the first page.
+    #[serde(default)]
+    after: u64,
+    #[serde(default = "default_limit")]
+    limit: usize,
+}
+
+fn default_limit() -> usize {
+    256
+}
+
+/// A page that is shorter than `limit` need not be the last; an empty one is.
+pub(super) async fn list(
+    State(admin): State<Arc<Admin>>,
+    Asked(page): Asked<Page>,
+) -> Result<Json<Value>, ApiError> {
+    let store = admin.store()?;
+    let accounts = store.list_accounts(AccountId::new(page.after).ok(), page.limit.clamp(1, 1000))?;
+    let rows: Result<Vec<Value>, StoreError> = accounts.iter().map(|account| row(store, account)).collect();
+    Ok(Json(Value::Array(rows?)))
+}
+
+pub(super) async fn show(
+    State(admin): State<Arc<Admin>>,
+    Named(name): Named<String>,
+) -> Result<Json<Value>, ApiError> {
+    let store = admin.store()?;
+    answer(store, find(store, &name)?.id)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetPassword {
+    password: Secret,
+}
+
+pub(super) async fn set_password(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Named(name): Named<String>,
+    Body(body): Body<SetPassword>,
+) -> Result<Json<Value>, ApiError> {
+    let store = admin.store()?;
+    let account = find(store, &name)?;
+    let change = AccountChange {
+        password_hash: Some(Some(hash(&admin, &body.password).await?)),
+        ..AccountChange::default()
+    };
+    store
+        .update_account(account.id, None, change, &origin(caller))
+        .await?;
+    answer(store, account.id)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetEnabled {
+    enabled: bool,
+}
+
+/// Enabling also revives an account that was deleted and is still kept. It does not touch a move between homes.
+pub(super) async fn set_enabled(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Named(name): Named<String>,
+    Body(body): Body<SetEnabled>,
+) -> Result<Json<Value>, ApiError> {
+    let store = admin.store()?;
+    let account = find(store, &name)?;
+    let mut change = AccountChange {
+        enabled: Some(body.enabled),
+        ..AccountChange::default()
+    };
+    if body.enabled && matches!(account.state, AccountState::SoftDeleted { .. }) {
+        change.state = Some(AccountState::Active);
+    }
+    store
+        .update_account(account.id, Some(account.version), change, &origin(caller))
+        .await?;
+    answer(store, account.id)
+}
+
+pub(super) async fn remove(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Named(name): Named<String>,
+) -> Result<Json<Value>, ApiError> {
+    let store = admin.store()?;
+    let account = find(store, &name)?;
+    store
+        .delete_account(account.id, RETENTION, &origin(caller))
+        .await?;
+    answer(store, account.id)
+}
+
+/// An account by address, alias or number. Only the number finds one that was deleted, for its addresses are
+/// free for others.
+fn find(store: &Store, name: &str) -> Result<Arc<Account>, ApiError> {
+    let found = match name
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| AccountId::new(number).ok())
+    {
+        Some(id) => store.account(id)?,
+        None => store.account_by_address(&address(name)?)?,
+    };
+    found.ok_or_else(|| ApiError::NotFound(format!("there is no account {name}")))
+}
+
+fn answer(store: &Store, id: AccountId) -> Result<Json<Value>, ApiError> {
+    let account = store
+        .account(id)?
+        .ok_or_else(|| ApiError::NotFound("the account is gone".to_owned()))?;
+    Ok(Json(row(store, &account)?))
+}
+
+async fn hash(admin: &Admin, password: &Secret) -> Result<Secret, ApiError> {
+    match admin.passwords.hash(password, ArgonCost::DEFAULT).await {
+        Ok(hash) => Ok(Secret::from(hash)),
+        Err(error @ (password::HashError::Empty | password::HashError::Cost)) => {
+            Err(ApiError::BadRequest(error.to_string()))
+        }
+        Err(error) => Err(ApiError::Temporary(error.to_string())),
+    }
+}
+
+fn row(store: &Store, account: &Account) -> Result<Value, StoreError> {
+    let associations = store.associations_of(LocalId::Account(account.id))?;
+    let (state, kept_until, other_home) = state(account);
+    Ok(json!({
+        "id": account.id,
+        "address": account.address,
+        "aliases": account.aliases,
+        "display_name": account.display_name,
+        "state": state,
+        "kept_until": kept_until,
+        "other_home": other_home,
+        "quota": account.quota,
+        "local_password": account.password_hash().is_some(),
+        "created": super::time::rfc3339(account.created),
+        "entry_uuid": associations.first().map(|association| association.remote),
+        "connector": associations.first().map(|association| association.connector.clone()),
+    }))
+}
+
+/// The state in one word, when a deleted account is erased, and the other server of a move.
+fn state(account: &Account) -> (&'static str, Option<String>, Option<&str>) {
+    match &account.state {
+        AccountState::SoftDeleted { until } => ("deleted", Some(super::time::rfc3339(*until)), None),
+        AccountState::MovedAway { to } => ("moved-away", None, Some(to)),
+        AccountState::AwaitingMail { from } => ("awaiting-mail", None, Some(from)),
+        AccountState::Active if !account.enabled => ("disabled", None, None),
+        AccountState::Active => ("active", None, None),
+    }
+}

@@ -1,0 +1,138 @@
+//! The operations, one file a noun.
+
+mod accounts;
+mod domains;
+mod groups;
+mod route;
+mod service;
+mod sync;
+mod time;
+
+use crate::{ApiError, Service};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query};
+use axum::routing::{delete, get, post, put};
+use directory::UserMaps;
+use ldapsync::SyncEngine;
+use net::Shutdown;
+use password::VerifyPool;
+use std::sync::Arc;
+use store::{Origin, Store};
+
+/// A request is a few names and a password.
+const MAX_BODY: usize = 64 << 10;
+
+/// What the operations work on. A front end has no store and no sync.
+pub struct Admin {
+    /// This server's name.
+    pub server_name: String,
+    /// The program's version.
+    pub version: &'static str,
+    /// The accounts of this server; none on a front end.
+    pub store: Option<Store>,
+    /// Where new passwords are hashed.
+    pub passwords: VerifyPool,
+    /// The user maps of each proxy service.
+    pub maps: Vec<(&'static str, Arc<UserMaps>)>,
+    /// One for each connector that synchronises.
+    pub sync: Vec<Arc<SyncEngine>>,
+    /// Every listener.
+    pub services: Vec<Arc<Service>>,
+    /// Whether the process has been asked to stop.
+    pub shutdown: Shutdown,
+}
+
+impl Admin {
+    fn store(&self) -> Result<&Store, ApiError> {
+        self.store
+            .as_ref()
+            .ok_or_else(|| ApiError::Conflict("this node holds no accounts".to_owned()))
+    }
+}
+
+/// The operations as HTTP.
+pub(crate) fn router(admin: Arc<Admin>) -> Router {
+    Router::new()
+        .route("/v1/domains", get(domains::list).post(domains::create))
+        .route("/v1/domains/{name}", delete(domains::remove))
+        .route("/v1/accounts", get(accounts::list).post(accounts::create))
+        .route(
+            "/v1/accounts/{address}",
+            get(accounts::show).delete(accounts::remove),
+        )
+        .route("/v1/accounts/{address}/password", put(accounts::set_password))
+        .route("/v1/accounts/{address}/enabled", put(accounts::set_enabled))
+        .route("/v1/groups", get(groups::list).post(groups::create))
+        .route("/v1/groups/{address}", get(groups::show).delete(groups::remove))
+        .route("/v1/groups/{address}/members", post(groups::add_member))
+        .route(
+            "/v1/groups/{address}/members/{member}",
+            delete(groups::remove_member),
+        )
+        .route("/v1/sync", get(sync::status))
+        .route("/v1/sync/{connector}/plan", get(sync::plan))
+        .route("/v1/sync/{connector}/run", post(sync::run))
+        .route("/v1/sync/{connector}/approve", post(sync::approve))
+        .route("/v1/sync/{connector}/quarantine", get(sync::quarantine))
+        .route("/v1/route/{address}", get(route::explain))
+        .route("/v1/services", get(service::status))
+        .fallback(unknown)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(admin)
+}
+
+async fn unknown() -> ApiError {
+    ApiError::NotFound("there is no such operation".to_owned())
+}
+
+/// Who asked, for the journal.
+fn origin(caller: crate::socket::Caller) -> Origin {
+    Origin::Admin(caller.name())
+}
+
+/// A JSON body whose errors are ours, with the place where it went wrong.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: serde::de::DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, ApiError> {
+        let axum::Json(value) = axum::Json::<T>::from_request(request, state)
+            .await
+            .map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
+        Ok(Self(value))
+    }
+}
+
+/// A segment of the path, or a query, whose errors are ours.
+pub(crate) struct Named<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: serde::de::DeserializeOwned + Send> FromRequestParts<S> for Named<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, ApiError> {
+        let Path(value) = Path::<T>::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
+        Ok(Self(value))
+    }
+}
+
+/// The part of the target after the question mark.
+pub(crate) struct Asked<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: serde::de::DeserializeOwned + Send> FromRequestParts<S> for Asked<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, ApiError> {
+        let Query(value) = Query::<T>::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
+        Ok(Self(value))
+    }
+}
+
+/// Parses an address that came from outside.
+fn address(text: &str) -> Result<model::Address, ApiError> {
+    model::Address::parse(text).map_err(|error| ApiError::BadRequest(format!("{text:?}: {error}")))
+}

@@ -1,0 +1,27 @@
+//! `/v1/services`
+
+use super::Admin;
+use crate::services::{Draining, ServiceRow};
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Json<Value> {
+    let draining = if admin.shutdown.is_requested() {
+        Draining::Yes
+    } else {
+        Draining::No
+    };
+    let rows: Vec<ServiceRow> = admin
+        .services
+        .iter()
+        .map(|service| service.row(draining))
+        .collect();
+    Json(json!({
+        "server_name": admin.server_name,
+        "version": admin.version,
+        "holds_accounts": admin.store.is_some(),
+        "services": rows,
+    }))
+}

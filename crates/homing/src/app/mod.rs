@@ -1,0 +1,115 @@
+//! The server: configuration in, running services out, in an order that can be read from top to bottom.
+//!
+//! Builds every part as a value, binds every listener, binds the admin socket last, runs, and on SIGTERM or
+//! SIGINT drains with a deadline. Holds no logic of mail or directories.
+
+mod auth;
+mod parts;
+mod services;
+
+use crate::cli::Failure;
+use crate::config::Config;
+use admin::{Admin, AdminSocket};
+use net::{Shutdown, ShutdownTrigger};
+use parts::Parts;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Maintenance, Store};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+
+/// Between two rounds of housekeeping.
+const MAINTENANCE: Duration = Duration::from_secs(300);
+
+/// Runs the server until it is asked to stop.
+pub(crate) async fn run(config: Config) -> Result<(), Failure> {
+    let (trigger, shutdown) = Shutdown::new();
+    let parts = Parts::build(&config)?;
+    let bound = services::bind(&config, &parts).await?;
+    let socket = bind_admin(&config.admin_socket()).await?;
+    let admin = Arc::new(Admin {
+        server_name: config.server_name.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        store: parts.store.clone(),
+        passwords: parts.passwords.clone(),
+        maps: parts.maps.clone(),
+        sync: parts.sync.clone(),
+        services: bound.iter().map(|service| service.handle()).collect(),
+        shutdown: shutdown.clone(),
+    });
+    for service in &bound {
+        let handle = service.handle();
+        tracing::info!(service = handle.name(), address = %handle.address(), "listening");
+    }
+    tracing::info!(server_name = config.server_name, admin_socket = %config.admin_socket().display(), "ready");
+    let mut tasks = JoinSet::new();
+    for engine in &parts.sync {
+        tasks.spawn(Arc::clone(engine).run(shutdown.token()));
+    }
+    for service in bound {
+        tasks.spawn(service.run(shutdown.clone()));
+    }
+    if let Some(store) = &parts.store {
+        tasks.spawn(maintain(store.clone(), shutdown.clone()));
+    }
+    tasks.spawn(socket.run(admin, shutdown));
+    wait_for_signal().await?;
+    stop(trigger, tasks, Duration::from_secs(config.drain_timeout)).await;
+    if let Some(store) = parts.store {
+        store
+            .close()
+            .await
+            .map_err(|error| Failure::Refused(format!("the store did not close well: {error}")))?;
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn bind_admin(path: &Path) -> Result<AdminSocket, Failure> {
+    AdminSocket::bind(path).await.map_err(|error| {
+        let text = format!("admin socket {}: {error}", path.display());
+        match error.kind() {
+            std::io::ErrorKind::PermissionDenied => Failure::NotPermitted(text),
+            _ => Failure::Refused(text),
+        }
+    })
+}
+
+/// Erases what has outlived its retention, in bounded pieces.
+async fn maintain(store: Store, shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return,
+            () = tokio::time::sleep(MAINTENANCE) => {}
+        }
+        match store.maintain().await {
+            Ok(done) if done != Maintenance::default() => tracing::info!(?done, "housekeeping"),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "housekeeping failed; it is tried again"),
+        }
+    }
+}
+
+async fn wait_for_signal() -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::Refused(format!("cannot wait for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+    }
+    Ok(())
+}
+
+/// Lets everything finish within the drain timeout and ends what has not by then.
+async fn stop(trigger: ShutdownTrigger, mut tasks: JoinSet<()>, drain: Duration) {
+    trigger.request(drain);
+    // A little more than the sessions have, so that they can say goodbye.
+    let deadline = drain + Duration::from_secs(2);
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(deadline, all).await.is_err() {
+        tracing::warn!("sessions were still open at the end of drain_timeout and have been cut off");
+    }
+    tasks.shutdown().await;
+}

@@ -1,0 +1,234 @@
+//! Everything that services share, built in the order in which it depends on each other.
+
+use super::auth;
+use crate::cli::Failure;
+use crate::config::Config;
+use directory::{Connector, Homes, UserMap, UserMaps};
+use frontend::Dialer;
+use ldapsync::SyncEngine;
+use model::{Authenticator, Clock, ConfigProblem, Domain, OnDemand, OnDemandOutcome, SystemClock};
+use net::{ClientTlsConfig, Resolver, ServerTls};
+use password::VerifyPool;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use store::Store;
+
+/// What services are made of.
+pub(super) struct Parts {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) server_name: Domain,
+    pub(super) tls: Option<ServerTls>,
+    pub(super) passwords: VerifyPool,
+    /// None on a front end that holds no accounts.
+    pub(super) store: Option<Store>,
+    pub(super) connectors: Vec<Arc<Connector>>,
+    pub(super) sync: Vec<Arc<SyncEngine>>,
+    pub(super) on_demand: Option<OnDemand>,
+    /// The maps of each proxy service, in its order.
+    pub(super) maps: Vec<(&'static str, Arc<UserMaps>)>,
+    pub(super) dialer: Arc<Dialer>,
+    /// Checks logins at the IMAP and POP3 servers.
+    pub(super) accounts: Option<Arc<dyn Authenticator>>,
+}
+
+impl Parts {
+    pub(super) fn build(config: &Config) -> Result<Self, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let server_name = Domain::parse(&config.server_name)
+            .map_err(|error| Failure::Usage(format!("server_name: {error}")))?;
+        let tls = match &config.tls {
+            Some(tls) => {
+                Some(ServerTls::load(tls).map_err(|error| Failure::Usage(format!("[tls]: {error}")))?)
+            }
+            None => None,
+        };
+        let passwords = password_pool(config);
+        make_data_dir(config)?;
+        let store = match config.holds_accounts() {
+            true => Some(open_store(config, &clock)?),
+            false => None,
+        };
+        let connectors = connectors(config, &clock)?;
+        let sync = sync_engines(config, store.as_ref(), &connectors, &clock);
+        let on_demand = on_demand(&sync);
+        let all_maps = all_maps(config, &connectors, &clock)?;
+        let maps = service_maps(config, &all_maps);
+        let homes = Homes::new(config.home.clone(), &ClientTlsConfig::default())
+            .map_err(|found| problems("home", &found))?;
+        let dialer = Arc::new(Dialer::new(
+            Arc::new(homes),
+            Resolver::system(),
+            Arc::clone(&clock),
+        ));
+        let mut parts = Self {
+            clock,
+            server_name,
+            tls,
+            passwords,
+            store,
+            connectors,
+            sync,
+            on_demand,
+            maps,
+            dialer,
+            accounts: None,
+        };
+        parts.accounts = auth::for_accounts(config, &parts)?;
+        Ok(parts)
+    }
+
+    /// The connector of this name.
+    pub(super) fn connector(&self, name: &str) -> Option<&Arc<Connector>> {
+        self.connectors.iter().find(|connector| connector.name() == name)
+    }
+
+    /// The maps of a proxy service.
+    pub(super) fn maps_of(&self, service: &str) -> Arc<UserMaps> {
+        let found = self.maps.iter().find(|(name, _)| *name == service);
+        found.map_or_else(
+            || Arc::new(UserMaps::new(Vec::new())),
+            |(_, maps)| Arc::clone(maps),
+        )
+    }
+}
+
+fn password_pool(config: &Config) -> VerifyPool {
+    match NonZeroUsize::new(config.password.workers) {
+        Some(workers) => VerifyPool::new(workers, config.password.queue),
+        None => VerifyPool::new(
+            std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            config.password.queue,
+        ),
+    }
+}
+
+/// Nobody else may look into the folder: it holds mail.
+fn make_data_dir(config: &Config) -> Result<(), Failure> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&config.data_dir);
+    made.map_err(|error| {
+        let text = format!(
+            "data_dir {}: {error}; name a folder that this user may write in, with data_dir in --config FILE",
+            config.data_dir.display()
+        );
+        match error.kind() {
+            std::io::ErrorKind::PermissionDenied => Failure::NotPermitted(text),
+            _ => Failure::Refused(text),
+        }
+    })
+}
+
+fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> Result<Store, Failure> {
+    let opened = Store::open(&config.data_dir, &config.store, Arc::clone(clock));
+    let store = opened.map_err(|error| {
+        let text = format!("store in {}: {error}", config.data_dir.display());
+        if error.is_temporary() {
+            Failure::Temporary(text)
+        } else {
+            Failure::Refused(text)
+        }
+    })?;
+    if let Some(lost) = store.lost_commits() {
+        let (found, made) = (lost.found, lost.made);
+        tracing::error!(
+            found,
+            made,
+            "the disk has lost commits that it had promised to keep; restore from a backup"
+        );
+    }
+    Ok(store)
+}
+
+fn connectors(config: &Config, clock: &Arc<dyn Clock>) -> Result<Vec<Arc<Connector>>, Failure> {
+    let login_domain = config.login_domain();
+    let build = |section: &directory::ConnectorConfig| {
+        let mut section = section.clone();
+        section.default_domain = section.default_domain.or_else(|| login_domain.clone());
+        Connector::new(section, Arc::clone(clock)).map_err(|found| problems("connector", &found))
+    };
+    config.connector.iter().map(build).collect()
+}
+
+fn sync_engines(
+    config: &Config,
+    store: Option<&Store>,
+    connectors: &[Arc<Connector>],
+    clock: &Arc<dyn Clock>,
+) -> Vec<Arc<SyncEngine>> {
+    let Some(store) = store else { return Vec::new() };
+    let engine = |connector: &Arc<Connector>| {
+        SyncEngine::new(
+            Arc::clone(connector),
+            store.clone(),
+            Arc::clone(clock),
+            &config.server_name,
+            &[],
+        )
+    };
+    connectors.iter().map(engine).collect()
+}
+
+/// Asks each engine until one serves the domain.
+fn on_demand(engines: &[Arc<SyncEngine>]) -> Option<OnDemand> {
+    if engines.is_empty() {
+        return None;
+    }
+    let engines: Arc<[Arc<SyncEngine>]> = engines.into();
+    Some(Arc::new(move |address| {
+        let engines = Arc::clone(&engines);
+        Box::pin(async move {
+            for engine in &*engines {
+                match engine.on_demand(&address).await {
+                    OnDemandOutcome::NotConnected => {}
+                    other => return other,
+                }
+            }
+            OnDemandOutcome::NotConnected
+        })
+    }))
+}
+
+fn all_maps(
+    config: &Config,
+    connectors: &[Arc<Connector>],
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<Arc<UserMap>>, Failure> {
+    let build = |section: &directory::UserMapConfig| {
+        let connector = connectors
+            .iter()
+            .find(|connector| Some(connector.name()) == section.connector.as_deref());
+        UserMap::new(section.clone(), connector.cloned(), Arc::clone(clock))
+            .map_err(|found| problems("user_map", &found))
+    };
+    config.user_map.iter().map(build).collect()
+}
+
+/// Services that name the same map share it and its cache.
+fn service_maps(config: &Config, all: &[Arc<UserMap>]) -> Vec<(&'static str, Arc<UserMaps>)> {
+    let pick = |names: &[String]| {
+        let found = names
+            .iter()
+            .filter_map(|name| all.iter().find(|map| map.name() == name))
+            .cloned();
+        Arc::new(UserMaps::new(found.collect()))
+    };
+    let services = [
+        ("smtp_proxy", &config.smtp_proxy.user_maps),
+        ("imap_proxy", &config.imap_proxy.user_maps),
+        ("pop3_proxy", &config.pop3_proxy.user_maps),
+    ];
+    let used = services.into_iter().filter(|(_, names)| !names.is_empty());
+    used.map(|(service, names)| (service, pick(names))).collect()
+}
+
+/// What `check` did not see; it has no line to show.
+pub(super) fn problems(section: &str, found: &[ConfigProblem]) -> Failure {
+    let lines: Vec<String> = found
+        .iter()
+        .map(|problem| format!("{section}.{}: {}", problem.key, problem.message))
+        .collect();
+    Failure::Usage(lines.join("\n"))
+}

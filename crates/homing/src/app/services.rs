@@ -1,0 +1,185 @@
+//! Every listener of the configuration: bound first, all of them, then run.
+
+use super::auth;
+use super::parts::Parts;
+use crate::cli::Failure;
+use crate::config::Config;
+use access::imap::ImapService;
+use access::{Pop3Parts, Pop3Service};
+use admin::Service;
+use frontend::ProxyContext;
+use frontend::imap::ImapProxy;
+use frontend::pop3::Pop3Proxy;
+use frontend::smtp::SmtpProxy;
+use model::Protocol;
+use mta::{Dialect, Receiver, ReceiverParts};
+use net::{Accepted, Listener, ListenerConfig, Shutdown};
+use std::sync::Arc;
+
+/// What a listener hands its connections to.
+#[derive(Clone)]
+enum Server {
+    Receive(Arc<Receiver>),
+    Imap(Arc<ImapService>),
+    Pop3(Arc<Pop3Service>),
+    SmtpProxy(Arc<SmtpProxy>),
+    ImapProxy(Arc<ImapProxy>),
+    Pop3Proxy(Arc<Pop3Proxy>),
+}
+
+/// A listener that is bound and not yet running.
+pub(super) struct Bound {
+    listener: Listener,
+    server: Server,
+    handle: Arc<Service>,
+}
+
+/// Builds each configured service and binds its listeners. Nothing runs before all are bound.
+pub(super) async fn bind(config: &Config, parts: &Parts) -> Result<Vec<Bound>, Failure> {
+    let mut bound = Vec::new();
+    for (name, listeners) in config.listeners() {
+        if listeners.is_empty() {
+            continue;
+        }
+        let (protocol, server) = build(name, config, parts)?;
+        for listener in listeners {
+            bound.push(bind_one(name, listener, protocol, server.clone(), parts).await?);
+        }
+    }
+    Ok(bound)
+}
+
+async fn bind_one(
+    name: &'static str,
+    config: &ListenerConfig,
+    protocol: Protocol,
+    server: Server,
+    parts: &Parts,
+) -> Result<Bound, Failure> {
+    let listener = Listener::bind(config.clone(), protocol, parts.tls.clone())
+        .await
+        .map_err(|error| {
+            Failure::Usage(format!(
+                "[[{name}.listener]] address = \"{}\": {error}",
+                config.address
+            ))
+        })?;
+    let handle = Service::new(name, listener.local_addr());
+    Ok(Bound {
+        listener,
+        server,
+        handle,
+    })
+}
+
+fn build(name: &str, config: &Config, parts: &Parts) -> Result<(Protocol, Server), Failure> {
+    Ok(match name {
+        "smtp" => (
+            Protocol::Smtp,
+            Server::Receive(receiver(Dialect::Smtp, config, parts)?),
+        ),
+        "lmtp" => (
+            Protocol::Lmtp,
+            Server::Receive(receiver(Dialect::Lmtp, config, parts)?),
+        ),
+        "imap" => (Protocol::Imap, Server::Imap(imap(config, parts)?)),
+        "pop3" => (Protocol::Pop3, Server::Pop3(pop3(config, parts)?)),
+        "smtp_proxy" => {
+            let proxy = SmtpProxy::new(config.smtp_proxy.clone(), context(parts, name))
+                .map_err(|error| Failure::Usage(format!("[smtp_proxy]: {error}")))?;
+            (Protocol::Smtp, Server::SmtpProxy(Arc::new(proxy)))
+        }
+        "imap_proxy" => {
+            let section = &config.imap_proxy;
+            let authenticator = auth::for_proxy(config, parts, &section.auth, &section.user_maps)?;
+            let proxy = ImapProxy::new(section, context(parts, name), authenticator);
+            (Protocol::Imap, Server::ImapProxy(Arc::new(proxy)))
+        }
+        _ => {
+            let section = &config.pop3_proxy;
+            let authenticator = auth::for_proxy(config, parts, &section.auth, &section.user_maps)?;
+            let proxy = Pop3Proxy::new(section, context(parts, name), authenticator);
+            (Protocol::Pop3, Server::Pop3Proxy(Arc::new(proxy)))
+        }
+    })
+}
+
+fn context(parts: &Parts, service: &str) -> ProxyContext {
+    ProxyContext {
+        maps: parts.maps_of(service),
+        dialer: Arc::clone(&parts.dialer),
+        server_name: parts.server_name.to_string(),
+        clock: Arc::clone(&parts.clock),
+    }
+}
+
+fn receiver(dialect: Dialect, config: &Config, parts: &Parts) -> Result<Arc<Receiver>, Failure> {
+    let parts = ReceiverParts {
+        dialect,
+        server_name: parts.server_name.clone(),
+        store: store(parts)?,
+        clock: Arc::clone(&parts.clock),
+        on_demand: parts.on_demand.clone(),
+    };
+    Ok(match dialect {
+        Dialect::Smtp => Receiver::new(parts, &config.smtp),
+        Dialect::Lmtp => Receiver::new(parts, &config.lmtp),
+    })
+}
+
+fn imap(config: &Config, parts: &Parts) -> Result<Arc<ImapService>, Failure> {
+    let authenticator = parts.accounts.clone().ok_or_else(no_accounts)?;
+    Ok(ImapService::new(
+        store(parts)?,
+        authenticator,
+        Arc::clone(&parts.clock),
+        config.imap.clone(),
+    ))
+}
+
+fn pop3(config: &Config, parts: &Parts) -> Result<Arc<Pop3Service>, Failure> {
+    let authenticator = parts.accounts.clone().ok_or_else(no_accounts)?;
+    let pop3 = Pop3Parts {
+        store: store(parts)?,
+        authenticator,
+        server_name: parts.server_name.clone(),
+    };
+    Ok(Pop3Service::new(pop3, config.pop3.clone()))
+}
+
+fn store(parts: &Parts) -> Result<store::Store, Failure> {
+    parts.store.clone().ok_or_else(no_accounts)
+}
+
+fn no_accounts() -> Failure {
+    Failure::Usage("this server holds no accounts".to_owned())
+}
+
+impl Bound {
+    pub(super) fn handle(&self) -> Arc<Service> {
+        Arc::clone(&self.handle)
+    }
+
+    pub(super) async fn run(self, shutdown: Shutdown) {
+        let (server, handle) = (self.server, self.handle);
+        let handler = move |accepted: Accepted| {
+            let (server, session) = (server.clone(), handle.enter());
+            async move {
+                serve(accepted, server).await;
+                drop(session);
+            }
+        };
+        self.listener.run(shutdown, handler).await;
+    }
+}
+
+async fn serve(accepted: Accepted, server: Server) {
+    match server {
+        Server::Receive(receiver) => mta::smtp::serve(accepted, receiver).await,
+        Server::Imap(service) => access::imap::serve(accepted, service).await,
+        Server::Pop3(service) => access::pop3::serve(accepted, service).await,
+        Server::SmtpProxy(proxy) => frontend::smtp::serve(accepted, proxy).await,
+        Server::ImapProxy(proxy) => frontend::imap::serve(accepted, proxy).await,
+        Server::Pop3Proxy(proxy) => frontend::pop3::serve(accepted, proxy).await,
+    }
+}

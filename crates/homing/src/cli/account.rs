@@ -1,0 +1,185 @@
+//! `homing account`.
+
+use super::client::{Client, segment};
+use super::{Failure, Global, output};
+use clap::Subcommand;
+use serde_json::{Value, json};
+use std::io::{IsTerminal, Read};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccountCommand {
+    /// Create an account in a domain that exists.
+    #[command(
+        after_help = "Example: printf %s \"$PASSWORD\" | homing account create alice@example.org --password-stdin"
+    )]
+    Create {
+        /// The address, local-part@domain.
+        address: String,
+        /// Read the password from standard input instead of asking for it.
+        #[arg(long)]
+        password_stdin: bool,
+        /// The name that people see.
+        #[arg(long, value_name = "NAME")]
+        display_name: Option<String>,
+        /// Another address of the account; may be given several times.
+        #[arg(long = "alias", value_name = "ADDRESS")]
+        aliases: Vec<String>,
+    },
+    /// List accounts in the order of their creation.
+    #[command(after_help = "Example: homing account list --json")]
+    List,
+    /// Show one account.
+    #[command(after_help = "Example: homing account show alice@example.org")]
+    Show {
+        /// The account's address or one of its aliases.
+        address: String,
+    },
+    /// Set the password that this server itself checks.
+    #[command(after_help = "Example: homing account password alice@example.org")]
+    Password {
+        /// The account's address.
+        address: String,
+        /// Read the password from standard input instead of asking for it.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Let nobody log in to the account; mail is still taken.
+    #[command(after_help = "Example: homing account disable alice@example.org")]
+    Disable {
+        /// The account's address.
+        address: String,
+    },
+    /// Undo a disable or a delete.
+    #[command(after_help = "Example: homing account enable alice@example.org")]
+    Enable {
+        /// The account's address.
+        address: String,
+    },
+    /// Delete an account: login ends at once, the mail is kept for the retention time.
+    #[command(after_help = "Example: homing account delete alice@example.org")]
+    Delete {
+        /// The account's address.
+        address: String,
+    },
+}
+
+pub(crate) fn run(global: &Global, command: AccountCommand) -> Result<(), Failure> {
+    let client = Client::new(global)?;
+    let path = |address: &str| format!("/v1/accounts/{}", segment(address));
+    match command {
+        AccountCommand::Create {
+            address,
+            password_stdin,
+            display_name,
+            aliases,
+        } => {
+            let password = read_password(password_stdin)?;
+            let body = json!({
+                "address": address, "password": password, "display_name": display_name, "aliases": aliases,
+            });
+            let answer = client.post("/v1/accounts", body)?;
+            output::either(global.json, &answer, |_| format!("created account {address}"));
+        }
+        AccountCommand::List => list(global, &client)?,
+        AccountCommand::Show { address } => {
+            let answer = client.get(&path(&address))?;
+            output::either(global.json, &answer, output::details);
+        }
+        AccountCommand::Password {
+            address,
+            password_stdin,
+        } => {
+            let password = read_password(password_stdin)?;
+            let answer = client.put(
+                &format!("{}/password", path(&address)),
+                json!({ "password": password }),
+            )?;
+            output::either(global.json, &answer, |_| {
+                format!("changed the password of {address}")
+            });
+        }
+        AccountCommand::Disable { address } => {
+            let answer = client.put(
+                &format!("{}/enabled", path(&address)),
+                json!({ "enabled": false }),
+            )?;
+            output::either(global.json, &answer, |_| format!("disabled account {address}"));
+        }
+        AccountCommand::Enable { address } => {
+            let answer = client.put(&format!("{}/enabled", path(&address)), json!({ "enabled": true }))?;
+            output::either(global.json, &answer, |_| format!("enabled account {address}"));
+        }
+        AccountCommand::Delete { address } => {
+            let answer = client.delete(&path(&address))?;
+            output::either(global.json, &answer, |value| {
+                let until = value
+                    .get("kept_until")
+                    .and_then(Value::as_str)
+                    .unwrap_or("the end of the retention time");
+                format!("deleted account {address}; its mail is kept until {until}")
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Reads all pages; a page is bounded, so the server never builds a list of every account at once.
+fn list(global: &Global, client: &Client) -> Result<(), Failure> {
+    let mut rows = Vec::new();
+    let mut after = 0;
+    loop {
+        let page = client.get(&format!("/v1/accounts?after={after}&limit=1000"))?;
+        let Value::Array(mut page) = page else { break };
+        let Some(last) = page.last().and_then(|row| row.get("id")).and_then(Value::as_u64) else {
+            break;
+        };
+        after = last;
+        rows.append(&mut page);
+    }
+    output::either(global.json, &Value::Array(rows), |rows| {
+        output::table(
+            rows,
+            &[
+                ("ADDRESS", "address"),
+                ("STATE", "state"),
+                ("NAME", "display_name"),
+                ("ENTRY", "entry_uuid"),
+            ],
+        )
+    });
+    Ok(())
+}
+
+/// A password never stands on a command line, where every user of the machine could read it.
+fn read_password(from_stdin: bool) -> Result<String, Failure> {
+    if from_stdin {
+        let mut text = String::new();
+        std::io::stdin()
+            .lock()
+            .take(4096)
+            .read_to_string(&mut text)
+            .map_err(|error| {
+                Failure::Usage(format!("cannot read the password from standard input: {error}"))
+            })?;
+        let text = text.trim_end_matches(['\r', '\n']).to_owned();
+        return if text.is_empty() {
+            Err(Failure::Usage(
+                "the password on standard input is empty".to_owned(),
+            ))
+        } else {
+            Ok(text)
+        };
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::Usage(
+            "standard input is not a terminal; use --password-stdin".to_owned(),
+        ));
+    }
+    let ask = |prompt| rpassword::prompt_password(prompt).map_err(|error| Failure::Usage(error.to_string()));
+    let (first, second) = (ask("Password: ")?, ask("Again: ")?);
+    match first {
+        first if first.is_empty() => Err(Failure::Usage("the password is empty".to_owned())),
+        first if first != second => Err(Failure::Usage("the two passwords differ".to_owned())),
+        first => Ok(first),
+    }
+}

@@ -1,0 +1,150 @@
+//! A client of the admin API over its Unix socket.
+
+use super::{Failure, Global};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A sync of a large directory is the longest thing that a command waits for.
+const DEADLINE: Duration = Duration::from_secs(600);
+/// More than any answer has; a list is read page by page.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// The admin API of the server that the configuration names.
+pub(crate) struct Client {
+    socket: PathBuf,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Client {
+    pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
+        let config = crate::config::load(global.config.as_deref())?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::Unavailable(format!("cannot start: {error}")))?;
+        Ok(Self {
+            socket: config.admin_socket(),
+            runtime,
+        })
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.call(Method::GET, path, None)
+    }
+
+    pub(crate) fn post(&self, path: &str, body: Value) -> Result<Value, Failure> {
+        self.call(Method::POST, path, Some(body))
+    }
+
+    pub(crate) fn put(&self, path: &str, body: Value) -> Result<Value, Failure> {
+        self.call(Method::PUT, path, Some(body))
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.call(Method::DELETE, path, None)
+    }
+
+    fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failure> {
+        self.runtime.block_on(async {
+            match tokio::time::timeout(DEADLINE, self.exchange(method, path, body)).await {
+                Ok(answer) => answer,
+                Err(_) => Err(Failure::Unavailable(
+                    "the server did not answer within 10 minutes".to_owned(),
+                )),
+            }
+        })
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failure> {
+        let stream = tokio::net::UnixStream::connect(&self.socket)
+            .await
+            .map_err(|error| self.no_server(&error))?;
+        let broken =
+            |error: &dyn std::fmt::Display| Failure::Unavailable(format!("the server broke off: {error}"));
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| broken(&error))?;
+        tokio::spawn(connection);
+        let body = body.map(|value| value.to_string()).unwrap_or_default();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "homing")
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| Failure::Usage(format!("not something that can be asked for: {error}")))?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| broken(&error))?;
+        let status = response.status();
+        let bytes = Limited::new(response.into_body(), MAX_ANSWER)
+            .collect()
+            .await
+            .map_err(|error| broken(&error))?
+            .to_bytes();
+        let value = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes).map_err(|error| broken(&error))?
+        };
+        if status.is_success() {
+            Ok(value)
+        } else {
+            Err(refusal(status, &value))
+        }
+    }
+
+    fn no_server(&self, error: &std::io::Error) -> Failure {
+        let socket = self.socket.display();
+        match error.kind() {
+            std::io::ErrorKind::PermissionDenied => Failure::NotPermitted(format!(
+                "{socket}: permission denied; run this as root or as the user that the server runs as"
+            )),
+            _ => Failure::Unavailable(format!(
+                "no server answers on {socket} ({error}); is \"homing serve\" running with this --config?"
+            )),
+        }
+    }
+}
+
+fn refusal(status: StatusCode, value: &Value) -> Failure {
+    let text = value
+        .get("error")
+        .and_then(Value::as_str)
+        .unwrap_or_else(|| status.as_str())
+        .to_owned();
+    match status {
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Failure::Usage(text),
+        StatusCode::FORBIDDEN => Failure::NotPermitted(text),
+        StatusCode::SERVICE_UNAVAILABLE => Failure::Temporary(text),
+        _ => Failure::Refused(text),
+    }
+}
+
+/// One segment of a path, so that no address or name can name another resource (RFC 3986 section 2.1).
+pub(crate) fn segment(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_segment_stays_one() {
+        assert_eq!(super::segment("a+b@example.test"), "a%2Bb@example.test");
+        assert_eq!(super::segment("../x?y#z"), "..%2Fx%3Fy%23z");
+    }
+}

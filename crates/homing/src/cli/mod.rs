@@ -1,0 +1,117 @@
+//! The command line: what can be typed, and which file answers it.
+//!
+//! Every command but the offline ones (`serve`, `check-config`, `directory init`) is a client of the admin
+//! socket. Every one takes `--config`, finds the socket from it, and prints JSON with `--json`.
+
+mod account;
+mod check_config;
+mod client;
+mod directory;
+mod domain;
+mod exit;
+mod group;
+mod output;
+mod reference;
+mod route;
+mod serve;
+mod service;
+mod sync;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+pub(crate) use exit::{Exit, Failure};
+
+/// Directory-native mail platform: every account has a home, and the directory says where.
+#[derive(Debug, Parser)]
+#[command(name = "homing", version, max_term_width = 100, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 refused or not found, 64 wrong command line or configuration, \
+69 the server does not answer, 75 try again later, 77 not permitted.";
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The configuration file. Without it, /etc/homing/homing.toml when that exists, else built-in defaults.
+    #[arg(long, global = true, value_name = "FILE", env = "HOMING_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print JSON for scripts.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server in the foreground until SIGTERM or SIGINT.
+    #[command(after_help = "Example: homing serve --config /etc/homing/homing.toml")]
+    Serve,
+    /// Read the configuration, report every problem with its line, and do nothing else.
+    #[command(after_help = "Example: homing check-config --config homing.toml")]
+    CheckConfig,
+    /// The domains whose accounts this server holds.
+    #[command(subcommand)]
+    Domain(domain::DomainCommand),
+    /// The accounts of this server.
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+    /// The groups (distribution lists) of this server.
+    #[command(subcommand)]
+    Group(group::GroupCommand),
+    /// Synchronisation with the directory.
+    #[command(subcommand)]
+    Sync(sync::SyncCommand),
+    /// Where mail and sessions of an address go, and why.
+    #[command(subcommand)]
+    Route(route::RouteCommand),
+    /// Set up and look into a directory.
+    #[command(subcommand)]
+    Directory(directory::DirectoryCommand),
+    /// The running services.
+    #[command(subcommand)]
+    Service(service::ServiceCommand),
+    /// Print the reference pages (for the documentation build).
+    #[command(subcommand, hide = true)]
+    Reference(reference::ReferenceCommand),
+}
+
+/// Reads the command line and carries it out; the result is the process's exit code.
+pub(crate) fn run() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
+        }
+    };
+    let json = cli.global.json;
+    match dispatch(cli) {
+        Ok(()) => Exit::Done,
+        Err(failure) => output::failure(&failure, json),
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<(), Failure> {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Serve => serve::run(&global),
+        Command::CheckConfig => check_config::run(&global),
+        Command::Domain(command) => domain::run(&global, command),
+        Command::Account(command) => account::run(&global, command),
+        Command::Group(command) => group::run(&global, command),
+        Command::Sync(command) => sync::run(&global, command),
+        Command::Route(command) => route::run(&global, command),
+        Command::Directory(command) => directory::run(&global, command),
+        Command::Service(command) => service::run(&global, command),
+        Command::Reference(command) => reference::run(&global, &command),
+    }
+}

@@ -1,0 +1,37 @@
+//! `homing service`.
+
+use super::client::Client;
+use super::{Failure, Global, output};
+use clap::Subcommand;
+use serde_json::Value;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServiceCommand {
+    /// Show every service of the running server with its address, state and sessions.
+    #[command(after_help = "Example: homing service status --json")]
+    Status,
+}
+
+pub(crate) fn run(global: &Global, command: ServiceCommand) -> Result<(), Failure> {
+    let ServiceCommand::Status = command;
+    let client = Client::new(global)?;
+    let answer = client.get("/v1/services")?;
+    output::either(global.json, &answer, |value| {
+        let text = |key| value.get(key).and_then(Value::as_str).unwrap_or("-");
+        let services = value.get("services").unwrap_or(&Value::Null);
+        let columns = [
+            ("SERVICE", "service"),
+            ("ADDRESS", "address"),
+            ("STATE", "state"),
+            ("SESSIONS", "sessions"),
+            ("ACCEPTED", "accepted"),
+        ];
+        format!(
+            "{} homing {}\n{}",
+            text("server_name"),
+            text("version"),
+            output::table(services, &columns)
+        )
+    });
+    Ok(())
+}

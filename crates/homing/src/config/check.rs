@@ -1,0 +1,212 @@
+//! What only a look at several keys shows.
+
+use super::{AuthMethod, Config};
+use directory::config::MapKind;
+use model::ConfigProblem;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+impl Config {
+    /// Everything wrong with the configuration as a whole; keys are paths from the file's root.
+    pub(super) fn check(&self) -> Vec<ConfigProblem> {
+        let mut problems = Vec::new();
+        self.check_server(&mut problems);
+        self.check_names(&mut problems);
+        self.check_directory(&mut problems);
+        self.check_services(&mut problems);
+        self.check_domains(&mut problems);
+        self.check_addresses(&mut problems);
+        problems
+    }
+
+    fn check_server(&self, problems: &mut Vec<ConfigProblem>) {
+        if model::Domain::parse(&self.server_name).is_err() {
+            let message = format!(
+                "{:?} is not a host name; write for example \"mail.example.org\"",
+                self.server_name
+            );
+            problems.push(ConfigProblem::new("server_name", message));
+        }
+        if self.drain_timeout > 3600 {
+            problems.push(ConfigProblem::new(
+                "drain_timeout",
+                "must be between 0 and 3600 seconds",
+            ));
+        }
+        if self.password.workers > 256 {
+            problems.push(ConfigProblem::new(
+                "password.workers",
+                "must be between 0 and 256",
+            ));
+        }
+        if !(1..=100_000).contains(&self.password.queue) {
+            problems.push(ConfigProblem::new(
+                "password.queue",
+                "must be between 1 and 100000",
+            ));
+        }
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log.level) {
+            problems.push(ConfigProblem::new(
+                "log.level",
+                format!("{:?}: {error}", self.log.level),
+            ));
+        }
+        if let Some(tls) = &self.tls
+            && let Err(error) = net::ServerTls::load(tls)
+        {
+            problems.push(ConfigProblem::new("tls", error.to_string()));
+        }
+        within("store", self.store.check(), problems);
+    }
+
+    fn check_names(&self, problems: &mut Vec<ConfigProblem>) {
+        let connectors = self.connector.iter().map(|connector| connector.name.as_str());
+        let maps = self.user_map.iter().map(|map| map.name.as_str());
+        let homes = self.home.iter().map(|home| home.name.as_str());
+        unique("connector", connectors, problems);
+        unique("user_map", maps, problems);
+        unique("home", homes, problems);
+        unique(
+            "domain",
+            self.domain.iter().map(|domain| domain.name.as_str()),
+            problems,
+        );
+    }
+
+    fn check_directory(&self, problems: &mut Vec<ConfigProblem>) {
+        let names: Vec<&str> = self
+            .connector
+            .iter()
+            .map(|connector| connector.name.as_str())
+            .collect();
+        for (index, connector) in self.connector.iter().enumerate() {
+            within(&format!("connector.{index}"), connector.check(), problems);
+        }
+        for (index, map) in self.user_map.iter().enumerate() {
+            within(&format!("user_map.{index}"), map.check(&names), problems);
+        }
+        for (index, home) in self.home.iter().enumerate() {
+            within(&format!("home.{index}"), home.check(), problems);
+        }
+    }
+
+    fn check_services(&self, problems: &mut Vec<ConfigProblem>) {
+        within("smtp", self.smtp.check(), problems);
+        within("lmtp", self.lmtp.check(), problems);
+        within("imap", self.imap.check(), problems);
+        within("pop3", self.pop3.check(), problems);
+        let maps: Vec<&str> = self.user_map.iter().map(|map| map.name.as_str()).collect();
+        let sources = self.password_sources();
+        within("smtp_proxy", self.smtp_proxy.check(&maps), problems);
+        within("imap_proxy", self.imap_proxy.check(&maps, &sources), problems);
+        within("pop3_proxy", self.pop3_proxy.check(&maps, &sources), problems);
+        for (service, section) in [
+            (
+                "imap_proxy",
+                (
+                    &self.imap_proxy.listener,
+                    self.imap_proxy.authenticate,
+                    &self.imap_proxy.auth,
+                    &self.imap_proxy.user_maps,
+                ),
+            ),
+            (
+                "pop3_proxy",
+                (
+                    &self.pop3_proxy.listener,
+                    self.pop3_proxy.authenticate,
+                    &self.pop3_proxy.auth,
+                    &self.pop3_proxy.user_maps,
+                ),
+            ),
+        ] {
+            let (listeners, authenticate, auth, user_maps) = section;
+            let checks_here = authenticate == frontend::AuthenticateAt::Edge && !listeners.is_empty();
+            let can_check = |name: &String| sources.contains(&name.as_str());
+            if checks_here && auth.is_empty() && !user_maps.iter().any(can_check) {
+                let message = "none of user_maps can check a password; name a map of an ldap- kind in auth, or write \
+                               authenticate = \"home\"";
+                problems.push(ConfigProblem::new(format!("{service}.auth"), message));
+            }
+        }
+    }
+
+    /// What a proxy's `auth` may name.
+    fn password_sources(&self) -> Vec<&str> {
+        let ldap = self
+            .user_map
+            .iter()
+            .filter(|map| map.kind != MapKind::LocalFile)
+            .map(|map| map.name.as_str());
+        ldap.chain(self.holds_accounts().then_some("local")).collect()
+    }
+
+    fn check_domains(&self, problems: &mut Vec<ConfigProblem>) {
+        for (index, domain) in self.domain.iter().enumerate() {
+            let key = |name: &str| format!("domain.{index}.{name}");
+            let asks_directory = domain.auth.iter().any(|method| *method != AuthMethod::Local);
+            match &domain.connector {
+                Some(name) if !self.connector.iter().any(|connector| connector.name == *name) => {
+                    let message = format!("there is no [[connector]] named {name:?}");
+                    problems.push(ConfigProblem::new(key("connector"), message));
+                }
+                None if asks_directory && self.connector.len() != 1 => {
+                    let message =
+                        "an ldap- method needs connector = \"NAME\" when there is not exactly one connector";
+                    problems.push(ConfigProblem::new(key("auth"), message));
+                }
+                _ => {}
+            }
+            if domain.auth.contains(&AuthMethod::Local) && !self.holds_accounts() {
+                let message = "this server holds no accounts, so \"local\" can never answer; leave it out";
+                problems.push(ConfigProblem::new(key("auth"), message));
+            }
+        }
+    }
+
+    /// One address cannot serve two listeners; port 0 is any free one.
+    fn check_addresses(&self, problems: &mut Vec<ConfigProblem>) {
+        let mut seen: HashMap<SocketAddr, &str> = HashMap::new();
+        for (service, listeners) in self.listeners() {
+            for (index, listener) in listeners
+                .iter()
+                .enumerate()
+                .filter(|(_, listener)| listener.address.port() != 0)
+            {
+                // Repeats within one service are found by the service itself.
+                match seen.insert(listener.address, service) {
+                    Some(other) if other != service => problems.push(ConfigProblem::new(
+                        format!("{service}.listener.{index}.address"),
+                        format!("{} is already used by [[{other}.listener]]", listener.address),
+                    )),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// Puts the section's path before the keys of its problems.
+fn within(section: &str, found: Vec<ConfigProblem>, problems: &mut Vec<ConfigProblem>) {
+    problems.extend(found.into_iter().map(|problem| {
+        let key = if problem.key.is_empty() {
+            section.to_owned()
+        } else {
+            format!("{section}.{}", problem.key)
+        };
+        ConfigProblem::new(key, problem.message)
+    }));
+}
+
+fn unique<'a>(section: &str, names: impl Iterator<Item = &'a str>, problems: &mut Vec<ConfigProblem>) {
+    let mut seen = HashMap::new();
+    for (index, name) in names.enumerate() {
+        if let Some(first) = seen.insert(name.to_owned(), index) {
+            let message = format!(
+                "{name:?} is already the name of [[{section}]] number {}; names are unique",
+                first + 1
+            );
+            problems.push(ConfigProblem::new(format!("{section}.{index}.name"), message));
+        }
+    }
+}

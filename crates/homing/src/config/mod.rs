@@ -1,0 +1,291 @@
+//! The configuration file: one TOML file, read once, checked as a whole before anything binds.
+//!
+//! Owns the sum of every part's section, the search for the file, and the report of what is wrong with it by
+//! file, line and key. What a key means stands in the part that owns it.
+
+mod check;
+mod domain;
+mod locate;
+mod problem;
+
+pub(crate) use domain::{AuthMethod, DomainConfig};
+pub(crate) use problem::{ConfigErrors, Problem};
+
+use model::Domain;
+use std::path::{Path, PathBuf};
+
+/// Where the file is looked for when none is named.
+pub(crate) const DEFAULT_FILE: &str = "/etc/homing/homing.toml";
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Where the server keeps its data and its admin socket. Default `/var/lib/homing`.
+    pub(crate) data_dir: PathBuf,
+    /// This server's host name, as the directory's host attribute and SMTP greetings spell it. Default: the
+    /// machine's host name.
+    pub(crate) server_name: String,
+    /// The domain of a login without `@`. Default: the only `[[domain]]`, if there is exactly one.
+    pub(crate) default_domain: Option<Domain>,
+    /// Seconds that sessions have to finish when the server is asked to stop; 0 to 3600, default 30.
+    pub(crate) drain_timeout: u64,
+    /// The server's certificate. Without it there is no TLS.
+    pub(crate) tls: Option<net::TlsConfig>,
+    /// Logging.
+    pub(crate) log: LogConfig,
+    /// Administration.
+    pub(crate) admin: AdminConfig,
+    /// How mail and accounts are kept.
+    pub(crate) store: store::StoreConfig,
+    /// Passwords that this server itself keeps.
+    pub(crate) password: PasswordConfig,
+    /// Directory servers.
+    pub(crate) connector: Vec<directory::ConnectorConfig>,
+    /// Which back end is whose home.
+    pub(crate) user_map: Vec<directory::UserMapConfig>,
+    /// Back ends with other ports, TLS or login than the default.
+    pub(crate) home: Vec<directory::HomeConfig>,
+    /// Domains and who authenticates their accounts.
+    pub(crate) domain: Vec<DomainConfig>,
+    /// SMTP receiving, for the accounts of this server.
+    pub(crate) smtp: mta::SmtpConfig,
+    /// LMTP receiving, for the accounts of this server.
+    pub(crate) lmtp: mta::LmtpConfig,
+    /// IMAP, for the accounts of this server.
+    pub(crate) imap: access::imap::ImapConfig,
+    /// POP3, for the accounts of this server.
+    pub(crate) pop3: access::Pop3Config,
+    /// The SMTP front end, which sends each recipient's mail home.
+    pub(crate) smtp_proxy: frontend::SmtpProxyConfig,
+    /// The IMAP front end, which sends each session home.
+    pub(crate) imap_proxy: frontend::ImapProxyConfig,
+    /// The POP3 front end, which sends each session home.
+    pub(crate) pop3_proxy: frontend::Pop3ProxyConfig,
+    /// The file that was read; none for the built-in defaults.
+    #[serde(skip)]
+    pub(crate) path: Option<PathBuf>,
+}
+
+/// Logging, to standard error.
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LogConfig {
+    /// `error`, `warn`, `info`, `debug` or `trace`, for all or by part: `"info,ldap=debug"`. Default `info`.
+    pub(crate) level: String,
+    /// `text` or `json`; default `text`.
+    pub(crate) format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+/// Administration.
+#[derive(Debug, Clone, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AdminConfig {
+    /// The Unix socket of the admin API. Default: `admin.sock` in `data_dir`.
+    pub(crate) socket: Option<PathBuf>,
+}
+
+/// Passwords that this server itself keeps.
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PasswordConfig {
+    /// How many costly checks (ARGON2, bcrypt, crypt) run at once; 0 for one a processor; default 0, at most 256.
+    pub(crate) workers: usize,
+    /// How many more may wait; past it a login hears "try later". 1 to 100000, default 1000.
+    pub(crate) queue: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("/var/lib/homing"),
+            server_name: host_name(),
+            default_domain: None,
+            drain_timeout: 30,
+            tls: None,
+            log: LogConfig::default(),
+            admin: AdminConfig::default(),
+            store: store::StoreConfig::default(),
+            password: PasswordConfig::default(),
+            connector: Vec::new(),
+            user_map: Vec::new(),
+            home: Vec::new(),
+            domain: Vec::new(),
+            smtp: mta::SmtpConfig::default(),
+            lmtp: mta::LmtpConfig::default(),
+            imap: access::imap::ImapConfig::default(),
+            pop3: access::Pop3Config::default(),
+            smtp_proxy: frontend::SmtpProxyConfig::default(),
+            imap_proxy: frontend::ImapProxyConfig::default(),
+            pop3_proxy: frontend::Pop3ProxyConfig::default(),
+            path: None,
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+        }
+    }
+}
+
+impl Default for PasswordConfig {
+    fn default() -> Self {
+        Self {
+            workers: 0,
+            queue: 1000,
+        }
+    }
+}
+
+fn host_name() -> String {
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .to_ascii_lowercase();
+    if name.is_empty() {
+        "localhost".to_owned()
+    } else {
+        name
+    }
+}
+
+/// Reads and checks the named file, else the default one when it exists, else the built-in defaults.
+pub(crate) fn load(named: Option<&Path>) -> Result<Config, Box<ConfigErrors>> {
+    let path = match named {
+        Some(path) => path.to_owned(),
+        None if Path::new(DEFAULT_FILE).exists() => PathBuf::from(DEFAULT_FILE),
+        None => return Ok(Config::default().with_default_listeners()),
+    };
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        let message = format!("cannot read the configuration file: {error}");
+        Box::new(ConfigErrors::new(
+            &path,
+            "",
+            vec![Problem {
+                key: String::new(),
+                message,
+                span: None,
+            }],
+        ))
+    })?;
+    let mut config =
+        parse(&text).map_err(|problem| Box::new(ConfigErrors::new(&path, &text, vec![*problem])))?;
+    config.path = Some(path.clone());
+    let problems: Vec<Problem> = config
+        .check()
+        .into_iter()
+        .map(|problem| Problem {
+            span: locate::span_of(&text, &problem.key),
+            key: problem.key,
+            message: problem.message,
+        })
+        .collect();
+    if problems.is_empty() {
+        Ok(config.with_default_listeners())
+    } else {
+        Err(Box::new(ConfigErrors::new(&path, &text, problems)))
+    }
+}
+
+fn parse(text: &str) -> Result<Config, Box<Problem>> {
+    toml::from_str(text).map_err(|error| {
+        Box::new(Problem {
+            key: String::new(),
+            message: error.message().to_owned(),
+            span: error.span(),
+        })
+    })
+}
+
+impl Config {
+    /// Without a single listener a server holds accounts and serves this machine only, on ports that need no
+    /// privilege.
+    fn with_default_listeners(mut self) -> Self {
+        if self.service_names().is_empty() {
+            let at = |port| {
+                vec![net::ListenerConfig::at(std::net::SocketAddr::from((
+                    [127, 0, 0, 1],
+                    port,
+                )))]
+            };
+            (self.smtp.listener, self.imap.listener, self.pop3.listener) = (at(2525), at(1143), at(1110));
+        }
+        self
+    }
+
+    /// Where the admin API is.
+    pub(crate) fn admin_socket(&self) -> PathBuf {
+        self.admin
+            .socket
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("admin.sock"))
+    }
+
+    /// Whether this server holds accounts. A front end does not, and opens no store.
+    pub(crate) fn holds_accounts(&self) -> bool {
+        !self.is_front_end_only()
+    }
+
+    fn is_front_end_only(&self) -> bool {
+        let back_end = [
+            &self.smtp.listener,
+            &self.lmtp.listener,
+            &self.imap.listener,
+            &self.pop3.listener,
+        ];
+        let front_end = [
+            &self.smtp_proxy.listener,
+            &self.imap_proxy.listener,
+            &self.pop3_proxy.listener,
+        ];
+        back_end.iter().all(|listeners| listeners.is_empty())
+            && front_end.iter().any(|listeners| !listeners.is_empty())
+    }
+
+    /// Every service with a listener, by the name of its section.
+    pub(crate) fn listeners(&self) -> [(&'static str, &[net::ListenerConfig]); 7] {
+        [
+            ("smtp", &self.smtp.listener),
+            ("lmtp", &self.lmtp.listener),
+            ("imap", &self.imap.listener),
+            ("pop3", &self.pop3.listener),
+            ("smtp_proxy", &self.smtp_proxy.listener),
+            ("imap_proxy", &self.imap_proxy.listener),
+            ("pop3_proxy", &self.pop3_proxy.listener),
+        ]
+    }
+
+    /// The names of the services that will run.
+    pub(crate) fn service_names(&self) -> Vec<&'static str> {
+        self.listeners()
+            .iter()
+            .filter(|(_, listeners)| !listeners.is_empty())
+            .map(|(name, _)| *name)
+            .collect()
+    }
+
+    /// The domain of a login without `@`.
+    pub(crate) fn login_domain(&self) -> Option<Domain> {
+        self.default_domain
+            .clone()
+            .or_else(|| match self.domain.as_slice() {
+                [only] => Some(only.name.clone()),
+                _ => None,
+            })
+    }
+}

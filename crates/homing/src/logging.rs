@@ -1,0 +1,17 @@
+//! Log lines to standard error, as text for people or JSON for programs.
+
+use crate::config::{LogConfig, LogFormat};
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging for the whole process; `serve` calls it once.
+pub(crate) fn start(config: &LogConfig) {
+    // The level was checked with the configuration.
+    let filter = EnvFilter::try_new(&config.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match config.format {
+        LogFormat::Text => builder.with_ansi(false).init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+}
