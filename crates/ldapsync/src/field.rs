@@ -58,14 +58,23 @@ impl Values {
 
     /// Addresses, compared without case (caseIgnoreIA5Match of `mail`, RFC 4524 section 2.16).
     pub fn addresses<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Self {
-        Self(addresses.into_iter().map(|address| (address.key(), address.as_str().to_owned())).collect())
+        Self(
+            addresses
+                .into_iter()
+                .map(|address| (address.key(), address.to_string()))
+                .collect(),
+        )
     }
 
     /// A name: case and the number of spaces do not matter (caseIgnoreMatch, RFC 4518 section 2.6.1).
     #[must_use]
     pub fn text(text: &str) -> Self {
         let squeezed = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        if squeezed.is_empty() { Self::NONE } else { Self::one(squeezed.to_lowercase(), squeezed) }
+        if squeezed.is_empty() {
+            Self::NONE
+        } else {
+            Self::one(squeezed.to_lowercase(), squeezed)
+        }
     }
 
     /// A number (integerMatch).
@@ -83,7 +92,12 @@ impl Values {
 
     /// Group members: compared by UUID, written with their address.
     pub fn members<'a>(members: impl IntoIterator<Item = (EntryUuid, &'a Address)>) -> Self {
-        Self(members.into_iter().map(|(uuid, address)| (uuid.to_string(), address.as_str().to_owned())).collect())
+        Self(
+            members
+                .into_iter()
+                .map(|(uuid, address)| (uuid.to_string(), address.to_string()))
+                .collect(),
+        )
     }
 
     fn one(key: String, text: String) -> Self {
@@ -131,7 +145,9 @@ impl Values {
 
     /// The values as group members.
     pub fn to_members(&self) -> impl Iterator<Item = (EntryUuid, Address)> + '_ {
-        self.0.iter().filter_map(|(key, text)| Some((EntryUuid::parse(key).ok()?, Address::parse(text).ok()?)))
+        self.0
+            .iter()
+            .filter_map(|(key, text)| Some((EntryUuid::parse(key).ok()?, Address::parse(text).ok()?)))
     }
 }
 

@@ -11,19 +11,19 @@ const SLOT: Duration = Duration::from_secs(60);
 
 /// When the guard trips.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// This many in an hour, whatever the size.
-    pub limit: u64,
+    pub(crate) limit: u64,
     /// Up to this many are let through whatever the share.
-    pub floor: u64,
+    pub(crate) floor: u64,
     /// Above the floor, this share of the linked objects, in percent.
-    pub percent: u64,
+    pub(crate) percent: u64,
 }
 
 /// Counts destructive changes and says when there are too many. What was tripped stays so until
 /// [`Guard::release`]: a person looks at it, not the clock.
 #[derive(Debug, Clone)]
-pub struct Guard {
+pub(crate) struct Guard {
     limits: Limits,
     slots: VecDeque<(Timestamp, u64)>,
     tripped: bool,
@@ -32,13 +32,17 @@ pub struct Guard {
 impl Guard {
     /// A guard that has counted nothing.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
-        Self { limits, slots: VecDeque::new(), tripped: false }
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            slots: VecDeque::new(),
+            tripped: false,
+        }
     }
 
     /// Asks whether `weight` more destructive changes may happen while `linked` objects exist. They are
     /// counted if so. One object's changes are let through or held together.
-    pub fn admit(&mut self, weight: u64, linked: u64, now: Timestamp) -> Admission {
+    pub(crate) fn admit(&mut self, weight: u64, linked: u64, now: Timestamp) -> Admission {
         if self.tripped {
             return Admission::Held;
         }
@@ -57,26 +61,32 @@ impl Guard {
 
     /// Destructive changes in the last hour.
     #[must_use]
-    pub fn count(&mut self, now: Timestamp) -> u64 {
-        while self.slots.front().is_some_and(|(start, _)| now.since(*start) >= HOUR) {
+    pub(crate) fn count(&mut self, now: Timestamp) -> u64 {
+        while self
+            .slots
+            .front()
+            .is_some_and(|(start, _)| now.since(*start) >= HOUR)
+        {
             self.slots.pop_front();
         }
-        self.slots.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
+        self.slots
+            .iter()
+            .fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 
     /// Whether destructive changes are held now.
     #[must_use]
-    pub fn is_tripped(&self) -> bool {
+    pub(crate) fn is_tripped(&self) -> bool {
         self.tripped
     }
 
     /// Holds from now on: after a restart that finds held changes.
-    pub fn trip(&mut self) {
+    pub(crate) fn trip(&mut self) {
         self.tripped = true;
     }
 
     /// Somebody approved what was held, or nothing is held any more: the count starts again.
-    pub fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         self.tripped = false;
         self.slots.clear();
     }
@@ -84,7 +94,7 @@ impl Guard {
 
 /// The guard's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
+pub(crate) enum Admission {
     /// Go on.
     Through,
     /// Keep it until somebody approves.
@@ -95,16 +105,29 @@ pub enum Admission {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { limit: 1000, floor: 50, percent: 5 };
+    const LIMITS: Limits = Limits {
+        limit: 1000,
+        floor: 50,
+        percent: 5,
+    };
 
     fn admitted(guard: &mut Guard, linked: u64, tries: u64, now: Timestamp) -> u64 {
-        (0..tries).filter(|_| guard.admit(1, linked, now) == Admission::Through).count() as u64
+        (0..tries)
+            .filter(|_| guard.admit(1, linked, now) == Admission::Through)
+            .count() as u64
     }
 
     #[test]
     fn where_it_trips() {
         let now = Timestamp::from_millis(0);
-        for (linked, through) in [(10, 50), (200, 50), (1000, 50), (2000, 100), (10_000, 500), (1_000_000, 999)] {
+        for (linked, through) in [
+            (10, 50),
+            (200, 50),
+            (1000, 50),
+            (2000, 100),
+            (10_000, 500),
+            (1_000_000, 999),
+        ] {
             let mut guard = Guard::new(LIMITS);
             assert_eq!(admitted(&mut guard, linked, 2000, now), through, "{linked}");
             assert!(guard.is_tripped());
@@ -119,7 +142,11 @@ mod tests {
         let later = start.after(HOUR);
         assert_eq!(guard.count(later), 0);
         assert_eq!(admitted(&mut guard, 10, 51, later), 50);
-        assert_eq!(admitted(&mut guard, 10, 5, later.after(HOUR * 5)), 0, "only a person releases it");
+        assert_eq!(
+            admitted(&mut guard, 10, 5, later.after(HOUR * 5)),
+            0,
+            "only a person releases it"
+        );
         guard.release();
         assert_eq!(admitted(&mut guard, 10, 5, later), 5);
     }

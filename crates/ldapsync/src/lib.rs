@@ -9,9 +9,18 @@
 //!
 //! Follows RFC 4533 (through `directory::feed`), RFC 4530 (entryUUID), RFC 4518 (matching).
 
+mod driver;
+mod engine;
 mod field;
 mod guard;
+mod link;
+mod local;
+mod mapping;
 mod merge;
 mod plan;
 
+pub use driver::{PlanReport, PlannedObject, SetAsideObject, SyncEngine, SyncError};
+pub use engine::{AsideStatus, Counts, GuardStatus, State, SyncStatus};
 pub use field::{Field, Image, Values};
+pub use merge::Cause;
+pub use plan::{Farewell, Hazard, Kind, LocalId, LocalState, Op};

@@ -4,10 +4,11 @@
 //! the policy. No clock takes part; a side has changed when its value differs from the base.
 
 use crate::field::{Field, Values};
+use directory::config::{Absent, Direction};
 
 /// Who changed a field since the last common state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub(crate) enum Change {
     /// Both sides agree, whatever the base was.
     None,
     /// Only the local side differs from the base.
@@ -21,7 +22,7 @@ pub enum Change {
 /// Compares by matching rule first. Values that are equal but spelt differently are compared as written, so
 /// that a corrected spelling arrives without ever counting as a conflict.
 #[must_use]
-pub fn compare(base: &Values, local: &Values, remote: &Values) -> Change {
+pub(crate) fn compare(base: &Values, local: &Values, remote: &Values) -> Change {
     let judge = |same: fn(&Values, &Values) -> bool| {
         if same(local, remote) {
             Change::None
@@ -39,23 +40,6 @@ pub fn compare(base: &Values, local: &Values, remote: &Values) -> Change {
     }
 }
 
-/// What a field that was seen in the directory before and is absent now means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Absent {
-    /// Nothing: a withdrawn read right looks the same, and must not wipe every alias.
-    #[default]
-    Keep,
-    /// The value was removed.
-    Clear,
-}
-
-/// Which side is written. The other directions are further variants; `compare` already serves them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    /// The directory is the source: local edits are drift and are repaired.
-    LdapToLocal,
-}
-
 /// Why a local value is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -70,16 +54,16 @@ pub enum Cause {
 
 /// The merge of one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Merged {
+pub(crate) struct Merged {
     /// What to write locally, and why; none when the local side is right already.
-    pub local: Option<(Values, Cause)>,
+    pub(crate) local: Option<(Values, Cause)>,
     /// The next base.
-    pub base: Values,
+    pub(crate) base: Values,
 }
 
 /// Merges one field.
 #[must_use]
-pub fn merge(
+pub(crate) fn merge(
     field: Field,
     (base, local, remote): (&Values, &Values, &Values),
     direction: Direction,
@@ -94,11 +78,17 @@ pub fn merge(
         Change::Local => Some(Cause::Drift),
         Change::Remote | Change::Both => Some(Cause::Changed),
     };
-    Merged { local: cause.map(|cause| (remote.clone(), cause)), base: remote.clone() }
+    Merged {
+        local: cause.map(|cause| (remote.clone(), cause)),
+        base: remote.clone(),
+    }
 }
 
 fn merge_absent(field: Field, base: &Values, local: &Values, absent: Absent) -> Merged {
-    let untouched = Merged { local: None, base: base.clone() };
+    let untouched = Merged {
+        local: None,
+        base: base.clone(),
+    };
     match field {
         // Never seen on the remote side: unmanaged, whatever it is locally.
         _ if base.is_empty() => untouched,
@@ -109,7 +99,10 @@ fn merge_absent(field: Field, base: &Values, local: &Values, absent: Absent) -> 
         Field::Enabled => {
             let on = Values::switch(true);
             let wrong = !local.equals(&on);
-            Merged { local: wrong.then(|| (on.clone(), Cause::Changed)), base: on }
+            Merged {
+                local: wrong.then(|| (on.clone(), Cause::Changed)),
+                base: on,
+            }
         }
         // A group whose members cannot be read keeps them; one that has none left shows a placeholder, which
         // the mapping turns into an empty set together with a base that is empty from then on.
@@ -148,7 +141,11 @@ mod tests {
             ("a", "A", "a", Change::Local),
             ("b", "a", "A", Change::Both),
         ] {
-            assert_eq!(compare(&set(base), &set(local), &set(remote)), change, "{base} {local} {remote}");
+            assert_eq!(
+                compare(&set(base), &set(local), &set(remote)),
+                change,
+                "{base} {local} {remote}"
+            );
         }
     }
 
@@ -166,7 +163,10 @@ mod tests {
         ] {
             let (b, l, r) = (set(base), set(local), set(remote));
             let merged = merge(Field::Aliases, (&b, &l, &r), Direction::LdapToLocal, absent);
-            let expected = Merged { local: written.map(|(text, cause)| (set(text), cause)), base: set(next) };
+            let expected = Merged {
+                local: written.map(|(text, cause)| (set(text), cause)),
+                base: set(next),
+            };
             assert_eq!(merged, expected, "{base} {local} {remote}");
         }
     }
@@ -175,11 +175,19 @@ mod tests {
     fn an_absent_switch_is_on() {
         let merged = |base: &Values, local: bool| {
             let local = Values::switch(local);
-            merge(Field::Enabled, (base, &local, &Values::NONE), Direction::LdapToLocal, Absent::Keep)
+            merge(
+                Field::Enabled,
+                (base, &local, &Values::NONE),
+                Direction::LdapToLocal,
+                Absent::Keep,
+            )
         };
         assert_eq!(merged(&Values::NONE, false).local, None, "never seen: unmanaged");
         let off = Values::switch(false);
-        assert_eq!(merged(&off, false).local, Some((Values::switch(true), Cause::Changed)));
+        assert_eq!(
+            merged(&off, false).local,
+            Some((Values::switch(true), Cause::Changed))
+        );
     }
 
     proptest! {

@@ -11,28 +11,30 @@ mod op;
 #[cfg(test)]
 mod tests;
 
-pub use op::{Farewell, Hazard, Kind, LocalId, LocalState, Op, Reason};
+pub(crate) use op::Reason;
+pub use op::{Farewell, Hazard, Kind, LocalId, LocalState, Op};
 
 use crate::field::{Field, Image, Values};
-use crate::merge::{Absent, Direction, merge};
+use crate::merge::merge;
+use directory::config::{Absent, Direction};
 use model::EntryUuid;
 
 /// The policy of a connector, as far as a plan depends on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Policy {
+pub(crate) struct Policy {
     /// Which side is written.
-    pub direction: Direction,
+    pub(crate) direction: Direction,
     /// What a vanished attribute means.
-    pub absent: Absent,
+    pub(crate) absent: Absent,
     /// Whether a vanished entry has any effect here.
-    pub deletions: Deletions,
+    pub(crate) deletions: Deletions,
     /// What happens to an account that arrives from another home.
-    pub arrivals: Arrivals,
+    pub(crate) arrivals: Arrivals,
 }
 
 /// The two meanings of `on_delete` that matter to a plan; how an object is removed is the applier's part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deletions {
+pub(crate) enum Deletions {
     /// The local object is switched off.
     Follow,
     /// Nothing happens.
@@ -41,7 +43,7 @@ pub enum Deletions {
 
 /// `on_host_change`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrivals {
+pub(crate) enum Arrivals {
     /// Wait for the mail.
     Hold,
     /// Open empty at once.
@@ -50,7 +52,7 @@ pub enum Arrivals {
 
 /// What the directory has under a UUID.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Remote {
+pub(crate) enum Remote {
     /// An entry in scope whose home is this server (or any entry, without `clustered`; or a group).
     Here(RemoteObject),
     /// An entry in scope whose home is another server.
@@ -70,57 +72,57 @@ pub enum Remote {
 
 /// A mapped entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RemoteObject {
+pub(crate) struct RemoteObject {
     /// Account or group.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// Its fields. An attribute that is absent gives no value.
-    pub image: Image,
+    pub(crate) image: Image,
 }
 
 /// The association as it was last committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
+pub(crate) struct Link {
     /// The local object.
-    pub local: LocalId,
+    pub(crate) local: LocalId,
     /// The last common state.
-    pub base: Image,
+    pub(crate) base: Image,
 }
 
 /// A local object as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LocalObject {
+pub(crate) struct LocalObject {
     /// Which.
-    pub id: LocalId,
+    pub(crate) id: LocalId,
     /// Its fields.
-    pub image: Image,
+    pub(crate) image: Image,
     /// Its state.
-    pub state: LocalState,
+    pub(crate) state: LocalState,
     /// The entry it is linked to, if any.
-    pub linked_to: Option<EntryUuid>,
+    pub(crate) linked_to: Option<EntryUuid>,
 }
 
 /// Everything that is known about one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Situation {
+pub(crate) struct Situation {
     /// The entry's lasting identity.
-    pub uuid: EntryUuid,
+    pub(crate) uuid: EntryUuid,
     /// The directory's side.
-    pub remote: Remote,
+    pub(crate) remote: Remote,
     /// The association.
-    pub link: Option<Link>,
+    pub(crate) link: Option<Link>,
     /// The linked local object; none when there is no link or the object was erased.
-    pub local: Option<LocalObject>,
+    pub(crate) local: Option<LocalObject>,
     /// Without a link: the local objects that have the entry's address.
-    pub by_address: Vec<LocalObject>,
+    pub(crate) by_address: Vec<LocalObject>,
     /// Without a link: the local objects that have one of its aliases.
-    pub by_alias: Vec<LocalObject>,
+    pub(crate) by_alias: Vec<LocalObject>,
     /// The other home at which this connector saw the entry before, if any.
-    pub seen_at: Option<String>,
+    pub(crate) seen_at: Option<String>,
 }
 
 /// What to do about one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// Carry out these operations (perhaps none) and record this base.
     Act(Plan),
     /// Set the object aside.
@@ -129,52 +131,80 @@ pub enum Decision {
 
 /// Operations on one object.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The entry.
-    pub uuid: EntryUuid,
+    pub(crate) uuid: EntryUuid,
     /// What people know the object by: its address.
-    pub subject: String,
+    pub(crate) subject: String,
     /// What to do, in this order. Empty when only the base moves, or nothing does.
-    pub ops: Vec<Op>,
+    pub(crate) ops: Vec<Op>,
     /// The base after the operations; none when there is no link afterwards.
-    pub base: Option<Image>,
+    pub(crate) base: Option<Image>,
 }
 
 impl Plan {
     /// The dangers in it.
-    pub fn hazards(&self) -> impl Iterator<Item = Hazard> + '_ {
+    pub(crate) fn hazards(&self) -> impl Iterator<Item = Hazard> + '_ {
         self.ops.iter().filter_map(Op::hazard)
     }
 
     /// Its operations as diff lines, for people and for the hash.
     #[must_use]
-    pub fn lines(&self) -> Vec<String> {
-        self.ops.iter().map(|op| format!("{} {op}", self.subject)).collect()
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.ops
+            .iter()
+            .map(|op| format!("{} {op}", self.subject))
+            .collect()
     }
 
     /// The part that endangers nothing. The base keeps its old values where an operation is left out, so that
     /// the next look plans it again.
     #[must_use]
-    pub fn harmless(&self, old_base: Option<&Image>) -> Self {
+    pub(crate) fn harmless(&self, old_base: Option<&Image>) -> Self {
         let mut base = self.base.clone();
         for op in self.ops.iter().filter(|op| op.hazard().is_some()) {
             if let (Op::Set { field, .. }, Some(base)) = (op, base.as_mut()) {
-                base.set(*field, old_base.map(|old| old.get(*field).clone()).unwrap_or_default());
+                base.set(
+                    *field,
+                    old_base.map(|old| old.get(*field).clone()).unwrap_or_default(),
+                );
             }
         }
-        let ops = self.ops.iter().filter(|op| op.hazard().is_none()).cloned().collect();
-        Self { uuid: self.uuid, subject: self.subject.clone(), ops, base }
+        let ops = self
+            .ops
+            .iter()
+            .filter(|op| op.hazard().is_none())
+            .cloned()
+            .collect();
+        Self {
+            uuid: self.uuid,
+            subject: self.subject.clone(),
+            ops,
+            base,
+        }
     }
 }
 
 /// Decides. Pure; see the module's description.
 #[must_use]
-pub fn plan(situation: &Situation, policy: &Policy) -> Decision {
+pub(crate) fn plan(situation: &Situation, policy: &Policy) -> Decision {
     match &situation.remote {
         Remote::Here(remote) => present(situation, remote, policy),
         Remote::Elsewhere { host } => absent(situation, &Op::MoveAway { to: host.clone() }, policy),
-        Remote::NoHome => absent(situation, &Op::Remove { why: Farewell::NoHome }, policy),
-        Remote::OutOfScope => absent(situation, &Op::Remove { why: Farewell::OutOfScope }, policy),
+        Remote::NoHome => absent(
+            situation,
+            &Op::Remove {
+                why: Farewell::NoHome,
+            },
+            policy,
+        ),
+        Remote::OutOfScope => absent(
+            situation,
+            &Op::Remove {
+                why: Farewell::OutOfScope,
+            },
+            policy,
+        ),
         Remote::Gone => absent(situation, &Op::Remove { why: Farewell::Gone }, policy),
         Remote::Broken(reason) => Decision::SetAside(reason.clone()),
     }
@@ -202,7 +232,12 @@ fn absent(situation: &Situation, farewell: &Op, policy: &Policy) -> Decision {
     }
     // The link stays: the same UUID revives the same object.
     let base = situation.link.as_ref().map(|link| link.base.clone());
-    Decision::Act(Plan { uuid: situation.uuid, subject, ops, base })
+    Decision::Act(Plan {
+        uuid: situation.uuid,
+        subject,
+        ops,
+        base,
+    })
 }
 
 fn present(situation: &Situation, remote: &RemoteObject, policy: &Policy) -> Decision {
@@ -223,23 +258,41 @@ fn present(situation: &Situation, remote: &RemoteObject, policy: &Policy) -> Dec
     }
     let mut next = Image::default();
     for field in fields_of(remote.kind) {
-        let sides = (base.get(*field), local.image.get(*field), remote.image.get(*field));
+        let sides = (
+            base.get(*field),
+            local.image.get(*field),
+            remote.image.get(*field),
+        );
         let merged = merge(*field, sides, policy.direction, policy.absent);
         if let Some((values, cause)) = merged.local {
-            ops.push(Op::Set { field: *field, was: sides.1.clone(), values, cause });
+            ops.push(Op::Set {
+                field: *field,
+                was: sides.1.clone(),
+                values,
+                cause,
+            });
         }
         next.set(*field, merged.base);
     }
-    Decision::Act(Plan { uuid: situation.uuid, subject, ops, base: Some(next) })
+    Decision::Act(Plan {
+        uuid: situation.uuid,
+        subject,
+        ops,
+        base: Some(next),
+    })
 }
 
 /// The fields that a kind of object has, in the order in which they are written: an alias that becomes the
 /// address is set together with it by the applier.
 const fn fields_of(kind: Kind) -> &'static [Field] {
     match kind {
-        Kind::Account => {
-            &[Field::Address, Field::Aliases, Field::DisplayName, Field::Quota, Field::Enabled]
-        }
+        Kind::Account => &[
+            Field::Address,
+            Field::Aliases,
+            Field::DisplayName,
+            Field::Quota,
+            Field::Enabled,
+        ],
         Kind::Group => &[Field::Address, Field::Aliases, Field::DisplayName, Field::Members],
     }
 }
@@ -257,27 +310,42 @@ fn create(situation: &Situation, remote: &RemoteObject, policy: &Policy, subject
         (Some(from), Kind::Account, Arrivals::Hold) => LocalState::AwaitingMail { from: from.clone() },
         _ => LocalState::Active,
     };
-    let ops = vec![Op::Create { kind: remote.kind, image, state }];
-    Decision::Act(Plan { uuid: situation.uuid, subject, ops, base: Some(base) })
+    let ops = vec![Op::Create {
+        kind: remote.kind,
+        image,
+        state,
+    }];
+    Decision::Act(Plan {
+        uuid: situation.uuid,
+        subject,
+        ops,
+        base: Some(base),
+    })
 }
 
 /// The join rule of the first sight: by address, then by aliases; never a guess. An object that was removed
 /// here keeps its mail for its own entry: a new UUID never receives the old mail of a namesake.
 fn join(situation: &Situation) -> Result<Option<&LocalObject>, Reason> {
     for candidates in [&situation.by_address, &situation.by_alias] {
-        let mut living = candidates.iter().filter(|object| object.state != LocalState::Deleted);
+        let mut living = candidates
+            .iter()
+            .filter(|object| object.state != LocalState::Deleted);
         let Some(first) = living.next() else { continue };
         if living.next().is_some() {
-            let locals = candidates.iter().map(|object| subject_of(&object.image, situation.uuid)).collect();
+            let locals = candidates
+                .iter()
+                .map(|object| subject_of(&object.image, situation.uuid))
+                .collect();
             return Err(Reason::AmbiguousJoin { locals });
         }
         return match first.linked_to {
-            Some(other) if other != situation.uuid => {
-                Err(Reason::AlreadyLinked { address: subject_of(&first.image, other), other })
-            }
-            _ if !same_kind(first.id, &situation.remote) => {
-                Err(Reason::AmbiguousJoin { locals: vec![format!("{} is another kind of object", first.id)] })
-            }
+            Some(other) if other != situation.uuid => Err(Reason::AlreadyLinked {
+                address: subject_of(&first.image, other),
+                other,
+            }),
+            _ if !same_kind(first.id, &situation.remote) => Err(Reason::AmbiguousJoin {
+                locals: vec![format!("{} is another kind of object", first.id)],
+            }),
             _ => Ok(Some(first)),
         };
     }
@@ -285,10 +353,17 @@ fn join(situation: &Situation) -> Result<Option<&LocalObject>, Reason> {
 }
 
 fn same_kind(id: LocalId, remote: &Remote) -> bool {
-    let Remote::Here(remote) = remote else { return false };
-    matches!((id, remote.kind), (LocalId::Account(_), Kind::Account) | (LocalId::Group(_), Kind::Group))
+    let Remote::Here(remote) = remote else {
+        return false;
+    };
+    matches!(
+        (id, remote.kind),
+        (LocalId::Account(_), Kind::Account) | (LocalId::Group(_), Kind::Group)
+    )
 }
 
 fn subject_of(image: &Image, uuid: EntryUuid) -> String {
-    image.address().map_or_else(|| uuid.to_string(), |address| address.as_str().to_owned())
+    image
+        .address()
+        .map_or_else(|| uuid.to_string(), |address| address.as_str().to_owned())
 }

@@ -139,19 +139,33 @@ impl Op {
             Self::Remove { why: Farewell::Gone } => Some(Hazard::Delete),
             Self::Remove { .. } => Some(Hazard::ScopeExit),
             Self::MoveAway { .. } => Some(Hazard::HostChange),
-            Self::Set { cause: Cause::Cleared, .. } => Some(Hazard::Cleared),
-            Self::Set { field: Field::Address, was, values, .. } => {
-                (!was.is_empty() && !was.equals(values)).then_some(Hazard::AddressChange)
-            }
-            Self::Set { field: Field::Aliases, was, values, .. } => {
-                was.missing_in(values).next().map(|_| Hazard::AddressChange)
-            }
-            Self::Set { field: Field::Members, was, values, .. } => {
-                was.missing_in(values).next().map(|_| Hazard::MemberRemoval)
-            }
-            Self::Set { field: Field::Enabled, values, .. } => {
-                values.equals(&Values::switch(false)).then_some(Hazard::Disable)
-            }
+            Self::Set {
+                cause: Cause::Cleared,
+                ..
+            } => Some(Hazard::Cleared),
+            Self::Set {
+                field: Field::Address,
+                was,
+                values,
+                ..
+            } => (!was.is_empty() && !was.equals(values)).then_some(Hazard::AddressChange),
+            Self::Set {
+                field: Field::Aliases,
+                was,
+                values,
+                ..
+            } => was.missing_in(values).next().map(|_| Hazard::AddressChange),
+            Self::Set {
+                field: Field::Members,
+                was,
+                values,
+                ..
+            } => was.missing_in(values).next().map(|_| Hazard::MemberRemoval),
+            Self::Set {
+                field: Field::Enabled,
+                values,
+                ..
+            } => values.equals(&Values::switch(false)).then_some(Hazard::Disable),
             Self::Set { .. } => None,
         }
     }
@@ -176,7 +190,12 @@ impl fmt::Display for Op {
                 }
             }
             Self::Link { local } => write!(f, "= link {local}"),
-            Self::Set { field, was, values, cause } => {
+            Self::Set {
+                field,
+                was,
+                values,
+                cause,
+            } => {
                 let why = match cause {
                     Cause::Changed => "",
                     Cause::Drift => " (local edit undone)",
@@ -198,7 +217,7 @@ impl fmt::Display for Op {
 /// Why an object is set aside for a person to look at. The others go on.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case", tag = "reason")]
-pub enum Reason {
+pub(crate) enum Reason {
     /// Several local objects could be meant.
     #[error("several local objects have an address of this entry: {}", .locals.join(", "))]
     AmbiguousJoin {

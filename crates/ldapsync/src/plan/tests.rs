@@ -30,11 +30,19 @@ fn id(number: u64) -> LocalId {
 }
 
 fn here(image: Image) -> Remote {
-    Remote::Here(RemoteObject { kind: Kind::Account, image })
+    Remote::Here(RemoteObject {
+        kind: Kind::Account,
+        image,
+    })
 }
 
 fn object(number: u64, image: Image, state: LocalState, linked_to: Option<EntryUuid>) -> LocalObject {
-    LocalObject { id: id(number), image, state, linked_to }
+    LocalObject {
+        id: id(number),
+        image,
+        state,
+        linked_to,
+    }
 }
 
 fn linked(remote: Remote, base: Image, local: Image, state: LocalState) -> Situation {
@@ -50,7 +58,15 @@ fn linked(remote: Remote, base: Image, local: Image, state: LocalState) -> Situa
 }
 
 fn unlinked(remote: Remote, by_address: Vec<LocalObject>, by_alias: Vec<LocalObject>) -> Situation {
-    Situation { uuid: UUID, remote, link: None, local: None, by_address, by_alias, seen_at: None }
+    Situation {
+        uuid: UUID,
+        remote,
+        link: None,
+        local: None,
+        by_address,
+        by_alias,
+        seen_at: None,
+    }
 }
 
 fn lines(situation: &Situation, policy: &Policy) -> Vec<String> {
@@ -68,28 +84,92 @@ fn linked_objects() {
     let base = || image("alice");
     for (name, remote, local, state, expected) in [
         ("equal", here(base()), base(), LocalState::Active, vec![]),
-        ("renamed", here(renamed), base(), LocalState::Active, vec![
-            "~ address: alice@example.test -> alicia@example.test",
-        ]),
-        ("disabled", here(off.clone()), base(), LocalState::Active, vec!["~ enabled: TRUE -> FALSE"]),
-        ("drift", here(base()), off, LocalState::Active, vec![
-            "~ enabled: FALSE -> TRUE (local edit undone)",
-        ]),
-        ("gone", Remote::Gone, base(), LocalState::Active, vec!["- remove: the entry is gone"]),
+        (
+            "renamed",
+            here(renamed),
+            base(),
+            LocalState::Active,
+            vec!["~ address: alice@example.test -> alicia@example.test"],
+        ),
+        (
+            "disabled",
+            here(off.clone()),
+            base(),
+            LocalState::Active,
+            vec!["~ enabled: TRUE -> FALSE"],
+        ),
+        (
+            "drift",
+            here(base()),
+            off,
+            LocalState::Active,
+            vec!["~ enabled: FALSE -> TRUE (local edit undone)"],
+        ),
+        (
+            "gone",
+            Remote::Gone,
+            base(),
+            LocalState::Active,
+            vec!["- remove: the entry is gone"],
+        ),
         ("gone again", Remote::Gone, base(), LocalState::Deleted, vec![]),
-        ("back", here(base()), base(), LocalState::Deleted, vec!["+ revive"]),
-        ("out of scope", Remote::OutOfScope, base(), LocalState::Active, vec![
-            "- remove: the entry is out of scope",
-        ]),
-        ("moved", Remote::Elsewhere { host: "b".into() }, base(), LocalState::Active, vec!["- moved to b"]),
-        ("moved again", Remote::Elsewhere { host: "b".into() }, base(), moved("b"), vec![]),
-        ("moved on", Remote::Elsewhere { host: "c".into() }, base(), moved("b"), vec!["- moved to c"]),
+        (
+            "back",
+            here(base()),
+            base(),
+            LocalState::Deleted,
+            vec!["+ revive"],
+        ),
+        (
+            "out of scope",
+            Remote::OutOfScope,
+            base(),
+            LocalState::Active,
+            vec!["- remove: the entry is out of scope"],
+        ),
+        (
+            "moved",
+            Remote::Elsewhere { host: "b".into() },
+            base(),
+            LocalState::Active,
+            vec!["- moved to b"],
+        ),
+        (
+            "moved again",
+            Remote::Elsewhere { host: "b".into() },
+            base(),
+            moved("b"),
+            vec![],
+        ),
+        (
+            "moved on",
+            Remote::Elsewhere { host: "c".into() },
+            base(),
+            moved("b"),
+            vec!["- moved to c"],
+        ),
         ("moved, then gone: kept", Remote::Gone, base(), moved("b"), vec![]),
         ("came home", here(base()), base(), moved("b"), vec!["+ revive"]),
-        ("still waiting", here(base()), base(), LocalState::AwaitingMail { from: "b".into() }, vec![]),
-        ("no home", Remote::NoHome, base(), LocalState::Active, vec!["- remove: the entry has no host"]),
+        (
+            "still waiting",
+            here(base()),
+            base(),
+            LocalState::AwaitingMail { from: "b".into() },
+            vec![],
+        ),
+        (
+            "no home",
+            Remote::NoHome,
+            base(),
+            LocalState::Active,
+            vec!["- remove: the entry has no host"],
+        ),
     ] {
-        assert_eq!(lines(&linked(remote, base(), local, state), &policy()), expected, "{name}");
+        assert_eq!(
+            lines(&linked(remote, base(), local, state), &policy()),
+            expected,
+            "{name}"
+        );
     }
 }
 
@@ -100,10 +180,30 @@ fn first_sight() {
     let create = "+ create account address=alice@example.test display_name=alice enabled=TRUE";
     for (name, by_address, by_alias, expected) in [
         ("nobody", vec![], vec![], create),
-        ("joins by address", vec![active(1, None)], vec![], "= link account 1"),
-        ("address before alias", vec![active(1, None)], vec![active(2, None)], "= link account 1"),
-        ("joins by alias", vec![], vec![active(2, None)], "= link account 2"),
-        ("a removed namesake keeps its mail", vec![deleted.clone()], vec![], create),
+        (
+            "joins by address",
+            vec![active(1, None)],
+            vec![],
+            "= link account 1",
+        ),
+        (
+            "address before alias",
+            vec![active(1, None)],
+            vec![active(2, None)],
+            "= link account 1",
+        ),
+        (
+            "joins by alias",
+            vec![],
+            vec![active(2, None)],
+            "= link account 2",
+        ),
+        (
+            "a removed namesake keeps its mail",
+            vec![deleted.clone()],
+            vec![],
+            create,
+        ),
         (
             "linked to another",
             vec![active(1, Some(OTHER))],
@@ -133,22 +233,44 @@ fn an_arrival_waits_only_when_it_was_seen_elsewhere() {
         },
         other => panic!("{other:?}"),
     };
-    assert_eq!(state(&policy()), LocalState::AwaitingMail { from: "b.test".into() });
-    assert_eq!(state(&Policy { arrivals: Arrivals::StartEmpty, ..policy() }), LocalState::Active);
+    assert_eq!(
+        state(&policy()),
+        LocalState::AwaitingMail {
+            from: "b.test".into()
+        }
+    );
+    assert_eq!(
+        state(&Policy {
+            arrivals: Arrivals::StartEmpty,
+            ..policy()
+        }),
+        LocalState::Active
+    );
 }
 
 #[test]
 fn deletions_can_be_ignored_but_moves_cannot() {
-    let ignore = Policy { deletions: Deletions::Ignore, ..policy() };
+    let ignore = Policy {
+        deletions: Deletions::Ignore,
+        ..policy()
+    };
     let situation = |remote| linked(remote, image("a"), image("a"), LocalState::Active);
     assert!(lines(&situation(Remote::Gone), &ignore).is_empty());
     assert!(lines(&situation(Remote::OutOfScope), &ignore).is_empty());
-    assert_eq!(lines(&situation(Remote::Elsewhere { host: "b".into() }), &ignore), ["- moved to b"]);
+    assert_eq!(
+        lines(&situation(Remote::Elsewhere { host: "b".into() }), &ignore),
+        ["- moved to b"]
+    );
 }
 
 #[test]
 fn what_is_unlinked_is_never_touched_by_an_absence() {
-    for remote in [Remote::Gone, Remote::OutOfScope, Remote::NoHome, Remote::Elsewhere { host: "b".into() }] {
+    for remote in [
+        Remote::Gone,
+        Remote::OutOfScope,
+        Remote::NoHome,
+        Remote::Elsewhere { host: "b".into() },
+    ] {
         let bystander = object(1, image("alice"), LocalState::Active, None);
         assert!(lines(&unlinked(remote, vec![bystander], vec![]), &policy()).is_empty());
     }
@@ -157,13 +279,23 @@ fn what_is_unlinked_is_never_touched_by_an_absence() {
 #[test]
 fn the_harmless_part_leaves_the_rest_to_be_planned_again() {
     let base = image("alice");
-    let remote = image("alice").with(Field::DisplayName, Values::text("Alice B")).with(Field::Address, address("new@example.test"));
+    let remote = image("alice")
+        .with(Field::DisplayName, Values::text("Alice B"))
+        .with(Field::Address, address("new@example.test"));
     let situation = linked(here(remote), base.clone(), base.clone(), LocalState::Active);
-    let Decision::Act(whole) = plan(&situation, &policy()) else { panic!("acts") };
+    let Decision::Act(whole) = plan(&situation, &policy()) else {
+        panic!("acts")
+    };
     assert_eq!(whole.hazards().collect::<Vec<_>>(), [Hazard::AddressChange]);
     let part = whole.harmless(Some(&base));
-    assert_eq!(part.lines(), ["new@example.test ~ display_name: alice -> Alice B"]);
-    assert_eq!(part.base.expect("a base").get(Field::Address), base.get(Field::Address));
+    assert_eq!(
+        part.lines(),
+        ["new@example.test ~ display_name: alice -> Alice B"]
+    );
+    assert_eq!(
+        part.base.expect("a base").get(Field::Address),
+        base.get(Field::Address)
+    );
 }
 
 /// Carries a plan out on values, as the store would.
@@ -171,13 +303,26 @@ fn apply(situation: &Situation, plan: &Plan) -> Situation {
     let mut next = situation.clone();
     for op in &plan.ops {
         match op {
-            Op::Create { image, state, .. } => next.local = Some(object(9, image.clone(), state.clone(), Some(UUID))),
+            Op::Create { image, state, .. } => {
+                next.local = Some(object(9, image.clone(), state.clone(), Some(UUID)))
+            }
             Op::Link { local } => {
-                let found = situation.by_address.iter().chain(&situation.by_alias).find(|found| found.id == *local);
-                next.local = found.cloned().map(|found| LocalObject { linked_to: Some(UUID), ..found });
+                let found = situation
+                    .by_address
+                    .iter()
+                    .chain(&situation.by_alias)
+                    .find(|found| found.id == *local);
+                next.local = found.cloned().map(|found| LocalObject {
+                    linked_to: Some(UUID),
+                    ..found
+                });
             }
             Op::Set { field, values, .. } => {
-                next.local.as_mut().expect("an object").image.set(*field, values.clone());
+                next.local
+                    .as_mut()
+                    .expect("an object")
+                    .image
+                    .set(*field, values.clone());
             }
             Op::Revive => next.local.as_mut().expect("an object").state = LocalState::Active,
             Op::Remove { .. } => next.local.as_mut().expect("an object").state = LocalState::Deleted,
@@ -186,15 +331,28 @@ fn apply(situation: &Situation, plan: &Plan) -> Situation {
             }
         }
     }
-    next.link = next.local.as_ref().zip(plan.base.clone()).map(|(local, base)| Link { local: local.id, base });
+    next.link = next
+        .local
+        .as_ref()
+        .zip(plan.base.clone())
+        .map(|(local, base)| Link {
+            local: local.id,
+            base,
+        });
     next.by_address.clear();
     next.by_alias.clear();
     next
 }
 
 fn any_image() -> impl Strategy<Value = Image> {
-    ("[a-c]", "[a-c]{0,2}", "[xyX]?", proptest::option::of(0u64..3), proptest::option::of(any::<bool>())).prop_map(
-        |(name, aliases, display, quota, enabled)| {
+    (
+        "[a-c]",
+        "[a-c]{0,2}",
+        "[xyX]?",
+        proptest::option::of(0u64..3),
+        proptest::option::of(any::<bool>()),
+    )
+        .prop_map(|(name, aliases, display, quota, enabled)| {
             let aliases: Vec<Address> = aliases
                 .chars()
                 .map(|c| Address::parse(&format!("al{c}@example.test")).expect("an address"))
@@ -205,8 +363,7 @@ fn any_image() -> impl Strategy<Value = Image> {
                 .with(Field::DisplayName, Values::text(&display))
                 .with(Field::Quota, quota.map(Values::number).unwrap_or_default())
                 .with(Field::Enabled, enabled.map(Values::switch).unwrap_or_default())
-        },
-    )
+        })
 }
 
 fn any_remote() -> impl Strategy<Value = Remote> {
@@ -245,7 +402,10 @@ fn any_situation() -> impl Strategy<Value = Situation> {
             for (number, found) in (10..).zip(by_address.iter_mut().chain(&mut by_alias)) {
                 found.id = id(number);
             }
-            Situation { seen_at, ..unlinked(remote, by_address, by_alias) }
+            Situation {
+                seen_at,
+                ..unlinked(remote, by_address, by_alias)
+            }
         });
     prop_oneof![linked_one, fresh]
 }

@@ -1,0 +1,62 @@
+//! One name on demand: a message or a login for somebody whom the store does not know yet.
+
+use super::SyncEngine;
+use crate::engine::Outcome;
+use crate::local::Seen;
+use crate::mapping::Place;
+use crate::plan::{Decision, Plan, Remote, Situation, plan};
+use directory::{DirectoryAccount, EntryKind};
+use model::OnDemandOutcome;
+
+/// Brings one entry here that was looked up by its address. Only what endangers nothing is done at once: the
+/// rest is for the next round, and for the guard.
+pub(super) async fn one(parts: &SyncEngine, account: &DirectoryAccount) -> OnDemandOutcome {
+    if matches!(parts.scope.place(account), Place::Elsewhere(_)) {
+        return OnDemandOutcome::NoSuchName;
+    }
+    let members = match account.kind {
+        EntryKind::Group => match parts.resolve(&account.members).await {
+            Ok(members) => members,
+            Err(_) => return OnDemandOutcome::Unavailable,
+        },
+        EntryKind::Account => Vec::new(),
+    };
+    let remote = parts
+        .scope
+        .remote_of_lookup(account, members, &|domain| parts.is_local(domain));
+    let origin = (account.dn.clone(), account.entry_csn.clone());
+    if parts.claim_domains().await.is_err() {
+        return OnDemandOutcome::Unavailable;
+    }
+    let Ok((situation, seen)) = parts.local.situation(account.uuid, remote, origin) else {
+        return OnDemandOutcome::Unavailable;
+    };
+    match plan(&situation, &parts.policy) {
+        Decision::SetAside(reason) => {
+            tracing::warn!(connector = %parts.config.name, dn = %account.dn, %reason, "not synchronised on demand");
+            OnDemandOutcome::Unavailable
+        }
+        Decision::Act(whole) => apply_one(parts, &situation, &whole, &seen).await,
+    }
+}
+
+async fn apply_one(parts: &SyncEngine, situation: &Situation, whole: &Plan, seen: &Seen) -> OnDemandOutcome {
+    let part = whole.harmless(situation.link.as_ref().map(|link| &link.base));
+    if part.ops.is_empty() {
+        // Here already, and the caller looks again; or something is wrong with it that a round decides.
+        let settled = whole.ops.is_empty() && matches!(situation.remote, Remote::Here(_));
+        return if settled {
+            OnDemandOutcome::Synced
+        } else {
+            OnDemandOutcome::Unavailable
+        };
+    }
+    match parts.local.apply(&part, seen).await.0 {
+        // A round may have been faster.
+        Outcome::Done | Outcome::Stale => OnDemandOutcome::Synced,
+        Outcome::Refused(why) | Outcome::Temporary(why) => {
+            tracing::warn!(connector = %parts.config.name, uuid = %part.uuid, why, "not synchronised on demand");
+            OnDemandOutcome::Unavailable
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! The driver: does what the engine asks, and nothing on its own account.
+//!
+//! Owns the timer, the feed, and the order of I/O: changes are applied side by side, and the engine hears of
+//! them before anything that depends on them. Dropping it at any point is safe, because the cookie is
+//! committed last.
+
+mod fetch;
+mod report;
+mod worker;
+
+#[cfg(test)]
+mod simulation;
+
+pub use report::{PlanReport, PlannedObject, SetAsideObject};
+
+use crate::engine::{SyncStatus, Wake};
+use crate::local::Local;
+use crate::mapping::{Members, Scope};
+use crate::plan::{Arrivals, Deletions, Policy};
+use directory::config::{OnDelete, OnHostChange};
+use directory::feed::{ChangeSource, ContentSync};
+use directory::{Connector, ConnectorConfig, Lookup};
+use model::{
+    Address, BoxFuture, Clock, Domain, EntryUuid, OnDemand, OnDemandOutcome, Timestamp, Unavailable,
+};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Origin, Store, StoreError};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use worker::Worker;
+
+/// The bound of a look-up on demand: a client waits for it.
+const ON_DEMAND: Duration = Duration::from_secs(2);
+/// Look-ups on demand at once; more than that is somebody who guesses names.
+const ON_DEMAND_AT_ONCE: usize = 16;
+/// Requests of administrators that may wait.
+const REQUESTS: usize = 16;
+/// Between two attempts to read the store at start.
+const RELOAD: Duration = Duration::from_secs(5);
+
+/// Opens a feed of its own.
+pub(crate) type Source = Arc<dyn Fn() -> Box<dyn ChangeSource> + Send + Sync>;
+/// Resolves the members of a group.
+pub(crate) type MemberLookup =
+    Arc<dyn Fn(Vec<String>) -> BoxFuture<'static, Result<Members, Unavailable>> + Send + Sync>;
+/// Looks one address up.
+pub(crate) type AddressLookup = Arc<dyn Fn(Address) -> BoxFuture<'static, Lookup> + Send + Sync>;
+
+/// The directory's side, as functions: the real connector, or a simulated one.
+#[derive(Clone)]
+pub(crate) struct Remotes {
+    pub(crate) source: Source,
+    pub(crate) members: MemberLookup,
+    pub(crate) address: AddressLookup,
+}
+
+/// What somebody asks of the running engine.
+enum Request {
+    Sync {
+        wake: Wake,
+        reply: oneshot::Sender<SyncStatus>,
+    },
+    Approve {
+        hash: String,
+        reply: oneshot::Sender<bool>,
+    },
+}
+
+/// Why a request could not be carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SyncError {
+    /// The engine does not run, or stops.
+    #[error("synchronisation is not running")]
+    NotRunning,
+    /// Too many requests wait already.
+    #[error("too many requests are waiting; try later")]
+    Busy,
+    /// The directory could not be asked.
+    #[error("the directory: {0}")]
+    Directory(String),
+    /// The store could not be read.
+    #[error("the store: {0}")]
+    Store(String),
+    /// What is held is not what was approved, or nothing is held.
+    #[error("nothing is held under that hash; look at the status again")]
+    NotHeld,
+}
+
+/// Synchronisation with one connector.
+pub struct SyncEngine {
+    config: ConnectorConfig,
+    scope: Scope,
+    policy: Policy,
+    local: Local,
+    remotes: Remotes,
+    /// What the scope and the mapping were built from; another one means that everything is compared again.
+    fingerprint: blake3::Hash,
+    seed: u64,
+    status: Arc<Mutex<SyncStatus>>,
+    requests: mpsc::Sender<Request>,
+    inbox: Mutex<Option<mpsc::Receiver<Request>>>,
+    on_demand: Semaphore,
+}
+
+impl SyncEngine {
+    /// An engine for `connector` on this server. Does no I/O; [`SyncEngine::run`] starts it. `host_aliases`
+    /// are further spellings of `server_name` beside those in the connector's configuration.
+    #[must_use]
+    pub fn new(
+        connector: Arc<Connector>,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        server_name: &str,
+        host_aliases: &[String],
+    ) -> Arc<Self> {
+        let (feed, members, address) = (
+            Arc::clone(&connector),
+            Arc::clone(&connector),
+            Arc::clone(&connector),
+        );
+        let remotes = Remotes {
+            source: Arc::new(move || Box::new(ContentSync::new(Arc::clone(&feed)))),
+            members: Arc::new(move |dns| {
+                let connector = Arc::clone(&members);
+                Box::pin(async move { connector.resolve_members(&dns).await })
+            }),
+            address: Arc::new(move |wanted| {
+                let connector = Arc::clone(&address);
+                Box::pin(async move { connector.lookup_address(&wanted).await })
+            }),
+        };
+        Self::with_remotes(
+            connector.config().clone(),
+            remotes,
+            store,
+            clock,
+            server_name,
+            host_aliases,
+        )
+    }
+
+    pub(crate) fn with_remotes(
+        config: ConnectorConfig,
+        remotes: Remotes,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        server_name: &str,
+        host_aliases: &[String],
+    ) -> Arc<Self> {
+        let fingerprint = fingerprint(&config, server_name, host_aliases);
+        let seed = fingerprint
+            .as_bytes()
+            .iter()
+            .fold(0u64, |sum, byte| sum.rotate_left(8) ^ u64::from(*byte));
+        let (requests, inbox) = mpsc::channel(REQUESTS);
+        let policy = Policy {
+            direction: config.direction,
+            absent: config.absent,
+            deletions: match config.on_delete {
+                OnDelete::Ignore => Deletions::Ignore,
+                OnDelete::Disable | OnDelete::Delete => Deletions::Follow,
+            },
+            arrivals: match config.on_host_change {
+                OnHostChange::Hold => Arrivals::Hold,
+                OnHostChange::StartEmpty => Arrivals::StartEmpty,
+            },
+        };
+        let local = Local {
+            store,
+            connector: config.name.clone(),
+            clock,
+            retention: Duration::from_secs(config.retention.saturating_mul(86_400)),
+            on_delete: config.on_delete,
+        };
+        Arc::new(Self {
+            scope: Scope::new(&config, server_name, host_aliases),
+            policy,
+            status: Arc::new(Mutex::new(SyncStatus::starting(&config.name))),
+            config,
+            local,
+            remotes,
+            fingerprint,
+            seed,
+            requests,
+            inbox: Mutex::new(Some(inbox)),
+            on_demand: Semaphore::new(ON_DEMAND_AT_ONCE),
+        })
+    }
+
+    /// Synchronises until `stop`. Only the first call does anything.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let Some(mut inbox) = self.inbox.lock().take() else {
+            return;
+        };
+        let mut worker = loop {
+            match Worker::load(&self) {
+                Ok(worker) => break worker,
+                Err(error) => {
+                    tracing::error!(connector = %self.config.name, %error, "the state of the sync cannot be read");
+                    self.status.lock().error = Some(error.to_string());
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = tokio::time::sleep(RELOAD) => {}
+                    }
+                }
+            }
+        };
+        loop {
+            let wait = worker.next_wake().map_or(RELOAD, |next| next.since(self.now()));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                request = inbox.recv() => {
+                    let Some(request) = request else { return };
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = worker.serve(request) => {}
+                    }
+                }
+                () = tokio::time::sleep(wait) => {
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = worker.round(Wake::Timer) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// The connector's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// How things stand.
+    #[must_use]
+    pub fn status(&self) -> SyncStatus {
+        let mut status = self.status.lock().clone();
+        status.refresh(self.now());
+        status
+    }
+
+    /// Runs a round now and waits for its end; the status says how it ended.
+    pub async fn sync_now(&self) -> Result<SyncStatus, SyncError> {
+        self.ask(|reply| Request::Sync {
+            wake: Wake::Now,
+            reply,
+        })
+        .await
+    }
+
+    /// Compares everything, whatever the cookie says.
+    pub async fn sync_full(&self) -> Result<SyncStatus, SyncError> {
+        self.ask(|reply| Request::Sync {
+            wake: Wake::Full,
+            reply,
+        })
+        .await
+    }
+
+    /// Lets the changes through that the guard holds under this hash (see [`SyncStatus::guard`]), and runs a
+    /// round that carries them out.
+    pub async fn approve(&self, hash: &str) -> Result<SyncStatus, SyncError> {
+        let hash = hash.to_owned();
+        if self.ask(|reply| Request::Approve { hash, reply }).await? {
+            self.sync_now().await
+        } else {
+            Err(SyncError::NotHeld)
+        }
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, SyncError> {
+        if self.inbox.lock().is_some() {
+            return Err(SyncError::NotRunning);
+        }
+        let (reply, answer) = oneshot::channel();
+        self.requests
+            .try_send(request(reply))
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => SyncError::Busy,
+                mpsc::error::TrySendError::Closed(_) => SyncError::NotRunning,
+            })?;
+        answer.await.map_err(|_| SyncError::NotRunning)
+    }
+
+    /// The whole plan, without carrying anything out: what a full comparison would do now.
+    pub async fn plan(&self) -> Result<PlanReport, SyncError> {
+        report::make(self).await
+    }
+
+    /// Syncs one name that the store does not know, before a server says that it does not exist.
+    pub async fn on_demand(&self, address: &Address) -> OnDemandOutcome {
+        if !self.is_connected(&address.domain()) {
+            return OnDemandOutcome::NotConnected;
+        }
+        let answer = tokio::time::timeout(ON_DEMAND, async {
+            let _place = self.on_demand.acquire().await;
+            self.fetch(address).await
+        });
+        answer.await.unwrap_or(OnDemandOutcome::Unavailable)
+    }
+
+    /// [`SyncEngine::on_demand`] in the form that the protocol servers take.
+    #[must_use]
+    pub fn as_on_demand(self: &Arc<Self>) -> OnDemand {
+        let engine = Arc::clone(self);
+        Arc::new(move |address| {
+            let engine = Arc::clone(&engine);
+            Box::pin(async move { engine.on_demand(&address).await })
+        })
+    }
+
+    async fn fetch(&self, address: &Address) -> OnDemandOutcome {
+        let account = match (self.remotes.address)(address.clone()).await {
+            Lookup::Found(account) => account,
+            Lookup::NotFound => return OnDemandOutcome::NoSuchName,
+            Lookup::Ambiguous(dns) => {
+                tracing::warn!(connector = %self.config.name, %address, ?dns, "several entries have this address");
+                return OnDemandOutcome::Unavailable;
+            }
+            Lookup::Unavailable(why) => {
+                tracing::warn!(connector = %self.config.name, %address, %why, "cannot look a name up");
+                return OnDemandOutcome::Unavailable;
+            }
+        };
+        fetch::one(self, &account).await
+    }
+
+    /// Whether names of this domain may be found in this directory and belong on this server.
+    fn is_connected(&self, domain: &Domain) -> bool {
+        let listed = self.config.domains.is_empty() || self.config.domains.contains(domain);
+        listed && self.is_local(domain)
+    }
+
+    /// Whether the domain is this server's: one that the store has, or one that the connector claims and that
+    /// is created with its first account.
+    fn is_local(&self, domain: &Domain) -> bool {
+        self.config.domains.contains(domain) || self.local.store.is_local_domain(domain).unwrap_or(false)
+    }
+
+    /// Creates the connector's own domains where they are missing.
+    async fn claim_domains(&self) -> Result<(), StoreError> {
+        let origin = Origin::Connector(self.config.name.clone());
+        for domain in &self.config.domains {
+            if !self.local.store.is_local_domain(domain)? {
+                match self.local.store.create_domain(domain, &origin).await {
+                    Ok(()) | Err(StoreError::AlreadyExists(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn resolve(&self, dns: &[String]) -> Result<Vec<(EntryUuid, Address)>, Unavailable> {
+        if dns.is_empty() {
+            return Ok(Vec::new());
+        }
+        (self.remotes.members)(dns.to_vec()).await
+    }
+
+    fn now(&self) -> Timestamp {
+        self.local.clock.now()
+    }
+}
+
+/// Everything that decides which entries are seen and how they are read.
+fn fingerprint(config: &ConnectorConfig, server_name: &str, host_aliases: &[String]) -> blake3::Hash {
+    let text = format!(
+        "{:?} {:?} {:?} {:?} {} {server_name} {:?} {host_aliases:?}",
+        config.accounts,
+        config.groups,
+        config.attributes,
+        config.domains,
+        config.clustered,
+        config.host_aliases,
+    );
+    blake3::hash(text.as_bytes())
+}

@@ -1,0 +1,357 @@
+//! Single stories, told step by step.
+
+use super::*;
+use crate::engine::State;
+use model::OnDemandOutcome;
+
+fn person(world: &mut World, name: &str, host: &str) -> Person {
+    let mut person = world.new_person();
+    person.address = address(&format!("{name}@example.test"));
+    person.dn = format!("uid={name},ou=people,dc=test");
+    person.host = Some(host.to_owned());
+    world.directory.lock().put(person.clone());
+    person
+}
+
+fn account(world: &World, uuid: EntryUuid) -> Option<Arc<store::Account>> {
+    let link = world.store.association_by_uuid("people", uuid).expect("reads")?;
+    match link.local {
+        LocalId::Account(id) => world.store.account(id).expect("reads"),
+        LocalId::Group(_) => None,
+    }
+}
+
+#[tokio::test]
+async fn a_move_between_homes_keeps_mail_and_waits_for_it() {
+    let mut world = World::new(1, config(1000, true)).await;
+    let mut leaves = person(&mut world, "leaves", "a.test");
+    let mut arrives = person(&mut world, "arrives", "b.test");
+    let fresh = person(&mut world, "fresh", "a.test.");
+    assert!(world.round(Wake::Now).await);
+    assert!(account(&world, leaves.uuid).expect("here").can_log_in());
+    assert!(
+        account(&world, fresh.uuid).expect("here").can_log_in(),
+        "a new account opens at once"
+    );
+    assert!(account(&world, arrives.uuid).is_none());
+    leaves.host = Some("b.test".to_owned());
+    arrives.host = Some("a.test".to_owned());
+    world.directory.lock().put(leaves.clone());
+    world.directory.lock().put(arrives.clone());
+    assert!(world.round(Wake::Now).await);
+    let state = |uuid| account(&world, uuid).expect("here").state.clone();
+    assert_eq!(
+        state(leaves.uuid),
+        AccountState::MovedAway {
+            to: "b.test".to_owned()
+        }
+    );
+    assert_eq!(
+        state(arrives.uuid),
+        AccountState::AwaitingMail {
+            from: "b.test".to_owned()
+        }
+    );
+    // The entry of the one that left is deleted over there: its mail here is nobody's to purge.
+    world.directory.lock().delete(leaves.uuid);
+    assert!(world.round(Wake::Now).await);
+    assert!(matches!(
+        account(&world, leaves.uuid).expect("kept").state,
+        AccountState::MovedAway { .. }
+    ));
+}
+
+#[tokio::test]
+async fn a_namesake_starts_empty_and_the_old_entry_revives_its_own() {
+    let mut world = World::new(2, config(1000, false)).await;
+    let old = person(&mut world, "alice", "a.test");
+    assert!(world.round(Wake::Now).await);
+    let first = account(&world, old.uuid).expect("here").id;
+    // Deleted and made again between two polls.
+    world.directory.lock().delete(old.uuid);
+    let new = person(&mut world, "alice", "a.test");
+    assert!(world.round(Wake::Now).await);
+    let second = account(&world, new.uuid).expect("the namesake came in the same round");
+    assert_ne!(first, second.id);
+    assert!(second.can_log_in());
+    let kept = world.store.account(first).expect("reads").expect("kept");
+    assert!(matches!(kept.state, AccountState::SoftDeleted { .. }));
+    // The backup brings the old UUID back under another address.
+    world.directory.lock().delete(new.uuid);
+    assert!(world.round(Wake::Now).await);
+    world.directory.lock().put(old.clone());
+    assert!(world.round(Wake::Now).await);
+    let revived = account(&world, old.uuid).expect("here");
+    assert_eq!((revived.id, revived.can_log_in()), (first, true));
+}
+
+#[tokio::test]
+async fn the_guard_holds_a_mass_deletion_and_nothing_else() {
+    let mut world = World::new(3, config(20, false)).await;
+    let people: Vec<Person> = (0..60)
+        .map(|number| person(&mut world, &format!("m{number}"), "a.test"))
+        .collect();
+    assert!(world.round(Wake::Now).await);
+    for victim in &people[..50] {
+        world.directory.lock().delete(victim.uuid);
+    }
+    let newcomer = person(&mut world, "newcomer", "a.test");
+    assert!(world.round(Wake::Now).await);
+    let removed = |world: &World| {
+        people
+            .iter()
+            .filter(|person| !account(world, person.uuid).expect("linked").can_log_in())
+            .count()
+    };
+    assert_eq!(removed(&world), 19, "the twentieth trips it");
+    assert!(account(&world, newcomer.uuid).is_some(), "everything else flows");
+    let status = world.engine.status();
+    assert_eq!((status.guard.tripped, status.guard.held), (true, 31));
+    let hash = status.guard.hash.expect("a hash to approve");
+    // It stays held through a restart, an hour, and a full comparison.
+    world.clock.advance(Duration::from_secs(3700));
+    assert!(world.round(Wake::Full).await);
+    assert_eq!(
+        (removed(&world), world.engine.status().guard.hash.as_ref()),
+        (19, Some(&hash))
+    );
+    let mut worker = Worker::load(&world.engine).expect("loads");
+    assert!(
+        !worker.approve("0000000000000000"),
+        "only what was seen can be approved"
+    );
+    assert!(worker.approve(&hash));
+    worker.round(Wake::Now).await;
+    drop(worker);
+    assert_eq!(removed(&world), 50);
+    let guard = world.engine.status().guard;
+    assert_eq!((guard.tripped, guard.held), (false, 0));
+}
+
+#[tokio::test]
+async fn an_empty_or_lagging_directory_removes_nothing() {
+    let mut world = World::new(4, config(1000, false)).await;
+    let people: Vec<Person> = (0..5)
+        .map(|number| person(&mut world, &format!("e{number}"), "a.test"))
+        .collect();
+    assert!(world.round(Wake::Now).await);
+    let cookie = world.store.connector_state("people").expect("reads").cookie;
+    // A replica that is behind.
+    world.directory.lock().csn -= 3;
+    assert!(!world.round(Wake::Now).await);
+    assert_eq!(world.engine.status().state, State::Waiting);
+    world.directory.lock().csn += 3;
+    // Emptied: no entry, no log.
+    let entries = std::mem::take(&mut world.directory.lock().entries);
+    world.directory.lock().csn += 10;
+    let csn = world.directory.lock().csn;
+    world.directory.lock().log_from = csn;
+    assert!(!world.round(Wake::Now).await);
+    assert_eq!(world.engine.status().state, State::Fault);
+    assert!(!world.round(Wake::Full).await);
+    assert_eq!(
+        world.store.connector_state("people").expect("reads").cookie,
+        cookie,
+        "the cookie stays"
+    );
+    for person in &people {
+        assert!(account(&world, person.uuid).expect("linked").can_log_in());
+    }
+    // Another directory in its place, with one entry: none of ours is taken for deleted.
+    world.directory.lock().suffix = EntryUuid::from_bytes([0xdd; 16]);
+    person(&mut world, "stranger", "a.test");
+    assert!(world.round(Wake::Now).await);
+    for person in &people {
+        assert!(account(&world, person.uuid).expect("linked").can_log_in());
+    }
+    world.directory.lock().entries.extend(entries);
+}
+
+#[tokio::test]
+async fn rights_withdrawn_look_like_a_fault_not_like_deletions() {
+    let mut world = World::new(5, config(1000, false)).await;
+    let people: Vec<Person> = (0..5)
+        .map(|number| person(&mut world, &format!("r{number}"), "a.test"))
+        .collect();
+    assert!(world.round(Wake::Now).await);
+    // One is named as deleted, and suddenly nobody can be read.
+    let entries = std::mem::take(&mut world.directory.lock().entries);
+    let csn = world.directory.lock().csn + 1;
+    world.directory.lock().csn = csn;
+    world.directory.lock().deleted.push((csn, people[0].uuid));
+    assert!(!world.round(Wake::Now).await);
+    assert_eq!(world.engine.status().state, State::Fault);
+    world.directory.lock().entries = entries;
+    assert!(world.round(Wake::Now).await);
+    assert!(account(&world, people[0].uuid).expect("linked").can_log_in());
+}
+
+#[tokio::test]
+async fn a_damaged_cookie_is_never_sent() {
+    let mut world = World::new(6, config(1000, false)).await;
+    let gone = person(&mut world, "gone", "a.test");
+    person(&mut world, "stays", "a.test");
+    assert!(world.round(Wake::Now).await);
+    let mut state = world.store.connector_state("people").expect("reads");
+    state.cookie = Some(bytes::Bytes::from_static(
+        b"rid=000,csn=garbage and a wrong checksum",
+    ));
+    world
+        .store
+        .put_connector_state("people", &state)
+        .await
+        .expect("stored");
+    world.directory.lock().delete(gone.uuid);
+    // The log is lost as well: only a comparison of everything finds the deletion.
+    world.directory.lock().deleted.clear();
+    assert!(world.round(Wake::Now).await);
+    assert!(!account(&world, gone.uuid).expect("linked").can_log_in());
+}
+
+#[tokio::test]
+async fn one_bad_object_delays_nobody_and_is_tried_again() {
+    let mut world = World::new(7, config(1000, false)).await;
+    let mut bad = person(&mut world, "bad", "a.test");
+    bad.broken = true;
+    world.directory.lock().put(bad.clone());
+    let good = person(&mut world, "good", "a.test");
+    assert!(world.round(Wake::Now).await);
+    assert!(account(&world, good.uuid).is_some() && account(&world, bad.uuid).is_none());
+    let rows = world.engine.status().quarantine;
+    assert_eq!((rows.len(), rows[0].uuid, rows[0].attempts), (1, bad.uuid, 1));
+    // Repaired behind the feed's back; the row's time brings it in.
+    bad.broken = false;
+    world.directory.lock().entries.insert(bad.uuid, bad.clone());
+    assert!(world.round(Wake::Now).await);
+    assert!(account(&world, bad.uuid).is_none(), "not before its time");
+    world.clock.advance(Duration::from_secs(31));
+    assert!(world.round(Wake::Now).await);
+    assert!(account(&world, bad.uuid).is_some());
+    assert!(world.engine.status().quarantine.is_empty());
+    assert!(
+        world
+            .store
+            .quarantine_after("people", None, 10)
+            .expect("reads")
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn names_are_fetched_on_demand() {
+    let mut world = World::new(8, config(1000, true)).await;
+    let here = person(&mut world, "here", "a.test");
+    let there = person(&mut world, "there", "b.test");
+    let ask = async |text: &str| world.engine.on_demand(&address(text)).await;
+    assert_eq!(ask("here@example.test").await, OnDemandOutcome::Synced);
+    assert!(account(&world, here.uuid).expect("fetched").can_log_in());
+    assert_eq!(ask("here@example.test").await, OnDemandOutcome::Synced);
+    assert_eq!(ask("there@example.test").await, OnDemandOutcome::NoSuchName);
+    assert_eq!(ask("nobody@example.test").await, OnDemandOutcome::NoSuchName);
+    assert_eq!(ask("here@elsewhere.test").await, OnDemandOutcome::NotConnected);
+    let mut twin = there.clone();
+    twin.uuid = EntryUuid::from_bytes([9; 16]);
+    world.directory.lock().put(twin);
+    assert_eq!(
+        ask("there@example.test").await,
+        OnDemandOutcome::Unavailable,
+        "two entries are no answer"
+    );
+    // The round that follows finds nothing to do for it.
+    let before = account(&world, here.uuid).expect("fetched").version;
+    assert!(world.round(Wake::Now).await);
+    assert_eq!(account(&world, here.uuid).expect("fetched").version, before);
+}
+
+#[tokio::test]
+async fn a_plan_tells_and_does_nothing() {
+    let mut world = World::new(9, config(1000, false)).await;
+    let mut joins = person(&mut world, "joins", "a.test");
+    world
+        .store
+        .create_account(NewAccount::new(address("joins@example.test")), &admin())
+        .await
+        .expect("created");
+    person(&mut world, "new", "a.test");
+    let before = world.journal_end();
+    let plan = world.engine.plan().await.expect("a plan");
+    assert_eq!(world.journal_end(), before);
+    let mut lines: Vec<&str> = plan.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "joins@example.test = link account 2",
+            "joins@example.test ~ display_name: - -> Person 1",
+            "new@example.test + create account address=new@example.test display_name=Person 2 enabled=TRUE",
+        ]
+    );
+    assert_eq!(plan.unlinked, ["postmaster@example.test"]);
+    assert_eq!(
+        plan.hash,
+        world.engine.plan().await.expect("a plan").hash,
+        "the same inputs, the same hash"
+    );
+    assert!(world.round(Wake::Now).await);
+    let settled = world.engine.plan().await.expect("a plan");
+    assert_eq!((settled.changes, settled.unchanged), (0, 2));
+    assert_ne!(settled.hash, plan.hash);
+    joins.enabled = Some(false);
+    world.directory.lock().put(joins);
+    let plan = world.engine.plan().await.expect("a plan");
+    assert_eq!(
+        plan.lines().collect::<Vec<_>>(),
+        ["joins@example.test ~ enabled: TRUE -> FALSE"]
+    );
+    assert!(
+        serde_json::to_string(&plan)
+            .expect("JSON")
+            .contains("\"disable\":1")
+    );
+}
+
+#[tokio::test]
+async fn deletion_policies() {
+    for (policy, can_log_in, purged) in [
+        ("ignore", true, false),
+        ("disable", false, false),
+        ("delete", false, true),
+    ] {
+        let mut json = config(1000, false);
+        json.on_delete = serde_json::from_value(serde_json::json!(policy)).expect("a policy");
+        let mut world = World::new(10, json).await;
+        let gone = person(&mut world, "gone", "a.test");
+        person(&mut world, "stays", "a.test");
+        assert!(world.round(Wake::Now).await);
+        world.directory.lock().delete(gone.uuid);
+        assert!(world.round(Wake::Now).await);
+        let account = account(&world, gone.uuid).expect("linked");
+        assert_eq!(account.can_log_in(), can_log_in, "{policy}");
+        let month = world.clock.now().after(Duration::from_secs(31 * 86_400));
+        let ends = matches!(account.state, AccountState::SoftDeleted { until } if until < month);
+        assert_eq!(ends, purged, "{policy}");
+    }
+}
+
+#[tokio::test]
+async fn runs_on_its_own_and_stops_when_told() {
+    let mut world = World::new(11, config(1000, false)).await;
+    let early = person(&mut world, "early", "a.test");
+    assert!(world.engine.sync_now().await.is_err(), "it does not run yet");
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn(Arc::clone(&world.engine).run(stop.clone()));
+    while world.engine.status().last_success.is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert!(account(&world, early.uuid).is_some());
+    let late = person(&mut world, "late", "a.test");
+    let status = world.engine.sync_now().await.expect("runs");
+    assert_eq!(
+        (status.state, status.linked, status.counts.created),
+        (State::Following, 2, 2)
+    );
+    assert!(account(&world, late.uuid).is_some());
+    stop.cancel();
+    running.await.expect("ends");
+    assert!(world.engine.sync_now().await.is_err());
+}

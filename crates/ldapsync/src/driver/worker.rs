@@ -1,0 +1,512 @@
+//! One connector's work: feeds the engine, carries out its effects.
+
+use super::{Request, SyncEngine};
+use crate::engine::{Aside, Checkpoint, Effect, Engine, Input, Notice, Outcome, Settings, Trouble, Wake};
+use crate::guard::Limits;
+use crate::local::{LinkCount, Seen, is_living};
+use crate::mapping::Members;
+use crate::plan::{Plan, Remote};
+use directory::EntryKind;
+use directory::feed::{Change, ChangeSource, ChangedEntry, Cookie, FeedError, Presence, Step};
+use model::{EntryUuid, Timestamp};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+use store::{ConnectorState, Elsewhere, LinkState, Phase, QuarantineEntry, StoreError};
+use tokio::task::JoinSet;
+
+/// Objects that are read, planned and applied together. The store commits what arrives during a sync as one
+/// batch, so this is also about the size of a commit.
+const TOGETHER: usize = 128;
+/// Entries that are looked at to see whether anything can be seen at all.
+const SAMPLE: usize = 5;
+
+pub(super) struct Worker<'a> {
+    parts: &'a SyncEngine,
+    engine: Engine,
+    source: Box<dyn ChangeSource>,
+    effects: VecDeque<Effect>,
+    /// What was read of the objects that are being planned.
+    seen: HashMap<EntryUuid, Seen>,
+    linked: u64,
+}
+
+impl<'a> Worker<'a> {
+    /// Reads the checkpoint, the quarantine and the number of links.
+    pub(super) fn load(parts: &'a SyncEngine) -> Result<Self, StoreError> {
+        let store = &parts.local.store;
+        let state = store.connector_state(&parts.config.name)?;
+        if state.cookie_damaged {
+            tracing::warn!(connector = %parts.config.name, "the stored cookie is damaged; everything is compared");
+        }
+        let same_scope = state.scope_fingerprint.as_deref() == Some(parts.fingerprint.as_bytes().as_slice());
+        // A damaged cookie is never sent: slapd would accept it and name no deletion.
+        let cookie = state
+            .cookie
+            .filter(|_| same_scope)
+            .and_then(|stored| Cookie::from_stored(&stored).ok());
+        let server = state
+            .server_fingerprint
+            .as_deref()
+            .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+        let checkpoint = Checkpoint {
+            cookie,
+            server: server.map(EntryUuid::from_bytes),
+            last_success: state.last_success,
+        };
+        let mut linked = 0u64;
+        parts
+            .local
+            .associations(|found| linked += u64::from(is_living(found)))?;
+        let guard = parts.config.guard;
+        let settings = Settings {
+            policy: parts.policy.clone(),
+            limits: Limits {
+                limit: guard.limit,
+                floor: guard.floor,
+                percent: guard.percent,
+            },
+            polling_interval: Duration::from_secs(parts.config.polling_interval),
+            retry_interval: Duration::from_secs(parts.config.retry_interval),
+            seed: parts.seed,
+        };
+        let engine = Engine::new(settings, checkpoint, linked, quarantine(parts)?);
+        let source = (parts.remotes.source)();
+        Ok(Self {
+            parts,
+            engine,
+            source,
+            effects: VecDeque::new(),
+            seen: HashMap::new(),
+            linked,
+        })
+    }
+
+    pub(super) fn next_wake(&self) -> Option<Timestamp> {
+        self.engine.next_wake()
+    }
+
+    pub(super) async fn serve(&mut self, request: Request) {
+        match request {
+            Request::Sync { wake, reply } => {
+                self.round(wake).await;
+                // Whoever asked may have gone.
+                let _ = reply.send(self.parts.status());
+            }
+            Request::Approve { hash, reply } => {
+                let _ = reply.send(self.approve(&hash));
+            }
+        }
+    }
+
+    pub(super) fn approve(&mut self, hash: &str) -> bool {
+        self.engine.approve(hash, self.parts.now())
+    }
+
+    /// One round from the wake to the commit or the failure.
+    pub(super) async fn round(&mut self, wake: Wake) {
+        if let Err(error) = self.parts.claim_domains().await {
+            tracing::error!(connector = %self.parts.config.name, %error, "cannot create the connector's domains");
+        }
+        self.step(Input::Wake(wake));
+        while let Some(effect) = self.effects.pop_front() {
+            self.publish();
+            if let Err(trouble) = self.carry_out(effect).await {
+                self.effects.clear();
+                self.step(Input::Failed(trouble));
+            }
+        }
+        self.seen.clear();
+        if self.engine.next_wake().is_none() {
+            // Nothing is left to do and the engine waits: a defect here must not stop the sync for good.
+            self.step(Input::Failed(Trouble::Store("the round did not end".to_owned())));
+        }
+        self.publish();
+        let status = self.parts.status.lock().clone();
+        match status.error {
+            Some(error) => tracing::warn!(connector = %self.parts.config.name, %error, "a sync round failed"),
+            None => {
+                tracing::debug!(connector = %self.parts.config.name, counts = ?status.counts, "synchronised")
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        let status = self.engine.status(&self.parts.config.name, self.parts.now());
+        *self.parts.status.lock() = status;
+    }
+
+    fn step(&mut self, input: Input) {
+        self.effects.extend(self.engine.step(input, self.parts.now()));
+    }
+
+    async fn carry_out(&mut self, effect: Effect) -> Result<(), Trouble> {
+        match effect {
+            Effect::AskServer => {
+                let answer = self.source.fingerprint().await;
+                self.step(Input::Server(answer));
+            }
+            Effect::Poll(cookie) => self.read_feed(cookie).await?,
+            // Named entries are examined while the feed is read.
+            Effect::Examine(_) | Effect::Abandon => {}
+            Effect::LookUp(uuids) => self.look_up(&uuids).await?,
+            Effect::ListLinks => {
+                let links = self.all_known()?;
+                self.step(Input::Links(links));
+            }
+            Effect::Sample(absent) => self.sample(&absent).await?,
+            Effect::FindGroups(members) => {
+                let groups = self.parts.local.groups_with(&members).map_err(store_trouble)?;
+                self.step(Input::Groups(groups));
+            }
+            Effect::Apply(plan) => self.apply(plan).await,
+            Effect::SetAside(uuid, row) => self.set_aside(uuid, row).await?,
+            Effect::Release(uuid) => {
+                let (store, name) = (&self.parts.local.store, &self.parts.config.name);
+                store
+                    .remove_quarantine(name, &uuid.to_string())
+                    .await
+                    .map_err(store_trouble)?;
+            }
+            Effect::Commit(checkpoint) => self.commit(checkpoint).await?,
+        }
+        Ok(())
+    }
+
+    /// Reads the feed to its end; what it names is examined and applied portion by portion, so that a slow
+    /// store slows the reading and nothing piles up.
+    async fn read_feed(&mut self, cookie: Option<Cookie>) -> Result<(), Trouble> {
+        let mut changes = self.source.poll(cookie.as_ref()).await?;
+        while let Some(step) = changes.next().await {
+            match step? {
+                Step::Changes(list) => {
+                    for portion in list.chunks(TOGETHER) {
+                        self.portion(portion).await?;
+                        if self.engine.next_wake().is_some() {
+                            // The engine gave the round up.
+                            return Ok(());
+                        }
+                    }
+                }
+                Step::Done(end) => self.step(Input::Ended(end)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn portion(&mut self, changes: &[Change]) -> Result<(), Trouble> {
+        let mut entries: BTreeMap<EntryUuid, &ChangedEntry> = BTreeMap::new();
+        for change in changes {
+            match change {
+                Change::Present(uuid) => self.step(Input::Noticed(Notice::Present(*uuid))),
+                Change::Deleted(uuid) => {
+                    entries.remove(uuid);
+                    self.step(Input::Noticed(Notice::Absent(*uuid)));
+                }
+                Change::Entry(entry) => match entry.kind {
+                    Some(EntryKind::Account) => {
+                        // The last message of an object says all.
+                        entries.insert(entry.uuid, entry);
+                    }
+                    Some(EntryKind::Group) => self.step(Input::Noticed(Notice::Group(entry.uuid))),
+                    None => self.step(Input::Noticed(Notice::Absent(entry.uuid))),
+                },
+            }
+        }
+        let mut elsewhere = Vec::new();
+        for (uuid, entry) in entries {
+            self.step(Input::Noticed(Notice::Account(uuid)));
+            self.examine(entry, Vec::new(), &mut elsewhere)?;
+        }
+        self.note(&elsewhere).await?;
+        self.settle().await?;
+        // What needed nothing leaves nothing behind: memory does not grow with the directory.
+        self.seen.clear();
+        Ok(())
+    }
+
+    /// Carries out what is queued, up to the end of a portion.
+    async fn settle(&mut self) -> Result<(), Trouble> {
+        while let Some(effect) = self.effects.pop_front() {
+            // Only the effects of single objects are queued while a feed is read, so this does not recurse.
+            match effect {
+                Effect::Apply(plan) => self.apply(plan).await,
+                Effect::SetAside(uuid, row) => self.set_aside(uuid, row).await?,
+                Effect::Release(uuid) => {
+                    let (store, name) = (&self.parts.local.store, &self.parts.config.name);
+                    store
+                        .remove_quarantine(name, &uuid.to_string())
+                        .await
+                        .map_err(store_trouble)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads both sides of an entry and hands them to the engine.
+    fn examine(
+        &mut self,
+        entry: &ChangedEntry,
+        members: Members,
+        elsewhere: &mut Vec<(EntryUuid, Option<Elsewhere>)>,
+    ) -> Result<(), Trouble> {
+        let parts = self.parts;
+        let remote = parts
+            .scope
+            .remote(entry, members, &|domain| parts.is_local(domain));
+        if let (Remote::Elsewhere { host }, Ok(account)) = (&remote, &entry.account) {
+            let now = Elsewhere {
+                host: host.clone(),
+                address: account.address.key(),
+            };
+            let known = parts
+                .local
+                .store
+                .elsewhere(&parts.config.name, entry.uuid)
+                .map_err(store_trouble)?;
+            if known.as_ref() != Some(&now) {
+                if known.is_some_and(|known| known.address != now.address) {
+                    self.step(Input::Noticed(Notice::Renamed(entry.uuid)));
+                }
+                elsewhere.push((entry.uuid, Some(now)));
+            }
+        }
+        let csn = entry
+            .account
+            .as_ref()
+            .ok()
+            .and_then(|account| account.entry_csn.clone());
+        self.examine_remote(entry.uuid, remote, (entry.entry.dn.clone(), csn))
+    }
+
+    fn examine_remote(
+        &mut self,
+        uuid: EntryUuid,
+        remote: Remote,
+        origin: (String, Option<String>),
+    ) -> Result<(), Trouble> {
+        let (situation, seen) = self
+            .parts
+            .local
+            .situation(uuid, remote, origin)
+            .map_err(store_trouble)?;
+        self.seen.insert(uuid, seen);
+        self.step(Input::Examined(Box::new(situation)));
+        Ok(())
+    }
+
+    async fn note(&mut self, elsewhere: &[(EntryUuid, Option<Elsewhere>)]) -> Result<(), Trouble> {
+        let (store, name) = (&self.parts.local.store, &self.parts.config.name);
+        store.note_elsewhere(name, elsewhere).await.map_err(store_trouble)
+    }
+
+    /// Looks UUIDs up without a filter: this is what makes an absence a fact.
+    async fn look_up(&mut self, uuids: &[EntryUuid]) -> Result<(), Trouble> {
+        self.seen.clear();
+        let answers = self.source.verify(uuids).await?;
+        if answers.len() != uuids.len() {
+            return Err(FeedError::Protocol("a look-up left objects out".to_owned()).into());
+        }
+        let mut elsewhere = Vec::new();
+        for (uuid, presence) in uuids.iter().zip(answers) {
+            match presence {
+                Presence::Gone => {
+                    // Somebody of another home: groups lose the member, and no other message says so.
+                    self.step(Input::Noticed(Notice::Renamed(*uuid)));
+                    elsewhere.push((*uuid, None));
+                    self.examine_remote(*uuid, Remote::Gone, (String::new(), None))?;
+                }
+                Presence::OutOfScope(entry) => {
+                    self.examine_remote(*uuid, Remote::OutOfScope, (entry.dn.clone(), None))?;
+                }
+                Presence::InScope(entry) => {
+                    let members = members(self.parts, &entry).await?;
+                    self.examine(&entry, members, &mut elsewhere)?;
+                }
+            }
+        }
+        let known = |(uuid, seen): &(EntryUuid, Option<Elsewhere>)| {
+            // Forgetting what was never noted needs no commit.
+            seen.is_some()
+                || matches!(
+                    self.parts.local.store.elsewhere(&self.parts.config.name, *uuid),
+                    Ok(Some(_))
+                )
+        };
+        let elsewhere: Vec<_> = elsewhere.into_iter().filter(known).collect();
+        self.note(&elsewhere).await
+    }
+
+    /// Every UUID that is known here: linked, or noted at another home.
+    fn all_known(&self) -> Result<Vec<EntryUuid>, Trouble> {
+        let mut known = Vec::new();
+        self.parts
+            .local
+            .associations(|found| known.push(found.remote))
+            .map_err(store_trouble)?;
+        let mut after = None;
+        loop {
+            let store = &self.parts.local.store;
+            let page = store
+                .list_elsewhere(&self.parts.config.name, after, 256)
+                .map_err(store_trouble)?;
+            let Some(last) = page.last() else { return Ok(known) };
+            after = Some(*last);
+            known.extend(page);
+        }
+    }
+
+    /// Looks whether entries that should be there can be seen: lost read rights look like mass deletion.
+    async fn sample(&mut self, absent: &[EntryUuid]) -> Result<(), Trouble> {
+        let absent: std::collections::HashSet<&EntryUuid> = absent.iter().collect();
+        let mut sample = Vec::new();
+        let local = &self.parts.local;
+        let wanted = |found: &store::Association| {
+            found.data.state == LinkState::Linked && !absent.contains(&found.remote)
+        };
+        local
+            .associations(|found| {
+                if sample.len() < SAMPLE && wanted(found) {
+                    sample.push(found.remote);
+                }
+            })
+            .map_err(store_trouble)?;
+        let answers = if sample.is_empty() {
+            Vec::new()
+        } else {
+            self.source.verify(&sample).await?
+        };
+        let visible = answers
+            .iter()
+            .filter(|answer| !matches!(answer, Presence::Gone))
+            .count();
+        self.step(Input::Sampled {
+            asked: sample.len(),
+            visible,
+        });
+        Ok(())
+    }
+
+    /// Applies this plan and all others that are queued, side by side.
+    async fn apply(&mut self, first: Box<Plan>) {
+        let mut plans = vec![first];
+        let (applies, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.effects)
+            .into_iter()
+            .partition(|effect| matches!(effect, Effect::Apply(_)));
+        self.effects = others.into();
+        plans.extend(applies.into_iter().filter_map(|effect| match effect {
+            Effect::Apply(plan) => Some(plan),
+            _ => None,
+        }));
+        let mut running = JoinSet::new();
+        for plan in plans {
+            let Some(seen) = self.seen.remove(&plan.uuid) else {
+                self.step(Input::Applied(plan.uuid, Outcome::Stale));
+                continue;
+            };
+            let local = self.parts.local.clone();
+            running.spawn(async move {
+                let (outcome, count) = local.apply(&plan, &seen).await;
+                (plan, outcome, count)
+            });
+        }
+        while let Some(done) = running.join_next().await {
+            let Ok((plan, outcome, count)) = done else {
+                self.step(Input::Failed(Trouble::Store(
+                    "a change was interrupted".to_owned(),
+                )));
+                continue;
+            };
+            if outcome == Outcome::Done {
+                for line in plan.lines() {
+                    tracing::info!(connector = %self.parts.config.name, uuid = %plan.uuid, "{line}");
+                }
+            }
+            self.linked = match count {
+                LinkCount::Same => self.linked,
+                LinkCount::More => self.linked.saturating_add(1),
+                LinkCount::Less => self.linked.saturating_sub(1),
+            };
+            self.step(Input::Applied(plan.uuid, outcome));
+        }
+    }
+
+    async fn set_aside(&mut self, uuid: EntryUuid, row: Aside) -> Result<(), Trouble> {
+        tracing::warn!(connector = %self.parts.config.name, %uuid, reason = %row.reason, "set aside");
+        let entry = QuarantineEntry {
+            connector: self.parts.config.name.clone(),
+            object: uuid.to_string(),
+            reason: row.reason,
+            attempts: row.attempts,
+            since: row.since,
+            next: row.next,
+        };
+        self.parts
+            .local
+            .store
+            .put_quarantine(&entry)
+            .await
+            .map_err(store_trouble)
+    }
+
+    async fn commit(&mut self, checkpoint: Checkpoint) -> Result<(), Trouble> {
+        let (store, name) = (&self.parts.local.store, &self.parts.config.name);
+        let mut state: ConnectorState = store.connector_state(name).map_err(store_trouble)?;
+        state.phase = if self.engine.held().is_some() {
+            Phase::Held
+        } else {
+            Phase::Following
+        };
+        state.cookie = checkpoint.cookie.map(|cookie| cookie.to_stored().into());
+        state.server_fingerprint = checkpoint.server.map(|uuid| uuid.as_bytes().to_vec().into());
+        state.scope_fingerprint = Some(self.parts.fingerprint.as_bytes().to_vec().into());
+        state.last_success = checkpoint.last_success;
+        state.last_error = None;
+        store
+            .put_connector_state(name, &state)
+            .await
+            .map_err(store_trouble)?;
+        self.step(Input::Committed { linked: self.linked });
+        Ok(())
+    }
+}
+
+/// The members of a group's entry, resolved.
+async fn members(parts: &SyncEngine, entry: &ChangedEntry) -> Result<Members, Trouble> {
+    match (entry.kind, &entry.account) {
+        (Some(EntryKind::Group), Ok(group)) => parts
+            .resolve(&group.members)
+            .await
+            .map_err(|why| FeedError::Unavailable(why).into()),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// The quarantine as it was stored.
+fn quarantine(parts: &SyncEngine) -> Result<BTreeMap<EntryUuid, Aside>, StoreError> {
+    let (mut rows, mut after) = (BTreeMap::new(), None);
+    loop {
+        let page = parts
+            .local
+            .store
+            .quarantine_after(&parts.config.name, after.as_deref(), 256)?;
+        let Some(last) = page.last() else { return Ok(rows) };
+        after = Some(last.object.clone());
+        for row in page {
+            if let Ok(uuid) = EntryUuid::parse(&row.object) {
+                let aside = Aside {
+                    reason: row.reason,
+                    attempts: row.attempts,
+                    since: row.since,
+                    next: row.next,
+                };
+                rows.insert(uuid, aside);
+            }
+        }
+    }
+}
+
+fn store_trouble(error: StoreError) -> Trouble {
+    Trouble::Store(error.to_string())
+}

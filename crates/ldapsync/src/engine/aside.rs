@@ -1,0 +1,97 @@
+//! Quarantine: objects that could not be synchronised, and changes that the guard holds.
+
+use crate::plan::Reason;
+use model::{EntryUuid, Timestamp};
+use std::time::Duration;
+
+const FIRST_RETRY: Duration = Duration::from_secs(30);
+const LAST_RETRY: Duration = Duration::from_secs(3600);
+/// How the text of a held row begins; what follows are its diff lines.
+const HELD: &str = "held by the guard: ";
+
+/// One row. The text is what is stored and shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Aside {
+    pub(crate) reason: String,
+    pub(crate) attempts: u32,
+    pub(crate) since: Timestamp,
+    /// When it is looked at again; a held row waits for a person instead.
+    pub(crate) next: Timestamp,
+}
+
+impl Aside {
+    /// The row after one more failure.
+    pub(super) fn again(earlier: Option<&Self>, reason: &Reason, now: Timestamp) -> Self {
+        let attempts = earlier.map_or(0, |row| row.attempts).saturating_add(1);
+        let wait = FIRST_RETRY
+            .saturating_mul(1 << (attempts - 1).min(16))
+            .min(LAST_RETRY);
+        Self {
+            reason: reason.to_string(),
+            attempts,
+            since: earlier.map_or(now, |row| row.since),
+            next: now.after(wait),
+        }
+    }
+
+    /// The diff lines, when the guard holds it.
+    pub(super) fn held_lines(&self) -> Option<Vec<String>> {
+        let lines = self.reason.strip_prefix(HELD)?;
+        Some(lines.split("; ").map(str::to_owned).collect())
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.reason.starts_with(HELD)
+    }
+
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.next <= now && !self.is_held()
+    }
+}
+
+/// The hash over everything that is held: what somebody approves is exactly what they saw.
+pub(super) fn held_hash<'a>(rows: impl Iterator<Item = (&'a EntryUuid, &'a Aside)>) -> Option<String> {
+    let mut hash = blake3::Hasher::new();
+    let mut any = false;
+    for (uuid, row) in rows.filter(|(_, row)| row.is_held()) {
+        any = true;
+        hash.update(uuid.as_bytes());
+        hash.update(&(row.reason.len() as u64).to_be_bytes());
+        hash.update(row.reason.as_bytes());
+    }
+    any.then(|| short_hex(&hash.finalize()))
+}
+
+/// Enough of a hash to be typed by a person.
+pub(crate) fn short_hex(hash: &blake3::Hash) -> String {
+    hash.to_hex().chars().take(16).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_slow_down_and_held_rows_wait() {
+        let now = Timestamp::from_millis(1_000_000);
+        let reason = Reason::Unusable { message: "x".into() };
+        let mut row = Aside::again(None, &reason, now);
+        assert_eq!(row.next, now.after(FIRST_RETRY));
+        for _ in 0..20 {
+            row = Aside::again(Some(&row), &reason, now);
+        }
+        assert_eq!(
+            (row.next, row.since, row.attempts),
+            (now.after(LAST_RETRY), now, 21)
+        );
+        let held = Aside::again(
+            None,
+            &Reason::Held {
+                lines: vec!["a".into(), "b".into()],
+            },
+            now,
+        );
+        assert!(held.is_held() && !held.is_due(now.after(LAST_RETRY)));
+        assert_eq!(held.held_lines(), Some(vec!["a".to_owned(), "b".to_owned()]));
+    }
+}

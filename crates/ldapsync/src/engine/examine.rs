@@ -1,0 +1,173 @@
+//! One object: plan it, ask the guard, carry it out or set it aside.
+
+use super::aside::{Aside, held_hash};
+use super::{Effect, Engine, Outcome, Phase, Trouble};
+use crate::field::Field;
+use crate::guard::Admission;
+use crate::plan::{Decision, Op, Plan, Reason, Situation, plan};
+use model::{EntryUuid, Timestamp};
+
+/// Most rows in quarantine. Past it something is wrong with the directory or the mapping as a whole, and a
+/// stopped round says so better than a million rows.
+const MOST_ASIDE: usize = 10_000;
+
+impl Engine {
+    pub(super) fn examined(&mut self, situation: &Situation, now: Timestamp) -> Vec<Effect> {
+        if !matches!(self.phase, Phase::InRound(_)) {
+            return Vec::new();
+        }
+        let uuid = situation.uuid;
+        let whole = match plan(situation, &self.settings.policy) {
+            Decision::SetAside(reason) => return self.set_aside(uuid, &reason, now),
+            Decision::Act(whole) => whole,
+        };
+        let old_base = situation.link.as_ref().map(|link| &link.base);
+        let hazards = u64::try_from(whole.hazards().count()).unwrap_or(u64::MAX);
+        let dangerous = hazards > 0 && !self.is_approved(&whole);
+        if dangerous && self.guard.admit(hazards, self.linked, now) == Admission::Held {
+            let mut effects = self.hold(&whole, now);
+            let part = whole.harmless(old_base);
+            if part.ops.is_empty() {
+                effects.extend(self.finished(uuid, now));
+            } else {
+                effects.extend(self.apply(part, now));
+            }
+            return effects;
+        }
+        let mut effects = self.release(uuid);
+        if whole.ops.is_empty() && whole.base.as_ref() == old_base {
+            self.counts.unchanged += 1;
+            effects.extend(self.finished(uuid, now));
+        } else {
+            effects.extend(self.apply(whole, now));
+        }
+        effects
+    }
+
+    fn apply(&mut self, plan: Plan, now: Timestamp) -> Vec<Effect> {
+        self.counts.count(&plan.ops);
+        if let Phase::InRound(round) = &mut self.phase {
+            round.pending.insert(plan.uuid);
+            let stirs = |op: &Op| {
+                matches!(
+                    op,
+                    Op::Remove { .. }
+                        | Op::Revive
+                        | Op::Set {
+                            field: Field::Address,
+                            ..
+                        }
+                )
+            };
+            if plan.ops.iter().any(stirs) {
+                round.stirred.insert(plan.uuid);
+            }
+        }
+        if !plan.ops.is_empty() {
+            self.last_change = Some(now);
+        }
+        vec![Effect::Apply(Box::new(plan))]
+    }
+
+    pub(super) fn applied(&mut self, uuid: EntryUuid, outcome: Outcome, now: Timestamp) -> Vec<Effect> {
+        match outcome {
+            Outcome::Done => self.finished(uuid, now),
+            Outcome::Refused(message) => self.set_aside(uuid, &Reason::Refused { message }, now),
+            Outcome::Stale => {
+                // Somebody edited the object meanwhile. It is looked at again in this round, and if that
+                // fails too, in a later one.
+                let message = "the object changed while it was synchronised".to_owned();
+                self.set_aside(uuid, &Reason::Refused { message }, now)
+            }
+            // A store that cannot write fails everything alike: no quarantine, the cookie stays.
+            Outcome::Temporary(message) => self.fail(Trouble::Store(message), now),
+        }
+    }
+
+    fn set_aside(&mut self, uuid: EntryUuid, reason: &Reason, now: Timestamp) -> Vec<Effect> {
+        if let Phase::InRound(round) = &mut self.phase {
+            let in_the_way = match reason {
+                Reason::AlreadyLinked { other, .. } => {
+                    // Often the other one was deleted and this is its successor: make sure first.
+                    if round.stage < super::round::Stage::Absences {
+                        round.absent.insert(*other);
+                    }
+                    true
+                }
+                Reason::AmbiguousJoin { .. } | Reason::Refused { .. } => true,
+                _ => false,
+            };
+            if in_the_way && round.stage < super::round::Stage::SecondChance {
+                round.second.insert(uuid);
+                return self.finished(uuid, now);
+            }
+        }
+        if self.aside.len() >= MOST_ASIDE && !self.aside.contains_key(&uuid) {
+            let message = format!("{MOST_ASIDE} objects are in quarantine; the newest: {reason}");
+            return self.fail(Trouble::Store(message), now);
+        }
+        let row = Aside::again(self.aside.get(&uuid), reason, now);
+        self.aside.insert(uuid, row.clone());
+        self.counts.set_aside += 1;
+        let mut effects = vec![Effect::SetAside(uuid, row)];
+        effects.extend(self.finished(uuid, now));
+        effects
+    }
+
+    fn hold(&mut self, plan: &Plan, now: Timestamp) -> Vec<Effect> {
+        let dangerous = plan.ops.iter().filter(|op| op.hazard().is_some());
+        let lines = dangerous.map(|op| format!("{} {op}", plan.subject)).collect();
+        let row = Aside::again(self.aside.get(&plan.uuid), &Reason::Held { lines }, now);
+        if self
+            .aside
+            .get(&plan.uuid)
+            .is_some_and(|known| known.reason == row.reason)
+        {
+            return Vec::new();
+        }
+        self.aside.insert(plan.uuid, row.clone());
+        self.counts.held += 1;
+        vec![Effect::SetAside(plan.uuid, row)]
+    }
+
+    /// The object is in order (again).
+    fn release(&mut self, uuid: EntryUuid) -> Vec<Effect> {
+        self.approved.remove(&uuid);
+        if self.aside.remove(&uuid).is_none() {
+            return Vec::new();
+        }
+        if self.guard.is_tripped() && !self.aside.values().any(Aside::is_held) {
+            self.guard.release();
+        }
+        vec![Effect::Release(uuid)]
+    }
+
+    fn is_approved(&self, plan: &Plan) -> bool {
+        let dangerous = plan.ops.iter().filter(|op| op.hazard().is_some());
+        let lines: Vec<String> = dangerous.map(|op| format!("{} {op}", plan.subject)).collect();
+        self.approved.get(&plan.uuid) == Some(&lines)
+    }
+
+    /// The hash of what the guard holds; none when it holds nothing.
+    pub(crate) fn held(&self) -> Option<String> {
+        held_hash(self.aside.iter())
+    }
+
+    /// Lets through what is held, if it is still what `hash` names; false otherwise. The next round carries
+    /// it out, provided that each change is still the one that was approved.
+    pub(crate) fn approve(&mut self, hash: &str, now: Timestamp) -> bool {
+        if self.held().as_deref() != Some(hash) {
+            return false;
+        }
+        for (uuid, row) in &mut self.aside {
+            if let Some(lines) = row.held_lines() {
+                self.approved.insert(*uuid, lines);
+                // No longer held: due now. A row that turns out to be another change is held again.
+                row.reason = format!("approved: {}", row.reason);
+                row.next = now;
+            }
+        }
+        self.guard.release();
+        true
+    }
+}

@@ -1,0 +1,405 @@
+//! The engine: rounds of polling, as a state machine without I/O.
+//!
+//! [`Engine::step`] takes what happened and returns what to do next; the driver does it and reports back. A
+//! round asks which server answers and how far it has come, reads the feed, looks at every named object once,
+//! verifies what seems to be gone, and commits the cookie last: after the effects of everything before it.
+//!
+//! Never concludes a deletion from a round that failed, from a server that lags behind the cookie, from an
+//! empty answer, or from a directory whose identity changed. One bad object goes into quarantine and the
+//! others go on.
+
+mod aside;
+mod backoff;
+mod examine;
+mod round;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use aside::{Aside, short_hex};
+pub use status::{AsideStatus, Counts, GuardStatus, State, SyncStatus};
+
+use crate::guard::{Guard, Limits};
+use crate::plan::{Plan, Policy, Situation};
+use backoff::Backoff;
+use directory::feed::{Cookie, Coverage, FeedError, Fingerprint, PollEnd};
+use model::{EntryUuid, Timestamp};
+use round::{Round, Stage};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What the engine is made with.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) policy: Policy,
+    pub(crate) limits: Limits,
+    pub(crate) polling_interval: Duration,
+    pub(crate) retry_interval: Duration,
+    /// For the jitter of retries: any number that differs between servers.
+    pub(crate) seed: u64,
+}
+
+/// What is committed at the end of a round.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Checkpoint {
+    pub(crate) cookie: Option<Cookie>,
+    /// The suffix entry's UUID of the directory that gave the cookie.
+    pub(crate) server: Option<EntryUuid>,
+    pub(crate) last_success: Option<Timestamp>,
+}
+
+/// What a feed message was about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// An account's entry, at hand.
+    Account(EntryUuid),
+    /// A group's entry; groups wait for the accounts.
+    Group(EntryUuid),
+    /// Unchanged and still there.
+    Present(EntryUuid),
+    /// No longer in the content, as the server says.
+    Absent(EntryUuid),
+    /// An entry of another home has another address: groups that have it as a member must follow.
+    Renamed(EntryUuid),
+}
+
+/// How the store took a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Durable.
+    Done,
+    /// Never, as it stands: somebody has the address, the domain is not ours.
+    Refused(String),
+    /// The object changed while it was planned: look again.
+    Stale,
+    /// The store cannot write now.
+    Temporary(String),
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub(crate) enum Input {
+    /// The timer, or somebody who asks for a round now.
+    Wake(Wake),
+    /// The answer to [`Effect::AskServer`].
+    Server(Result<Fingerprint, FeedError>),
+    /// A message of the feed.
+    Noticed(Notice),
+    /// The feed ended well.
+    Ended(PollEnd),
+    /// The feed, a look-up or the store failed.
+    Failed(Trouble),
+    /// The answer to [`Effect::ListLinks`]: every linked UUID of this connector.
+    Links(Vec<EntryUuid>),
+    /// The answer to [`Effect::Sample`].
+    Sampled {
+        /// How many were looked for.
+        asked: usize,
+        /// How many of them are visible.
+        visible: usize,
+    },
+    /// The answer to [`Effect::FindGroups`]: groups with one of these members.
+    Groups(Vec<EntryUuid>),
+    /// Both sides of an object were read.
+    Examined(Box<Situation>),
+    /// The answer to [`Effect::Apply`].
+    Applied(EntryUuid, Outcome),
+    /// The answer to [`Effect::Commit`].
+    Committed {
+        /// How many objects are linked now.
+        linked: u64,
+    },
+}
+
+/// Why a round begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// It is time, perhaps.
+    Timer,
+    /// Somebody asks for changes now.
+    Now,
+    /// Somebody asks for a comparison of everything.
+    Full,
+}
+
+/// Why a round did not end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// The feed's own.
+    #[error(transparent)]
+    Feed(#[from] FeedError),
+    /// The server's contextCSN is older than what we have seen: a replica that lags, or a restored backup.
+    #[error(
+        "the server is behind what was already synchronised; waiting for it (a restored directory: sync run --full)"
+    )]
+    Lagging,
+    /// A directory that holds nothing while objects are linked.
+    #[error(
+        "the directory answered without a single entry while {0} objects are linked; nothing was removed"
+    )]
+    Empty(u64),
+    /// Entries that are known to be there cannot be seen.
+    #[error(
+        "none of {0} entries that should be there can be read; the service identity may have lost its rights"
+    )]
+    Blind(usize),
+    /// The store cannot write.
+    #[error("the store: {0}")]
+    Store(String),
+}
+
+/// What to do. The order matters.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Effect {
+    /// Ask the server who it is and how far it has come.
+    AskServer,
+    /// Read the feed from here.
+    Poll(Option<Cookie>),
+    /// Read both sides of the object whose entry was just named in the feed.
+    Examine(EntryUuid),
+    /// Look these up in the directory, without a filter, and read both sides of each.
+    LookUp(Vec<EntryUuid>),
+    /// Name every linked UUID.
+    ListLinks,
+    /// Look up a few linked entries that are not among these.
+    Sample(Vec<EntryUuid>),
+    /// Find groups that have one of these members.
+    FindGroups(Vec<EntryUuid>),
+    /// Carry a plan out, durably.
+    Apply(Box<Plan>),
+    /// Keep a quarantine row, durably.
+    SetAside(EntryUuid, Aside),
+    /// Drop a quarantine row.
+    Release(EntryUuid),
+    /// Commit the checkpoint.
+    Commit(Checkpoint),
+    /// Stop reading the feed.
+    Abandon,
+}
+
+/// The state between two steps.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    settings: Settings,
+    phase: Phase,
+    checkpoint: Checkpoint,
+    linked: u64,
+    guard: Guard,
+    aside: BTreeMap<EntryUuid, Aside>,
+    /// Held changes that somebody approved, by the lines that were approved.
+    approved: BTreeMap<EntryUuid, Vec<String>>,
+    backoff: Backoff,
+    counts: Counts,
+    last_change: Option<Timestamp>,
+    trouble: Option<Trouble>,
+}
+
+/// Where the engine stands.
+#[derive(Debug)]
+enum Phase {
+    Idle {
+        next: Timestamp,
+    },
+    /// Waiting for the fingerprint; whether everything is to be compared.
+    Asking {
+        full: bool,
+    },
+    InRound(Box<Round>),
+}
+
+impl Engine {
+    /// An engine that starts its first round at the first wake.
+    pub(crate) fn new(
+        settings: Settings,
+        checkpoint: Checkpoint,
+        linked: u64,
+        aside: BTreeMap<EntryUuid, Aside>,
+    ) -> Self {
+        let mut guard = Guard::new(settings.limits);
+        if aside.values().any(Aside::is_held) {
+            guard.trip();
+        }
+        let backoff = Backoff::new(settings.retry_interval, settings.seed);
+        Self {
+            settings,
+            phase: Phase::Idle {
+                next: Timestamp::default(),
+            },
+            checkpoint,
+            linked,
+            guard,
+            aside,
+            approved: BTreeMap::new(),
+            backoff,
+            counts: Counts::default(),
+            last_change: None,
+            trouble: None,
+        }
+    }
+
+    /// Takes one event and says what to do.
+    pub(crate) fn step(&mut self, input: Input, now: Timestamp) -> Vec<Effect> {
+        match input {
+            Input::Wake(wake) => self.wake(wake, now),
+            Input::Server(answer) => self.server(answer, now),
+            Input::Noticed(notice) => self.noticed(notice),
+            Input::Ended(end) => self.ended(end, now),
+            Input::Failed(trouble) => self.fail(trouble, now),
+            Input::Links(links) => self.swept(&links, now),
+            Input::Sampled { asked, visible } if asked > 0 && visible == 0 => {
+                self.fail(Trouble::Blind(asked), now)
+            }
+            Input::Sampled { .. } => self.next_stage(now),
+            Input::Groups(groups) => self.groups_found(groups, now),
+            Input::Examined(situation) => self.examined(&situation, now),
+            Input::Applied(uuid, outcome) => self.applied(uuid, outcome, now),
+            Input::Committed { linked } => self.committed(linked, now),
+        }
+    }
+
+    /// When the timer is to fire next; none in the middle of a round.
+    pub(crate) fn next_wake(&self) -> Option<Timestamp> {
+        match self.phase {
+            Phase::Idle { next } => Some(next),
+            _ => None,
+        }
+    }
+
+    fn wake(&mut self, wake: Wake, now: Timestamp) -> Vec<Effect> {
+        match self.phase {
+            Phase::Idle { next } if wake != Wake::Timer || next <= now => {
+                self.phase = Phase::Asking {
+                    full: wake == Wake::Full,
+                };
+                vec![Effect::AskServer]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn server(&mut self, answer: Result<Fingerprint, FeedError>, now: Timestamp) -> Vec<Effect> {
+        let Phase::Asking { full } = self.phase else {
+            return Vec::new();
+        };
+        let server = match answer {
+            Ok(server) => server,
+            Err(error) => return self.fail(error.into(), now),
+        };
+        let changed = self
+            .checkpoint
+            .server
+            .is_some_and(|known| known != server.suffix_uuid);
+        let cookie = self.checkpoint.cookie.clone().filter(|_| !full && !changed);
+        // A replica that lags, or a restored backup, may neither add nor remove anything.
+        if cookie
+            .as_ref()
+            .is_some_and(|cookie| !server.has_caught_up(cookie))
+        {
+            return self.fail(Trouble::Lagging, now);
+        }
+        let due = self
+            .aside
+            .iter()
+            .filter(|(_, row)| row.is_due(now))
+            .map(|(uuid, _)| *uuid)
+            .collect();
+        self.phase = Phase::InRound(Box::new(Round::new(server.suffix_uuid, changed, due)));
+        vec![Effect::Poll(cookie)]
+    }
+
+    fn noticed(&mut self, notice: Notice) -> Vec<Effect> {
+        let Phase::InRound(round) = &mut self.phase else {
+            return Vec::new();
+        };
+        match notice {
+            Notice::Account(uuid) => {
+                round.seen.insert(uuid);
+                vec![Effect::Examine(uuid)]
+            }
+            Notice::Group(uuid) => {
+                round.seen.insert(uuid);
+                round.groups.insert(uuid);
+                Vec::new()
+            }
+            Notice::Present(uuid) => {
+                round.seen.insert(uuid);
+                Vec::new()
+            }
+            Notice::Absent(uuid) => {
+                round.absent.insert(uuid);
+                Vec::new()
+            }
+            Notice::Renamed(uuid) => {
+                round.stirred.insert(uuid);
+                Vec::new()
+            }
+        }
+    }
+
+    fn ended(&mut self, end: PollEnd, now: Timestamp) -> Vec<Effect> {
+        let Phase::InRound(round) = &mut self.phase else {
+            return Vec::new();
+        };
+        let (everything, nothing) = (end.coverage == Coverage::Everything, round.seen.is_empty());
+        round.cookie = end.cookie;
+        round.stage = Stage::Streamed;
+        if everything && nothing && self.linked > 0 {
+            return self.fail(Trouble::Empty(self.linked), now);
+        }
+        if everything {
+            vec![Effect::ListLinks]
+        } else {
+            self.next_stage(now)
+        }
+    }
+
+    fn swept(&mut self, links: &[EntryUuid], now: Timestamp) -> Vec<Effect> {
+        if let Phase::InRound(round) = &mut self.phase {
+            let missing = links.iter().filter(|uuid| !round.seen.contains(uuid));
+            round.absent.extend(missing.copied());
+        }
+        self.next_stage(now)
+    }
+
+    fn groups_found(&mut self, groups: Vec<EntryUuid>, now: Timestamp) -> Vec<Effect> {
+        if let Phase::InRound(round) = &mut self.phase {
+            round.groups.extend(groups);
+        }
+        self.next_stage(now)
+    }
+
+    fn committed(&mut self, linked: u64, now: Timestamp) -> Vec<Effect> {
+        self.linked = linked;
+        self.backoff.reset();
+        self.trouble = None;
+        self.checkpoint.last_success = Some(now);
+        self.phase = Phase::Idle {
+            next: now.after(self.settings.polling_interval),
+        };
+        Vec::new()
+    }
+
+    /// The round is over without a result. What was applied stays applied; the cookie stays where it was, so
+    /// that the next round sees everything again.
+    fn fail(&mut self, trouble: Trouble, now: Timestamp) -> Vec<Effect> {
+        if matches!(trouble, Trouble::Feed(FeedError::RefreshRequired)) {
+            // The session log no longer reaches back to our cookie. Full, but under guard and verification.
+            self.checkpoint.cookie = None;
+        }
+        if matches!(self.phase, Phase::Idle { .. }) {
+            // The round is over already; what comes in late changes nothing.
+            return Vec::new();
+        }
+        let reading = matches!(&self.phase, Phase::InRound(round) if round.stage == Stage::Streaming);
+        self.trouble = Some(trouble);
+        self.counts.failed_rounds += 1;
+        self.phase = Phase::Idle {
+            next: now.after(self.backoff.next()),
+        };
+        if reading {
+            vec![Effect::Abandon]
+        } else {
+            Vec::new()
+        }
+    }
+}

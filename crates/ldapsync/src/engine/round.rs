@@ -1,0 +1,156 @@
+//! One round: the stages between a poll and its commit.
+
+use super::{Checkpoint, Effect, Engine, Phase};
+use directory::feed::Cookie;
+use model::{EntryUuid, Timestamp};
+use std::collections::{BTreeSet, HashSet};
+
+/// How many objects are looked up at once. A look-up is one indexed search, so more gains nothing.
+const PORTION: usize = 64;
+
+/// Where a round stands. The order of the stages is the order of the work: accounts, what is due again,
+/// removals, groups (whose members are all known by then), second chances, commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    Streaming,
+    Streamed,
+    Due,
+    Sampling,
+    Absences,
+    FindingGroups,
+    Groups,
+    SecondChance,
+    Committing,
+}
+
+/// What a round has gathered.
+#[derive(Debug)]
+pub(super) struct Round {
+    pub(super) stage: Stage,
+    /// The directory that answers.
+    server: EntryUuid,
+    /// Whether it is another directory than before: then no absence counts.
+    server_changed: bool,
+    pub(super) cookie: Option<Cookie>,
+    /// Everything that was named as being there.
+    pub(super) seen: HashSet<EntryUuid>,
+    pub(super) groups: BTreeSet<EntryUuid>,
+    pub(super) absent: BTreeSet<EntryUuid>,
+    /// Quarantined objects whose time has come.
+    due: BTreeSet<EntryUuid>,
+    /// Members whose groups must be read again: renamed or removed ones.
+    pub(super) stirred: BTreeSet<EntryUuid>,
+    /// Objects that failed because another one was in the way.
+    pub(super) second: BTreeSet<EntryUuid>,
+    /// Looked up or being applied, not finished.
+    pub(super) pending: BTreeSet<EntryUuid>,
+}
+
+impl Round {
+    pub(super) fn new(server: EntryUuid, server_changed: bool, due: BTreeSet<EntryUuid>) -> Self {
+        Self {
+            stage: Stage::Streaming,
+            server,
+            server_changed,
+            cookie: None,
+            seen: HashSet::new(),
+            groups: BTreeSet::new(),
+            absent: BTreeSet::new(),
+            due,
+            stirred: BTreeSet::new(),
+            second: BTreeSet::new(),
+            pending: BTreeSet::new(),
+        }
+    }
+
+    /// The next few objects of the stage.
+    fn portion(&mut self) -> Vec<EntryUuid> {
+        let from = match self.stage {
+            Stage::Due => &mut self.due,
+            Stage::Absences => &mut self.absent,
+            Stage::Groups => &mut self.groups,
+            Stage::SecondChance => &mut self.second,
+            _ => return Vec::new(),
+        };
+        let portion: Vec<EntryUuid> = from.iter().take(PORTION).copied().collect();
+        for uuid in &portion {
+            from.remove(uuid);
+        }
+        self.pending.extend(&portion);
+        portion
+    }
+}
+
+impl Engine {
+    /// One object is finished; when it was the last of its portion, the work goes on.
+    pub(super) fn finished(&mut self, uuid: EntryUuid, now: Timestamp) -> Vec<Effect> {
+        let Phase::InRound(round) = &mut self.phase else {
+            return Vec::new();
+        };
+        let was_pending = round.pending.remove(&uuid);
+        if was_pending && round.pending.is_empty() && round.stage > Stage::Streamed {
+            self.next_portion(now)
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn next_portion(&mut self, now: Timestamp) -> Vec<Effect> {
+        let Phase::InRound(round) = &mut self.phase else {
+            return Vec::new();
+        };
+        let portion = round.portion();
+        if portion.is_empty() {
+            self.next_stage(now)
+        } else {
+            vec![Effect::LookUp(portion)]
+        }
+    }
+
+    /// Goes to the next stage that has work.
+    pub(super) fn next_stage(&mut self, now: Timestamp) -> Vec<Effect> {
+        let Phase::InRound(round) = &mut self.phase else {
+            return Vec::new();
+        };
+        round.stage = match round.stage {
+            Stage::Streaming => return Vec::new(),
+            Stage::Streamed => Stage::Due,
+            Stage::Due => Stage::Sampling,
+            Stage::Sampling => Stage::Absences,
+            Stage::Absences => Stage::FindingGroups,
+            Stage::FindingGroups => Stage::Groups,
+            Stage::Groups => Stage::SecondChance,
+            Stage::SecondChance | Stage::Committing => Stage::Committing,
+        };
+        match round.stage {
+            Stage::Sampling => {
+                if round.server_changed {
+                    // Another directory: that it lacks the UUIDs of the former one says nothing.
+                    round.absent.clear();
+                }
+                if round.absent.is_empty() {
+                    return self.next_stage(now);
+                }
+                vec![Effect::Sample(round.absent.iter().copied().collect())]
+            }
+            Stage::FindingGroups => {
+                let stirred = std::mem::take(&mut round.stirred);
+                if stirred.is_empty() {
+                    return self.next_stage(now);
+                }
+                vec![Effect::FindGroups(stirred.into_iter().collect())]
+            }
+            Stage::Committing => {
+                if let Some(cookie) = round.cookie.take() {
+                    self.checkpoint.cookie = Some(cookie);
+                }
+                self.checkpoint.server = Some(round.server);
+                vec![Effect::Commit(Checkpoint {
+                    last_success: Some(now),
+                    ..self.checkpoint.clone()
+                })]
+            }
+            _ => self.next_portion(now),
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! What an administrator sees.
+
+use super::{Engine, Phase, Trouble};
+use crate::plan::Op;
+use directory::feed::FeedError;
+use model::{EntryUuid, Timestamp};
+
+/// The state of a connector's synchronisation.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct SyncStatus {
+    /// The connector.
+    pub connector: String,
+    /// Whether it works.
+    pub state: State,
+    /// What the last round failed with.
+    pub error: Option<String>,
+    /// Seconds since the local side was last known to agree with the directory; none before the first time.
+    pub lag_seconds: Option<u64>,
+    /// When a round last ended well, in milliseconds since 1970.
+    pub last_success: Option<Timestamp>,
+    /// When something was last changed here.
+    pub last_change: Option<Timestamp>,
+    /// When the next round begins.
+    pub next_round: Option<Timestamp>,
+    /// Whether the next poll continues from a cookie.
+    pub has_cookie: bool,
+    /// Seconds since the cookie was committed.
+    pub cookie_age_seconds: Option<u64>,
+    /// Linked accounts and groups.
+    pub linked: u64,
+    /// What was done since the start of the process.
+    pub counts: Counts,
+    /// Objects that wait.
+    pub quarantine: Vec<AsideStatus>,
+    /// The mass-change guard.
+    pub guard: GuardStatus,
+}
+
+impl SyncStatus {
+    /// Before anything was read.
+    pub(crate) fn starting(connector: &str) -> Self {
+        Self {
+            connector: connector.to_owned(),
+            state: State::Starting,
+            error: None,
+            lag_seconds: None,
+            last_success: None,
+            last_change: None,
+            next_round: None,
+            has_cookie: false,
+            cookie_age_seconds: None,
+            linked: 0,
+            counts: Counts::default(),
+            quarantine: Vec::new(),
+            guard: GuardStatus {
+                count: 0,
+                tripped: false,
+                held: 0,
+                hash: None,
+            },
+        }
+    }
+
+    /// Works the ages out for `now`.
+    pub(crate) fn refresh(&mut self, now: Timestamp) {
+        self.lag_seconds = self.last_success.map(|since| now.since(since).as_secs());
+        self.cookie_age_seconds = self.lag_seconds.filter(|_| self.has_cookie);
+    }
+}
+
+/// Whether synchronisation works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// No round has ended yet.
+    Starting,
+    /// Between two rounds, the last of which ended well.
+    Following,
+    /// In a round.
+    Working,
+    /// The directory cannot be asked, or lags behind; tried again.
+    Waiting,
+    /// The directory's answer cannot be true; an administrator should look. Tried again nevertheless.
+    Fault,
+}
+
+/// Totals since the start of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Counts {
+    /// New objects.
+    pub created: u64,
+    /// Existing objects that joined an entry.
+    pub linked: u64,
+    /// Objects of which a field was changed.
+    pub updated: u64,
+    /// Objects that came back.
+    pub revived: u64,
+    /// Objects that were switched off because the entry is gone or out of scope.
+    pub removed: u64,
+    /// Accounts whose home is elsewhere now.
+    pub moved_away: u64,
+    /// Objects that needed nothing.
+    pub unchanged: u64,
+    /// Times that an object was put in quarantine.
+    pub set_aside: u64,
+    /// Times that the guard held a change.
+    pub held: u64,
+    /// Rounds that did not end.
+    pub failed_rounds: u64,
+}
+
+impl Counts {
+    pub(super) fn count(&mut self, ops: &[Op]) {
+        let mut updated = false;
+        for op in ops {
+            match op {
+                Op::Create { .. } => self.created += 1,
+                Op::Link { .. } => self.linked += 1,
+                Op::Set { .. } => updated = true,
+                Op::Revive => self.revived += 1,
+                Op::Remove { .. } => self.removed += 1,
+                Op::MoveAway { .. } => self.moved_away += 1,
+            }
+        }
+        self.updated += u64::from(updated);
+    }
+}
+
+/// An object in quarantine.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct AsideStatus {
+    /// The entry.
+    pub uuid: EntryUuid,
+    /// Why.
+    pub reason: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it is tried again; none when the guard holds it.
+    pub next: Option<Timestamp>,
+}
+
+/// The mass-change guard.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct GuardStatus {
+    /// Destructive changes in the last hour.
+    pub count: u64,
+    /// Whether destructive changes are held.
+    pub tripped: bool,
+    /// How many objects wait for approval.
+    pub held: u64,
+    /// What `approve` takes.
+    pub hash: Option<String>,
+}
+
+/// Rows of the quarantine in one status; the rest is only counted in `guard.held` and the totals.
+const SHOWN: usize = 200;
+
+impl Engine {
+    /// The status for people.
+    pub(crate) fn status(&mut self, connector: &str, now: Timestamp) -> SyncStatus {
+        let last_success = self.checkpoint.last_success;
+        let rows = self.aside.iter().take(SHOWN).map(|(uuid, row)| AsideStatus {
+            uuid: *uuid,
+            reason: row.reason.clone(),
+            attempts: row.attempts,
+            since: row.since,
+            next: (!row.is_held()).then_some(row.next),
+        });
+        let mut status = SyncStatus {
+            connector: connector.to_owned(),
+            state: self.state(),
+            error: self.trouble.as_ref().map(ToString::to_string),
+            lag_seconds: None,
+            last_success,
+            last_change: self.last_change,
+            next_round: self.next_wake(),
+            has_cookie: self.checkpoint.cookie.is_some(),
+            cookie_age_seconds: None,
+            linked: self.linked,
+            counts: self.counts,
+            quarantine: rows.collect(),
+            guard: GuardStatus {
+                count: self.guard.count(now),
+                tripped: self.guard.is_tripped(),
+                held: self.aside.values().filter(|row| row.is_held()).count() as u64,
+                hash: self.held(),
+            },
+        };
+        status.refresh(now);
+        status
+    }
+
+    fn state(&self) -> State {
+        match (&self.phase, &self.trouble) {
+            (_, Some(Trouble::Empty(_) | Trouble::Blind(_) | Trouble::Feed(FeedError::Protocol(_)))) => {
+                State::Fault
+            }
+            (_, Some(_)) => State::Waiting,
+            (Phase::Idle { .. }, None) if self.checkpoint.last_success.is_some() => State::Following,
+            (Phase::Idle { .. }, None) => State::Starting,
+            (Phase::Asking { .. } | Phase::InRound(_), None) => State::Working,
+        }
+    }
+}

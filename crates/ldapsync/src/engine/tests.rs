@@ -1,0 +1,199 @@
+use super::*;
+use crate::plan::{Arrivals, Deletions};
+use directory::config::{Absent, Direction};
+use model::Unavailable;
+
+fn settings() -> Settings {
+    Settings {
+        policy: Policy {
+            direction: Direction::LdapToLocal,
+            absent: Absent::Keep,
+            deletions: Deletions::Follow,
+            arrivals: Arrivals::Hold,
+        },
+        limits: Limits {
+            limit: 1000,
+            floor: 50,
+            percent: 5,
+        },
+        polling_interval: Duration::from_secs(30),
+        retry_interval: Duration::from_secs(1),
+        seed: 1,
+    }
+}
+
+fn cookie(csn: &str) -> Option<Cookie> {
+    Cookie::new(format!("rid=000,csn={csn}.000000Z#000000#001#000000"))
+}
+
+fn server(csn: &str, suffix: u8) -> Input {
+    let csn = format!("{csn}.000000Z#000000#001#000000");
+    Input::Server(Ok(Fingerprint {
+        suffix: "dc=test".to_owned(),
+        suffix_uuid: EntryUuid::from_bytes([suffix; 16]),
+        context_csns: BTreeMap::from([("001".to_owned(), csn)]),
+    }))
+}
+
+fn engine(checkpoint: Checkpoint, linked: u64) -> Engine {
+    Engine::new(settings(), checkpoint, linked, BTreeMap::new())
+}
+
+fn known() -> Checkpoint {
+    Checkpoint {
+        cookie: cookie("20260102000000"),
+        server: Some(EntryUuid::from_bytes([1; 16])),
+        last_success: None,
+    }
+}
+
+fn ended(csn: &str, coverage: Coverage) -> Input {
+    Input::Ended(PollEnd {
+        cookie: cookie(csn),
+        coverage,
+    })
+}
+
+const NOW: Timestamp = Timestamp::from_millis(1_000_000_000);
+const ONE: EntryUuid = EntryUuid::from_bytes([7; 16]);
+
+#[test]
+fn a_quiet_round_commits_the_new_cookie() {
+    let mut engine = engine(known(), 3);
+    assert_eq!(engine.step(Input::Wake(Wake::Timer), NOW), [Effect::AskServer]);
+    assert_eq!(
+        engine.step(Input::Wake(Wake::Now), NOW),
+        [],
+        "one round at a time"
+    );
+    assert_eq!(
+        engine.step(server("20260103000000", 1), NOW),
+        [Effect::Poll(cookie("20260102000000"))]
+    );
+    let effects = engine.step(ended("20260103000000", Coverage::NamedDeletes), NOW);
+    let [Effect::Commit(checkpoint)] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(checkpoint.cookie, cookie("20260103000000"));
+    engine.step(Input::Committed { linked: 3 }, NOW);
+    assert_eq!(engine.next_wake(), Some(NOW.after(Duration::from_secs(30))));
+    assert_eq!(
+        engine.step(Input::Wake(Wake::Timer), NOW),
+        [],
+        "not before its time"
+    );
+}
+
+#[test]
+fn a_cookie_is_sent_only_to_a_server_that_has_caught_up() {
+    let mut behind = engine(known(), 3);
+    behind.step(Input::Wake(Wake::Timer), NOW);
+    assert_eq!(behind.step(server("20260101000000", 1), NOW), []);
+    assert_eq!(behind.trouble, Some(Trouble::Lagging));
+    // By command it is compared in full.
+    behind.step(Input::Wake(Wake::Full), NOW);
+    assert_eq!(
+        behind.step(server("20260101000000", 1), NOW),
+        [Effect::Poll(None)]
+    );
+}
+
+#[test]
+fn absences_are_verified_after_a_sample_and_groups_come_last() {
+    let mut engine = engine(known(), 3);
+    engine.step(Input::Wake(Wake::Timer), NOW);
+    engine.step(server("20260103000000", 1), NOW);
+    assert_eq!(
+        engine.step(Input::Noticed(Notice::Group(EntryUuid::from_bytes([8; 16]))), NOW),
+        []
+    );
+    engine.step(Input::Noticed(Notice::Absent(ONE)), NOW);
+    let effects = engine.step(ended("20260103000000", Coverage::NamedDeletes), NOW);
+    assert_eq!(effects, [Effect::Sample(vec![ONE])]);
+    assert_eq!(
+        engine.step(Input::Sampled { asked: 5, visible: 5 }, NOW),
+        [Effect::LookUp(vec![ONE])]
+    );
+    let nothing = |uuid| Situation {
+        uuid,
+        remote: crate::plan::Remote::Gone,
+        link: None,
+        local: None,
+        by_address: vec![],
+        by_alias: vec![],
+        seen_at: None,
+    };
+    let effects = engine.step(Input::Examined(Box::new(nothing(ONE))), NOW);
+    assert_eq!(effects, [Effect::LookUp(vec![EntryUuid::from_bytes([8; 16])])]);
+    let effects = engine.step(
+        Input::Examined(Box::new(nothing(EntryUuid::from_bytes([8; 16])))),
+        NOW,
+    );
+    assert!(matches!(effects.as_slice(), [Effect::Commit(_)]), "{effects:?}");
+}
+
+#[test]
+fn no_absence_counts_under_another_directory() {
+    let mut engine = engine(known(), 3);
+    engine.step(Input::Wake(Wake::Timer), NOW);
+    assert_eq!(
+        engine.step(server("20200101000000", 2), NOW),
+        [Effect::Poll(None)]
+    );
+    assert_eq!(engine.step(Input::Noticed(Notice::Present(ONE)), NOW), []);
+    assert_eq!(
+        engine.step(ended("20200101000000", Coverage::Everything), NOW),
+        [Effect::ListLinks]
+    );
+    let links = Input::Links(vec![EntryUuid::from_bytes([9; 16])]);
+    assert!(matches!(engine.step(links, NOW).as_slice(), [Effect::Commit(_)]));
+}
+
+#[test]
+fn failures_keep_the_cookie_and_wait_longer_each_time() {
+    let mut engine = engine(known(), 3);
+    let mut now = NOW;
+    let mut waits = Vec::new();
+    for _ in 0..4 {
+        engine.step(Input::Wake(Wake::Timer), now);
+        engine.step(
+            Input::Server(Err(FeedError::Unavailable(Unavailable("down".to_owned())))),
+            now,
+        );
+        let next = engine.next_wake().expect("waits");
+        waits.push(next.since(now));
+        now = next;
+    }
+    assert!(waits.is_sorted(), "{waits:?}");
+    assert_eq!(engine.checkpoint.cookie, known().cookie);
+    // 4096: the next round compares everything.
+    engine.step(Input::Wake(Wake::Now), now);
+    engine.step(server("20260103000000", 1), now);
+    assert_eq!(
+        engine.step(Input::Failed(FeedError::RefreshRequired.into()), now),
+        [Effect::Abandon]
+    );
+    engine.step(Input::Wake(Wake::Now), now);
+    assert_eq!(
+        engine.step(server("20260103000000", 1), now),
+        [Effect::Poll(None)]
+    );
+}
+
+#[test]
+fn late_messages_of_a_round_that_failed_change_nothing() {
+    let mut engine = engine(known(), 3);
+    engine.step(Input::Wake(Wake::Now), NOW);
+    engine.step(server("20260103000000", 1), NOW);
+    engine.step(Input::Failed(Trouble::Store("full".to_owned())), NOW);
+    for input in [
+        Input::Failed(Trouble::Store("full".to_owned())),
+        Input::Noticed(Notice::Absent(ONE)),
+        ended("20260103000000", Coverage::NamedDeletes),
+        Input::Applied(ONE, Outcome::Done),
+        Input::Links(vec![ONE]),
+    ] {
+        assert_eq!(engine.step(input, NOW), []);
+    }
+    assert_eq!(engine.counts.failed_rounds, 1);
+}

@@ -1,0 +1,461 @@
+//! The local side: reading an object as fields, and carrying a plan out in the store.
+
+use crate::engine::Outcome;
+use crate::field::{Field, Image, Values};
+use crate::link;
+use crate::plan::{Farewell, Kind, Link, LocalId, LocalObject, LocalState, Op, Plan, Remote, Situation};
+use directory::config::OnDelete;
+use model::{Address, ByteSize, Clock, EntryUuid, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+use store::{
+    Account, AccountChange, AccountState, Association, Group, GroupChange, LinkData, LinkState, Member,
+    NewAccount, NewAssociation, NewGroup, Origin, Store, StoreError,
+};
+
+/// "Until somebody decides": what `on_delete = "disable"` and scope exits keep.
+const FOREVER: Timestamp = Timestamp::from_millis(u64::MAX >> 1);
+
+/// One connector's view of the store.
+#[derive(Clone)]
+pub(crate) struct Local {
+    pub(crate) store: Store,
+    pub(crate) connector: String,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) retention: Duration,
+    pub(crate) on_delete: OnDelete,
+}
+
+/// What is remembered between looking at an object and carrying its plan out.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    /// The entry's DN: for people.
+    pub(crate) dn: String,
+    /// Its entryCSN.
+    pub(crate) csn: Option<String>,
+    /// The version of the local object that was planned on.
+    version: Option<u64>,
+    /// The link as it was.
+    link: Option<LinkData>,
+    /// Whether the entry was noted at another home.
+    noted_elsewhere: bool,
+}
+
+/// How the number of living links changes by a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LinkCount {
+    Same,
+    More,
+    Less,
+}
+
+impl Local {
+    /// Reads everything that a plan for this UUID depends on.
+    pub(crate) fn situation(
+        &self,
+        uuid: EntryUuid,
+        mut remote: Remote,
+        (dn, csn): (String, Option<String>),
+    ) -> Result<(Situation, Seen), StoreError> {
+        let association = self.store.association_by_uuid(&self.connector, uuid)?;
+        let elsewhere = self.store.elsewhere(&self.connector, uuid)?;
+        let mut seen = Seen {
+            dn,
+            csn,
+            version: None,
+            link: association.as_ref().map(|found| found.data.clone()),
+            noted_elsewhere: elsewhere.is_some(),
+        };
+        if association
+            .as_ref()
+            .is_some_and(|found| found.data.state == LinkState::UnlinkedHeld)
+        {
+            let message = "unlinked by an administrator; relink or release it".to_owned();
+            remote = Remote::Broken(crate::plan::Reason::Unusable { message });
+        }
+        let (mut by_address, mut by_alias, mut local) = (Vec::new(), Vec::new(), None);
+        if let Some(found) = &association {
+            if let Some((object, version)) = self.object(found.local)? {
+                seen.version = Some(version);
+                local = Some(object);
+            }
+        } else if let Remote::Here(remote) = &remote {
+            by_address = self.holders(remote.image.get(Field::Address), &mut seen)?;
+            by_alias = self.holders(remote.image.get(Field::Aliases), &mut seen)?;
+        }
+        let link = association.map(|found| Link {
+            local: own_id(found.local),
+            base: link::decode(&found.data.base),
+        });
+        let seen_at = elsewhere.map(|seen| seen.host);
+        Ok((
+            Situation {
+                uuid,
+                remote,
+                link,
+                local,
+                by_address,
+                by_alias,
+                seen_at,
+            },
+            seen,
+        ))
+    }
+
+    /// The objects that hold these addresses, each once.
+    fn holders(&self, addresses: &Values, seen: &mut Seen) -> Result<Vec<LocalObject>, StoreError> {
+        let mut found: Vec<LocalObject> = Vec::new();
+        for address in addresses.to_addresses() {
+            let Some(id) = self.store.local_id(&address)? else {
+                continue;
+            };
+            if found.iter().any(|known| known.id == own_id(id)) {
+                continue;
+            }
+            if let Some((object, version)) = self.object(id)? {
+                // Only an unambiguous holder is ever linked, and then this is its version.
+                seen.version = seen.version.or(Some(version));
+                found.push(object);
+            }
+        }
+        Ok(found)
+    }
+
+    fn object(&self, id: store::LocalId) -> Result<Option<(LocalObject, u64)>, StoreError> {
+        let linked_to = self
+            .store
+            .association(&self.connector, id)?
+            .map(|found| found.remote);
+        Ok(match id {
+            store::LocalId::Account(account) => self.store.account(account)?.map(|account| {
+                let (image, state) = (account_image(&account), account_state(&account.state));
+                (
+                    LocalObject {
+                        id: own_id(id),
+                        image,
+                        state,
+                        linked_to,
+                    },
+                    account.version,
+                )
+            }),
+            store::LocalId::Group(group) => self.store.group(group)?.map(|group| {
+                let object = LocalObject {
+                    id: own_id(id),
+                    image: group_image(&group),
+                    state: LocalState::Active,
+                    linked_to,
+                };
+                (object, group.version)
+            }),
+        })
+    }
+
+    /// Carries a plan out. Everything of one object is one durable commit, its link included.
+    pub(crate) async fn apply(&self, plan: &Plan, seen: &Seen) -> (Outcome, LinkCount) {
+        let outcome = match self.try_apply(plan, seen).await {
+            Ok(()) => Outcome::Done,
+            Err(StoreError::Conflict) => Outcome::Stale,
+            // A damaged row is this object's trouble alone.
+            Err(error @ StoreError::Corrupt { .. }) => Outcome::Refused(error.to_string()),
+            Err(error) if error.is_temporary() => Outcome::Temporary(error.to_string()),
+            Err(error) => Outcome::Refused(error.to_string()),
+        };
+        let count = plan.ops.iter().fold(LinkCount::Same, |count, op| match op {
+            Op::Create { .. } | Op::Link { .. } | Op::Revive => LinkCount::More,
+            Op::Remove { .. } => LinkCount::Less,
+            _ => count,
+        });
+        let count = if outcome == Outcome::Done {
+            count
+        } else {
+            LinkCount::Same
+        };
+        (outcome, count)
+    }
+
+    async fn try_apply(&self, plan: &Plan, seen: &Seen) -> Result<(), StoreError> {
+        let origin = Origin::Connector(self.connector.clone());
+        if let [Op::Create { kind, image, state }] = plan.ops.as_slice() {
+            let link = self.link(plan, seen, &plan.ops);
+            match kind {
+                Kind::Account => {
+                    self.store
+                        .create_account(new_account(image, state, link)?, &origin)
+                        .await?;
+                }
+                Kind::Group => {
+                    self.store.create_group(new_group(image, link)?, &origin).await?;
+                }
+            }
+            return self.forget_elsewhere(plan, seen).await;
+        }
+        let local = self
+            .store
+            .association_by_uuid(&self.connector, plan.uuid)?
+            .map(|found| own_id(found.local));
+        let joined = plan.ops.iter().find_map(|op| match op {
+            Op::Link { local } => Some(*local),
+            _ => None,
+        });
+        match joined.or(local) {
+            Some(LocalId::Account(id)) => {
+                let change = self.account_change(plan, seen)?;
+                self.store
+                    .update_account(id, seen.version, change, &origin)
+                    .await?;
+                self.forget_elsewhere(plan, seen).await
+            }
+            Some(LocalId::Group(id)) if plan.ops.iter().any(|op| matches!(op, Op::Remove { .. })) => {
+                // A group holds no mail: all there is to it comes back with the entry.
+                self.store.delete_group(id, &origin).await
+            }
+            Some(LocalId::Group(id)) => {
+                let change = self.group_change(plan, seen)?;
+                self.store
+                    .update_group(id, seen.version, change, &origin)
+                    .await
+                    .map(drop)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// An account that lives here now knows itself where its mail is; the note of another home has served.
+    async fn forget_elsewhere(&self, plan: &Plan, seen: &Seen) -> Result<(), StoreError> {
+        let arrives = |op: &Op| matches!(op, Op::Create { .. } | Op::Link { .. } | Op::Revive);
+        if seen.noted_elsewhere && plan.ops.iter().any(arrives) {
+            self.store
+                .note_elsewhere(&self.connector, &[(plan.uuid, None)])
+                .await?;
+        }
+        Ok(())
+    }
+
+    fn account_change(&self, plan: &Plan, seen: &Seen) -> Result<AccountChange, StoreError> {
+        let mut change = AccountChange {
+            association: self.link(plan, seen, &plan.ops),
+            ..AccountChange::default()
+        };
+        for op in &plan.ops {
+            match op {
+                Op::Set { field, values, .. } => match field {
+                    Field::Address => change.address = Some(address_of(values)?),
+                    Field::Aliases => change.aliases = Some(values.to_addresses().collect()),
+                    Field::DisplayName => change.display_name = Some(values.first().map(str::to_owned)),
+                    Field::Quota => change.quota = Some(quota_of(values)),
+                    Field::Enabled => change.enabled = Some(values.equals(&Values::switch(true))),
+                    Field::Members => {}
+                },
+                Op::Revive => change.state = Some(AccountState::Active),
+                Op::Remove { why } => {
+                    change.state = Some(AccountState::SoftDeleted {
+                        until: self.until(*why),
+                    })
+                }
+                Op::MoveAway { to } => change.state = Some(AccountState::MovedAway { to: to.clone() }),
+                Op::Create { .. } | Op::Link { .. } => {}
+            }
+        }
+        Ok(change)
+    }
+
+    /// When the mail of a removed account may be erased. Only a verified deletion under `on_delete =
+    /// "delete"` sets an end; everything else waits for a person.
+    fn until(&self, why: Farewell) -> Timestamp {
+        match (why, self.on_delete) {
+            (Farewell::Gone, OnDelete::Delete) => self.clock.now().after(self.retention),
+            _ => FOREVER,
+        }
+    }
+
+    fn group_change(&self, plan: &Plan, seen: &Seen) -> Result<GroupChange, StoreError> {
+        let mut change = GroupChange {
+            association: self.link(plan, seen, &plan.ops),
+            ..GroupChange::default()
+        };
+        for op in &plan.ops {
+            if let Op::Set { field, values, .. } = op {
+                match field {
+                    Field::Address => change.address = Some(address_of(values)?),
+                    Field::Aliases => change.aliases = Some(values.to_addresses().collect()),
+                    Field::DisplayName => change.display_name = Some(values.first().map(str::to_owned)),
+                    Field::Members => change.members = Some(members_of(values)),
+                    Field::Quota | Field::Enabled => {}
+                }
+            }
+        }
+        Ok(change)
+    }
+
+    /// The link after the plan.
+    fn link(&self, plan: &Plan, seen: &Seen, ops: &[Op]) -> Option<NewAssociation> {
+        let base = plan.base.as_ref()?;
+        let mut data = seen
+            .link
+            .clone()
+            .unwrap_or_else(|| LinkData::new(seen.dn.clone()));
+        data.base = link::encode(base);
+        if !seen.dn.is_empty() {
+            data.dn.clone_from(&seen.dn);
+            data.version.clone_from(&seen.csn);
+        }
+        let since = self.clock.now();
+        for op in ops {
+            match op {
+                Op::Create {
+                    state: LocalState::AwaitingMail { from },
+                    ..
+                } => {
+                    data.state = LinkState::AwaitingMail { from: from.clone() };
+                }
+                Op::Create { .. } | Op::Link { .. } | Op::Revive => data.state = LinkState::Linked,
+                Op::Remove { why: Farewell::Gone } => data.state = LinkState::Gone { since },
+                Op::Remove { .. } => data.state = LinkState::OutOfScope { since },
+                Op::MoveAway { to } => data.state = LinkState::MovedAway { to: to.clone() },
+                Op::Set { .. } => {}
+            }
+        }
+        Some(NewAssociation {
+            connector: self.connector.clone(),
+            remote: plan.uuid,
+            data,
+        })
+    }
+
+    /// Every association of this connector, page by page.
+    pub(crate) fn associations(&self, mut each: impl FnMut(&Association)) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let page = self.store.list_associations(&self.connector, after, 256)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.remote);
+            page.iter().for_each(&mut each);
+        }
+    }
+
+    /// Groups that have one of these entries as a member, by the UUID of the group's entry.
+    pub(crate) fn groups_with(&self, members: &[EntryUuid]) -> Result<Vec<EntryUuid>, StoreError> {
+        let wanted: std::collections::HashSet<&EntryUuid> = members.iter().collect();
+        let has = |member: &Member| matches!(member, Member::Remote { uuid, .. } if wanted.contains(uuid));
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.store.list_groups(after, 256)?;
+            let Some(last) = page.last() else { return Ok(found) };
+            after = Some(last.id);
+            for group in page.iter().filter(|group| group.members.iter().any(has)) {
+                let link = self
+                    .store
+                    .association(&self.connector, store::LocalId::Group(group.id))?;
+                found.extend(link.map(|link| link.remote));
+            }
+        }
+    }
+}
+
+/// Links of objects that are in use: what an empty directory is compared with.
+pub(crate) fn is_living(association: &Association) -> bool {
+    !matches!(
+        association.data.state,
+        LinkState::Gone { .. } | LinkState::OutOfScope { .. }
+    )
+}
+
+fn own_id(id: store::LocalId) -> LocalId {
+    match id {
+        store::LocalId::Account(id) => LocalId::Account(id),
+        store::LocalId::Group(id) => LocalId::Group(id),
+    }
+}
+
+fn account_state(state: &AccountState) -> LocalState {
+    match state {
+        AccountState::Active => LocalState::Active,
+        AccountState::SoftDeleted { .. } => LocalState::Deleted,
+        AccountState::MovedAway { to } => LocalState::MovedAway { to: to.clone() },
+        AccountState::AwaitingMail { from } => LocalState::AwaitingMail { from: from.clone() },
+    }
+}
+
+fn account_image(account: &Account) -> Image {
+    Image::default()
+        .with(Field::Address, Values::addresses([&account.address]))
+        .with(Field::Aliases, Values::addresses(&account.aliases))
+        .with(
+            Field::DisplayName,
+            account
+                .display_name
+                .as_deref()
+                .map(Values::text)
+                .unwrap_or_default(),
+        )
+        // "No limit" is a value: the directory writes it as 0.
+        .with(
+            Field::Quota,
+            Values::number(account.quota.map_or(0, |quota| quota.0)),
+        )
+        .with(Field::Enabled, Values::switch(account.enabled))
+}
+
+fn group_image(group: &Group) -> Image {
+    let members = group.members.iter().filter_map(|member| match member {
+        Member::Remote { uuid, address } => Some((*uuid, address)),
+        // Added here by hand; a group that follows the directory loses it at the next change.
+        Member::Local(_) => None,
+    });
+    Image::default()
+        .with(Field::Address, Values::addresses([&group.address]))
+        .with(Field::Aliases, Values::addresses(&group.aliases))
+        .with(
+            Field::DisplayName,
+            group
+                .display_name
+                .as_deref()
+                .map(Values::text)
+                .unwrap_or_default(),
+        )
+        .with(Field::Members, Values::members(members))
+}
+
+fn address_of(values: &Values) -> Result<Address, StoreError> {
+    let address = values.to_addresses().next();
+    address.ok_or_else(|| StoreError::Invalid("an object needs an address".into()))
+}
+
+fn quota_of(values: &Values) -> Option<ByteSize> {
+    let bytes = values.first().and_then(|text| text.parse().ok()).unwrap_or(0);
+    (bytes > 0).then_some(ByteSize(bytes))
+}
+
+fn members_of(values: &Values) -> Vec<Member> {
+    values
+        .to_members()
+        .map(|(uuid, address)| Member::Remote { uuid, address })
+        .collect()
+}
+
+fn new_account(
+    image: &Image,
+    state: &LocalState,
+    link: Option<NewAssociation>,
+) -> Result<NewAccount, StoreError> {
+    let mut new = NewAccount::new(address_of(image.get(Field::Address))?);
+    new.aliases = image.get(Field::Aliases).to_addresses().collect();
+    new.display_name = image.get(Field::DisplayName).first().map(str::to_owned);
+    new.quota = quota_of(image.get(Field::Quota));
+    new.enabled = !image.get(Field::Enabled).equals(&Values::switch(false));
+    if let LocalState::AwaitingMail { from } = state {
+        new.state = AccountState::AwaitingMail { from: from.clone() };
+    }
+    new.association = link;
+    Ok(new)
+}
+
+fn new_group(image: &Image, link: Option<NewAssociation>) -> Result<NewGroup, StoreError> {
+    let mut new = NewGroup::new(address_of(image.get(Field::Address))?);
+    new.aliases = image.get(Field::Aliases).to_addresses().collect();
+    new.display_name = image.get(Field::DisplayName).first().map(str::to_owned);
+    new.members = members_of(image.get(Field::Members));
+    new.association = link;
+    Ok(new)
+}

@@ -1,0 +1,159 @@
+//! From a directory entry to fields and scope: whose entry is it, and what does it say.
+
+use crate::field::{Field, Image, Values};
+use crate::plan::{Kind, Reason, Remote, RemoteObject};
+use directory::feed::ChangedEntry;
+use directory::{AccountState, ConnectorConfig, DirectoryAccount, EntryKind, Host};
+use model::{Address, Domain, EntryUuid};
+
+/// The members of a group as they were resolved: what is not an entry with an address is left out.
+pub(crate) type Members = Vec<(EntryUuid, Address)>;
+
+/// What decides whether an entry is ours.
+#[derive(Debug, Clone)]
+pub(crate) struct Scope {
+    /// With `clustered`: the spellings of this server's name, canonical. None: every entry is ours.
+    hosts: Option<Vec<String>>,
+    enabled_attribute: String,
+}
+
+impl Scope {
+    pub(crate) fn new(config: &ConnectorConfig, server_name: &str, host_aliases: &[String]) -> Self {
+        let names = std::iter::once(server_name)
+            .chain(host_aliases.iter().map(String::as_str))
+            .chain(config.host_aliases.iter().map(String::as_str));
+        Self {
+            hosts: config.clustered.then(|| names.map(canonical_host).collect()),
+            enabled_attribute: config.attributes.enabled_attribute(config.server_type),
+        }
+    }
+
+    /// Places an entry: ours, another home's, or nobody's. Groups belong to every server.
+    pub(crate) fn place(&self, account: &DirectoryAccount) -> Place {
+        let (Some(hosts), EntryKind::Account) = (&self.hosts, account.kind) else {
+            return Place::Here;
+        };
+        match &account.host {
+            Host::None => Place::NoHome,
+            Host::Several(hosts) => Place::Several(hosts.clone()),
+            Host::One(host) => {
+                let host = canonical_host(host);
+                if hosts.contains(&host) {
+                    Place::Here
+                } else {
+                    Place::Elsewhere(host)
+                }
+            }
+        }
+    }
+
+    /// Maps an entry of the feed. `is_local` tells the domains of this server.
+    pub(crate) fn remote(
+        &self,
+        changed: &ChangedEntry,
+        members: Members,
+        is_local: &dyn Fn(&Domain) -> bool,
+    ) -> Remote {
+        if changed.kind.is_none() {
+            return Remote::OutOfScope;
+        }
+        let account = match &changed.account {
+            Ok(account) => account,
+            Err(problem) => {
+                return Remote::Broken(Reason::Unusable {
+                    message: problem.to_string(),
+                });
+            }
+        };
+        // An attribute that is absent is no value; "absent means enabled" is the plan's to say.
+        let enabled = changed.entry.first_str(&self.enabled_attribute).is_some();
+        self.remote_account(account, enabled, members, is_local)
+    }
+
+    /// Maps an entry that a look-up by address found. It does not tell whether the switch is there, so only
+    /// a switch that is off counts; the next round sees the rest.
+    pub(crate) fn remote_of_lookup(
+        &self,
+        account: &DirectoryAccount,
+        members: Members,
+        is_local: &dyn Fn(&Domain) -> bool,
+    ) -> Remote {
+        self.remote_account(
+            account,
+            account.state == AccountState::Disabled,
+            members,
+            is_local,
+        )
+    }
+
+    fn remote_account(
+        &self,
+        account: &DirectoryAccount,
+        enabled_is_there: bool,
+        members: Members,
+        is_local: &dyn Fn(&Domain) -> bool,
+    ) -> Remote {
+        match self.place(account) {
+            Place::Here => {}
+            Place::Elsewhere(host) => return Remote::Elsewhere { host },
+            Place::NoHome => return Remote::NoHome,
+            Place::Several(hosts) => return Remote::Broken(Reason::SeveralHosts { hosts }),
+        }
+        let domain = account.address.domain();
+        if !is_local(&domain) {
+            return Remote::Broken(Reason::ForeignDomain {
+                domain: domain.to_string(),
+            });
+        }
+        // An alias of a domain that is not ours cannot receive mail here; it is no reason to refuse the rest.
+        let aliases = account.aliases.iter().filter(|alias| is_local(&alias.domain()));
+        let mut image = Image::default()
+            .with(Field::Address, Values::addresses([&account.address]))
+            .with(Field::Aliases, Values::addresses(aliases))
+            .with(
+                Field::DisplayName,
+                account
+                    .display_name
+                    .as_deref()
+                    .map(Values::text)
+                    .unwrap_or_default(),
+            );
+        let kind = match account.kind {
+            EntryKind::Account => {
+                image.set(
+                    Field::Quota,
+                    account.quota.map(Values::number).unwrap_or_default(),
+                );
+                if enabled_is_there {
+                    image.set(
+                        Field::Enabled,
+                        Values::switch(account.state != AccountState::Disabled),
+                    );
+                }
+                Kind::Account
+            }
+            EntryKind::Group => {
+                image.set(
+                    Field::Members,
+                    Values::members(members.iter().map(|(uuid, address)| (*uuid, address))),
+                );
+                Kind::Group
+            }
+        };
+        Remote::Here(RemoteObject { kind, image })
+    }
+}
+
+/// Whose an entry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    Here,
+    Elsewhere(String),
+    NoHome,
+    Several(Vec<String>),
+}
+
+/// Host names are compared without case and without the trailing dot (RFC 4343).
+pub(crate) fn canonical_host(host: &str) -> String {
+    host.trim().trim_end_matches('.').to_ascii_lowercase()
+}
