@@ -41,6 +41,9 @@ pub(super) struct CredentialCache {
     /// Of this process alone: digests are worth nothing outside of it.
     key: [u8; 32],
     good: Mutex<TtlCache<Digest, ()>>,
+    /// The credential that each entry used last: the only one that passes while the directory is away, since
+    /// an older one may have been replaced there.
+    last: Mutex<TtlCache<EntryUuid, Digest>>,
     bad: Mutex<TtlCache<Digest, ()>>,
     logins: Mutex<TtlCache<String, Remembered>>,
 }
@@ -52,6 +55,7 @@ impl CredentialCache {
         Ok(Self {
             key: *blake3::keyed_hash(&seed, connector.as_bytes()).as_bytes(),
             good: Mutex::new(TtlCache::new(Arc::clone(&clock), ENTRIES)),
+            last: Mutex::new(TtlCache::new(Arc::clone(&clock), ENTRIES)),
             bad: Mutex::new(TtlCache::new(Arc::clone(&clock), ENTRIES)),
             logins: Mutex::new(TtlCache::new(clock, ENTRIES)),
         })
@@ -76,20 +80,37 @@ impl CredentialCache {
         }
     }
 
-    /// Whether the credential was good within the last day: asked only while the directory is away.
-    pub(super) fn was_good(&self, digest: &Digest) -> bool {
-        !matches!(self.good.lock().get(digest), Cached::Missing)
+    /// Whether the entry used this credential last, within a day: asked only while the directory is away.
+    pub(super) fn was_good(&self, uuid: EntryUuid, digest: &Digest) -> bool {
+        match self.last.lock().get(&uuid) {
+            Cached::Fresh(last) | Cached::Stale(last) => last == digest,
+            Cached::Missing => false,
+        }
     }
 
-    pub(super) fn remember_good(&self, digest: Digest) {
+    pub(super) fn remember_good(&self, uuid: EntryUuid, digest: Digest) {
         self.bad.lock().remove(&digest);
-        self.good.lock().insert(digest, (), GOOD_FOR, STALE_FOR);
+        self.good.lock().insert(digest, (), GOOD_FOR, Duration::ZERO);
+        self.last.lock().insert(uuid, digest, GOOD_FOR, STALE_FOR);
     }
 
     /// The directory has just refused it, so it is not good any more either.
-    pub(super) fn remember_bad(&self, digest: Digest) {
+    pub(super) fn remember_bad(&self, uuid: EntryUuid, digest: Digest) {
         self.good.lock().remove(&digest);
+        if self.was_good(uuid, &digest) {
+            self.forget(uuid);
+        }
         self.bad.lock().insert(digest, (), BAD_FOR, Duration::ZERO);
+    }
+
+    /// The directory says that the account may not log in: that holds while it is away, too.
+    pub(super) fn forget(&self, uuid: EntryUuid) {
+        self.last.lock().remove(&uuid);
+    }
+
+    /// The login leads to no entry any more.
+    pub(super) fn forget_login(&self, login: &str) {
+        self.logins.lock().remove(&login.to_lowercase());
     }
 
     pub(super) fn login(&self, login: &str) -> Option<Remembered> {
@@ -135,7 +156,7 @@ mod tests {
         let (old, new) = (stamp(&entry("{SSHA}x"), &names), stamp(&entry("{SSHA}y"), &names));
         let digest = cache.digest(uuid, &old, &Secret::from("pw"));
         assert_eq!(cache.verdict(&digest), Verdict::Unknown);
-        cache.remember_good(digest);
+        cache.remember_good(uuid, digest);
         assert_eq!(cache.verdict(&digest), Verdict::Good);
         assert_ne!(
             digest,
@@ -153,17 +174,27 @@ mod tests {
             Verdict::Unknown,
             "only the directory's absence makes it pass now"
         );
-        assert!(cache.was_good(&digest));
+        assert!(cache.was_good(uuid, &digest));
         clock.advance(STALE_FOR);
-        assert!(!cache.was_good(&digest));
-        cache.remember_good(digest);
-        cache.remember_bad(digest);
+        assert!(!cache.was_good(uuid, &digest));
+        cache.remember_good(uuid, digest);
+        cache.remember_bad(uuid, digest);
         assert_eq!(cache.verdict(&digest), Verdict::Bad);
         assert!(
-            !cache.was_good(&digest),
+            !cache.was_good(uuid, &digest),
             "what the directory refused is forgotten"
         );
         clock.advance(BAD_FOR);
         assert_eq!(cache.verdict(&digest), Verdict::Unknown);
+        let later = cache.digest(uuid, &new, &Secret::from("pw2"));
+        cache.remember_good(uuid, digest);
+        cache.remember_good(uuid, later);
+        assert!(cache.was_good(uuid, &later));
+        assert!(
+            !cache.was_good(uuid, &digest),
+            "the password may have been replaced by the later one"
+        );
+        cache.forget(uuid);
+        assert!(!cache.was_good(uuid, &later));
     }
 }

@@ -94,7 +94,10 @@ impl LdapAuthenticator {
             .find_login(&request.login, &extra, &mut Trace::Off)
             .await
         {
-            Found::None => AuthOutcome::NoEntry,
+            Found::None => {
+                self.cache.forget_login(&request.login);
+                AuthOutcome::NoEntry
+            }
             Found::Several(dns) => AuthOutcome::Unavailable(Unavailable(format!(
                 "{} entries match the login: {}",
                 dns.len(),
@@ -115,7 +118,7 @@ impl LdapAuthenticator {
             return AuthOutcome::Unavailable(why);
         };
         let digest = self.cache.digest(known.uuid, &known.stamp, password);
-        if !self.cache.was_good(&digest) {
+        if !self.cache.was_good(known.uuid, &digest) {
             return AuthOutcome::Unavailable(why);
         }
         tracing::info!(login = %request.login, connector = %self.connector.name(), "the directory is away; a remembered credential passes");
@@ -133,6 +136,9 @@ impl LdapAuthenticator {
         entry: &Entry,
         stamp_attributes: &[String],
     ) -> AuthOutcome {
+        if account.state != AccountState::Active {
+            self.cache.forget(account.uuid);
+        }
         // The reason goes to the log; the client hears the same as for a wrong password.
         if account.state == AccountState::Disabled {
             return AuthOutcome::Rejected(RejectReason::Disabled);
@@ -165,7 +171,7 @@ impl LdapAuthenticator {
                     Ok(()) => self.throttle.succeeded(account.uuid, client),
                     Err(AuthOutcome::Rejected(RejectReason::WrongCredential)) => {
                         self.throttle.failed(account.uuid, client);
-                        self.cache.remember_bad(digest);
+                        self.cache.remember_bad(account.uuid, digest);
                     }
                     Err(_) => {}
                 }
@@ -196,7 +202,7 @@ impl LdapAuthenticator {
         cached: CacheVerdict,
     ) {
         if cached == CacheVerdict::Unknown {
-            self.cache.remember_good(digest);
+            self.cache.remember_good(account.uuid, digest);
         }
         self.cache.remember_login(
             &request.login,

@@ -195,8 +195,9 @@ async fn guessing_is_slowed_down() {
 #[tokio::test]
 async fn the_state_of_the_account_counts_also_for_cached_credentials() {
     for method in METHODS {
-        let slapd = Slapd::with_password_policy();
+        let mut slapd = Slapd::with_password_policy();
         slapd.person("anna", "userPassword: secret\ndescription: TRUE\n");
+        slapd.person("bert", "userPassword: secret\ndescription: TRUE\n");
         let clock = clock();
         let mut enabled = config(&[&slapd]);
         enabled.attributes.enabled = Some(directory::config::EnabledConfig {
@@ -207,29 +208,37 @@ async fn the_state_of_the_account_counts_also_for_cached_credentials() {
         });
         let connector = connect(enabled, &clock);
         let source = authenticator(&connector, method, &clock);
-        let replace = |attribute: &str, value: &str| {
-            slapd.modify(&format!(
-                "dn: uid=anna,ou=Users,{SUFFIX}\nchangetype: modify\nreplace: {attribute}\n{attribute}: {value}\n"
-            ));
-        };
         assert_eq!(check(&source, "anna", "secret").await, "anna@localdomain.test");
-        replace("description", "FALSE");
+        replace(&slapd, "anna", "description", "FALSE");
         assert_eq!(check(&source, "anna", "secret").await, "disabled", "{method:?}");
-        replace("description", "TRUE");
+        replace(&slapd, "anna", "description", "TRUE");
         assert_eq!(check(&source, "anna", "secret").await, "anna@localdomain.test");
-        replace("pwdReset", "TRUE");
+        replace(&slapd, "anna", "pwdReset", "TRUE");
         assert_eq!(check(&source, "anna", "secret").await, "expired", "{method:?}");
         assert_eq!(
             check(&source, "anna", "wrong").await,
             "wrong credential",
             "only the owner hears of it"
         );
-        replace("pwdReset", "FALSE");
-        replace("pwdAccountLockedTime", "000001010000Z");
+        replace(&slapd, "anna", "pwdReset", "FALSE");
+        replace(&slapd, "anna", "pwdAccountLockedTime", "000001010000Z");
         assert_ne!(
             check(&source, "anna", "secret").await,
             "anna@localdomain.test",
             "{method:?}: locked"
         );
+
+        // What was seen before the outage holds during it.
+        assert_eq!(check(&source, "bert", "secret").await, "bert@localdomain.test");
+        replace(&slapd, "bert", "description", "FALSE");
+        assert_eq!(check(&source, "bert", "secret").await, "disabled");
+        slapd.kill();
+        assert_eq!(check(&source, "bert", "secret").await, "unavailable");
     }
+}
+
+fn replace(slapd: &Slapd, uid: &str, attribute: &str, value: &str) {
+    slapd.modify(&format!(
+        "dn: uid={uid},ou=Users,{SUFFIX}\nchangetype: modify\nreplace: {attribute}\n{attribute}: {value}\n"
+    ));
 }
