@@ -43,8 +43,12 @@ fn refused(code: Option<ResponseCode>, text: &'static str) -> Response {
     Response::Err(code, text.into())
 }
 
-pub(super) fn greeting(server_name: &str) -> Response {
-    Response::Ok(format!("{server_name} POP3 Homing ready").into())
+/// `announce` goes first: what only some clients may use.
+pub(super) fn greeting(server_name: &str, announce: Option<&str>) -> Response {
+    match announce {
+        Some(word) => Response::Ok(format!("{word} {server_name} POP3 Homing ready").into()),
+        None => Response::Ok(format!("{server_name} POP3 Homing ready").into()),
+    }
 }
 
 pub(super) fn ok(text: impl Into<std::borrow::Cow<'static, str>>) -> Response {
@@ -84,6 +88,10 @@ pub(super) fn exchange_failed() -> Response {
 
 pub(super) fn too_many_failures() -> Response {
     refused(Some(ResponseCode::Auth), "too many failed logins")
+}
+
+pub(super) fn too_many_hops() -> Response {
+    refused(Some(ResponseCode::SysPerm), "too many front ends in a row")
 }
 
 pub(super) fn too_many_errors() -> Response {

@@ -8,7 +8,7 @@ use model::TlsState;
 use net::{Accepted, LinePolicy, LineStream, ReadError, ServerTls, Shutdown};
 use std::sync::Arc;
 use std::time::Duration;
-use wire::pop3::{Command, DotEncoder, Response};
+use wire::pop3::{Command, DotEncoder, Response, XCLIENT_GREETING};
 
 /// RFC 2449 section 4 has 255 octets; a SASL response may be longer (RFC 5034 section 4).
 const MAX_LINE: usize = 8192;
@@ -49,6 +49,7 @@ struct Driver {
 
 impl Driver {
     fn new(accepted: Accepted, service: Arc<Pop3Service>) -> Self {
+        let trusted = accepted.is_trusted();
         let stls = accepted.tls.is_some() && accepted.peer.tls == TlsState::Plain;
         Self {
             stream: LineStream::new(accepted.connection, MAX_LINE).with_policy(LinePolicy::AcceptLf),
@@ -59,6 +60,7 @@ impl Driver {
             session: Session {
                 service,
                 peer: accepted.peer,
+                trusted,
                 stls,
                 plaintext_login: accepted.config.allows_plaintext_login(),
                 state: State::Authorization { user: None },
@@ -68,7 +70,8 @@ impl Driver {
     }
 
     async fn run(&mut self) -> End {
-        let greeting = reply::greeting(self.session.service.parts.server_name.as_str());
+        let announce = self.session.trusted.then_some(XCLIENT_GREETING);
+        let greeting = reply::greeting(self.session.service.parts.server_name.as_str(), announce);
         self.write(&greeting);
         loop {
             let next = match self.next_line().await {

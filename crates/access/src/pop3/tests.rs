@@ -34,6 +34,9 @@ impl Authenticator for Gate {
             Some("expired") => AuthOutcome::Rejected(RejectReason::Expired),
             Some("away") => AuthOutcome::Unavailable(Unavailable("the directory is away".into())),
             Some("nobody") => AuthOutcome::NoEntry,
+            _ if request.peer.client.to_string() == "198.51.100.7:99" => {
+                AuthOutcome::Rejected(RejectReason::NotAllowed)
+            }
             _ if password.expose() != b"sec ret" => AuthOutcome::Rejected(RejectReason::WrongCredential),
             _ => AuthOutcome::Accepted(Authenticated {
                 address: address(&request.login),

@@ -1,5 +1,6 @@
 //! Commands (RFC 1939 sections 5 to 7, RFC 2449, RFC 2595, RFC 5034).
 
+use super::claims::ClientClaims;
 use model::Secret;
 use std::fmt;
 
@@ -44,6 +45,8 @@ pub enum Command {
     Capa,
     /// `STLS`
     Stls,
+    /// `XCLIENT attributes` (Dovecot)
+    Xclient(ClientClaims),
 }
 
 /// Why a line is not a command.
@@ -104,6 +107,7 @@ impl Command {
             b"QUIT" => bare(Self::Quit),
             b"CAPA" => bare(Self::Capa),
             b"STLS" => bare(Self::Stls),
+            b"XCLIENT" => ClientClaims::parse(&words(rest)?).map(Self::Xclient),
             _ => Err(CommandError::Unknown),
         }
     }
@@ -150,6 +154,7 @@ impl fmt::Display for Command {
             Self::Quit => f.write_str("QUIT"),
             Self::Capa => f.write_str("CAPA"),
             Self::Stls => f.write_str("STLS"),
+            Self::Xclient(claims) => write!(f, "XCLIENT{claims}"),
         }
     }
 }

@@ -9,6 +9,7 @@
 //! codes), RFC 5034 (AUTH). APOP is left out: it needs the password in clear text on the server.
 
 mod capabilities;
+mod claims;
 mod command;
 mod response;
 #[cfg(test)]
@@ -16,5 +17,6 @@ mod tests;
 
 pub use crate::dot::{BareLineEnds, DotDecoder, DotEncoder, Progress};
 pub use capabilities::Capabilities;
+pub use claims::{ClientClaims, XCLIENT_GREETING};
 pub use command::{Command, CommandError};
 pub use response::{Response, ResponseCode, ResponseError};

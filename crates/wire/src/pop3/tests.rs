@@ -28,6 +28,12 @@ fn commands() {
         ("AUTH PLAIN =", "AUTH PLAIN"),
         ("CAPA", "CAPA"),
         ("STLS", "STLS"),
+        (
+            "xclient ADDR=2001:db8::1 port=7 SESSION=x TTL=6 FORWARD=y",
+            "XCLIENT ADDR=2001:db8::1 PORT=7 SESSION=x TTL=6",
+        ),
+        ("XCLIENT ADDR=x", "Arguments"),
+        ("XCLIENT PORT", "Arguments"),
         ("QUIT", "QUIT"),
         ("NOOP", "NOOP"),
         ("RSET", "RSET"),

@@ -8,6 +8,7 @@ mod pass;
 mod quit;
 mod retr;
 mod stls;
+mod xclient;
 
 use super::reply;
 use super::state::{Phase, Session, State};
@@ -35,7 +36,9 @@ pub(super) enum Next {
 fn legal_in(command: &Command) -> &'static [Phase] {
     use Phase::{Authorization, Transaction};
     match command {
-        Command::User(_) | Command::Pass(_) | Command::Auth { .. } | Command::Stls => &[Authorization],
+        Command::User(_) | Command::Pass(_) | Command::Auth { .. } | Command::Stls | Command::Xclient(_) => {
+            &[Authorization]
+        }
         Command::Quit | Command::Capa => &[Authorization, Transaction],
         Command::Stat
         | Command::List(_)
@@ -58,6 +61,7 @@ pub(super) async fn run(session: &mut Session, command: Command) -> Next {
         Command::Pass(password) => pass::pass(session, password).await,
         Command::Auth { mechanism, initial } => auth::auth(session, mechanism, initial).await,
         Command::Stls => stls::stls(session),
+        Command::Xclient(claims) => xclient::xclient(session, claims),
         Command::Capa => capa::capa(session),
         Command::Quit => quit::quit(session).await,
         other => transaction(session, other).await,

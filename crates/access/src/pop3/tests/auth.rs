@@ -220,3 +220,31 @@ async fn going_down_is_said_before_login() {
     idle.expect("-ERR [SYS/TEMP]").await;
     idle.closed().await;
 }
+
+/// Dovecot's XCLIENT: known to trusted front ends only.
+#[tokio::test]
+async fn a_trusted_front_end_names_its_client() {
+    let mut bench = Bench::new(Pop3Config::default()).await;
+    let claim = "XCLIENT ADDR=198.51.100.7 PORT=99 SESSION=00000000000000aa TTL=6";
+    let mut stranger = bench.greeted().await;
+    stranger.play(&[(claim, "-ERR command not known")]).await;
+    bench.listener.trusted_networks = vec!["192.0.2.0/24".parse().expect("a network")];
+    let mut front = bench.connect();
+    front.expect("+OK [XCLIENT] example.test").await;
+    front
+        .play(&[
+            (claim, "+OK"),
+            // The test's authenticator refuses whoever comes from that address.
+            ("USER alice@example.test", "+OK"),
+            ("PASS sec ret", "-ERR [AUTH]"),
+            ("XCLIENT ADDR=198.51.100.8", "+OK"),
+            ("USER alice@example.test", "+OK"),
+            ("PASS sec ret", "+OK"),
+            (claim, "-ERR not now"),
+        ])
+        .await;
+    let mut looping = bench.connect();
+    looping.expect("+OK [XCLIENT]").await;
+    looping.play(&[("XCLIENT TTL=0", "-ERR [SYS/PERM]")]).await;
+    looping.closed().await;
+}
