@@ -278,3 +278,41 @@ async fn a_server_that_hangs_is_passed_over() {
         Lookup::Unavailable(_)
     ));
 }
+
+#[tokio::test]
+async fn tls_is_verified() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+        let (certificate, key) = (
+            folder.path().join(name),
+            folder.path().join(format!("{name}.key")),
+        );
+        std::fs::write(&certificate, made.cert.pem()).expect("write");
+        std::fs::write(&key, made.signing_key.serialize_pem()).expect("write");
+        (certificate, key)
+    };
+    let (good, key) = write("good", &["127.0.0.1"]);
+    let (other, _) = write("other", &["127.0.0.1"]);
+    let slapd = Slapd::with_certificate(&good, &key);
+    people(&slapd);
+    let clock = clock();
+    let mut tls = config(&[&slapd]);
+    tls.tls = Some(directory::config::ConnectorTls::StartTls);
+    tls.ca_file = Some(good);
+    assert_eq!(
+        uid(&connect(tls.clone(), &clock), "anna@localdomain.test").await,
+        "anna"
+    );
+    tls.ca_file = Some(other);
+    let connector = connect(tls.clone(), &clock);
+    let lookup = connector.lookup_login("anna").await;
+    assert!(
+        matches!(lookup, Lookup::Unavailable(_)),
+        "another authority's server: {lookup:?}"
+    );
+    tls.ca_file = Some(folder.path().join("missing"));
+    let problems = Connector::new(tls, clock.clone()).expect_err("there is no such file");
+    assert_eq!(problems[0].key, "ca_file");
+}

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -53,15 +53,25 @@ const POLICY_OVERLAY: &str =
 
 impl Slapd {
     pub(crate) fn start() -> Self {
-        Self::start_with("", "")
+        Self::start_with("", "", "")
     }
 
     /// With OpenLDAP's password policy, which allows one password value an entry.
     pub(crate) fn with_password_policy() -> Self {
-        Self::start_with(POLICY_OVERLAY, POLICY)
+        Self::start_with("", POLICY_OVERLAY, POLICY)
     }
 
-    fn start_with(overlay: &str, more: &str) -> Self {
+    /// With this certificate and key, for StartTLS.
+    pub(crate) fn with_certificate(certificate: &Path, key: &Path) -> Self {
+        let global = format!(
+            "TLSCertificateFile {}\nTLSCertificateKeyFile {}\n",
+            certificate.display(),
+            key.display()
+        );
+        Self::start_with(&global, "", "")
+    }
+
+    fn start_with(global: &str, overlay: &str, more: &str) -> Self {
         // The port is free now; slapd takes it a moment later.
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("an address").port();
@@ -75,7 +85,7 @@ impl Slapd {
              include /etc/ldap/schema/inetorgperson.schema\n\
              include /etc/ldap/schema/misc.schema\n\
              modulepath /usr/lib/ldap\nmoduleload back_mdb\nmoduleload syncprov\nmoduleload ppolicy\n\
-             pidfile {dir}/pid\nargsfile {dir}/args\n\
+             pidfile {dir}/pid\nargsfile {dir}/args\n{global}\
              database mdb\nsuffix {SUFFIX}\nrootdn {ROOT}\nrootpw \"{ROOT_PASSWORD}\"\n\
              directory {dir}/db\nmaxsize 67108864\n\
              index objectClass,uid,mail,mailLocalAddress,entryUUID,entryCSN eq\n\
