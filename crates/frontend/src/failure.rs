@@ -100,6 +100,11 @@ impl Failure {
         )
     }
 
+    /// True when the client offered something that is not good enough: guessing ends after some of these.
+    pub(crate) fn blames_client(&self) -> bool {
+        matches!(self, Self::Rejected(_) | Self::Expired | Self::Authorization)
+    }
+
     /// True when somebody should look at it: not the user's fault, and not a passing thing.
     pub(crate) fn is_alarming(&self) -> bool {
         matches!(

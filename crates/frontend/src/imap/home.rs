@@ -33,6 +33,8 @@ struct Talk {
     limit: Duration,
     /// `None` until the home has said them.
     capabilities: Option<Vec<String>>,
+    /// ID has been sent, and its result is still to come.
+    introduced: Option<Tag>,
     commands: u32,
 }
 
@@ -67,6 +69,7 @@ async fn talk(gate: &Gate, dialled: Dialled, admitted: &Admitted, id: IdFields) 
         name,
         limit: target.connect_timeout,
         capabilities: None,
+        introduced: None,
         commands: 0,
     };
     talk.greeting().await?;
@@ -88,8 +91,8 @@ async fn talk(gate: &Gate, dialled: Dialled, admitted: &Admitted, id: IdFields) 
         return Err(talk.broken("it announces no version of IMAP that we speak"));
     }
     if talk.has("ID").await? {
-        // Whatever it answers: a home that does not trust us ignores it.
-        talk.run(CommandBody::Id(id)).await?;
+        // In one packet with the login. Whatever it answers: a home that does not trust us ignores it.
+        talk.introduced = Some(talk.send(CommandBody::Id(id))?);
     }
     let done = talk.replay(admitted).await?;
     if done.condition != Condition::Ok {
@@ -261,6 +264,11 @@ impl Talk {
     }
 
     async fn run(&mut self, body: CommandBody) -> Result<StatusLine, Failure> {
+        let tag = self.send(body)?;
+        self.finish(&tag, |_| None).await
+    }
+
+    fn send(&mut self, body: CommandBody) -> Result<Tag, Failure> {
         let tag = self.tag()?;
         let command = Command {
             tag: tag.clone(),
@@ -268,7 +276,7 @@ impl Talk {
         };
         self.stream
             .write(&command.to_bytes(Literals::NonSynchronizing).concat());
-        self.finish(&tag, |_| None).await
+        Ok(tag)
     }
 
     /// Reads up to the result of the command `tag`; `go_on` gives what follows a continuation.
@@ -279,6 +287,9 @@ impl Talk {
     ) -> Result<StatusLine, Failure> {
         for _ in 0..MAX_RESPONSES {
             match self.response().await? {
+                Response::Tagged(found, _) if self.introduced.as_ref() == Some(&found) => {
+                    self.introduced = None
+                }
                 Response::Tagged(found, status) if found == *tag => {
                     self.note(status.code.clone());
                     return Ok(status);

@@ -344,7 +344,7 @@ impl<'a> Session<'a> {
             }
             Err(failure) => {
                 log_failure(Protocol::Imap, &self.peer, &typed, &failure);
-                self.refused += 1;
+                self.refused += u32::from(failure.blames_client());
                 self.say(Some(tag), reply::failure(&failure));
                 After::Next
             }

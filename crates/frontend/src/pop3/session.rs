@@ -271,7 +271,7 @@ impl<'a> Session<'a> {
             }
             Err(failure) => {
                 log_failure(Protocol::Pop3, &self.peer, &typed, &failure);
-                self.refused += 1;
+                self.refused += u32::from(failure.blames_client());
                 self.say(&reply::failure(&failure));
                 After::Next
             }

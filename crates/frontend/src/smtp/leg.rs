@@ -51,6 +51,8 @@ pub(super) struct Leg {
     capabilities: Capabilities,
     limit: Duration,
     data_limit: Duration,
+    /// What XFORWARD tells the home with each transaction.
+    claims: ClientClaims,
     /// Recipients that the home has accepted, by their place in the transaction.
     pub(super) recipients: Vec<usize>,
 }
@@ -97,6 +99,7 @@ impl Leg {
             capabilities: Capabilities::default(),
             limit: target.connect_timeout,
             data_limit: settings.data_limit,
+            claims: settings.claims.clone(),
             recipients: Vec::new(),
         };
         let greeting = leg.reply().await?;
@@ -121,9 +124,8 @@ impl Leg {
     }
 
     async fn identify(&mut self, identity: Identity, settings: &LegSettings) -> Result<(), Failure> {
-        let claims = &settings.claims;
         if identity == Identity::Client
-            && let Some(claims) = claims.clone().limited_to(&self.capabilities.xclient)
+            && let Some(claims) = settings.claims.clone().limited_to(&self.capabilities.xclient)
         {
             // A home that announces XCLIENT and refuses it does not trust us: it will judge us instead.
             if self.run(&Command::Xclient(claims)).await?.is_completed() {
@@ -135,10 +137,6 @@ impl Leg {
                     .to_owned();
                 self.hello(&helo).await?;
             }
-        }
-        // Besides XCLIENT, for the trace; a home that now sees the client no longer announces it.
-        if let Some(claims) = claims.clone().limited_to(&self.capabilities.xforward) {
-            self.run(&Command::Xforward(claims)).await?;
         }
         Ok(())
     }
@@ -166,12 +164,27 @@ impl Leg {
         from: &ReversePath,
         parameters: &MailParameters,
     ) -> Result<Reply, Failure> {
-        let has = |extension| self.capabilities.extensions.has(extension);
+        let extensions = self.capabilities.extensions;
+        let has = |extension| extensions.has(extension);
         let mut parameters = parameters.clone();
         parameters.size = parameters.size.filter(|_| has(Extensions::SIZE));
         parameters.body = parameters.body.filter(|_| has(Extensions::EIGHT_BIT_MIME));
         let from = from.clone();
-        self.run(&Command::Mail { from, parameters }).await
+        let mail = Command::Mail { from, parameters };
+        // XFORWARD holds for one transaction. It goes besides XCLIENT too, for the trace; a home that now sees
+        // the client in our place no longer announces it.
+        let Some(claims) = self.claims.clone().limited_to(&self.capabilities.xforward) else {
+            return self.run(&mail).await;
+        };
+        let forward = Command::Xforward(claims);
+        if has(Extensions::PIPELINING) {
+            self.queue(&forward);
+            self.queue(&mail);
+            self.reply().await?;
+            return self.reply().await;
+        }
+        self.run(&forward).await?;
+        self.run(&mail).await
     }
 
     /// Offers a recipient.
@@ -225,21 +238,22 @@ impl Leg {
     /// Sends the final dot and reads the replies: one for each recipient that the home accepted.
     pub(super) async fn commit(&mut self) -> Result<Vec<Reply>, Failure> {
         self.stream.write(b".\r\n");
-        self.limit = self.data_limit;
+        let limit = std::mem::replace(&mut self.limit, self.data_limit);
         let wanted = self.recipients.len();
-        let mut replies = vec![self.reply().await?];
-        match self.protocol {
-            HomeProtocol::Smtp => replies.resize(
-                wanted,
-                replies.first().cloned().ok_or_else(|| self.broken("no reply"))?,
-            ),
-            // RFC 2033 section 4.2: one reply for each accepted recipient, in their order.
-            HomeProtocol::Lmtp => {
-                while replies.len() < wanted {
-                    replies.push(self.reply().await?);
-                }
+        let first = self.reply().await?;
+        let mut replies = vec![
+            first;
+            if self.protocol == HomeProtocol::Smtp {
+                wanted
+            } else {
+                1
             }
+        ];
+        // RFC 2033 section 4.2: LMTP gives one reply for each accepted recipient, in their order.
+        while replies.len() < wanted {
+            replies.push(self.reply().await?);
         }
+        self.limit = limit;
         Ok(replies)
     }
 
@@ -250,10 +264,14 @@ impl Leg {
     }
 
     async fn run(&mut self, command: &Command) -> Result<Reply, Failure> {
+        self.queue(command);
+        self.reply().await
+    }
+
+    fn queue(&mut self, command: &Command) {
         let mut line = Vec::new();
         command.encode(&mut line);
         self.stream.write(&line);
-        self.reply().await
     }
 
     async fn reply(&mut self) -> Result<Reply, Failure> {

@@ -1,6 +1,6 @@
 //! The receiving session: read a command, do it, write the reply.
 
-use super::leg::LegSettings;
+use super::leg::{Leg, LegSettings};
 use super::message::{Message, MessageWriter};
 use super::reply;
 use super::transaction::Transaction;
@@ -84,6 +84,8 @@ struct Session {
     shutdown: net::Shutdown,
     hello: Option<Hello>,
     transaction: Option<Transaction>,
+    /// Homes that are open, between transactions.
+    kept: Vec<Leg>,
     errors: u32,
 }
 
@@ -96,6 +98,7 @@ impl Session {
             shutdown: accepted.shutdown,
             hello: None,
             transaction: None,
+            kept: Vec::new(),
             errors: 0,
             proxy,
         }
@@ -130,7 +133,7 @@ impl Session {
         if let Some(last) = last {
             self.say(&last);
         }
-        self.abandon().await;
+        self.let_go().await;
         self.stream.close(FAREWELL).await;
     }
 
@@ -170,22 +173,31 @@ impl Session {
         self.say(reply)
     }
 
+    /// Ends the transaction without a message.
     async fn abandon(&mut self) {
         if let Some(transaction) = self.transaction.take() {
-            transaction.abandon().await;
+            self.kept = transaction.abandon().await;
+        }
+    }
+
+    /// The same, and lets go of all homes: the client is gone, or is no longer what they were told.
+    async fn let_go(&mut self) {
+        self.abandon().await;
+        for leg in std::mem::take(&mut self.kept) {
+            leg.quit().await;
         }
     }
 
     async fn command(&mut self, command: Command) -> After {
         match command {
             Command::Ehlo(name) => {
-                self.abandon().await;
+                self.let_go().await;
                 let reply = self.capabilities().reply(&name);
                 self.hello = Some(Hello { name, esmtp: true });
                 self.say(&reply)
             }
             Command::Helo(name) => {
-                self.abandon().await;
+                self.let_go().await;
                 self.hello = Some(Hello { name, esmtp: false });
                 let name = self.proxy.context.server_name.clone();
                 self.say(&Reply::new(250, None, name))
@@ -225,7 +237,7 @@ impl Session {
         let Some(tls) = self.tls.take() else {
             return self.error(&reply::no_tls());
         };
-        self.abandon().await;
+        self.let_go().await;
         // RFC 3207 section 4.2: the client starts over, and nothing it sent before counts.
         self.hello = None;
         self.say(&reply::start_tls());
@@ -265,7 +277,14 @@ impl Session {
                 source: Some("REMOTE".to_owned()),
             },
         };
-        self.transaction = Some(Transaction::new(self.proxy.clone(), settings, from, parameters));
+        let kept = std::mem::take(&mut self.kept);
+        self.transaction = Some(Transaction::new(
+            self.proxy.clone(),
+            settings,
+            from,
+            parameters,
+            kept,
+        ));
         self.say(&reply::sender_ok())
     }
 
@@ -282,7 +301,7 @@ impl Session {
         let message = match self.receive().await {
             Ok(message) => message,
             Err(refused) => {
-                transaction.abandon().await;
+                self.kept = transaction.abandon().await;
                 return match refused {
                     DataError::Refused(reply) => self.error(&reply),
                     DataError::Lost => After::End,
@@ -292,11 +311,12 @@ impl Session {
         // RFC 5321 section 6.3.
         if hop_count(message.head()) >= usize::try_from(self.proxy.config.max_received).unwrap_or(usize::MAX)
         {
-            transaction.abandon().await;
+            self.kept = transaction.abandon().await;
             return self.error(&reply::looping());
         }
         let trace = self.received(&transaction);
-        let reply = transaction.deliver(trace, message).await;
+        let (reply, kept) = transaction.deliver(trace, message).await;
+        self.kept = kept;
         tracing::info!(
             protocol = "smtp", trace = %self.peer.trace, client = %self.peer.client, reply = %reply, "message"
         );

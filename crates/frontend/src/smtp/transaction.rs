@@ -1,5 +1,6 @@
 //! One transaction: its recipients, their homes, and the message's way to all of them.
 
+use super::delivery::to_homes;
 use super::leg::{Identity, Leg, LegSettings};
 use super::message::Message;
 use super::reply;
@@ -10,11 +11,12 @@ use crate::failure::{Failure, Rejection};
 use directory::{EntryKind, HomeRef, Route};
 use model::{Address, LocalPart, ReversePath};
 use std::sync::Arc;
-use tokio::task::JoinSet;
 use wire::smtp::{ForwardPath, MailParameters, Reply};
 
 /// Homes that one transaction may reach. More recipients than that go into another one.
 const MAX_LEGS: usize = 64;
+/// Homes that are kept open between the transactions of a session.
+const MAX_KEPT: usize = 4;
 
 /// A transaction, from MAIL to the end of DATA.
 pub(super) struct Transaction {
@@ -24,7 +26,10 @@ pub(super) struct Transaction {
     parameters: MailParameters,
     /// Recipients that a home has accepted.
     recipients: Vec<ForwardPath>,
+    /// Homes that take part.
     legs: Vec<Leg>,
+    /// Homes that an earlier transaction of this session has left open.
+    kept: Vec<Leg>,
 }
 
 impl Transaction {
@@ -33,6 +38,7 @@ impl Transaction {
         settings: LegSettings,
         from: ReversePath,
         parameters: MailParameters,
+        kept: Vec<Leg>,
     ) -> Self {
         Self {
             proxy,
@@ -41,6 +47,7 @@ impl Transaction {
             parameters,
             recipients: Vec::new(),
             legs: Vec::new(),
+            kept,
         }
     }
 
@@ -138,19 +145,10 @@ impl Transaction {
                 if self.legs.len() >= MAX_LEGS {
                     return Ok(reply::one_home());
                 }
-                let mut leg = Leg::open(
-                    &self.proxy.context.dialer,
-                    home,
-                    self.proxy.config.home_protocol,
-                    Identity::Client,
-                    &self.settings,
-                )
-                .await?;
-                let reply = leg.mail(&self.from, &self.parameters).await?;
-                if !reply.is_completed() {
-                    leg.quit().await;
-                    return Ok(reply);
-                }
+                let leg = match self.begin(home).await? {
+                    Ok(leg) => leg,
+                    Err(refusal) => return Ok(refusal),
+                };
                 self.legs.push(leg);
                 self.legs.len() - 1
             }
@@ -173,23 +171,51 @@ impl Transaction {
         }
     }
 
-    /// Brings the message to every home; gives the one honest reply.
-    pub(super) async fn deliver(mut self, trace: String, message: Message) -> Reply {
+    /// Opens a transaction with a home. The inner error is its refusal.
+    async fn begin(&mut self, home: &HomeRef) -> Result<Result<Leg, Reply>, Failure> {
+        if let Some(index) = self.kept.iter().position(|leg| leg.home == *home) {
+            let mut leg = self.kept.swap_remove(index);
+            // The home may have closed it meanwhile; then a new one is opened.
+            if let Ok(reply) = leg.mail(&self.from, &self.parameters).await
+                && reply.is_completed()
+            {
+                return Ok(Ok(leg));
+            }
+        }
+        let (dialer, protocol) = (&self.proxy.context.dialer, self.proxy.config.home_protocol);
+        let mut leg = Leg::open(dialer, home, protocol, Identity::Client, &self.settings).await?;
+        let reply = leg.mail(&self.from, &self.parameters).await?;
+        if reply.is_completed() {
+            return Ok(Ok(leg));
+        }
+        leg.quit().await;
+        Ok(Err(reply))
+    }
+
+    /// Brings the message to every home; gives the one honest reply, and the homes that are still open.
+    pub(super) async fn deliver(mut self, trace: String, message: Message) -> (Reply, Vec<Leg>) {
         let message = Arc::new(message);
         let trace: Arc<str> = trace.into();
         let legs = std::mem::take(&mut self.legs);
-        let replies = to_homes(legs, &trace, &message, self.recipients.len()).await;
-        let failing = match judge(&replies) {
-            Verdict::Accept(reply) | Verdict::Refuse(reply) => return reply,
-            Verdict::Spill(failing) => failing,
-        };
-        match self.spill(&failing, &trace, &message).await {
-            Ok(()) => reply::taken_by_all(),
-            Err(failure) => {
-                tracing::error!(trace = ?self.settings.claims.ident, %failure, "recipients could not be spilled");
-                reply::partly_taken()
+        let (replies, open) = to_homes(legs, &trace, &message, self.recipients.len()).await;
+        for leg in open {
+            if self.kept.len() < MAX_KEPT {
+                self.kept.push(leg);
+            } else {
+                leg.quit().await;
             }
         }
+        let reply = match judge(&replies) {
+            Verdict::Accept(reply) | Verdict::Refuse(reply) => reply,
+            Verdict::Spill(failing) => match self.spill(&failing, &trace, &message).await {
+                Ok(()) => reply::taken_by_all(),
+                Err(failure) => {
+                    tracing::error!(trace = ?self.settings.claims.ident, %failure, "recipients could not be spilled");
+                    reply::partly_taken()
+                }
+            },
+        };
+        (reply, self.kept)
     }
 
     /// Hands the recipients whose home failed to the spill home, all or none.
@@ -229,74 +255,11 @@ impl Transaction {
         }
     }
 
-    /// Lets go of the homes without a message.
-    pub(super) async fn abandon(self) {
+    /// Lets go of the homes that wait for a message; gives the others.
+    pub(super) async fn abandon(self) -> Vec<Leg> {
         for leg in self.legs {
             leg.quit().await;
         }
+        self.kept
     }
-}
-
-/// Sends the message to all homes at once, holds back the final dot until each has all of it or has failed,
-/// then commits. One reply for each recipient, in their order.
-async fn to_homes(legs: Vec<Leg>, trace: &Arc<str>, message: &Arc<Message>, recipients: usize) -> Vec<Reply> {
-    let mut replies = vec![reply::leg_lost(); recipients];
-    let mut answer = |leg: &Leg, each: &dyn Fn(usize) -> Reply| {
-        for (place, index) in leg.recipients.iter().enumerate() {
-            if let Some(slot) = replies.get_mut(*index) {
-                *slot = each(place);
-            }
-        }
-    };
-    let mut sending = JoinSet::new();
-    for mut leg in legs {
-        if leg.recipients.is_empty() {
-            leg.quit().await;
-            continue;
-        }
-        let (trace, message) = (trace.clone(), message.clone());
-        sending.spawn(async move {
-            let sent = leg.send(&trace, &message).await;
-            (leg, sent)
-        });
-    }
-    let mut ready = Vec::new();
-    // Dropping the set, when the client goes away, breaks the legs off before any final dot.
-    while let Some(done) = sending.join_next().await {
-        match done {
-            Ok((leg, Ok(Ok(())))) => ready.push(leg),
-            Ok((leg, Ok(Err(refusal)))) => {
-                answer(&leg, &|_| refusal.clone());
-                leg.quit().await;
-            }
-            Ok((leg, Err(failure))) => {
-                tracing::warn!(home = %leg.home, %failure, "leg lost before the final dot");
-                answer(&leg, &|_| reply::leg_lost());
-            }
-            Err(error) => tracing::error!(%error, "leg lost"),
-        }
-    }
-    let mut committing = JoinSet::new();
-    for mut leg in ready {
-        committing.spawn(async move {
-            let committed = leg.commit().await;
-            (leg, committed)
-        });
-    }
-    while let Some(done) = committing.join_next().await {
-        match done {
-            Ok((leg, Ok(from_home))) => {
-                answer(&leg, &|place| {
-                    from_home.get(place).cloned().unwrap_or_else(reply::leg_lost)
-                });
-                leg.quit().await;
-            }
-            Ok((leg, Err(failure))) => {
-                tracing::warn!(home = %leg.home, %failure, "leg lost after the final dot");
-                answer(&leg, &|_| reply::leg_lost());
-            }
-            Err(error) => tracing::error!(%error, "leg lost"),
-        }
-    }
-    replies
 }

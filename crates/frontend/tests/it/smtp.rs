@@ -115,6 +115,7 @@ async fn host(stream: &mut LineStream, manners: &Manners, log: &Mutex<Seen>) -> 
                 }
             }
             for reply in manners.end {
+                let _ = stream.flush(SOON).await;
                 say(stream, reply)?;
             }
         }
@@ -204,6 +205,7 @@ async fn one_home_gives_its_own_replies() {
         assert!(received.contains(part), "{part} in {received}");
     }
     assert_eq!(home.heard("XCLIENT").len(), 1);
+    assert_eq!(home.heard("XFORWARD").len(), 1);
     assert!(home.heard("XCLIENT")[0].contains("ADDR=127.0.0.1"));
     assert!(
         home.heard("XFORWARD")[0].contains("IDENT="),
@@ -216,8 +218,33 @@ async fn one_home_gives_its_own_replies() {
     // The session goes on with a second transaction.
     let (_, end) = deliver(&mut client, &["bob"], "again").await;
     assert_eq!(end, "250 2.0.0 kept");
+    assert_eq!(home.heard("EHLO").len(), 2, "over the same connection");
+    assert_eq!(
+        home.heard("XFORWARD").len(),
+        2,
+        "which holds for one transaction only"
+    );
     assert!(client.ask("QUIT").await.starts_with("221"));
     assert!(client.is_closed().await);
+}
+
+/// A kept connection that the home has closed meanwhile is opened anew.
+#[tokio::test]
+async fn a_home_may_close_between_messages() {
+    let table: [Replies; 2] = [
+        &["250 2.0.0 kept", "421 4.4.2 idle", "die"],
+        &["250 2.0.0 kept", "die"],
+    ];
+    for end in table {
+        let home = Home::start(Manners { end, ..GOOD }).await;
+        let front = smtp(&[("@example.test", &home.name)], |_| {}).await;
+        let mut client = greeted(&front).await;
+        for _ in 0..3 {
+            let (_, end) = deliver(&mut client, &["alice"], "x").await;
+            assert_eq!(end, "250 2.0.0 kept");
+        }
+        assert_eq!((home.messages().len(), home.heard("EHLO").len()), (3, 6));
+    }
 }
 
 #[tokio::test]
