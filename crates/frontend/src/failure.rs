@@ -113,3 +113,63 @@ impl Failure {
         )
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// One of each kind.
+    pub(crate) fn all() -> Vec<Failure> {
+        let home = || "store:143".to_owned();
+        let text = || "secret detail".to_owned();
+        vec![
+            Failure::Rejected(Rejection::Reason(RejectReason::WrongCredential)),
+            Failure::Rejected(Rejection::NoSuchAccount),
+            Failure::Rejected(Rejection::Home),
+            Failure::Expired,
+            Failure::Authorization,
+            Failure::Directory(text()),
+            Failure::NoHome,
+            Failure::Ambiguous(text()),
+            Failure::HomeDown(home()),
+            Failure::Connect {
+                home: home(),
+                cause: text(),
+            },
+            Failure::Timeout(home()),
+            Failure::Tls {
+                home: home(),
+                cause: text(),
+            },
+            Failure::Protocol {
+                home: home(),
+                cause: text(),
+            },
+            Failure::HomeRefusedLogin {
+                home: home(),
+                text: text(),
+            },
+            Failure::HomeTemporary {
+                home: home(),
+                text: text(),
+            },
+            Failure::Loop,
+            Failure::ShuttingDown,
+        ]
+    }
+
+    #[test]
+    fn only_refused_credentials_are_the_clients_fault() {
+        for failure in all() {
+            assert!(
+                !(failure.blames_client() && (failure.blames_home() || failure.is_alarming())),
+                "{failure}"
+            );
+        }
+        let refused = all()
+            .into_iter()
+            .find(|f| matches!(f, Failure::HomeRefusedLogin { .. }))
+            .expect("listed");
+        assert!(refused.is_alarming() && !refused.blames_client() && !refused.blames_home());
+    }
+}

@@ -52,3 +52,32 @@ pub(super) fn capabilities(starttls: bool, may_log_in: bool) -> Vec<String> {
     }
     words.into_iter().map(str::to_owned).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_password_is_said_of_wrong_passwords_only() {
+        for kind in crate::failure::tests::all() {
+            let reply = failure(&kind);
+            let denied = matches!(
+                reply.code,
+                Some(Code::AuthenticationFailed | Code::AuthorizationFailed | Code::Expired)
+            );
+            assert_eq!(denied, kind.blames_client(), "{kind}");
+            assert!(denied || reply.code == Some(Code::Unavailable), "{kind}");
+            assert!(
+                !reply.text.contains("store") && !reply.text.contains("detail"),
+                "the cause is for the log"
+            );
+        }
+    }
+
+    #[test]
+    fn login_is_announced_when_it_is_possible() {
+        let with = |starttls, login| capabilities(starttls, login).join(" ");
+        assert!(with(true, false).ends_with("STARTTLS LOGINDISABLED"));
+        assert!(with(false, true).ends_with("ID AUTH=PLAIN AUTH=LOGIN"));
+    }
+}

@@ -61,3 +61,27 @@ pub(super) fn capabilities(starttls: bool, may_log_in: bool) -> Capabilities {
         implementation: Some("Homing".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_password_is_said_of_wrong_passwords_only() {
+        for kind in crate::failure::tests::all() {
+            let Response::Err(code, text) = failure(&kind) else {
+                panic!("{kind} is no success");
+            };
+            let wanted = if kind.blames_client() {
+                ResponseCode::Auth
+            } else {
+                ResponseCode::SysTemp
+            };
+            assert_eq!(code, Some(wanted), "{kind}");
+            assert!(
+                !text.contains("store") && !text.contains("detail"),
+                "the cause is for the log"
+            );
+        }
+    }
+}

@@ -107,3 +107,30 @@ fixed! {
 pub(super) fn go_on() -> Reply {
     Reply::new(354, None, "Send the message; end with a dot on a line of its own")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Rejection;
+
+    #[test]
+    fn codes_of_failures() {
+        for kind in crate::failure::tests::all() {
+            let reply = failure(&kind);
+            let wanted = match &kind {
+                Failure::Rejected(_) | Failure::Expired | Failure::Authorization => "550 5.1.1",
+                Failure::Directory(_) | Failure::NoHome => "451 4.4.3",
+                Failure::Ambiguous(_) => "451 4.3.5",
+                Failure::Loop => "554 5.4.6",
+                Failure::ShuttingDown => "421 4.3.2",
+                _ => "451 4.4.1",
+            };
+            assert!(reply.to_string().starts_with(wanted), "{kind}: {reply}");
+            assert!(!reply.to_string().contains("store"), "the cause is for the log");
+        }
+        assert_eq!(
+            failure(&Failure::Rejected(Rejection::NoSuchAccount)),
+            no_such_account()
+        );
+    }
+}
