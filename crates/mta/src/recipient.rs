@@ -92,13 +92,15 @@ async fn postmaster(receiver: &Receiver) -> Result<Vec<Arc<Account>>, Refusal> {
     }
 }
 
-/// Looks in the store, then asks the directory once, then looks again.
+/// Looks in the store; when nobody has that very name there, asks the directory once and looks again.
 async fn known(receiver: &Receiver, address: &Address) -> Result<Vec<Arc<Account>>, Refusal> {
     let first = look(receiver, address);
-    let (Err(Refusal::NoSuchName | Refusal::NotLocalDomain), Some(ask)) = (&first, &receiver.parts.on_demand)
-    else {
+    let Some(ask) = &receiver.parts.on_demand else {
         return first;
     };
+    if is_named(receiver, address)? {
+        return first;
+    }
     match ask(address.clone()).await {
         OnDemandOutcome::Synced => match look(receiver, address) {
             // The directory has just said that the name is here: it went away in between, or the sync could
@@ -107,10 +109,33 @@ async fn known(receiver: &Receiver, address: &Address) -> Result<Vec<Arc<Account
             again => again,
         },
         // The directory serves the domain, so it is ours even where the store has not heard of it yet.
-        OnDemandOutcome::NoSuchName => Err(Refusal::NoSuchName),
+        OnDemandOutcome::NoSuchName => match first {
+            Err(Refusal::NotLocalDomain) => Err(Refusal::NoSuchName),
+            other => other,
+        },
         OnDemandOutcome::NotConnected => first,
         OnDemandOutcome::Unavailable => Err(Refusal::DirectoryUnavailable),
     }
+}
+
+/// Whether the store has the name itself, rather than a catch-all for everybody it does not know: that one must
+/// not get the mail of somebody whom only the directory knows yet.
+fn is_named(receiver: &Receiver, address: &Address) -> Result<bool, Refusal> {
+    for name in [Some(address.clone()), address.without_detail()]
+        .into_iter()
+        .flatten()
+    {
+        if receiver
+            .parts
+            .store
+            .local_id(&name)
+            .map_err(Refusal::Store)?
+            .is_some()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn look(receiver: &Receiver, address: &Address) -> Result<Vec<Arc<Account>>, Refusal> {

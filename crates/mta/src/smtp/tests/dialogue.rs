@@ -312,3 +312,33 @@ async fn a_store_that_is_gone_is_try_later() {
     lmtp.expect("451 4.3.0").await;
     smtp.play(&[("NOOP", "250")]).await;
 }
+
+/// A catch-all is for names that nobody has, and only the directory knows that.
+#[tokio::test]
+async fn the_catch_all_comes_after_the_directory() {
+    for (outcome, answer) in [
+        (None, "250"),
+        (Some(OnDemandOutcome::NoSuchName), "250"),
+        (Some(OnDemandOutcome::NotConnected), "250"),
+        (Some(OnDemandOutcome::Unavailable), "451 4.4.3"),
+    ] {
+        let mut bench = Bench::new().await;
+        bench.on_demand = outcome;
+        let domain = Domain::parse("example.test").expect("a domain");
+        let bob = address("bob@example.test");
+        bench
+            .store
+            .set_catch_all(&domain, Some(bob), &Origin::System)
+            .await
+            .expect("set");
+        let mut client = bench.smtp().await;
+        client
+            .play(&[
+                ("EHLO x", "250"),
+                ("MAIL FROM:<>", "250"),
+                ("RCPT TO:<new@example.test>", answer),
+                ("RCPT TO:<alice+x@example.test>", "250"),
+            ])
+            .await;
+    }
+}
