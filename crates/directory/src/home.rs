@@ -142,20 +142,15 @@ impl Homes {
     pub fn new(configs: Vec<HomeConfig>, defaults: &ClientTlsConfig) -> Result<Self, Vec<ConfigProblem>> {
         let mut problems = Vec::new();
         let mut listed = HashMap::new();
+        let mut trusts = Trusts::default();
         for (index, config) in configs.into_iter().enumerate() {
             let at = |problem: ConfigProblem| {
                 ConfigProblem::new(format!("home.{index}.{}", problem.key), problem.message)
             };
             problems.extend(config.check().into_iter().map(at));
             let name = config.name.trim_end_matches('.').to_ascii_lowercase();
-            let trust = ClientTls::new(&ClientTlsConfig {
-                ca_file: config.ca_file.clone(),
-                client_cert: config.client_cert.clone(),
-                client_key: config.client_key.clone(),
-                verify: config.verify,
-            });
-            match trust {
-                Err(error) => problems.push(at(ConfigProblem::new("ca_file", error.to_string()))),
+            match trusts.get(&config) {
+                Err(error) => problems.push(at(ConfigProblem::new("ca_file", error))),
                 Ok(trust) => {
                     if listed.insert(name, Listed { config, trust }).is_some() {
                         problems.push(at(ConfigProblem::new("name", "another [[home]] has this name")));
@@ -202,6 +197,33 @@ impl Homes {
                 Duration::from_secs(listed.config.connect_timeout)
             }),
         }
+    }
+}
+
+/// Homes with the same trust share one set of authorities and resumable sessions.
+#[derive(Default)]
+struct Trusts(Vec<(ClientTlsConfig, ClientTls)>);
+
+impl Trusts {
+    fn get(&mut self, home: &HomeConfig) -> Result<ClientTls, String> {
+        let same = |known: &ClientTlsConfig| {
+            known.ca_file == home.ca_file
+                && known.client_cert == home.client_cert
+                && known.client_key == home.client_key
+                && known.verify == home.verify
+        };
+        if let Some((_, trust)) = self.0.iter().find(|(known, _)| same(known)) {
+            return Ok(trust.clone());
+        }
+        let config = ClientTlsConfig {
+            ca_file: home.ca_file.clone(),
+            client_cert: home.client_cert.clone(),
+            client_key: home.client_key.clone(),
+            verify: home.verify,
+        };
+        let trust = ClientTls::new(&config).map_err(|error| error.to_string())?;
+        self.0.push((config, trust.clone()));
+        Ok(trust)
     }
 }
 

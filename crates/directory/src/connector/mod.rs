@@ -24,6 +24,8 @@ use model::{Address, Clock, ConfigProblem, EntryUuid, Secret, Unavailable};
 use pool::Pool;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// One set of LDAP servers.
 pub struct Connector {
@@ -102,6 +104,10 @@ impl Connector {
 
     /// Finds the account or group with this identity, inside of the connector's scope.
     pub async fn lookup_uuid(&self, uuid: EntryUuid) -> Lookup {
+        self.in_time(self.search_uuid(uuid)).await.into_lookup()
+    }
+
+    async fn search_uuid(&self, uuid: EntryUuid) -> Found {
         let filter = self.uuid_filter(uuid);
         for kind in [EntryKind::Account, EntryKind::Group] {
             let Some(half) = self.patterns.half(kind) else {
@@ -110,13 +116,31 @@ impl Connector {
             let filter = Filter::And(vec![half.filter(), filter.clone()]);
             match self.find(kind, filter, &[], &mut Trace::Off).await {
                 Found::None => {}
-                found => return found.into_lookup(),
+                found => return found,
             }
         }
-        Lookup::NotFound
+        Found::None
     }
 
     pub(crate) async fn find_address(&self, address: &Address, trace: &mut Trace) -> Found {
+        self.in_time(self.search_address(address, trace)).await
+    }
+
+    pub(crate) async fn find_login(&self, login: &str, extra: Extra<'_>, trace: &mut Trace) -> Found {
+        self.in_time(self.search_login(login, extra, trace)).await
+    }
+
+    /// A lookup is several searches and perhaps a failover; somebody waits for all of it together.
+    async fn in_time(&self, lookup: impl Future<Output = Found>) -> Found {
+        let limit = Duration::from_secs(self.config.timeout).saturating_mul(3);
+        // On the heap: the future of a whole lookup is large, and logins wait in great numbers.
+        match timeout(limit, Box::pin(lookup)).await {
+            Ok(found) => found,
+            Err(_) => Found::Unavailable(self.pool.unavailable(&format!("no answer within {limit:?}"))),
+        }
+    }
+
+    async fn search_address(&self, address: &Address, trace: &mut Trace) -> Found {
         let plain = address.without_detail();
         for kind in [EntryKind::Account, EntryKind::Group] {
             for candidate in std::iter::once(address).chain(plain.as_ref()) {
@@ -135,7 +159,7 @@ impl Connector {
         }
     }
 
-    pub(crate) async fn find_login(&self, login: &str, extra: Extra<'_>, trace: &mut Trace) -> Found {
+    async fn search_login(&self, login: &str, extra: Extra<'_>, trace: &mut Trace) -> Found {
         let login = self.patterns.login(login);
         match self.patterns.for_login(&login) {
             Some(filter) => self.find(EntryKind::Account, filter, extra, trace).await,

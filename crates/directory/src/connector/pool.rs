@@ -33,10 +33,10 @@ enum Purpose {
 pub(super) struct Pool {
     name: String,
     clock: Arc<dyn Clock>,
-    identity: Identity,
+    identity: Arc<Identity>,
     options: Vec<ConnectOptions>,
     health: Mutex<Health>,
-    service: Vec<Slot>,
+    service: Vec<Arc<Slot>>,
     next: AtomicUsize,
     bind_places: Semaphore,
     bind_idle: Mutex<Vec<Pooled>>,
@@ -54,7 +54,7 @@ pub(super) struct Pooled {
 #[derive(Default)]
 struct Slot {
     ready: Mutex<Option<Pooled>>,
-    connecting: tokio::sync::Mutex<()>,
+    connecting: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Pool {
@@ -64,13 +64,15 @@ impl Pool {
         Ok(Self {
             name: config.name.clone(),
             clock,
-            identity,
+            identity: Arc::new(identity),
             health: Mutex::new(Health::new(
                 options.len(),
                 Duration::from_secs(config.retry_interval),
             )),
             options,
-            service: (0..SERVICE_CONNECTIONS).map(|_| Slot::default()).collect(),
+            service: (0..SERVICE_CONNECTIONS)
+                .map(|_| Arc::new(Slot::default()))
+                .collect(),
             next: AtomicUsize::new(0),
             bind_places: Semaphore::new(BIND_CONNECTIONS),
             bind_idle: Mutex::new(Vec::new()),
@@ -90,16 +92,41 @@ impl Pool {
             return Ok(pooled);
         }
         // Those that wait here wait for one attempt over all servers.
-        let wait = self.operation_timeout.saturating_mul(2);
-        let _turn = timeout(wait, slot.connecting.lock())
+        let turn = timeout(self.patience(), Arc::clone(&slot.connecting).lock_owned())
             .await
             .map_err(|_| self.unavailable("waiting for a connection"))?;
         if let Some(pooled) = self.usable(slot) {
             return Ok(pooled);
         }
-        let pooled = self.connect(&self.identity, Purpose::Lookups).await?;
-        *slot.ready.lock() = Some(pooled.clone());
-        Ok(pooled)
+        let slot = Arc::clone(slot);
+        self.in_background(async move |pool| {
+            let pooled = pool.connect(&pool.identity, Purpose::Lookups).await?;
+            *slot.ready.lock() = Some(pooled.clone());
+            drop(turn);
+            Ok(pooled)
+        })
+        .await
+    }
+
+    /// Connecting goes on when its caller gives up: what it finds out about the servers is for the next one.
+    async fn in_background<F>(
+        self: &Arc<Self>,
+        connect: impl FnOnce(Arc<Self>) -> F + Send + 'static,
+    ) -> Result<Pooled, Unavailable>
+    where
+        F: Future<Output = Result<Pooled, Unavailable>> + Send + 'static,
+    {
+        let task = tokio::spawn(connect(Arc::clone(self)));
+        match timeout(self.patience(), task).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(error)) => Err(self.unavailable(&error.to_string())),
+            Err(_) => Err(self.unavailable("connecting takes too long")),
+        }
+    }
+
+    /// How long a caller waits for a connection.
+    fn patience(&self) -> Duration {
+        self.operation_timeout.saturating_mul(2)
     }
 
     /// A new connection of its own with the service identity, for a reader that may be slow.
@@ -109,7 +136,7 @@ impl Pool {
 
     /// Binds as `dn`, alone on a connection. The connection is kept for the next check.
     pub(super) async fn check_bind(
-        &self,
+        self: &Arc<Self>,
         dn: &str,
         password: &Secret,
         controls: &[Control],
@@ -125,7 +152,12 @@ impl Pool {
             let reused = idle.is_some();
             let pooled = match idle {
                 Some(pooled) => pooled,
-                None => self.connect(&Identity::Anonymous, Purpose::Lookups).await?,
+                None => {
+                    self.in_background(async |pool| {
+                        pool.connect(&Identity::Anonymous, Purpose::Lookups).await
+                    })
+                    .await?
+                }
             };
             let result = pooled.client.bind_simple(dn, password, controls).await;
             match result {

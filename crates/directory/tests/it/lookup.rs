@@ -316,3 +316,24 @@ async fn tls_is_verified() {
     let problems = Connector::new(tls, clock.clone()).expect_err("there is no such file");
     assert_eq!(problems[0].key, "ca_file");
 }
+
+#[tokio::test]
+async fn the_identity_of_a_unix_socket() {
+    let slapd = Slapd::start();
+    people(&slapd);
+    let mut local = config(&[&slapd]);
+    local.uris = vec![slapd.socket_uri()];
+    local.bind_dn = None;
+    local.bind_password = None;
+    local.sasl_external = true;
+    let connector = connect(local, &clock());
+    assert_eq!(uid(&connector, "anna@localdomain.test").await, "anna");
+    let who = connector
+        .service()
+        .await
+        .expect("a connection")
+        .whoami()
+        .await
+        .expect("an answer");
+    assert!(who.contains("cn=peercred"), "{who}");
+}

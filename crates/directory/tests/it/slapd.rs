@@ -118,6 +118,11 @@ impl Slapd {
         format!("ldap://127.0.0.1:{}", self.port)
     }
 
+    /// The same server by its Unix socket, which tells it our user id.
+    pub(crate) fn socket_uri(&self) -> String {
+        format!("ldapi://{}", self.path("socket").replace('/', "%2F"))
+    }
+
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
@@ -127,8 +132,9 @@ impl Slapd {
 
     pub(crate) fn restart(&mut self) {
         self.kill();
+        let listeners = format!("{} {}", self.uri(), self.socket_uri());
         let child = Command::new("/usr/sbin/slapd")
-            .args(["-f", &self.path("slapd.conf"), "-h", &self.uri(), "-d", "0"])
+            .args(["-f", &self.path("slapd.conf"), "-h", &listeners, "-d", "0"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
