@@ -59,7 +59,8 @@ pub struct Accepted {
     pub connection: Connection,
     /// The client: behind a PROXY protocol sender, the one that the header names.
     pub peer: Peer,
-    /// The address at the other end of the socket, which is the proxy's when there is one.
+    /// Whose word this is: the other end of the socket, or the one that a PROXY header names. A load balancer
+    /// is trusted for its header, and its clients are strangers all the same.
     pub connected: SocketAddr,
     /// The listener's settings.
     pub config: Arc<ListenerConfig>,
@@ -70,7 +71,7 @@ pub struct Accepted {
 }
 
 impl Accepted {
-    /// Whether what the other end of this socket says about its client is believed.
+    /// Whether what the other side says about its client is believed.
     #[must_use]
     pub fn is_trusted(&self) -> bool {
         self.config.trusts(self.connected.ip())
@@ -301,8 +302,9 @@ impl Opening {
         let header = tokio::time::timeout(HANDSHAKE, proxy_protocol::receive(&mut self.stream)).await;
         match header {
             Ok(Ok(ProxyHeader::Proxied { client, local })) => {
-                peer.client = client;
+                peer.client = SocketAddr::new(client.ip().to_canonical(), client.port());
                 peer.local = local;
+                self.from = peer.client;
                 self.slot.name_peer(client.ip())?;
             }
             Ok(Ok(ProxyHeader::Local)) => {}

@@ -12,7 +12,8 @@ fn loopback() -> ListenerConfig {
 
 /// Greets with what it knows of the client, then echoes one line.
 async fn greet(accepted: Accepted) {
-    let greeting = format!("{} {:?}\r\n", accepted.peer.client, accepted.peer.tls);
+    let trust = if accepted.is_trusted() { " trusted" } else { "" };
+    let greeting = format!("{} {:?}{trust}\r\n", accepted.peer.client, accepted.peer.tls);
     let mut stream = LineStream::new(accepted.connection, 100);
     stream.write(greeting.as_bytes());
     if let Ok(line) = stream.read_line(SOON).await {
@@ -110,6 +111,14 @@ async fn proxy_header_only_from_trusted_networks() {
     assert_eq!(
         client.read_line(SOON).await.expect("greeted"),
         "192.0.2.7:4242 Plain"
+    );
+    // The balancer may speak for itself: then its own word counts.
+    let mut client = connect(address).await;
+    client.write(b"PROXY UNKNOWN\r\n");
+    let greeting = client.read_line(SOON).await.expect("greeted");
+    assert!(
+        greeting.starts_with(b"127.0.0.1:") && greeting.ends_with(b" trusted"),
+        "{greeting:?}"
     );
     let mut client = connect(address).await;
     client.write(b"a1 CAPABILITY\r\n");

@@ -133,3 +133,51 @@ async fn says_whose_connection_broke() {
         report.end
     );
 }
+
+#[tokio::test]
+async fn through_tls_on_the_clients_side() {
+    let files = crate::tls::tests::Files::new("localhost");
+    let limit = Duration::from_secs(10);
+    let (far, near) = Connection::pair();
+    let (server, client) = (files.server(), files.client());
+    let (near, far) = tokio::join!(
+        near.accept_tls(&server, limit),
+        far.connect_tls(&client, "localhost", limit)
+    );
+    let (near, mut client) = (near.expect("TLS"), far.expect("TLS"));
+    let (mut home, near_home) = Connection::pair();
+    let (_trigger, shutdown) = Shutdown::new();
+    let leg = |connection| Leg {
+        connection,
+        leftover: Bytes::new(),
+    };
+    let relay = tokio::spawn(relay(
+        leg(near),
+        leg(near_home),
+        Duration::from_secs(60),
+        shutdown,
+    ));
+    let data: Vec<u8> = (0..1_000_000u32).map(|i| i.to_le_bytes()[1]).collect();
+    let sent = data.clone();
+    let home = tokio::spawn(async move {
+        home.write_all(&sent).await.expect("write");
+        // Small pieces must not wait in TLS's own buffer.
+        let mut line = [0; 4];
+        home.read_exact(&mut line).await.expect("the answer");
+        line
+    });
+    let mut got = vec![0; data.len()];
+    client.read_exact(&mut got).await.expect("read");
+    assert!(got == data);
+    client.write_all(b"done").await.expect("write");
+    client.flush().await.expect("flush");
+    assert_eq!(&home.await.expect("no panic"), b"done");
+    let mut rest = Vec::new();
+    client
+        .read_to_end(&mut rest)
+        .await
+        .expect("TLS is closed properly when the home goes");
+    drop(client);
+    let report = relay.await.expect("no panic");
+    assert_eq!((report.bytes_up, report.bytes_down), (4, 1_000_000));
+}
