@@ -112,7 +112,7 @@ impl Cluster {
             front,
             front_ports,
         };
-        cluster.wait_for_accounts()?;
+        cluster.wait_for_accounts().with_context(|| cluster.log_tails())?;
         Ok(cluster)
     }
 
@@ -139,6 +139,15 @@ impl Cluster {
             .iter()
             .filter_map(|row| Some((text(row, "address")?, text(row, "state")?)))
             .collect())
+    }
+
+    /// The last lines of every server's log, for a report of what went wrong.
+    #[must_use]
+    pub fn log_tails(&self) -> String {
+        let servers = HOMES.iter().zip(&self.homes).chain([(&FRONT, &self.front)]);
+        servers
+            .map(|(name, server)| format!("--- {name}\n{}\n", server.log_tail()))
+            .collect()
     }
 
     fn wait_for_accounts(&self) -> Result<()> {

@@ -279,7 +279,8 @@ impl ImapClient {
         Ok(self.until_tagged(&tag)?.1)
     }
 
-    fn until_tagged(&mut self, tag: &str) -> Result<(Vec<String>, String)> {
+    /// Reads up to the reply with this tag: the untagged responses, and the tagged reply without its tag.
+    pub fn until_tagged(&mut self, tag: &str) -> Result<(Vec<String>, String)> {
         let mut untagged = Vec::new();
         loop {
             let response = self.response()?;

@@ -22,6 +22,7 @@ pub struct Dovecot {
 
 impl Dovecot {
     /// Starts one; `settings` is added to its configuration, for example `mail_location = maildir:~/Maildir`.
+    /// A password that begins with `{` is taken as a hash with its scheme; further passwd-file fields may follow it.
     pub fn start(users: &[(&str, &str)], settings: &str) -> Result<Self> {
         let program = PathBuf::from("/usr/sbin/dovecot");
         ensure!(
@@ -32,7 +33,8 @@ impl Dovecot {
         let (imap, pop3, lmtp) = (free_port()?, free_port()?, free_port()?);
         let mut passwords = String::new();
         for (login, password) in users {
-            let _ = writeln!(passwords, "{login}:{{PLAIN}}{password}");
+            let scheme = if password.starts_with('{') { "" } else { "{PLAIN}" };
+            let _ = writeln!(passwords, "{login}:{scheme}{password}");
         }
         scratch.write("users", &passwords)?;
         let mail = scratch.folder("mail")?;

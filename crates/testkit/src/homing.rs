@@ -108,6 +108,17 @@ impl Homing {
         self.scratch.join("homing.log")
     }
 
+    /// The last lines that it has logged, for a report of what went wrong.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        let text = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines
+            .get(lines.len().saturating_sub(12)..)
+            .unwrap_or_default()
+            .join("\n")
+    }
+
     /// The scratch folder.
     #[must_use]
     pub fn folder(&self) -> &Path {

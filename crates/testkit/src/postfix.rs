@@ -64,6 +64,23 @@ impl Postfix {
         std::fs::read_dir(self.scratch.join("mail").join(address).join("new")).map_or(0, Iterator::count)
     }
 
+    /// The messages that an address has got, oldest first, as Postfix stored them: with LF line ends.
+    pub fn messages(&self, address: &str) -> Result<Vec<Vec<u8>>> {
+        let folder = self.scratch.join("mail").join(address).join("new");
+        if !folder.exists() {
+            return Ok(Vec::new());
+        }
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            // A Maildir name begins with the seconds; the file's time is finer.
+            files.push((entry.metadata()?.modified()?, entry.path()));
+        }
+        files.sort();
+        let read = files.iter().map(|(_, path)| std::fs::read(path));
+        Ok(read.collect::<Result<_, _>>()?)
+    }
+
     /// What it has logged.
     #[must_use]
     pub fn log(&self) -> String {

@@ -67,6 +67,7 @@ fn run(cli: &Cli) -> Result<bool> {
                     index + 1,
                     step.title
                 );
+                println!("\n{}", cluster.log_tails());
                 return Ok(false);
             }
         }

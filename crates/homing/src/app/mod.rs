@@ -15,7 +15,7 @@ use parts::Parts;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Maintenance, Store};
+use store::{Maintenance, Origin, Store, StoreError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
@@ -26,6 +26,9 @@ const MAINTENANCE: Duration = Duration::from_secs(300);
 pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     let (trigger, shutdown) = Shutdown::new();
     let parts = Parts::build(&config)?;
+    if let Some(store) = &parts.store {
+        host_domains(store, &config).await?;
+    }
     let bound = services::bind(&config, &parts).await?;
     let socket = bind_admin(&config.admin_socket()).await?;
     let admin = Arc::new(Admin {
@@ -63,6 +66,19 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
             .map_err(|error| Failure::Refused(format!("the store did not close well: {error}")))?;
     }
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// A domain that the file names is hosted here; one that it no longer names stays until it is deleted by hand.
+async fn host_domains(store: &Store, config: &Config) -> Result<(), Failure> {
+    let named = config.domain.iter().map(|domain| &domain.name);
+    for domain in named.chain(config.connector.iter().flat_map(|connector| &connector.domains)) {
+        match store.create_domain(domain, &Origin::System).await {
+            Ok(()) => tracing::info!(%domain, "the domain is hosted here from now on"),
+            Err(StoreError::AlreadyExists(_)) => {}
+            Err(error) => return Err(Failure::Refused(format!("domain {domain}: {error}"))),
+        }
+    }
     Ok(())
 }
 

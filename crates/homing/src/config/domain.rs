@@ -2,7 +2,7 @@
 
 use model::Domain;
 
-/// One domain.
+/// One domain that this server hosts; it is created when it is not there yet.
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DomainConfig {

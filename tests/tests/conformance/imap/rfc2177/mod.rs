@@ -1,0 +1,3 @@
+//! RFC 2177, IDLE.
+
+mod s3_idle;

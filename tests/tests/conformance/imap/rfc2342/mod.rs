@@ -1,0 +1,3 @@
+//! RFC 2342, NAMESPACE.
+
+mod s5_namespace;

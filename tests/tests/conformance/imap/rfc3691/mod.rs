@@ -1,0 +1,3 @@
+//! RFC 3691, UNSELECT.
+
+mod s2_unselect;

@@ -1,0 +1,3 @@
+//! RFC 4315, UIDPLUS.
+
+mod s2_uidplus;

@@ -1,0 +1,3 @@
+//! RFC 6154, SPECIAL-USE.
+
+mod s2_attributes;

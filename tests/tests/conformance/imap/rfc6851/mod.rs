@@ -1,0 +1,3 @@
+//! RFC 6851, MOVE.
+
+mod s3_move;

@@ -1,0 +1,3 @@
+//! RFC 7888, LITERAL+ and LITERAL-.
+
+mod s4_literals;

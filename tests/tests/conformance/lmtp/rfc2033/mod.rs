@@ -1,0 +1,3 @@
+//! RFC 2033, LMTP.
+
+mod s4_protocol;

@@ -1,0 +1,3 @@
+//! RFC 2449, CAPA.
+
+mod s5_capa;

@@ -1,0 +1,3 @@
+//! RFC 5034, AUTH.
+
+mod s4_auth;

@@ -1,0 +1,3 @@
+//! RFC 1870, SIZE.
+
+mod s6_declaration;

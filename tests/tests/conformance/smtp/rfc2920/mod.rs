@@ -1,0 +1,3 @@
+//! RFC 2920, PIPELINING.
+
+mod s3_pipelining;
