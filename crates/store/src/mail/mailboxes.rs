@@ -170,8 +170,8 @@ impl Mail {
     /// Renames a mailbox and everything below it. Renaming INBOX moves its messages to a new mailbox and
     /// leaves it empty, with its children (RFC 9051 section 6.3.6).
     pub async fn rename_mailbox(&self, from: &MailboxName, to: &MailboxName) -> Result<(), StoreError> {
-        if to.is_inbox() {
-            return Err(StoreError::AlreadyExists("INBOX".into()));
+        if to.is_inbox() || to == from {
+            return Err(StoreError::AlreadyExists(format!("mailbox {to}")));
         }
         if from.is_inbox() {
             return self.rename_inbox(to).await;

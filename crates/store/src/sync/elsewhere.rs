@@ -17,8 +17,6 @@ const VERSION: u8 = 1;
 pub struct Elsewhere {
     /// The other home, canonical.
     pub host: String,
-    /// The entry's address, canonical: a change is news for the groups that have it as a member.
-    pub address: String,
 }
 
 fn key(connector: &str, uuid: EntryUuid) -> Vec<u8> {
@@ -37,10 +35,7 @@ impl Store {
         let row = self.engine().get(Space::Directory, &key(connector, uuid))?;
         row.map(|row| {
             let mut r = Reader::new(&row, "entry seen elsewhere", VERSION)?;
-            let seen = Elsewhere {
-                host: r.text()?,
-                address: r.text()?,
-            };
+            let seen = Elsewhere { host: r.text()? };
             r.end()?;
             Ok(seen)
         })
@@ -61,7 +56,7 @@ impl Store {
         for (uuid, seen) in entries {
             match seen {
                 Some(seen) => {
-                    let row = Writer::new(VERSION).text(&seen.host).text(&seen.address).done();
+                    let row = Writer::new(VERSION).text(&seen.host).done();
                     batch.put(Space::Directory, key(connector, *uuid), row);
                 }
                 None => batch.delete(Space::Directory, key(connector, *uuid)),
