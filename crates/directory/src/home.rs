@@ -84,14 +84,6 @@ impl HomeRef {
     pub fn port(&self) -> Option<u16> {
         self.port
     }
-
-    /// True when it names this server, whatever the spelling; ports do not matter.
-    #[must_use]
-    pub fn is_host(&self, name: &str) -> bool {
-        name.strip_suffix('.')
-            .unwrap_or(name)
-            .eq_ignore_ascii_case(&self.host)
-    }
 }
 
 impl fmt::Display for HomeRef {
@@ -277,7 +269,6 @@ mod tests {
         ] {
             assert!(HomeRef::parse(bad).is_err(), "{bad:?}");
         }
-        assert!(HomeRef::parse("a.test").expect("a home").is_host("A.TEST."));
     }
 
     fn home(text: &str) -> HomeRef {

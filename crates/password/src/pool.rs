@@ -47,7 +47,8 @@ impl VerifyPool {
         Self::new(workers, workers.get() * 64)
     }
 
-    /// Checks `password` against all values; see [`crate::verify_any`]. Cheap schemes are checked at once.
+    /// Checks `password` against all values; any match counts, and an empty password matches nothing. Cheap
+    /// schemes are checked at once.
     pub async fn verify<V: AsRef<[u8]>>(
         &self,
         values: &[V],

@@ -11,9 +11,16 @@ use sha1::{Digest, Sha1};
 pub fn hash_ssha(password: &Secret) -> Result<String, crate::HashError> {
     let mut salt = [0; 16];
     getrandom::fill(&mut salt).map_err(|_| crate::HashError::Random)?;
-    let mut bytes = Sha1::new().chain_update(password.expose()).chain_update(salt).finalize().to_vec();
+    let mut bytes = Sha1::new()
+        .chain_update(password.expose())
+        .chain_update(salt)
+        .finalize()
+        .to_vec();
     bytes.extend_from_slice(&salt);
-    Ok(format!("{{SSHA}}{}", base64::engine::general_purpose::STANDARD.encode(bytes)))
+    Ok(format!(
+        "{{SSHA}}{}",
+        base64::engine::general_purpose::STANDARD.encode(bytes)
+    ))
 }
 
 #[cfg(test)]

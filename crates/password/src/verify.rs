@@ -18,10 +18,9 @@ pub enum Verdict {
     Unusable(Vec<SchemeError>),
 }
 
-/// Checks `password` against every value; any match counts (RFC 4519 section 2.41: several values are
-/// several passwords). An empty password matches nothing.
-#[must_use]
-pub fn verify_any<V: AsRef<[u8]>>(values: &[V], encoding: Encoding, password: &Secret) -> Verdict {
+/// [`crate::VerifyPool::verify`] without the pool.
+#[cfg(test)]
+pub(crate) fn verify_any<V: AsRef<[u8]>>(values: &[V], encoding: Encoding, password: &Secret) -> Verdict {
     let (stored, errors) = parse_all(values, encoding);
     verify_stored(&stored, errors, password)
 }
@@ -41,6 +40,8 @@ pub(crate) fn parse_all<V: AsRef<[u8]>>(
     (stored, errors)
 }
 
+/// Checks `password` against every value; any match counts (RFC 4519 section 2.41: several values are several
+/// passwords). An empty password matches nothing.
 pub(crate) fn verify_stored(
     stored: &[StoredPassword],
     errors: Vec<SchemeError>,

@@ -159,12 +159,6 @@ impl DirectoryAccount {
             address,
         })
     }
-
-    /// Whether the account may log in as far as its entry tells.
-    #[must_use]
-    pub fn is_enabled(&self) -> bool {
-        self.state == AccountState::Active
-    }
 }
 
 /// The attributes that a lookup asks for.

@@ -3,7 +3,7 @@
 use super::time::{file_time, generalized_time};
 use crate::config::{AttributeMap, EnabledConfig, EnabledKind, ServerType};
 use ldap::Entry;
-use model::{RejectReason, Timestamp};
+use model::Timestamp;
 
 /// The state of an account, read from its entry. The directory may know more, and says so at a bind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,17 +19,6 @@ pub enum AccountState {
 }
 
 impl AccountState {
-    /// The reason for refusing a login, if there is one.
-    #[must_use]
-    pub const fn reject_reason(self) -> Option<RejectReason> {
-        match self {
-            Self::Active => None,
-            Self::Disabled => Some(RejectReason::Disabled),
-            Self::Locked => Some(RejectReason::Locked),
-            Self::Expired => Some(RejectReason::Expired),
-        }
-    }
-
     pub(crate) fn read(entry: &Entry, map: &AttributeMap, server: ServerType, now: Timestamp) -> Self {
         if is_disabled(entry, &map.enabled, now) {
             return Self::Disabled;

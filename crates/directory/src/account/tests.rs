@@ -61,7 +61,7 @@ fn an_openldap_entry() {
         (account.display_name.as_deref(), account.quota),
         (Some("Anna"), Some(1000))
     );
-    assert!(account.is_enabled());
+    assert_eq!(account.state, AccountState::Active);
     for (attributes, problem) in [
         (&[("mail", &["a@x.test"][..])][..], "no readable entryUUID"),
         (&[UUID], "no value of mail"),
@@ -97,7 +97,7 @@ fn an_active_directory_entry() {
     assert_eq!(account.uuid.to_string(), "6d0f4a1e-9b6c-4f0e-8a55-010203040506");
     assert_eq!(account.aliases, [Address::parse("b@x.test").expect("an address")]);
     assert_eq!(account.host, Host::None);
-    assert!(account.is_enabled());
+    assert_eq!(account.state, AccountState::Active);
 }
 
 #[test]

@@ -11,9 +11,12 @@ use tokio::task::JoinSet;
 const AT_ONCE: usize = 16;
 
 impl Connector {
-    /// Reads the entry of each DN. One that does not exist, or has no address, is left out: a placeholder, a
-    /// deleted person, a printer. The order is not kept.
-    pub async fn resolve_members(&self, dns: &[String]) -> Result<Vec<(EntryUuid, Address)>, Unavailable> {
+    /// Reads the entry of each DN. One that does not exist is left out: a placeholder, a deleted person. One
+    /// without an address is named without one, because it may get one later. The order is not kept.
+    pub async fn resolve_members(
+        &self,
+        dns: &[String],
+    ) -> Result<Vec<(EntryUuid, Option<Address>)>, Unavailable> {
         let client = self.service().await?;
         let attributes = wanted(self.patterns(), EntryKind::Account);
         let mail = &self.patterns().map.mail;
@@ -37,7 +40,7 @@ async fn one(
     dn: String,
     attributes: Vec<String>,
     mail: String,
-) -> Result<Option<(EntryUuid, Address)>, LdapError> {
+) -> Result<Option<(EntryUuid, Option<Address>)>, LdapError> {
     let request =
         SearchRequest::new(dn, Scope::Base, Filter::Present("objectClass".to_owned())).attributes(attributes);
     let entries = match client.search_all(request, 1).await {
@@ -50,7 +53,7 @@ async fn one(
         }
     };
     Ok(entries.first().and_then(|entry| {
-        let address = entry.strings(&mail).find_map(|text| Address::parse(text).ok())?;
+        let address = entry.strings(&mail).find_map(|text| Address::parse(text).ok());
         Some((entry_uuid(entry)?, address))
     }))
 }

@@ -102,10 +102,6 @@ impl LdapMap {
         }
     }
 
-    pub(super) fn clear(&self) {
-        self.cache.lock().clear();
-    }
-
     fn answer(&self, known: Known, freshness: Freshness) -> Answer {
         match known {
             Known::NoSuchAccount => Answer::NoMatch,

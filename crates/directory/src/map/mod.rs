@@ -155,20 +155,6 @@ impl UserMap {
         file.or_else(|| self.default_home.clone().filter(|home| home.port().is_some()))
     }
 
-    /// Forgets what was cached.
-    pub fn clear_cache(&self) {
-        if let MapSource::Ldap(map) = &self.source {
-            map.clear();
-        }
-    }
-
-    /// True when asking this map for an address says nothing about addresses it does not list: a catch-all.
-    #[must_use]
-    pub fn matches_everything(&self) -> bool {
-        self.config.on_no_match == OnNoMatch::Default
-            || matches!(&self.source, MapSource::File(file) if file.table().has_catch_all())
-    }
-
     async fn ask(
         &self,
         question: Question<'_>,
@@ -261,12 +247,6 @@ impl UserMaps {
     #[must_use]
     pub fn new(maps: Vec<Arc<UserMap>>) -> Self {
         Self { maps }
-    }
-
-    /// The maps, in order.
-    #[must_use]
-    pub fn maps(&self) -> &[Arc<UserMap>] {
-        &self.maps
     }
 
     /// The home of an address.

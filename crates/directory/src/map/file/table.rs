@@ -129,14 +129,6 @@ impl Table {
         })
     }
 
-    /// Whether every address has a home here: a rule `*` that does not reject.
-    #[must_use]
-    pub fn has_catch_all(&self) -> bool {
-        self.any
-            .and_then(|target| self.targets.get(usize::try_from(target).ok()?))
-            .is_some_and(|target| matches!(target, Target::Home(_)))
-    }
-
     pub(crate) fn find(&self, address: &Address) -> Option<Match> {
         let key = address.key();
         let (rule, target) = self
