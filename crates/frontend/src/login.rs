@@ -5,7 +5,8 @@ use crate::dial::Dialer;
 use crate::failure::{Failure, Rejection};
 use directory::{HomeRef, Route, RoutedHome, UserMaps};
 use model::{
-    Address, AuthOutcome, AuthRequest, Authenticator, Clock, Credential, Peer, Protocol, RejectReason, Secret,
+    Address, AuthOutcome, AuthRequest, Authenticator, Clock, Credential, Peer, Protocol, RejectReason,
+    Secret, TraceId,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -64,12 +65,23 @@ impl Claims {
                     peer.client.set_port(port);
                 }
             }
-            "x-proxy-ttl" => self.hops = value.parse().map_or(0, |hops: u8| hops.min(MAX_HOPS)),
-            "x-session-id" | "x-session-ext" => {
-                let plain = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\';
-                self.session = value.chars().filter(|c| plain(*c)).take(64).collect();
-            }
+            "x-proxy-ttl" => self.limit_hops(value.parse().unwrap_or(0)),
+            "x-session-id" | "x-session-ext" => self.take_session(peer, value),
             _ => {}
+        }
+    }
+
+    /// Takes over the count of hops; it can only fall.
+    pub(crate) fn limit_hops(&mut self, hops: u8) {
+        self.hops = self.hops.min(hops);
+    }
+
+    /// Takes over the name of the session in the logs.
+    pub(crate) fn take_session(&mut self, peer: &mut Peer, name: &str) {
+        let plain = |c: &char| c.is_ascii_graphic() && *c != '"' && *c != '\\';
+        self.session = name.chars().filter(plain).take(64).collect();
+        if let Some(trace) = TraceId::parse(name) {
+            peer.trace = trace;
         }
     }
 

@@ -6,7 +6,7 @@ use crate::login::{Admitted, Claims, Gate};
 use model::{Peer, Protocol, Secret};
 use net::{LinePolicy, LineStream, ReadError, TlsMode};
 use std::time::Duration;
-use wire::pop3::{Command, Response, ResponseCode};
+use wire::pop3::{ClientClaims, Command, Response, ResponseCode, XCLIENT_GREETING};
 use wire::sasl::{ClientExchange, Mechanism};
 
 /// The longest response line that a home may send: RFC 2449 section 4 has 512.
@@ -29,13 +29,13 @@ pub(super) async fn log_in(
     let dialer = &gate.context.dialer;
     let dialled = dialer.dial(&admitted.home, Protocol::Pop3).await?;
     let name = dialled.name.clone();
-    let about = format!(
-        "XCLIENT ADDR={} PORT={} SESSION={} TTL={hops}\r\n",
-        peer.client.ip(),
-        peer.client.port(),
-        claims.session
-    );
-    let result = talk(gate, dialled, admitted, &about).await;
+    let about = ClientClaims {
+        addr: Some(peer.client.ip()),
+        port: Some(peer.client.port()),
+        session: Some(claims.session.clone()),
+        ttl: Some(hops),
+    };
+    let result = talk(gate, dialled, admitted, about).await;
     match &result {
         Ok(_) => dialer.well(&name),
         Err(failure) => dialer.report(&name, failure),
@@ -47,7 +47,7 @@ async fn talk(
     gate: &Gate,
     dialled: Dialled,
     admitted: &Admitted,
-    about: &str,
+    about: ClientClaims,
 ) -> Result<LineStream, Failure> {
     let Dialled {
         connection,
@@ -76,9 +76,9 @@ async fn talk(
         encrypted.map_err(|error| talk.tls(&error.to_string()))?;
     }
     // Dovecot announces it in the greeting, to the networks whose word it takes.
-    if greeting.starts_with("[XCLIENT]") {
-        talk.stream.write(about.as_bytes());
-        if !matches!(talk.response().await?, Response::Ok(_)) {
+    if greeting.starts_with(XCLIENT_GREETING) {
+        // A home that finds the session has gone in circles refuses it here.
+        if !matches!(talk.run(&Command::Xclient(about)).await?, Response::Ok(_)) {
             return Err(talk.broken("it announces XCLIENT and refuses it"));
         }
     }

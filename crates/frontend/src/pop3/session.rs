@@ -9,7 +9,7 @@ use net::{Accepted, LinePolicy, LineStream, ReadError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::pop3::{Command, CommandError, Response};
+use wire::pop3::{ClientClaims, Command, CommandError, Response, XCLIENT_GREETING};
 use wire::sasl::{Login, Mechanism, ServerExchange, Step};
 
 /// The longest command. RFC 2449 section 4 has 255 octets; SASL responses are longer.
@@ -69,6 +69,7 @@ struct Session<'a> {
     claims: Claims,
     tls: Option<net::ServerTls>,
     plaintext_login: bool,
+    trusted: bool,
     deadline: Instant,
     /// The name that USER gave.
     user: Option<String>,
@@ -81,6 +82,7 @@ impl<'a> Session<'a> {
     fn new(accepted: Accepted, gate: &'a Gate) -> Self {
         Self {
             gate,
+            trusted: accepted.is_trusted(),
             claims: Claims::new(&accepted.peer),
             stream: LineStream::new(accepted.connection, MAX_LINE).with_policy(LinePolicy::AcceptLf),
             peer: accepted.peer,
@@ -95,7 +97,15 @@ impl<'a> Session<'a> {
     }
 
     async fn run(mut self) -> Option<(LineStream, LineStream, Peer)> {
-        self.ok(&format!("{} Homing ready.", self.gate.context.server_name));
+        let announce = if self.trusted {
+            format!("{XCLIENT_GREETING} ")
+        } else {
+            String::new()
+        };
+        self.ok(&format!(
+            "{announce}{} Homing ready.",
+            self.gate.context.server_name
+        ));
         loop {
             let shutdown = self.shutdown.clone();
             let left = self.left();
@@ -182,6 +192,9 @@ impl<'a> Session<'a> {
                 After::End
             }
             Command::Stls => self.start_tls().await,
+            // Claims are believed from trusted networks only; to others the verb does not exist.
+            Command::Xclient(about) if self.trusted => self.take_over(&about),
+            Command::Xclient(_) => self.error("Unknown command."),
             Command::User(_)
             | Command::Pass(_)
             | Command::Auth {
@@ -220,6 +233,21 @@ impl<'a> Session<'a> {
             }
             _ => self.error("Log in first."),
         }
+    }
+
+    /// A front end before this one names its client.
+    fn take_over(&mut self, about: &ClientClaims) -> After {
+        if let Some(addr) = about.addr {
+            self.peer.client.set_ip(addr.to_canonical());
+        }
+        if let Some(port) = about.port {
+            self.peer.client.set_port(port);
+        }
+        if let Some(session) = &about.session {
+            self.claims.take_session(&mut self.peer, session);
+        }
+        self.claims.limit_hops(about.ttl.unwrap_or(u8::MAX));
+        self.ok("Updated.")
     }
 
     async fn start_tls(&mut self) -> After {

@@ -202,3 +202,40 @@ async fn stls_discards_what_came_before() {
     );
     assert!(log_in(&mut client, "secret").await.starts_with("+OK"));
 }
+
+#[tokio::test]
+async fn claims_count_from_trusted_networks_only() {
+    let claim = "XCLIENT ADDR=192.0.2.7 PORT=99 SESSION=00000000000000aa TTL=3";
+    let front = pop3("127.0.0.1:1", |_| {}, AuthenticateAt::Edge).await;
+    let mut client = greeted(&front).await;
+    assert!(client.ask(claim).await.starts_with("-ERR"));
+
+    let trust: fn(&mut ListenerConfig) =
+        |config| config.trusted_networks = vec!["127.0.0.1".parse().expect("a network")];
+    let home = Home::start(&[&[
+        Say("+OK [XCLIENT] ready\r\n"),
+        Hear("XCLIENT"),
+        Say("+OK\r\n"),
+        Hang,
+    ]])
+    .await;
+    let front = pop3(&home.name, trust, AuthenticateAt::Edge).await;
+    let mut client = Client::connect(front.address).await;
+    assert!(client.line().await.starts_with("+OK [XCLIENT] "));
+    assert!(client.ask(claim).await.starts_with("+OK"));
+    log_in(&mut client, "secret").await;
+    let told = home.line_with("XCLIENT").expect("told");
+    assert_eq!(
+        told,
+        "XCLIENT ADDR=192.0.2.7 PORT=99 SESSION=00000000000000aa TTL=2"
+    );
+    // The count has run out.
+    let mut client = Client::connect(front.address).await;
+    client.line().await;
+    client.ask("XCLIENT TTL=1").await;
+    let done = log_in(&mut client, "secret").await;
+    assert!(
+        done.starts_with("-ERR [SYS/TEMP] The session goes in circles"),
+        "{done}"
+    );
+}
