@@ -53,7 +53,8 @@ pub struct ConnectorConfig {
     /// Seconds between two polls for changes; 1 to 86400, default 30.
     #[serde(default = "default_polling_interval")]
     pub polling_interval: u64,
-    /// Seconds to wait after a failure before trying again, doubled with jitter up to 60; 1 to 60, default 1.
+    /// Seconds to wait after a failure before trying again, doubled with jitter up to 60, or up to 5 where
+    /// somebody waits for the answer; 1 to 60, default 1.
     #[serde(default = "default_retry_interval")]
     pub retry_interval: u64,
     /// Which entries are accounts.

@@ -180,9 +180,14 @@ impl Pool {
     /// An operation on this connection failed for lack of an answer: nobody else should wait for this server.
     pub(super) fn report(&self, pooled: &Pooled, error: &LdapError) {
         tracing::warn!(connector = %self.name, server = %self.server_name(pooled.server), %error, "directory server failed");
-        self.health
-            .lock()
-            .failed(pooled.server, self.clock.monotonic(), jitter());
+        // One slow search must not shut out everybody when there is no other server to go to. A server that
+        // hangs for good is found out by the new connection's bind.
+        let only_slow = matches!(error, LdapError::TimedOut) && self.options.len() == 1;
+        if !only_slow {
+            self.health
+                .lock()
+                .failed(pooled.server, self.clock.monotonic(), jitter());
+        }
         for slot in &self.service {
             let mut ready = slot.ready.lock();
             if ready.as_ref().is_some_and(|other| other.server == pooled.server) {
