@@ -23,6 +23,8 @@ const HIGH_WATER: usize = 64 * 1024;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long a client may pause inside a literal.
 const DATA_TIMEOUT: Duration = Duration::from_secs(300);
+/// Octets a second below which a message on its way in is given up, after [`DATA_TIMEOUT`].
+const SLOWEST: u64 = 1024;
 /// How long an APPEND waits for memory.
 const MEMORY_TIMEOUT: Duration = Duration::from_secs(30);
 /// A literal that was refused but comes anyway (LITERAL+) is skipped up to this size.
@@ -266,29 +268,44 @@ impl Session {
                 .refuse_literal(Some(tag), literal, reply::failed(&failure))
                 .await;
         }
-        let kib = u32::try_from((literal.size >> 10) + 1).unwrap_or(u32::MAX);
-        let memory = self.service.append_memory.clone().acquire_many_owned(kib);
-        let Ok(Ok(permit)) = tokio::time::timeout(MEMORY_TIMEOUT, memory).await else {
+        let Some(permit) = self.reserve(literal.size).await else {
             return self
                 .refuse_literal(Some(tag), literal, reply::failed(&Failure::NoMemory))
                 .await;
         };
         self.invite(literal);
-        let mut message = BytesMut::new();
-        let mut left = usize::try_from(literal.size).unwrap_or(usize::MAX);
-        while left > 0 {
-            let piece = self.stream.read_some(left, DATA_TIMEOUT).await?;
-            left -= piece.len();
-            message.extend_from_slice(&piece);
-        }
+        // Who holds memory may not take for ever, however steadily he trickles.
+        let span = DATA_TIMEOUT + Duration::from_secs(literal.size / SLOWEST);
+        let message = tokio::time::timeout(span, self.read_message(literal.size)).await;
+        let message = message.unwrap_or(Err(ReadError::TimedOut))?;
         let end = self.stream.read_line(DATA_TIMEOUT).await?;
         if !end.trim_ascii().is_empty() {
             return Ok(Input::Refused(Some(tag), reply::failed(&Failure::OneMessage)));
         }
         Ok(Input::Request(
             tag,
-            Box::new(Request::Append(append, message.freeze(), permit)),
+            Box::new(Request::Append(append, message, permit)),
         ))
+    }
+
+    /// Memory for a message on its way in; none when there is none in time.
+    async fn reserve(&self, size: u64) -> Option<OwnedSemaphorePermit> {
+        let all = self.service.config.append_memory.0 >> 10;
+        let kib = u32::try_from((size >> 10).saturating_add(1).min(all.max(1))).ok()?;
+        let memory = self.service.append_memory.clone().acquire_many_owned(kib);
+        tokio::time::timeout(MEMORY_TIMEOUT, memory).await.ok()?.ok()
+    }
+
+    async fn read_message(&mut self, size: u64) -> Result<Bytes, ReadError> {
+        let mut left = usize::try_from(size).unwrap_or(usize::MAX);
+        // The size was checked against the limit, and its memory is reserved.
+        let mut message = BytesMut::with_capacity(left);
+        while left > 0 {
+            let piece = self.stream.read_some(left, DATA_TIMEOUT).await?;
+            left -= piece.len();
+            message.extend_from_slice(&piece);
+        }
+        Ok(message.freeze())
     }
 
     fn invite(&mut self, literal: LiteralHeader) {

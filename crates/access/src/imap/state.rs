@@ -4,7 +4,7 @@ use super::reply::Failure;
 use model::{Address, ModSeq, Uid};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use store::{Mail, Mailbox, Snapshot};
+use store::{Mail, Mailbox, Snapshot, StoreOutcome};
 use wire::imap::{Numbering, SequenceSet};
 
 /// The state of a session.
@@ -86,6 +86,14 @@ impl Selected {
             }
         }
         Ok(uids)
+    }
+
+    /// Leaves a change of this session out of the news: its command answers it. When nothing changed, the
+    /// outcome's MODSEQ is that of somebody else's change.
+    pub(super) fn answered(&mut self, outcome: &StoreOutcome) {
+        if !outcome.changed.is_empty() {
+            self.own.insert(outcome.modseq);
+        }
     }
 
     /// What `*` means in a set of UIDs; zero in an empty mailbox.

@@ -139,3 +139,44 @@ async fn mbsync_syncs_both_ways() {
         "* SEARCH 1\r\n"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mutt_reads_flags_and_copies() {
+    let server = start().await;
+    std::fs::write(server.path("message"), MESSAGE).expect("written");
+    for _ in 0..2 {
+        curl(&server, "INBOX", &["--upload-file", "message"]).await;
+    }
+    let rc = format!(
+        "set folder = \"imap://localhost:{}/\"\nset spoolfile = \"+INBOX\"\nset imap_user = \"{LOGIN}\"\n\
+         set imap_pass = '{PASSWORD}'\nset ssl_force_tls = yes\nset ssl_ca_certificates_file = \"{}\"\n\
+         set certificate_file = \"tls.crt\"\nset confirmappend = no\nset confirmcreate = no\nset delete = yes\n\
+         set quit = yes\nset mail_check = 1\nset wait_key = no\n\
+         push \"<tag-pattern>~A<enter><tag-prefix><copy-message><kill-line>=work<enter><first-entry><flag-message>\
+         <last-entry><delete-message><quit>\"\n",
+        server.port,
+        server.path("tls.crt"),
+    );
+    std::fs::write(server.path("muttrc"), rc).expect("written");
+    // A terminal of 80 by 24 that nobody types at, for half a minute at most.
+    let terminal = "import fcntl, os, pty, signal, struct, sys, termios\n\
+        pid, screen = pty.fork()\n\
+        if pid == 0:\n    os.execvp('mutt', ['mutt', '-n', '-F', 'muttrc'])\n\
+        fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))\n\
+        signal.signal(signal.SIGALRM, lambda *_: os.kill(pid, signal.SIGKILL))\n\
+        signal.alarm(30)\n\
+        try:\n    while shown := os.read(screen, 65536):\n        os.write(1, shown)\n\
+        except OSError:\n    pass\n\
+        sys.exit(abs(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])))\n";
+    server.run("python3", &["-c", terminal]).await;
+    let counts = curl(&server, "work", &["--request", "STATUS work (MESSAGES)"]).await;
+    assert!(counts.contains("(MESSAGES 2)"), "{counts}");
+    assert_eq!(
+        curl(&server, "INBOX", &["--request", "SEARCH FLAGGED UID 1"]).await,
+        "* SEARCH 1\r\n"
+    );
+    assert_eq!(
+        curl(&server, "INBOX", &["--request", "UID SEARCH ALL"]).await,
+        "* SEARCH 1\r\n"
+    );
+}

@@ -116,7 +116,7 @@ async fn mark_seen(selected: &mut Selected, uids: &[Uid]) -> Result<Vec<Uid>, Fa
     }
     let change = FlagChange::Add(Flags::from_iter([Flag::System(SystemFlag::Seen)]));
     let outcome = selected.mailbox.store_flags(&unseen, &change, None).await?;
-    selected.own.insert(outcome.modseq);
+    selected.answered(&outcome);
     Ok(unseen)
 }
 

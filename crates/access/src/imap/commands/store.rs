@@ -19,7 +19,7 @@ pub(super) async fn run(session: &mut Session, store: Store) -> Result<StatusLin
     };
     let outcome = selected.mailbox.store_flags(&uids, &change, None).await?;
     // Told here, or on purpose not at all; the news leave this change out.
-    selected.own.insert(outcome.modseq);
+    selected.answered(&outcome);
     if store.answer == StoreAnswer::Fetch {
         let now = selected.mailbox.snapshot();
         updates::tell_keywords(stream, selected, &now);

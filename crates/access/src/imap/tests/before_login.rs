@@ -153,3 +153,57 @@ async fn only_a_trusted_front_end_names_the_client() {
         assert_eq!(asked.peer.trace, TraceId::new(trace));
     }
 }
+
+// RFC 3501 section 6.2.1, CVE-2011-0411: what is pipelined behind STARTTLS is not obeyed under TLS.
+#[tokio::test]
+async fn starttls_injection() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let files = net::TlsConfig {
+        certificate: folder.path().join("crt"),
+        key: folder.path().join("key"),
+    };
+    std::fs::write(&files.certificate, made.cert.pem()).expect("written");
+    std::fs::write(&files.key, made.signing_key.serialize_pem()).expect("written");
+    let server = server().await;
+    // Not on loopback: no login before TLS.
+    let (ours, mut accepted) =
+        server.accept(ListenerConfig::at("192.0.2.1:143".parse().expect("an address")));
+    accepted.tls = Some(net::ServerTls::load(&files).expect("loaded"));
+    tokio::spawn(serve(accepted, server.service.clone()));
+    let mut client = Client {
+        stream: LineStream::new(ours, 1 << 20),
+        tags: 0,
+    };
+    let greeting = client.response().await;
+    assert!(greeting.contains(" STARTTLS LOGINDISABLED]"), "{greeting}");
+    client.send("a STARTTLS\r\nb NOOP\r\n").await;
+    starts(&client.response().await, "a OK");
+    let trust = net::ClientTlsConfig {
+        ca_file: Some(files.certificate),
+        ..net::ClientTlsConfig::default()
+    };
+    let trust = net::ClientTls::new(&trust).expect("a client");
+    client
+        .stream
+        .start_tls_client(&trust, "localhost", PATIENCE)
+        .await
+        .expect("TLS");
+    client.send("c CAPABILITY\r\n").await;
+    let capabilities = client.response().await;
+    assert!(
+        capabilities.contains("AUTH=PLAIN") && !capabilities.contains("STARTTLS"),
+        "{capabilities}"
+    );
+    starts(&client.response().await, "c OK");
+    starts(&client.result("STARTTLS").await, "BAD");
+    client.ok("LOGIN alice@example.test secret").await;
+    let asked = server
+        .door
+        .asked
+        .lock()
+        .expect("not poisoned")
+        .pop()
+        .expect("a request");
+    assert_eq!(asked.peer.tls, TlsState::Encrypted);
+}

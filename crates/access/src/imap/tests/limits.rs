@@ -106,3 +106,85 @@ async fn pipelined_commands_are_answered_in_order() {
         starts(client.until(tag).await.last().expect("a result"), "OK");
     }
 }
+
+/// Numbers that are the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).expect("31 bits") % limit
+    }
+}
+
+// Any commands, whole or broken, in any order: the session ends by itself, without a panic, once the input
+// ends.
+#[tokio::test]
+async fn garbage_does_no_harm() {
+    const COMMANDS: [&str; 22] = [
+        "LOGIN alice@example.test secret\r\n",
+        "AUTHENTICATE PLAIN\r\nAGFsaWNlQGV4YW1wbGUudGVzdABzZWNyZXQ=\r\n",
+        "SELECT INBOX\r\n",
+        "EXAMINE Sent\r\n",
+        "APPEND INBOX (\\Seen) {25+}\r\nSubject: a\r\n\r\nsome text\r\n\r\n",
+        "APPEND Sent {20}\r\nSubject: b\r\n\r\nother\r\n\r\n",
+        "FETCH 1:* (FLAGS UID ENVELOPE BODYSTRUCTURE BODY[] BODY.PEEK[1.MIME]<0.5>)\r\n",
+        "UID FETCH 1:* FULL\r\n",
+        "STORE 1:2 +FLAGS (\\Deleted $x)\r\n",
+        "UID STORE 1 -FLAGS.SILENT (\\Seen)\r\n",
+        "EXPUNGE\r\n",
+        "UID EXPUNGE 1:4\r\n",
+        "COPY 1 Sent\r\n",
+        "UID MOVE 1:* Trash\r\n",
+        "SEARCH RETURN (MIN) OR TEXT some SINCE 1-Jan-2020\r\n",
+        "UID SEARCH NOT (HEADER Subject a 1:*)\r\n",
+        "LIST (SUBSCRIBED) \"\" (* %) RETURN (STATUS (MESSAGES))\r\n",
+        "RENAME Sent S/T\r\n",
+        "CREATE a/b/c\r\n",
+        "DELETE Trash\r\n",
+        "IDLE\r\nDONE\r\n",
+        "CLOSE\r\n",
+    ];
+    let server = server_with(ImapConfig {
+        max_errors: 1000,
+        ..ImapConfig::default()
+    })
+    .await;
+    let mut random = Random(7);
+    for _ in 0..150 {
+        let mut input = if random.below(4) == 0 {
+            String::new()
+        } else {
+            format!("l {}", COMMANDS[0])
+        }
+        .into_bytes();
+        for _ in 0..random.below(25) {
+            let at = input.len();
+            input.extend_from_slice(format!("a {}", COMMANDS[random.below(COMMANDS.len())]).as_bytes());
+            if random.below(3) == 0 {
+                let spot = at + random.below(input.len() - at);
+                input[spot] = u8::try_from(random.below(256)).expect("an octet");
+            }
+        }
+        let (ours, accepted) =
+            server.accept(ListenerConfig::at("127.0.0.1:143".parse().expect("an address")));
+        let session = tokio::spawn(serve(accepted, server.service.clone()));
+        let (mut reader, mut writer) = tokio::io::split(ours);
+        let answers = tokio::spawn(async move {
+            let mut answers = Vec::new();
+            let _ = tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut answers).await;
+            answers
+        });
+        let _ = tokio::io::AsyncWriteExt::write_all(&mut writer, &input).await;
+        let _ = tokio::io::AsyncWriteExt::shutdown(&mut writer).await;
+        tokio::time::timeout(PATIENCE, session)
+            .await
+            .expect("the session ends")
+            .expect("no panic");
+        let answers = answers.await.expect("answers");
+        starts(&String::from_utf8_lossy(&answers), "* OK [CAPABILITY");
+    }
+}

@@ -6,6 +6,7 @@ mod fetching;
 mod limits;
 mod mailboxes;
 mod searching;
+mod thunderbird;
 mod two_sessions;
 
 use super::{ImapConfig, ImapService, serve};
@@ -83,6 +84,16 @@ async fn server_with(config: ImapConfig) -> Server {
 
 impl Server {
     fn connect_to(&self, listener: ListenerConfig) -> Client {
+        let (ours, accepted) = self.accept(listener);
+        tokio::spawn(serve(accepted, self.service.clone()));
+        Client {
+            stream: LineStream::new(ours, 1 << 20),
+            tags: 0,
+        }
+    }
+
+    /// A connection that nobody serves yet.
+    fn accept(&self, listener: ListenerConfig) -> (Connection, Accepted) {
         let (ours, theirs) = Connection::pair();
         let address = "192.0.2.7:4000".parse().expect("an address");
         let accepted = Accepted {
@@ -98,11 +109,7 @@ impl Server {
             tls: None,
             shutdown: self.shutdown.clone(),
         };
-        tokio::spawn(serve(accepted, self.service.clone()));
-        Client {
-            stream: LineStream::new(ours, 1 << 20),
-            tags: 0,
-        }
+        (ours, accepted)
     }
 
     fn connect(&self) -> Client {

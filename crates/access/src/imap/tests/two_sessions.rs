@@ -12,6 +12,12 @@ async fn news_come_at_legal_moments_only() {
     two.ok("SELECT INBOX").await;
     two.ok("STORE 3 +FLAGS.SILENT (\\Flagged)").await;
     assert_eq!(one.ok("NOOP").await, ["* 3 FETCH (UID 3 FLAGS (\\Flagged))"]);
+    // A change that changes nothing does not hide somebody else's.
+    two.ok("STORE 2 +FLAGS.SILENT (\\Seen)").await;
+    assert_eq!(
+        one.ok("STORE 1 -FLAGS.SILENT (\\Draft)").await,
+        ["* 2 FETCH (UID 2 FLAGS (\\Seen))"]
+    );
     two.ok("STORE 1 +FLAGS.SILENT (\\Deleted)").await;
     two.ok("EXPUNGE").await;
     two.append("INBOX", "", "A: 4\r\n\r\n4").await;
