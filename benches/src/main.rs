@@ -1,1 +1,224 @@
-fn main() {}
+//! Benchmarks side by side: our servers and a named peer on the same machine, in turn, in one run.
+//!
+//! Owns the load generator, the home that answers at once, the stage with all servers, and the report. Quotes
+//! ratios and CPU time, for a machine's absolute speed says nothing about another's. Judges no test: `./test`
+//! asserts no times. docs/benchmarks.md says how to read what it prints.
+
+mod chart;
+mod client;
+mod figures;
+mod load;
+mod machine;
+mod null_home;
+mod report;
+mod run;
+mod stage;
+mod stats;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use figures::{Figure, smoke};
+use machine::file_system;
+use report::Setting;
+use run::{Pace, Runner, machine_line};
+use stage::{Sizes, Stage};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+use testkit::HomingBinary;
+
+/// Compare Homing with its peers on this machine.
+#[derive(Debug, Parser)]
+#[command(
+    name = "benches",
+    after_help = "Example: cargo build --release -p homing && cargo run --release -p benches -- run smoke --json smoke.json --svg smoke.svg"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the benchmarks and their figures.
+    List,
+    /// Run a benchmark. Bars are judged, but a missed one does not change the exit code.
+    #[command(
+        after_help = "Example: cargo run --release -p benches -- run smoke --only imap-login,imap-noop --pairs 9"
+    )]
+    Run(RunArguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct RunArguments {
+    /// The benchmark: `smoke`.
+    name: String,
+    /// How often both sides are measured; fewer than 9 judge no bar.
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=999))]
+    pairs: u16,
+    /// Seconds of each round.
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
+    /// Only these figures, separated by commas.
+    #[arg(long, value_delimiter = ',', value_name = "FIGURE")]
+    only: Vec<String>,
+    /// Messages in the large mailbox.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(8..=1_000_000))]
+    messages: u64,
+    /// Write the figures as JSON to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draw a chart into this file.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+/// Messages in each mailbox that is read from.
+const READ: u64 = 100;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::List => list(),
+        Command::Run(arguments) => run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "benches: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn list() -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "smoke: Homing's back end and front end beside Dovecot's")?;
+    let sizes = Sizes {
+        big: 10_000,
+        read: READ,
+    };
+    for figure in smoke(sizes) {
+        writeln!(
+            out,
+            "  {:<20} {:>9}  {}, {}",
+            figure.name,
+            figure.bar.shown(),
+            figure.title,
+            figure.measure.unit()
+        )?;
+    }
+    Ok(())
+}
+
+fn run(arguments: &RunArguments) -> Result<()> {
+    if arguments.name != "smoke" {
+        bail!(
+            "there is no benchmark {:?}; `benches list` shows those there are",
+            arguments.name
+        );
+    }
+    if !(0.1..=60.0).contains(&arguments.seconds) {
+        bail!("--seconds {} is not between 0.1 and 60", arguments.seconds);
+    }
+    let sizes = Sizes {
+        big: arguments.messages.next_multiple_of(8),
+        read: READ,
+    };
+    let figures = chosen(smoke(sizes), &arguments.only)?;
+    let binary = binary()?;
+    let pace = Pace {
+        pairs: usize::from(arguments.pairs),
+        span: Duration::from_secs_f64(arguments.seconds),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let mut all = Vec::new();
+    let mut printed_head = None;
+    // Memory is measured on servers that have done nothing else; the others get fresh ones.
+    let (idle, load): (Vec<Figure>, Vec<Figure>) = figures.into_iter().partition(Figure::is_idle);
+    for figures in [idle, load].iter().filter(|figures| !figures.is_empty()) {
+        say("starting slapd, Homing and Dovecot, filling mailboxes ...")?;
+        let stage = Stage::start(&binary, sizes, &runtime)?;
+        if printed_head.is_none() {
+            let setting = setting(&stage, pace);
+            say(&report::head(&setting, pace))?;
+            printed_head = Some(setting);
+        }
+        let mut runner = Runner {
+            stage: &stage,
+            runtime: &runtime,
+            pace,
+            round: 0,
+        };
+        for figure in figures {
+            let measured = runner.measure(figure)?;
+            say(&report::row(&measured))?;
+            all.push(measured);
+        }
+    }
+    let setting = printed_head.context("no figure was chosen")?;
+    if let Some(path) = &arguments.json {
+        write_file(path, &(report::json(&setting, &all)? + "\n"))?;
+    }
+    if let Some(path) = &arguments.svg {
+        let title = format!("{} and {}", setting.subject, setting.peer);
+        write_file(path, &chart::svg(&title, &all))?;
+    }
+    Ok(())
+}
+
+fn chosen(all: Vec<Figure>, only: &[String]) -> Result<Vec<Figure>> {
+    for name in only {
+        if !all.iter().any(|figure| figure.name == name) {
+            bail!("there is no figure {name:?}; `benches list` shows those there are");
+        }
+    }
+    Ok(all
+        .into_iter()
+        .filter(|figure| only.is_empty() || only.iter().any(|name| name == figure.name))
+        .collect())
+}
+
+/// The subject: what HOMING_BIN names, else the binary of the same build.
+fn binary() -> Result<HomingBinary> {
+    if cfg!(debug_assertions) {
+        say("this is not a release build: the load generator is slow and the figures say little")?;
+    }
+    HomingBinary::find().context(
+        "no subject: build it with `cargo build --release -p homing` (it is looked for beside this program), or set HOMING_BIN",
+    )
+}
+
+fn setting(stage: &Stage, pace: Pace) -> Setting {
+    let [subject, peer] = stage.versions.clone();
+    Setting {
+        benchmark: "smoke",
+        subject,
+        peer,
+        machine: machine_line(),
+        file_system: file_system(&std::env::temp_dir()),
+        pairs: pace.pairs,
+        seconds_per_round: pace.span.as_secs_f64(),
+        large_mailbox: stage.sizes.big,
+        notes: [
+            "passwords are {SSHA} on both sides: Homing reads them from slapd over LDAP and caches, Dovecot from a passwd-file in memory; slapd's CPU time is not counted",
+            "Dovecot keeps mail in sdbox and runs login processes that serve many sessions and mail processes that are used again; both log at info to a file",
+            "front-* figures have a home that answers at once behind the front end and count the front end alone; Dovecot proxies there from its passwd-file",
+            "CPU ms are those of all of a server's processes for one operation; memory is PSS",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+    }
+}
+
+fn write_file(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn say(line: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
+}

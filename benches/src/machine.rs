@@ -1,0 +1,204 @@
+//! What the kernel says about the machine and the servers: CPU time, stolen time, memory, the file system.
+//!
+//! CPU time of a server is that of all its processes, of those that ended too: a parent that has waited for a
+//! child carries the child's time (proc_pid_stat(5), `cutime`). Times are whole clock ticks, 10 ms here.
+
+use anyhow::{Context, Result};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// One line of /proc/PID/stat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Process {
+    id: u32,
+    parent: u32,
+    group: u32,
+    ticks: u64,
+}
+
+/// The CPU seconds that the process groups led by `leaders`, and all their descendants, have used.
+pub(crate) fn cpu_seconds(leaders: &[u32]) -> Result<f64> {
+    let all = processes()?;
+    let members = family(&all, leaders);
+    let ticks: u64 = all
+        .iter()
+        .filter(|process| members.contains(&process.id))
+        .map(|process| process.ticks)
+        .sum();
+    Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// The CPU seconds of this process.
+pub(crate) fn own_cpu_seconds() -> Result<f64> {
+    let text = std::fs::read_to_string("/proc/self/stat")?;
+    let own = parse(&text).context("/proc/self/stat is not understood")?;
+    Ok(own.ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// The proportional set size of the same processes in KiB: shared pages count by their share.
+pub(crate) fn pss_kib(leaders: &[u32]) -> Result<f64> {
+    let all = processes()?;
+    let mut sum = 0.0;
+    for id in family(&all, leaders) {
+        // A process that has just ended has no memory.
+        let text = std::fs::read_to_string(format!("/proc/{id}/smaps_rollup")).unwrap_or_default();
+        sum += text
+            .lines()
+            .find_map(|line| line.strip_prefix("Pss:"))
+            .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<f64>().ok())
+            .unwrap_or_default();
+    }
+    Ok(sum)
+}
+
+/// The machine's ticks so far: those stolen by the hypervisor, and all.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Ticks {
+    pub(crate) stolen: u64,
+    pub(crate) all: u64,
+}
+
+/// The first line of /proc/stat.
+pub(crate) fn machine_ticks() -> Result<Ticks> {
+    let text = std::fs::read_to_string("/proc/stat")?;
+    parse_machine(&text).context("/proc/stat is not understood")
+}
+
+fn parse_machine(text: &str) -> Option<Ticks> {
+    let line = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    let fields: Vec<u64> = line
+        .split_whitespace()
+        .map(|field| field.parse().ok())
+        .collect::<Option<_>>()?;
+    Some(Ticks {
+        stolen: *fields.get(7)?,
+        // Guest time is contained in user time.
+        all: fields.iter().take(8).sum(),
+    })
+}
+
+/// The processors' number.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The type of the file system below `path`.
+pub(crate) fn file_system(path: &Path) -> String {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    mounts
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(' ').skip(1);
+            Some((fields.next()?, fields.next()?))
+        })
+        .filter(|(mount, _)| path.starts_with(mount))
+        .max_by_key(|(mount, _)| mount.len())
+        .map_or_else(|| "unknown".to_owned(), |(_, kind)| kind.to_owned())
+}
+
+fn processes() -> Result<Vec<Process>> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let path = entry?.path();
+        let is_process = path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().iter().all(u8::is_ascii_digit));
+        if !is_process {
+            continue;
+        }
+        // A process that ended meanwhile is in its parent's account.
+        if let Some(process) = std::fs::read_to_string(path.join("stat"))
+            .ok()
+            .and_then(|text| parse(&text))
+        {
+            all.push(process);
+        }
+    }
+    Ok(all)
+}
+
+/// The group's members and their descendants.
+fn family(all: &[Process], leaders: &[u32]) -> BTreeSet<u32> {
+    let mut members: BTreeSet<u32> = all
+        .iter()
+        .filter(|process| leaders.contains(&process.group) || leaders.contains(&process.id))
+        .map(|process| process.id)
+        .collect();
+    loop {
+        let before = members.len();
+        let children = all.iter().filter(|process| members.contains(&process.parent));
+        let found: Vec<u32> = children.map(|process| process.id).collect();
+        members.extend(found);
+        if members.len() == before {
+            return members;
+        }
+    }
+}
+
+/// proc_pid_stat(5): the name in parentheses may hold anything, so fields are counted from its end.
+fn parse(text: &str) -> Option<Process> {
+    let id = text.split(' ').next()?.parse().ok()?;
+    let (_, rest) = text.rsplit_once(") ")?;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
+    Some(Process {
+        id,
+        parent: fields.get(1)?.parse().ok()?,
+        group: fields.get(2)?.parse().ok()?,
+        ticks: number(11)? + number(12)? + number(13)? + number(14)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_read_whatever_its_name() {
+        let text = "17 (a) b) S 5 6 7 0 -1 4 1 2 3 4 10 20 30 40 20 0 1 0 99 1 1";
+        let process = parse(text).expect("a process");
+        assert_eq!(
+            process,
+            Process {
+                id: 17,
+                parent: 5,
+                group: 6,
+                ticks: 100
+            }
+        );
+        assert_eq!(parse("17 (short) S 1"), None);
+    }
+
+    #[test]
+    fn children_of_other_groups_count() {
+        let process = |id, parent, group| Process {
+            id,
+            parent,
+            group,
+            ticks: 1,
+        };
+        let all = [
+            process(1, 0, 1),
+            process(10, 1, 10),
+            process(11, 10, 10),
+            process(12, 11, 12),
+            process(13, 1, 13),
+        ];
+        assert_eq!(family(&all, &[10]), BTreeSet::from([10, 11, 12]));
+    }
+
+    #[test]
+    fn stolen_time_is_the_eighth_field() {
+        let ticks = parse_machine("cpu  1 2 3 4 5 6 7 8 9 10\ncpu0 1\n").expect("ticks");
+        assert_eq!((ticks.stolen, ticks.all), (8, 36));
+    }
+
+    #[test]
+    fn this_process_is_measured() -> Result<()> {
+        assert!(pss_kib(&[std::process::id()])? > 0.0);
+        assert!(machine_ticks()?.all > 0);
+        assert!(cpu_seconds(&[std::process::id()])? >= 0.0 && own_cpu_seconds()? >= 0.0);
+        Ok(())
+    }
+}
