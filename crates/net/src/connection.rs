@@ -117,15 +117,6 @@ impl Connection {
             Err(_) => Err(TlsError::TimedOut),
         }
     }
-
-    /// The user at the other end of a Unix socket, as the kernel saw it when it connected.
-    #[must_use]
-    pub fn peer_uid(&self) -> Option<u32> {
-        match self {
-            Self::Unix(stream) => stream.peer_cred().ok().map(|cred| cred.uid()),
-            _ => None,
-        }
-    }
 }
 
 macro_rules! delegate {
