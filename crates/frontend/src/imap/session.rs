@@ -331,12 +331,12 @@ impl<'a> Session<'a> {
         let typed = login.login.clone();
         match self.go_home(login).await {
             Ok(home) => {
+                let mut status = StatusLine::new(Condition::Ok, "Logged in.");
                 // RFC 3501 section 6.2.3: what the home can do, which the client cannot know yet.
-                let code = Code::Capability(home.capabilities);
-                self.say(
-                    Some(tag),
-                    StatusLine::new(Condition::Ok, "Logged in.").with_code(code),
-                );
+                if !home.capabilities.is_empty() {
+                    status = status.with_code(Code::Capability(home.capabilities));
+                }
+                self.say(Some(tag), status);
                 tracing::info!(
                     protocol = "imap", trace = %self.peer.trace, client = %self.peer.client, login = typed, "logged in"
                 );

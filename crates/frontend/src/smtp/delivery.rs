@@ -3,6 +3,7 @@
 use super::leg::Leg;
 use super::message::Message;
 use super::reply;
+use crate::dial::Dialer;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use wire::smtp::Reply;
@@ -10,6 +11,7 @@ use wire::smtp::Reply;
 /// Sends the message to all homes at once, holds back the final dot until each has all of it or has failed,
 /// then commits. Gives one reply for each recipient, in their order, and the homes that are still open.
 pub(super) async fn to_homes(
+    dialer: &Dialer,
     legs: Vec<Leg>,
     trace: &Arc<str>,
     message: &Arc<Message>,
@@ -45,6 +47,7 @@ pub(super) async fn to_homes(
                 leg.quit().await;
             }
             Ok((leg, Err(failure))) => {
+                dialer.report(leg.name(), &failure);
                 tracing::warn!(home = %leg.home, %failure, "leg lost before the final dot");
                 answer(&leg, &|_| reply::leg_lost());
             }
@@ -72,6 +75,7 @@ pub(super) async fn to_homes(
                 }
             }
             Ok((leg, Err(failure))) => {
+                dialer.report(leg.name(), &failure);
                 tracing::warn!(home = %leg.home, %failure, "leg lost after the final dot");
                 answer(&leg, &|_| reply::leg_lost());
             }

@@ -157,6 +157,11 @@ impl Leg {
         self.expect(&reply)
     }
 
+    /// `host:port`, as the home's health is kept.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Opens the transaction. Parameters that the home does not announce are left out: it has to take eight
     /// bits anyway, and finds the size itself.
     pub(super) async fn mail(

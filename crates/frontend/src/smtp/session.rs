@@ -20,6 +20,8 @@ use wire::smtp::{
 const MAX_LINE: usize = 2048;
 /// Commands that make no sense, after which the session ends.
 const MAX_ERRORS: u32 = 20;
+/// Commands that bring no message closer, after which each counts as an error.
+const MAX_IDLE_COMMANDS: u32 = 100;
 /// Data taken from the connection at once.
 const CHUNK: usize = 64 * 1024;
 /// How long the last words may take.
@@ -87,6 +89,8 @@ struct Session {
     /// Homes that are open, between transactions.
     kept: Vec<Leg>,
     errors: u32,
+    /// Commands since the last message that brought none closer.
+    idle_commands: u32,
 }
 
 impl Session {
@@ -100,6 +104,7 @@ impl Session {
             transaction: None,
             kept: Vec::new(),
             errors: 0,
+            idle_commands: 0,
             proxy,
         }
     }
@@ -189,6 +194,13 @@ impl Session {
     }
 
     async fn command(&mut self, command: Command) -> After {
+        if !matches!(
+            command,
+            Command::Mail { .. } | Command::Rcpt(_) | Command::Data | Command::Quit
+        ) {
+            self.idle_commands += 1;
+            self.errors += u32::from(self.idle_commands > MAX_IDLE_COMMANDS);
+        }
         match command {
             Command::Ehlo(name) => {
                 self.let_go().await;
@@ -315,6 +327,7 @@ impl Session {
             return self.error(&reply::looping());
         }
         let trace = self.received(&transaction);
+        self.idle_commands = 0;
         let (reply, kept) = transaction.deliver(trace, message).await;
         self.kept = kept;
         tracing::info!(

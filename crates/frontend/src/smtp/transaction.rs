@@ -165,7 +165,7 @@ impl Transaction {
             // 421 and a home that goes silent: the leg stays, and with it those it accepted; they fail later.
             Ok(reply) => Ok(reply),
             Err(failure) => {
-                self.proxy.context.dialer.report(&home.to_string(), &failure);
+                self.proxy.context.dialer.report(leg.name(), &failure);
                 Err(failure)
             }
         }
@@ -197,7 +197,14 @@ impl Transaction {
         let message = Arc::new(message);
         let trace: Arc<str> = trace.into();
         let legs = std::mem::take(&mut self.legs);
-        let (replies, open) = to_homes(legs, &trace, &message, self.recipients.len()).await;
+        let (replies, open) = to_homes(
+            &self.proxy.context.dialer,
+            legs,
+            &trace,
+            &message,
+            self.recipients.len(),
+        )
+        .await;
         for leg in open {
             if self.kept.len() < MAX_KEPT {
                 self.kept.push(leg);

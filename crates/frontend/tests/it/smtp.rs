@@ -361,6 +361,14 @@ async fn order_and_limits() {
     }
     assert!(client.until("NONSENSE", "421").await.starts_with("421 4.7.0"));
     assert!(client.is_closed().await);
+    let mut client = greeted(&front).await;
+    for _ in 0..200 {
+        client.send("NOOP\r\n");
+    }
+    assert!(
+        client.until("NOOP", "421").await.starts_with("421 4.7.0"),
+        "nothing is got by waiting"
+    );
 }
 
 #[tokio::test]
