@@ -38,22 +38,20 @@ fn pages(root: &Path) -> Result<Vec<(&'static str, String)>> {
 
 /// What the binary says of itself.
 fn reference(root: &Path, name: &str) -> Result<String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args([
-            "run",
-            "--quiet",
-            "--package",
-            "homing",
-            "--bin",
-            "homing",
-            "--",
-            "reference",
-            name,
-        ])
+    // A test run has the binary already; building it again would wait for the build that runs the tests.
+    let mut command = match std::env::var_os("HOMING_BIN") {
+        Some(binary) => Command::new(binary),
+        None => {
+            let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+            command.args(["run", "--quiet", "--package", "homing", "--bin", "homing", "--"]);
+            command
+        }
+    };
+    let output = command
+        .args(["reference", name])
         .current_dir(root)
         .output()
-        .context("cannot run cargo")?;
+        .context("cannot run homing")?;
     ensure!(
         output.status.success(),
         "homing reference {name}: {}",

@@ -1,8 +1,9 @@
 //! Every dependency must have a permissive licence, and some must not be there at all.
 
-use crate::metadata::Metadata;
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 
 /// What a licence expression may offer.
 const PERMISSIVE: [&str; 11] = [
@@ -23,22 +24,52 @@ const PERMISSIVE: [&str; 11] = [
 const BANNED: [&str; 3] = ["ring", "openssl-sys", "native-tls"];
 
 pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
-    let metadata = Metadata::read(root)?;
     let mut problems = Vec::new();
-    for package in &metadata.packages {
-        let label = format!("{} {}", package.name, package.version);
-        if BANNED.contains(&package.name.as_str()) {
+    for (label, licence) in used(root)? {
+        let name = label.split(' ').next().unwrap_or_default();
+        if BANNED.contains(&name) {
             problems.push(format!("{label} is banned"));
         }
-        match &package.license {
-            None => problems.push(format!("{label} names no licence")),
-            Some(expression) if !is_permissive(expression) => {
-                problems.push(format!("{label}: the licence {expression:?} is not permissive"));
-            }
-            Some(_) => {}
+        if licence.is_empty() {
+            problems.push(format!("{label} names no licence"));
+        } else if !is_permissive(&licence) {
+            problems.push(format!("{label}: the licence {licence:?} is not permissive"));
         }
     }
     Ok(problems)
+}
+
+/// Name, version and licence of every package that is built. `cargo metadata` also lists optional ones that
+/// nobody asks for; the tree does not.
+fn used(root: &Path) -> Result<BTreeSet<(String, String)>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args([
+            "tree",
+            "--workspace",
+            "--locked",
+            "--edges",
+            "all",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}|{l}",
+        ])
+        .current_dir(root)
+        .output()
+        .context("cannot run cargo tree")?;
+    ensure!(
+        output.status.success(),
+        "cargo tree: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let rows = text
+        .lines()
+        .filter_map(|line| line.trim_end_matches(" (*)").split_once('|'));
+    Ok(rows
+        .map(|(label, licence)| (label.to_owned(), licence.to_owned()))
+        .collect())
 }
 
 /// Reads an SPDX expression: every term of `AND` must hold, one of `OR` suffices.
