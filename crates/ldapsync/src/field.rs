@@ -20,6 +20,9 @@ pub enum Field {
     Enabled,
     /// Members of a group, by UUID.
     Members,
+    /// Members that have no address yet. Only a base holds this field: it tells which groups to read again
+    /// when an entry gets its address.
+    PendingMembers,
 }
 
 impl Field {
@@ -33,6 +36,7 @@ impl Field {
             Self::Quota => "quota",
             Self::Enabled => "enabled",
             Self::Members => "members",
+            Self::PendingMembers => "pending_members",
         }
     }
 }
@@ -100,6 +104,16 @@ impl Values {
         )
     }
 
+    /// Entries, by UUID alone.
+    pub fn entries(entries: impl IntoIterator<Item = EntryUuid>) -> Self {
+        Self(
+            entries
+                .into_iter()
+                .map(|uuid| (uuid.to_string(), uuid.to_string()))
+                .collect(),
+        )
+    }
+
     fn one(key: String, text: String) -> Self {
         Self(BTreeMap::from([(key, text)]))
     }
@@ -108,12 +122,6 @@ impl Values {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-
-    /// How many values there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
     }
 
     /// True when both hold the same values by the matching rule.

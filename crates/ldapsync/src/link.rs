@@ -5,13 +5,14 @@ use bytes::Bytes;
 use model::{Address, EntryUuid};
 use std::collections::BTreeMap;
 
-const FIELDS: [Field; 6] = [
+const FIELDS: [Field; 7] = [
     Field::Address,
     Field::Aliases,
     Field::DisplayName,
     Field::Quota,
     Field::Enabled,
     Field::Members,
+    Field::PendingMembers,
 ];
 
 /// Field name to values. A member is written `UUID address`, everything else as itself; the canonical form is
@@ -58,6 +59,7 @@ fn values(field: Field, texts: &[&str]) -> Values {
                 .collect();
             Values::addresses(&addresses)
         }
+        Field::PendingMembers => Values::entries(texts.iter().filter_map(|text| EntryUuid::parse(text).ok())),
         Field::DisplayName => first.map(Values::text).unwrap_or_default(),
         Field::Quota => first
             .and_then(|text| text.parse().ok())
@@ -94,6 +96,10 @@ mod tests {
             .with(
                 Field::Members,
                 Values::members([(EntryUuid::from_bytes([3; 16]), &one)]),
+            )
+            .with(
+                Field::PendingMembers,
+                Values::entries([EntryUuid::from_bytes([4; 16])]),
             );
         assert_eq!(decode(&encode(&image)), image);
         assert_eq!(decode(&BTreeMap::new()), Image::default());

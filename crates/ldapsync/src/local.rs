@@ -6,6 +6,7 @@ use crate::link;
 use crate::plan::{Farewell, Kind, Link, LocalId, LocalObject, LocalState, Op, Plan, Remote, Situation};
 use directory::config::OnDelete;
 use model::{Address, ByteSize, Clock, EntryUuid, Timestamp};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{
@@ -245,7 +246,7 @@ impl Local {
                     Field::DisplayName => change.display_name = Some(values.first().map(str::to_owned)),
                     Field::Quota => change.quota = Some(quota_of(values)),
                     Field::Enabled => change.enabled = Some(values.equals(&Values::switch(true))),
-                    Field::Members => {}
+                    Field::Members | Field::PendingMembers => {}
                 },
                 Op::Revive => change.state = Some(AccountState::Active),
                 Op::Remove { why } => {
@@ -281,7 +282,7 @@ impl Local {
                     Field::Aliases => change.aliases = Some(values.to_addresses().collect()),
                     Field::DisplayName => change.display_name = Some(values.first().map(str::to_owned)),
                     Field::Members => change.members = Some(members_of(values)),
-                    Field::Quota | Field::Enabled => {}
+                    Field::Quota | Field::Enabled | Field::PendingMembers => {}
                 }
             }
         }
@@ -334,20 +335,36 @@ impl Local {
         }
     }
 
-    /// Groups that have one of these entries as a member, by the UUID of the group's entry.
-    pub(crate) fn groups_with(&self, members: &[EntryUuid]) -> Result<Vec<EntryUuid>, StoreError> {
-        let wanted: std::collections::HashSet<&EntryUuid> = members.iter().collect();
-        let has = |member: &Member| matches!(member, Member::Remote { uuid, .. } if wanted.contains(uuid));
+    /// Groups that have one of these entries as a member with another address, or at all when it is gone, or
+    /// that waited for news of it; by the UUID of the group's entry.
+    pub(crate) fn groups_with(
+        &self,
+        members: &BTreeMap<EntryUuid, Option<Address>>,
+    ) -> Result<Vec<EntryUuid>, StoreError> {
+        let differs = |now: &Option<Address>, known: &Address| {
+            now.as_ref().is_none_or(|now| now.as_str() != known.as_str())
+        };
+        let has = |member: &Member| match member {
+            Member::Remote { uuid, address } => members.get(uuid).is_some_and(|now| differs(now, address)),
+            Member::Local(_) => false,
+        };
+        let arrived = |uuid: EntryUuid| members.contains_key(&uuid);
         let (mut found, mut after) = (Vec::new(), None);
         loop {
             let page = self.store.list_groups(after, 256)?;
             let Some(last) = page.last() else { return Ok(found) };
             after = Some(last.id);
-            for group in page.iter().filter(|group| group.members.iter().any(has)) {
-                let link = self
-                    .store
-                    .association(&self.connector, store::LocalId::Group(group.id))?;
-                found.extend(link.map(|link| link.remote));
+            for group in &page {
+                let id = store::LocalId::Group(group.id);
+                let Some(link) = self.store.association(&self.connector, id)? else {
+                    continue;
+                };
+                let base = link::decode(&link.data.base);
+                let mut pending = base.get(Field::PendingMembers).iter();
+                let waited = pending.any(|(key, _)| EntryUuid::parse(key).is_ok_and(arrived));
+                if waited || group.members.iter().any(has) {
+                    found.push(link.remote);
+                }
             }
         }
     }

@@ -6,8 +6,8 @@ use directory::feed::ChangedEntry;
 use directory::{AccountState, ConnectorConfig, DirectoryAccount, EntryKind, Host};
 use model::{Address, Domain, EntryUuid};
 
-/// The members of a group as they were resolved: what is not an entry with an address is left out.
-pub(crate) type Members = Vec<(EntryUuid, Address)>;
+/// The members of a group as they were resolved: what is no entry is left out, what has no address is pending.
+pub(crate) type Members = Vec<(EntryUuid, Option<Address>)>;
 
 /// What decides whether an entry is ours.
 #[derive(Debug, Clone)]
@@ -133,9 +133,14 @@ impl Scope {
                 Kind::Account
             }
             EntryKind::Group => {
+                let known = members
+                    .iter()
+                    .filter_map(|(uuid, address)| Some((*uuid, address.as_ref()?)));
+                let pending = members.iter().filter(|(_, address)| address.is_none());
+                image.set(Field::Members, Values::members(known));
                 image.set(
-                    Field::Members,
-                    Values::members(members.iter().map(|(uuid, address)| (*uuid, address))),
+                    Field::PendingMembers,
+                    Values::entries(pending.map(|(uuid, _)| *uuid)),
                 );
                 Kind::Group
             }

@@ -20,9 +20,7 @@ use crate::plan::{Arrivals, Deletions, Policy};
 use directory::config::{OnDelete, OnHostChange};
 use directory::feed::{ChangeSource, ContentSync};
 use directory::{Connector, ConnectorConfig, Lookup};
-use model::{
-    Address, BoxFuture, Clock, Domain, EntryUuid, OnDemand, OnDemandOutcome, Timestamp, Unavailable,
-};
+use model::{Address, BoxFuture, Clock, Domain, OnDemand, OnDemandOutcome, Timestamp, Unavailable};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -354,7 +352,7 @@ impl SyncEngine {
         Ok(())
     }
 
-    async fn resolve(&self, dns: &[String]) -> Result<Vec<(EntryUuid, Address)>, Unavailable> {
+    async fn resolve(&self, dns: &[String]) -> Result<Members, Unavailable> {
         if dns.is_empty() {
             return Ok(Vec::new());
         }

@@ -255,20 +255,16 @@ impl<'a> Worker<'a> {
         let remote = parts
             .scope
             .remote(entry, members, &|domain| parts.is_local(domain));
-        if let (Remote::Elsewhere { host }, Ok(account)) = (&remote, &entry.account) {
-            let now = Elsewhere {
-                host: host.clone(),
-                address: account.address.key(),
-            };
+        let address = entry.account.as_ref().ok().map(|account| account.address.clone());
+        self.step(Input::Noticed(Notice::Member(entry.uuid, address)));
+        if let Remote::Elsewhere { host } = &remote {
+            let now = Elsewhere { host: host.clone() };
             let known = parts
                 .local
                 .store
                 .elsewhere(&parts.config.name, entry.uuid)
                 .map_err(store_trouble)?;
             if known.as_ref() != Some(&now) {
-                if known.is_some_and(|known| known.address != now.address) {
-                    self.step(Input::Noticed(Notice::Renamed(entry.uuid)));
-                }
                 elsewhere.push((entry.uuid, Some(now)));
             }
         }
@@ -312,12 +308,12 @@ impl<'a> Worker<'a> {
         for (uuid, presence) in uuids.iter().zip(answers) {
             match presence {
                 Presence::Gone => {
-                    // Somebody of another home: groups lose the member, and no other message says so.
-                    self.step(Input::Noticed(Notice::Renamed(*uuid)));
+                    self.step(Input::Noticed(Notice::Member(*uuid, None)));
                     elsewhere.push((*uuid, None));
                     self.examine_remote(*uuid, Remote::Gone, (String::new(), None))?;
                 }
                 Presence::OutOfScope(entry) => {
+                    self.step(Input::Noticed(Notice::Member(*uuid, None)));
                     self.examine_remote(*uuid, Remote::OutOfScope, (entry.dn.clone(), None))?;
                 }
                 Presence::InScope(entry) => {

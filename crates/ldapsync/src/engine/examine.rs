@@ -2,9 +2,8 @@
 
 use super::aside::{Aside, held_hash};
 use super::{Effect, Engine, Outcome, Phase, Trouble};
-use crate::field::Field;
 use crate::guard::Admission;
-use crate::plan::{Decision, Op, Plan, Reason, Situation, plan};
+use crate::plan::{Decision, Plan, Reason, Situation, plan};
 use model::{EntryUuid, Timestamp};
 
 /// Most rows in quarantine. Past it something is wrong with the directory or the mapping as a whole, and a
@@ -48,20 +47,6 @@ impl Engine {
         self.counts.count(&plan.ops);
         if let Phase::InRound(round) = &mut self.phase {
             round.pending.insert(plan.uuid);
-            let stirs = |op: &Op| {
-                matches!(
-                    op,
-                    Op::Remove { .. }
-                        | Op::Revive
-                        | Op::Set {
-                            field: Field::Address,
-                            ..
-                        }
-                )
-            };
-            if plan.ops.iter().any(stirs) {
-                round.stirred.insert(plan.uuid);
-            }
         }
         if !plan.ops.is_empty() {
             self.last_change = Some(now);

@@ -23,10 +23,13 @@ use crate::guard::{Guard, Limits};
 use crate::plan::{Plan, Policy, Situation};
 use backoff::Backoff;
 use directory::feed::{Cookie, Coverage, FeedError, Fingerprint, PollEnd};
-use model::{EntryUuid, Timestamp};
+use model::{Address, EntryUuid, Timestamp};
 use round::{Round, Stage};
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// Between two comparisons of everything.
+const AUDIT: Duration = Duration::from_secs(86_400);
 
 /// What the engine is made with.
 #[derive(Debug, Clone)]
@@ -49,7 +52,7 @@ pub(crate) struct Checkpoint {
 }
 
 /// What a feed message was about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Notice {
     /// An account's entry, at hand.
     Account(EntryUuid),
@@ -59,8 +62,9 @@ pub(crate) enum Notice {
     Present(EntryUuid),
     /// No longer in the content, as the server says.
     Absent(EntryUuid),
-    /// An entry of another home has another address: groups that have it as a member must follow.
-    Renamed(EntryUuid),
+    /// What address an entry has now, wherever it lives; none when it is gone. Groups that have it as a
+    /// member with another address must be read again, for slapd rewrites `member` without a message.
+    Member(EntryUuid, Option<Address>),
 }
 
 /// How the store took a plan.
@@ -98,7 +102,7 @@ pub(crate) enum Input {
         /// How many of them are visible.
         visible: usize,
     },
-    /// The answer to [`Effect::FindGroups`]: groups with one of these members.
+    /// The answer to [`Effect::FindGroups`].
     Groups(Vec<EntryUuid>),
     /// Both sides of an object were read.
     Examined(Box<Situation>),
@@ -163,8 +167,8 @@ pub(crate) enum Effect {
     ListLinks,
     /// Look up a few linked entries that are not among these.
     Sample(Vec<EntryUuid>),
-    /// Find groups that have one of these members.
-    FindGroups(Vec<EntryUuid>),
+    /// Find groups that have one of these members with another address than this, or at all when it is gone.
+    FindGroups(BTreeMap<EntryUuid, Option<Address>>),
     /// Carry a plan out, durably.
     Apply(Box<Plan>),
     /// Keep a quarantine row, durably.
@@ -192,6 +196,7 @@ pub(crate) struct Engine {
     counts: Counts,
     last_change: Option<Timestamp>,
     trouble: Option<Trouble>,
+    next_audit: Option<Timestamp>,
 }
 
 /// Where the engine stands.
@@ -200,9 +205,9 @@ enum Phase {
     Idle {
         next: Timestamp,
     },
-    /// Waiting for the fingerprint; whether everything is to be compared.
+    /// Waiting for the fingerprint.
     Asking {
-        full: bool,
+        wake: Wake,
     },
     InRound(Box<Round>),
 }
@@ -234,6 +239,7 @@ impl Engine {
             counts: Counts::default(),
             last_change: None,
             trouble: None,
+            next_audit: None,
         }
     }
 
@@ -268,9 +274,7 @@ impl Engine {
     fn wake(&mut self, wake: Wake, now: Timestamp) -> Vec<Effect> {
         match self.phase {
             Phase::Idle { next } if wake != Wake::Timer || next <= now => {
-                self.phase = Phase::Asking {
-                    full: wake == Wake::Full,
-                };
+                self.phase = Phase::Asking { wake };
                 vec![Effect::AskServer]
             }
             _ => Vec::new(),
@@ -278,7 +282,7 @@ impl Engine {
     }
 
     fn server(&mut self, answer: Result<Fingerprint, FeedError>, now: Timestamp) -> Vec<Effect> {
-        let Phase::Asking { full } = self.phase else {
+        let Phase::Asking { wake } = self.phase else {
             return Vec::new();
         };
         let server = match answer {
@@ -289,7 +293,8 @@ impl Engine {
             .checkpoint
             .server
             .is_some_and(|known| known != server.suffix_uuid);
-        let cookie = self.checkpoint.cookie.clone().filter(|_| !full && !changed);
+        let cookie = self.checkpoint.cookie.clone();
+        let cookie = cookie.filter(|_| wake != Wake::Full && !changed);
         // A replica that lags, or a restored backup, may neither add nor remove anything.
         if cookie
             .as_ref()
@@ -297,13 +302,21 @@ impl Engine {
         {
             return self.fail(Trouble::Lagging, now);
         }
+        // What no message tells (a member's DN that comes to life, an edit of ours) is found once a day.
+        let audit = *self.next_audit.get_or_insert(now.after(AUDIT)) <= now;
+        let cookie = cookie.filter(|_| !audit);
         let due = self
             .aside
             .iter()
             .filter(|(_, row)| row.is_due(now))
             .map(|(uuid, _)| *uuid)
             .collect();
-        self.phase = Phase::InRound(Box::new(Round::new(server.suffix_uuid, changed, due)));
+        self.phase = Phase::InRound(Box::new(Round::new(
+            server.suffix_uuid,
+            changed,
+            cookie.is_none(),
+            due,
+        )));
         vec![Effect::Poll(cookie)]
     }
 
@@ -329,8 +342,11 @@ impl Engine {
                 round.absent.insert(uuid);
                 Vec::new()
             }
-            Notice::Renamed(uuid) => {
-                round.stirred.insert(uuid);
+            Notice::Member(uuid, address) => {
+                // When everything is compared, the feed names every group anyway.
+                if !round.full {
+                    round.members.insert(uuid, address);
+                }
                 Vec::new()
             }
         }
@@ -369,6 +385,9 @@ impl Engine {
     }
 
     fn committed(&mut self, linked: u64, now: Timestamp) -> Vec<Effect> {
+        if matches!(&self.phase, Phase::InRound(round) if round.full) {
+            self.next_audit = Some(now.after(AUDIT));
+        }
         self.linked = linked;
         self.backoff.reset();
         self.trouble = None;

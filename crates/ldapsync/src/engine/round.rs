@@ -2,8 +2,8 @@
 
 use super::{Checkpoint, Effect, Engine, Phase};
 use directory::feed::Cookie;
-use model::{EntryUuid, Timestamp};
-use std::collections::{BTreeSet, HashSet};
+use model::{Address, EntryUuid, Timestamp};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// How many objects are looked up at once. A look-up is one indexed search, so more gains nothing.
 const PORTION: usize = 64;
@@ -31,6 +31,8 @@ pub(super) struct Round {
     server: EntryUuid,
     /// Whether it is another directory than before: then no absence counts.
     server_changed: bool,
+    /// Whether the feed was read without a cookie.
+    pub(super) full: bool,
     pub(super) cookie: Option<Cookie>,
     /// Everything that was named as being there.
     pub(super) seen: HashSet<EntryUuid>,
@@ -38,8 +40,9 @@ pub(super) struct Round {
     pub(super) absent: BTreeSet<EntryUuid>,
     /// Quarantined objects whose time has come.
     due: BTreeSet<EntryUuid>,
-    /// Members whose groups must be read again: renamed or removed ones.
-    pub(super) stirred: BTreeSet<EntryUuid>,
+    /// Everybody who was named or looked up, with the address of now. Groups are compared with this rather
+    /// than told of a change, so that a round that is repeated after a crash comes to the same result.
+    pub(super) members: BTreeMap<EntryUuid, Option<Address>>,
     /// Objects that failed because another one was in the way.
     pub(super) second: BTreeSet<EntryUuid>,
     /// Looked up or being applied, not finished.
@@ -47,17 +50,18 @@ pub(super) struct Round {
 }
 
 impl Round {
-    pub(super) fn new(server: EntryUuid, server_changed: bool, due: BTreeSet<EntryUuid>) -> Self {
+    pub(super) fn new(server: EntryUuid, server_changed: bool, full: bool, due: BTreeSet<EntryUuid>) -> Self {
         Self {
             stage: Stage::Streaming,
             server,
             server_changed,
+            full,
             cookie: None,
             seen: HashSet::new(),
             groups: BTreeSet::new(),
             absent: BTreeSet::new(),
             due,
-            stirred: BTreeSet::new(),
+            members: BTreeMap::new(),
             second: BTreeSet::new(),
             pending: BTreeSet::new(),
         }
@@ -134,11 +138,11 @@ impl Engine {
                 vec![Effect::Sample(round.absent.iter().copied().collect())]
             }
             Stage::FindingGroups => {
-                let stirred = std::mem::take(&mut round.stirred);
-                if stirred.is_empty() {
+                let members = std::mem::take(&mut round.members);
+                if members.is_empty() {
                     return self.next_stage(now);
                 }
-                vec![Effect::FindGroups(stirred.into_iter().collect())]
+                vec![Effect::FindGroups(members)]
             }
             Stage::Committing => {
                 if let Some(cookie) = round.cookie.take() {

@@ -181,6 +181,41 @@ fn failures_keep_the_cookie_and_wait_longer_each_time() {
 }
 
 #[test]
+fn once_a_day_everything_is_compared_but_not_with_a_server_that_lags() {
+    let mut engine = engine(known(), 3);
+    let mut start = |now, csn, end: fn(&mut Engine, Timestamp)| {
+        engine.step(Input::Wake(Wake::Now), now);
+        let effects = engine.step(server(csn, 1), now);
+        end(&mut engine, now);
+        effects
+    };
+    let fails =
+        |engine: &mut Engine, now| drop(engine.step(Input::Failed(Trouble::Store("full".to_owned())), now));
+    let ends = |engine: &mut Engine, now| {
+        engine.step(Input::Noticed(Notice::Present(ONE)), now);
+        engine.step(ended("20260103000000", Coverage::Everything), now);
+        engine.step(Input::Links(vec![]), now);
+        engine.step(Input::Committed { linked: 3 }, now);
+    };
+    assert_eq!(
+        start(NOW, "20260103000000", fails),
+        [Effect::Poll(cookie("20260102000000"))]
+    );
+    let tomorrow = NOW.after(AUDIT);
+    assert_eq!(start(tomorrow, "20260101000000", |_, _| {}), []);
+    assert_eq!(start(tomorrow, "20260103000000", fails), [Effect::Poll(None)]);
+    assert_eq!(
+        start(tomorrow, "20260103000000", ends),
+        [Effect::Poll(None)],
+        "until it succeeds"
+    );
+    assert_eq!(
+        start(tomorrow, "20260103000000", fails),
+        [Effect::Poll(cookie("20260103000000"))]
+    );
+}
+
+#[test]
 fn late_messages_of_a_round_that_failed_change_nothing() {
     let mut engine = engine(known(), 3);
     engine.step(Input::Wake(Wake::Now), NOW);

@@ -274,6 +274,10 @@ fn present(situation: &Situation, remote: &RemoteObject, policy: &Policy) -> Dec
         }
         next.set(*field, merged.base);
     }
+    next.set(
+        Field::PendingMembers,
+        remote.image.get(Field::PendingMembers).clone(),
+    );
     Decision::Act(Plan {
         uuid: situation.uuid,
         subject,
@@ -302,7 +306,11 @@ fn create(situation: &Situation, remote: &RemoteObject, policy: &Policy, subject
     for field in fields_of(remote.kind) {
         image.set(*field, remote.image.get(*field).clone());
     }
-    let base = image.clone();
+    let mut base = image.clone();
+    base.set(
+        Field::PendingMembers,
+        remote.image.get(Field::PendingMembers).clone(),
+    );
     if remote.kind == Kind::Account && image.get(Field::Enabled).is_empty() {
         image.set(Field::Enabled, Values::switch(true));
     }

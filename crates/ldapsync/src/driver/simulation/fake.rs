@@ -69,6 +69,8 @@ pub(super) struct Directory {
     pub(super) polls: u64,
     /// Everybody who was ever at another home.
     pub(super) ever_elsewhere: BTreeSet<EntryUuid>,
+    /// Everybody who was ever deleted, out of scope, or without a home.
+    pub(super) ever_absent: BTreeSet<EntryUuid>,
 }
 
 pub(super) type Shared = Arc<Mutex<Directory>>;
@@ -85,6 +87,7 @@ impl Directory {
             random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
             polls: 0,
             ever_elsewhere: BTreeSet::new(),
+            ever_absent: BTreeSet::new(),
         }
     }
 
@@ -93,6 +96,9 @@ impl Directory {
         person.csn = self.csn;
         if person.host.as_deref().is_some_and(|host| host != "a.test") {
             self.ever_elsewhere.insert(person.uuid);
+        }
+        if !person.in_scope || person.host.is_none() {
+            self.ever_absent.insert(person.uuid);
         }
         if let Some(old) = self.entries.insert(person.uuid, person.clone()) {
             // refint: members follow a rename without any message.
@@ -103,6 +109,7 @@ impl Directory {
     pub(super) fn delete(&mut self, uuid: EntryUuid) {
         if let Some(old) = self.entries.remove(&uuid) {
             self.csn += 1;
+            self.ever_absent.insert(uuid);
             self.deleted.push((self.csn, uuid));
             self.rewrite_members(&old.dn, None);
         }
@@ -117,15 +124,12 @@ impl Directory {
         }
     }
 
-    pub(super) fn resolve(&self, dns: &[String]) -> Vec<(EntryUuid, Address)> {
-        let found = |dn: &String| {
-            self.entries
-                .values()
-                .find(|person| person.dn == *dn && !person.broken)
-        };
+    pub(super) fn resolve(&self, dns: &[String]) -> Vec<(EntryUuid, Option<Address>)> {
+        let found = |dn: &String| self.entries.values().find(|person| person.dn == *dn);
+        let address = |person: &Person| (!person.broken).then(|| person.address.clone());
         dns.iter()
             .filter_map(found)
-            .map(|person| (person.uuid, person.address.clone()))
+            .map(|person| (person.uuid, address(person)))
             .collect()
     }
 
