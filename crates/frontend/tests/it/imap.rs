@@ -1,7 +1,7 @@
 //! RFC 3501 sections 6.1 and 6.2 at the edge, and what homes can do wrong.
 
 use crate::support::{Client, Do, Front, Home, OnePassword, SOON, context, front};
-use Do::{Answer, Echo, Hang, Hear, Say};
+use Do::{Answer, Echo, Flood, Hang, Hear, Say};
 use frontend::imap::{ImapProxy, serve};
 use frontend::{AuthenticateAt, ImapProxyConfig};
 use model::Protocol;
@@ -21,10 +21,13 @@ const GOOD: &[Do] = &[
 async fn imap(home: &str, configure: fn(&mut ListenerConfig), authenticate: AuthenticateAt) -> Front {
     let config = ImapProxyConfig {
         authenticate,
-        home_timeout: 1,
         max_login_failures: 3,
         ..ImapProxyConfig::default()
     };
+    start(home, configure, config).await
+}
+
+async fn start(home: &str, configure: fn(&mut ListenerConfig), config: ImapProxyConfig) -> Front {
     let context = context(&[(ALICE, home)]);
     let proxy = Arc::new(ImapProxy::new(&config, context, Some(Arc::new(OnePassword))));
     front(Protocol::Imap, configure, move |accepted| {
@@ -176,7 +179,12 @@ async fn bad_homes() {
     ];
     for script in scripts {
         let home = Home::start(&[script]).await;
-        let front = edge(&home.name).await;
+        // Those that hang are given up soon.
+        let config = ImapProxyConfig {
+            home_timeout: 1,
+            ..ImapProxyConfig::default()
+        };
+        let front = start(&home.name, |_| {}, config).await;
         let mut client = greeted(&front).await;
         let done = client.ask("a LOGIN alice@example.test secret").await;
         assert!(done.starts_with("a NO [UNAVAILABLE]"), "{script:?}: {done}");
@@ -188,12 +196,20 @@ async fn bad_homes() {
 }
 
 #[tokio::test]
-async fn a_home_that_sends_without_end() {
-    let home = Home::start(&[&[Say("* OK hi\r\n"), Echo("* flood {5}\r\nxxxxx\r\n* ")]]).await;
-    let front = edge(&home.name).await;
-    let mut client = greeted(&front).await;
-    let done = client.ask("a LOGIN alice@example.test secret").await;
-    assert!(done.starts_with("a NO [UNAVAILABLE]"), "{done}");
+async fn homes_that_send_without_end() {
+    let greeting = Say("* OK hi\r\n");
+    let scripts: [&[Do]; 3] = [
+        &[greeting.clone(), Flood("* flood {5}\r\nxxxxx\r\n")],
+        &[greeting.clone(), Flood("* an endless line ")],
+        &[greeting, Flood("* literal {99999999}\r\n")],
+    ];
+    for script in scripts {
+        let home = Home::start(&[script]).await;
+        let front = edge(&home.name).await;
+        let mut client = greeted(&front).await;
+        let done = client.ask("a LOGIN alice@example.test secret").await;
+        assert!(done.starts_with("a NO [UNAVAILABLE]"), "{script:?}: {done}");
+    }
 }
 
 #[tokio::test]

@@ -130,6 +130,8 @@ pub(crate) enum Do {
     Hear(&'static str),
     /// Reads a line that begins so, and answers with its first word and this text.
     Answer(&'static str, &'static str),
+    /// Says this again and again, as long as somebody listens.
+    Flood(&'static str),
     /// Says nothing more, and stays.
     Hang,
     /// Echoes every line with this before it, until the other side closes.
@@ -183,6 +185,12 @@ async fn play(stream: &mut LineStream, script: &[Do], log: &Mutex<Vec<String>>) 
     for step in script {
         match step {
             Do::Say(text) => stream.write(text.as_bytes()),
+            Do::Flood(text) => loop {
+                stream.write(text.as_bytes());
+                if stream.flush(SOON).await.is_err() {
+                    return;
+                }
+            },
             Do::Hang => {
                 let _ = stream.flush(SOON).await;
                 tokio::time::sleep(SOON).await;
