@@ -15,6 +15,8 @@ pub(super) enum Failure {
     GoingDown,
     /// The client idled for too long.
     IdleTooLong,
+    /// The account was disabled, deleted or moved away.
+    NoLongerWelcome,
     /// The open mailbox was deleted by another session.
     MailboxGone,
     /// The store refuses or fails.
@@ -103,6 +105,7 @@ pub(super) fn farewell(failure: &Failure) -> Farewell {
         Failure::Gone => Farewell::Leave,
         Failure::GoingDown => Farewell::Say(bye_for_now("The server is going down")),
         Failure::IdleTooLong => Farewell::Say(bye("Idle for too long")),
+        Failure::NoLongerWelcome => Farewell::Say(bye("The account is no longer served here")),
         // RFC 2180 section 3.3: there is no way to say that the mailbox went.
         Failure::MailboxGone => Farewell::Say(bye("The open mailbox was deleted")),
         _ => Farewell::Stay,
@@ -126,9 +129,11 @@ fn bad(text: &'static str) -> StatusLine {
 pub(super) fn failed(failure: &Failure) -> StatusLine {
     match failure {
         // The sessions of these end with a farewell instead.
-        Failure::Gone | Failure::GoingDown | Failure::IdleTooLong | Failure::MailboxGone => {
-            no(Code::Unavailable, "The session is over")
-        }
+        Failure::Gone
+        | Failure::GoingDown
+        | Failure::IdleTooLong
+        | Failure::MailboxGone
+        | Failure::NoLongerWelcome => no(Code::Unavailable, "The session is over"),
         Failure::Store(error) => store_failed(error),
         Failure::WrongState => bad("Command not legal in this state"),
         Failure::NotDone => bad("Expected DONE"),
@@ -140,7 +145,10 @@ pub(super) fn failed(failure: &Failure) -> StatusLine {
         Failure::ReadOnly => no(Code::NoPerm, "Mailbox is open read-only"),
         Failure::Inbox => no(Code::Cannot, "INBOX always exists"),
         Failure::RenameIntoItself => no(Code::Cannot, "A mailbox cannot move into itself"),
-        Failure::UseAttr => no(Code::UseAttr, "A mailbox has one special use"),
+        Failure::UseAttr => no(
+            Code::UseAttr,
+            "One mailbox has one special use, and no other has it",
+        ),
         // RFC 7889 section 4.
         Failure::TooBig => no(Code::TooBig, "Message is larger than the limit"),
         Failure::NoMemory => no(

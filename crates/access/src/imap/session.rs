@@ -27,6 +27,8 @@ const DATA_TIMEOUT: Duration = Duration::from_secs(300);
 const SLOWEST: u64 = 1024;
 /// How long an APPEND waits for memory.
 const MEMORY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a session looks whether its account may still be used.
+const RECHECK: Duration = Duration::from_secs(60);
 /// A literal that was refused but comes anyway (LITERAL+) is skipped up to this size.
 const MAX_SKIPPED: u64 = 1 << 30;
 
@@ -201,6 +203,25 @@ impl Session {
         match &self.state {
             State::Authenticated(user) | State::Selected(user, _) => Ok((&mut self.stream, user)),
             State::NotAuthenticated | State::Logout => Err(Failure::WrongState),
+        }
+    }
+
+    /// Looks once a minute whether the account may still be used: one that was disabled, deleted or moved
+    /// away loses its sessions.
+    pub(super) fn still_welcome(&mut self) -> Result<(), Failure> {
+        let now = self.service.clock.monotonic();
+        let Some(user) = self.state.user_mut() else {
+            return Ok(());
+        };
+        if now.saturating_sub(user.checked) < RECHECK {
+            return Ok(());
+        }
+        user.checked = now;
+        match self.service.store.account(user.mail.account()) {
+            Ok(Some(account)) if account.can_log_in() => Ok(()),
+            Ok(_) => Err(Failure::NoLongerWelcome),
+            // The command itself will meet the same trouble, and say so.
+            Err(_) => Ok(()),
         }
     }
 

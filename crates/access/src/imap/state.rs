@@ -4,6 +4,7 @@ use super::reply::Failure;
 use model::{Address, ModSeq, Uid};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 use store::{Mail, Mailbox, Snapshot, StoreOutcome};
 use wire::imap::{Numbering, SequenceSet};
 
@@ -25,6 +26,8 @@ pub(super) struct User {
     pub(super) address: Address,
     /// The account's mail.
     pub(super) mail: Mail,
+    /// When the account was last seen to be in order, on the monotonic clock.
+    pub(super) checked: Duration,
 }
 
 /// Whether a mailbox can be changed.
@@ -131,6 +134,14 @@ impl State {
 
     /// Who logged in.
     pub(super) fn user(&self) -> Option<&User> {
+        match self {
+            Self::Authenticated(user) | Self::Selected(user, _) => Some(user),
+            Self::NotAuthenticated | Self::Logout => None,
+        }
+    }
+
+    /// The same, to change.
+    pub(super) fn user_mut(&mut self) -> Option<&mut User> {
         match self {
             Self::Authenticated(user) | Self::Selected(user, _) => Some(user),
             Self::NotAuthenticated | Self::Logout => None,

@@ -92,42 +92,44 @@ fn decode_shifted(shifted: &[u8], out: &mut String) -> Option<()> {
 }
 
 /// Whether a LIST pattern names this mailbox: `*` matches everything, `%` everything but the separator
-/// (RFC 3501 section 6.3.8). INBOX is matched without regard to case. Linear in `pattern` times `name`.
+/// (RFC 3501 section 6.3.8). INBOX is matched without regard to case. At worst `pattern` times `name` steps,
+/// and as many as `name` has characters when there is no wildcard.
 #[must_use]
 pub fn pattern_matches(pattern: &str, name: &str, separator: char) -> bool {
     let pattern: Vec<char> = fold_inbox(pattern, separator).chars().collect();
-    // reachable[i]: the first i characters of the pattern can match what was read of the name.
-    let mut reachable = vec![false; pattern.len() + 1];
-    let spread = |reachable: &mut Vec<bool>, at: usize| {
-        let mut at = at;
-        loop {
-            if let Some(slot) = reachable.get_mut(at) {
-                *slot = true;
-            }
-            match pattern.get(at) {
-                Some('*' | '%') => at += 1,
-                _ => break,
-            }
-        }
-    };
-    spread(&mut reachable, 0);
+    // Positions of the pattern up to which what was read of the name can match, ascending.
+    let mut reachable = Vec::new();
+    spread(&pattern, 0, &mut reachable);
     for c in name.chars() {
-        let mut next = vec![false; pattern.len() + 1];
-        for (at, wanted) in pattern.iter().enumerate() {
-            if reachable.get(at) != Some(&true) {
-                continue;
-            }
-            match wanted {
-                '*' => spread(&mut next, at),
-                '%' if c != separator => spread(&mut next, at),
-                '%' => {}
-                wanted if *wanted == c => spread(&mut next, at + 1),
+        let mut next = Vec::new();
+        for at in reachable {
+            match pattern.get(at) {
+                Some('*') => spread(&pattern, at, &mut next),
+                Some('%') if c != separator => spread(&pattern, at, &mut next),
+                Some(wanted) if *wanted == c && c != '%' => spread(&pattern, at + 1, &mut next),
                 _ => {}
             }
         }
+        if next.is_empty() {
+            return false;
+        }
         reachable = next;
     }
-    reachable.last() == Some(&true)
+    reachable.last() == Some(&pattern.len())
+}
+
+/// Adds a position, and those behind the wildcards there, which may match nothing.
+fn spread(pattern: &[char], at: usize, reachable: &mut Vec<usize>) {
+    let mut at = at;
+    loop {
+        if reachable.last().is_none_or(|last| *last < at) {
+            reachable.push(at);
+        }
+        match pattern.get(at) {
+            Some('*' | '%') => at += 1,
+            _ => return,
+        }
+    }
 }
 
 /// A pattern whose first level is any spelling of INBOX means INBOX.
@@ -211,6 +213,21 @@ mod tests {
             let wire = encode(&name);
             prop_assert!(wire.is_ascii());
             prop_assert_eq!(decode(wire.as_bytes()), Some(name));
+        }
+
+        #[test]
+        fn patterns_mean_what_the_simple_definition_says(pattern in "[ab/*%]{0,8}", name in "[ab/]{0,8}") {
+            fn simple(pattern: &[u8], name: &[u8]) -> bool {
+                match pattern.split_first() {
+                    None => name.is_empty(),
+                    Some((b'*', rest)) => (0..=name.len()).any(|taken| simple(rest, &name[taken..])),
+                    Some((b'%', rest)) => (0..=name.len())
+                        .take_while(|taken| !name[..*taken].contains(&b'/'))
+                        .any(|taken| simple(rest, &name[taken..])),
+                    Some((first, rest)) => name.first() == Some(first) && simple(rest, &name[1..]),
+                }
+            }
+            prop_assert_eq!(pattern_matches(&pattern, &name, '/'), simple(pattern.as_bytes(), name.as_bytes()));
         }
 
         #[test]

@@ -4,6 +4,7 @@ use super::name;
 use crate::imap::reply::{self, Failure};
 use crate::imap::session::Session;
 use model::SpecialUse;
+use store::StoreError;
 use wire::imap::{MailboxArg, StatusLine};
 
 pub(super) async fn run(
@@ -22,6 +23,15 @@ pub(super) async fn run(
         _ => return Err(Failure::UseAttr),
     };
     let (_, user) = session.user()?;
-    user.mail.create_mailbox(&name, special_use).await?;
-    Ok(reply::ok("CREATE completed"))
+    match user.mail.create_mailbox(&name, special_use).await {
+        Ok(_) => Ok(reply::ok("CREATE completed")),
+        // It is the use that another mailbox has already, not the name.
+        Err(StoreError::AlreadyExists(_))
+            if special_use.is_some()
+                && matches!(user.mail.status(&name).await, Err(StoreError::NotFound(_))) =>
+        {
+            Err(Failure::UseAttr)
+        }
+        Err(error) => Err(error.into()),
+    }
 }

@@ -35,6 +35,7 @@ pub(super) async fn run(session: &mut Session) -> Result<StatusLine, Failure> {
                 if quiet >= patience {
                     return Err(Failure::IdleTooLong);
                 }
+                session.still_welcome()?;
                 session.line(None, &reply::ok("Still here"));
             }
             Woken::GoingDown => return Err(Failure::GoingDown),

@@ -57,6 +57,8 @@ pub(super) async fn run(session: &mut Session, list: &List) -> Result<StatusLine
         }
         stream.write(&out);
         relieve(stream).await?;
+        // Many names, and long patterns, let others have their turn.
+        tokio::task::yield_now().await;
     }
     Ok(reply::ok("LIST completed"))
 }
@@ -88,6 +90,8 @@ pub(super) async fn run_lsub(
         out.extend_from_slice(b"\r\n");
         stream.write(&out);
         relieve(stream).await?;
+        // Many names, and long patterns, let others have their turn.
+        tokio::task::yield_now().await;
     }
     Ok(reply::ok("LSUB completed"))
 }

@@ -65,6 +65,7 @@ pub(super) async fn check(session: &mut Session, login: Login) -> Result<StatusL
     session.authenticated(User {
         address: account.address.clone(),
         mail: session.service.store.mail(account.id),
+        checked: session.service.clock.monotonic(),
     });
     Ok(reply::ok("Logged in").with_code(capability::code(session)))
 }

@@ -73,6 +73,7 @@ pub(super) async fn run(
     tag: &Tag,
     request: Request,
 ) -> Result<Option<StatusLine>, Failure> {
+    session.still_welcome()?;
     let body = match request {
         Request::Append(append, message, memory) => {
             let result = append::run(session, append, message).await;

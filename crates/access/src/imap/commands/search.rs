@@ -5,12 +5,15 @@ use crate::imap::reply::{self, Failure};
 use crate::imap::session::{Session, relieve};
 use crate::imap::state::Selected;
 use bytes::Bytes;
-use model::Uid;
-use store::{Mailbox, Message, Snapshot};
+use model::{Flags, Uid};
+use std::sync::Arc;
+use store::{Mailbox, Message, Snapshot, StoreError};
 use wire::imap::{Numbering, Search, SearchReturn, StatusLine, Tag, compact};
 
 /// Messages whose rows are read at once.
 const BATCH: u32 = 256;
+/// Messages from this size are looked through off the executor's threads.
+const LARGE: usize = 256 << 10;
 
 pub(super) async fn run(session: &mut Session, tag: &Tag, search: &Search) -> Result<StatusLine, Failure> {
     // RFC 3501 section 6.4.4: US-ASCII must, others may be known.
@@ -67,7 +70,7 @@ fn extended(tag: &Tag, by: Numbering, options: &[SearchReturn], found: &[u32]) -
 /// The numbers of the messages that match, ascending.
 async fn find(selected: &Selected, search: &Search) -> Result<Vec<u32>, Failure> {
     let told = &selected.told;
-    let test = Test::compile(&search.key, told.len(), selected.largest_uid());
+    let test = Arc::new(Test::compile(&search.key, told.len(), selected.largest_uid()));
     let now = selected.mailbox.snapshot();
     let mut found = Vec::new();
     let mut first = 1;
@@ -89,7 +92,7 @@ async fn find(selected: &Selected, search: &Search) -> Result<Vec<u32>, Failure>
 async fn search_batch(
     selected: &Selected,
     now: &Snapshot,
-    test: &Test,
+    test: &Arc<Test>,
     seqs: std::ops::RangeInclusive<u32>,
 ) -> Result<Vec<(u32, Uid)>, Failure> {
     let mut found = Vec::new();
@@ -145,7 +148,7 @@ async fn search_batch(
 }
 
 /// Loads as much of one message as the answer takes.
-async fn deep(mailbox: &Mailbox, row: &Message, test: &Test, facts: Facts<'_>) -> Result<bool, Failure> {
+async fn deep(mailbox: &Mailbox, row: &Message, test: &Arc<Test>, facts: Facts<'_>) -> Result<bool, Failure> {
     let header: Bytes;
     let content: Bytes;
     let mut facts = facts;
@@ -157,11 +160,48 @@ async fn deep(mailbox: &Mailbox, row: &Message, test: &Test, facts: Facts<'_>) -
     }
     if answer == Err(Need::Content) {
         content = mailbox.body(row).await?;
+        if content.len() >= LARGE {
+            return large(
+                row.clone(),
+                Arc::clone(test),
+                facts.seq,
+                facts.flags.clone(),
+                content,
+            )
+            .await;
+        }
         facts.content = Some(&content);
         answer = test.ask(&facts);
         tokio::task::yield_now().await;
     }
     Ok(answer == Ok(true))
+}
+
+/// Looks through a large message off the executor's threads.
+async fn large(
+    row: Message,
+    test: Arc<Test>,
+    seq: u32,
+    flags: Flags,
+    content: Bytes,
+) -> Result<bool, Failure> {
+    let work = move || {
+        let facts = Facts {
+            seq,
+            uid: row.uid.get(),
+            flags: &flags,
+            row: Some(Row {
+                size: row.size,
+                internal_date: row.internal_date,
+                envelope: &row.envelope,
+            }),
+            header: None,
+            content: Some(&content),
+        };
+        test.ask(&facts) == Ok(true)
+    };
+    let found = tokio::task::spawn_blocking(work).await;
+    found.map_err(|error| Failure::Store(StoreError::Engine(error.to_string())))
 }
 
 #[cfg(test)]

@@ -57,7 +57,11 @@ async fn special_uses() {
         &client.result("CREATE x (USE (\\Sent \\Junk))").await,
         "NO [USEATTR]",
     );
-    starts(&client.result("CREATE x (USE (\\Sent))").await, "NO");
+    starts(&client.result("CREATE x (USE (\\Sent))").await, "NO [USEATTR]");
+    starts(
+        &client.result("CREATE Sent (USE (\\Sent))").await,
+        "NO [ALREADYEXISTS]",
+    );
 }
 
 // RFC 3501 sections 6.3.6 to 6.3.9, RFC 5258.

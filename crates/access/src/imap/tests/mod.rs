@@ -49,6 +49,7 @@ impl Authenticator for Door {
 /// A server with one account, alice@example.test.
 struct Server {
     service: Arc<ImapService>,
+    time: Arc<ManualClock>,
     door: Arc<Door>,
     trigger: ShutdownTrigger,
     shutdown: Shutdown,
@@ -60,8 +61,8 @@ async fn server() -> Server {
 
 async fn server_with(config: ImapConfig) -> Server {
     // 2 February 2024, 10:00 UTC.
-    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_706_868_000_000)));
-    let clock: Arc<dyn Clock> = clock;
+    let time = Arc::new(ManualClock::new(Timestamp::from_millis(1_706_868_000_000)));
+    let clock: Arc<dyn Clock> = time.clone();
     let store = Store::in_memory(clock.clone()).expect("a store");
     store
         .create_domain(&Domain::parse("example.test").expect("a domain"), &Origin::System)
@@ -75,6 +76,7 @@ async fn server_with(config: ImapConfig) -> Server {
     let door = Arc::new(Door::default());
     let (trigger, shutdown) = Shutdown::new();
     Server {
+        time,
         service: ImapService::new(store, door.clone(), clock, config),
         door,
         trigger,

@@ -37,4 +37,15 @@ async fn search() {
         "NO [BADCHARSET (US-ASCII UTF-8)]",
     );
     starts(&client.result("SEARCH BOGUS").await, "BAD");
+    let large = format!("Subject: large\r\n\r\n{}needle", "hay hay hay\r\n".repeat(30_000));
+    client.append("INBOX", "", &large).await;
+    client.ok("NOOP").await;
+    assert_eq!(
+        client.ok("SEARCH BODY \"hay needle\" SUBJECT large").await,
+        ["* SEARCH"]
+    );
+    assert_eq!(
+        client.ok("SEARCH BODY needle SUBJECT large").await,
+        ["* SEARCH 3"]
+    );
 }

@@ -92,3 +92,28 @@ async fn shutdown_says_goodbye() {
         assert_eq!(client.try_response().await, None);
     }
 }
+
+#[tokio::test]
+async fn a_disabled_account_loses_its_sessions() {
+    let server = server().await;
+    let mut client = server.alice().await;
+    let store = &server.service.store;
+    let address = Address::parse("alice@example.test").expect("an address");
+    let account = store
+        .account_by_address(&address)
+        .expect("readable")
+        .expect("there");
+    let change = store::AccountChange {
+        enabled: Some(false),
+        ..store::AccountChange::default()
+    };
+    store
+        .update_account(account.id, None, change, &Origin::System)
+        .await
+        .expect("changed");
+    client.ok("NOOP").await;
+    server.time.advance(Duration::from_secs(60));
+    client.send("a NOOP\r\n").await;
+    starts(&client.response().await, "* BYE");
+    assert_eq!(client.try_response().await, None);
+}
