@@ -7,6 +7,8 @@
 //! fails too and the caches are built anew.
 
 mod group;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 pub(crate) use thread::{mark_bytes, read_mark};

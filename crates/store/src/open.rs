@@ -235,3 +235,6 @@ fn corrupt(what: &str) -> StoreError {
 fn io(path: &Path, error: &std::io::Error) -> StoreError {
     StoreError::Engine(format!("{}: {error}", path.display()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,12 +90,13 @@ impl Drop for View {
     /// does the same when it finishes.
     fn drop(&mut self) {
         let Some(cell) = self.cell.upgrade() else { return };
-        if cell.view(self.mailbox).is_some() {
-            return;
-        }
         let Ok(mut building) = cell.building.try_lock() else {
             return;
         };
+        // Only under the lock: a session may have opened the mailbox again meanwhile.
+        if cell.view(self.mailbox).is_some() {
+            return;
+        }
         let working = building
             .as_mut()
             .and_then(|building| building.mailboxes.get_mut(&self.mailbox));
@@ -149,22 +150,32 @@ impl Cell {
 
 /// All accounts in memory.
 #[derive(Default)]
-pub(crate) struct Cells(Mutex<HashMap<AccountId, Arc<Cell>>>);
+pub(crate) struct Cells(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    cells: HashMap<AccountId, Arc<Cell>>,
+    /// The number of cells at which the next sweep is due.
+    sweep_at: usize,
+}
 
 impl Cells {
     /// The one cell of an account. Idle cells are swept when there are too many: nobody else holds them, and
     /// whoever wants one later must come through this lock.
     pub(super) fn get(&self, id: AccountId) -> Arc<Cell> {
-        let mut cells = self.0.lock();
-        if let Some(cell) = cells.get(&id) {
+        let mut known = self.0.lock();
+        if let Some(cell) = known.cells.get(&id) {
             return Arc::clone(cell);
         }
-        if cells.len() >= IDLE {
-            cells.retain(|_, cell| Arc::strong_count(cell) > 1 || cell.fence.in_flight() > 0);
-            cells.shrink_to(IDLE);
+        if known.cells.len() >= known.sweep_at.max(IDLE) {
+            known
+                .cells
+                .retain(|_, cell| Arc::strong_count(cell) > 1 || cell.fence.in_flight() > 0);
+            // Twice what is in use, so that sweeping costs little however many accounts are.
+            known.sweep_at = known.cells.len() * 2;
         }
         let cell = Arc::new(Cell::new(id));
-        cells.insert(id, Arc::clone(&cell));
+        known.cells.insert(id, Arc::clone(&cell));
         cell
     }
 }
@@ -304,9 +315,14 @@ impl Store {
             .map_err(|error: StoreError| error.of(id))
     }
 
-    /// Drops what is in memory of an account that is erased.
+    /// Drops what is in memory of an account that is erased; its sessions see their mailboxes go.
     pub(crate) fn forget_mail(&self, id: AccountId) {
-        self.cells().0.lock().remove(&id);
+        let cell = self.cells().0.lock().cells.remove(&id);
+        let Some(cell) = cell else { return };
+        for view in cell.views.lock().values().filter_map(Weak::upgrade) {
+            view.published
+                .send_modify(|snapshot| *snapshot = Arc::new(snapshot.deleted()));
+        }
     }
 }
 

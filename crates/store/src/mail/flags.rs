@@ -1,7 +1,8 @@
 //! STORE.
 
+use super::edit::has;
 use super::mailbox::Mailbox;
-use super::txn::{Txn, has};
+use super::txn::Txn;
 use super::types::{FlagChange, StoreOutcome};
 use crate::StoreError;
 use model::{Flag, ModSeq, Uid};

@@ -11,6 +11,7 @@
 mod append;
 mod cell;
 mod chunk;
+mod edit;
 mod erase;
 mod expunge;
 mod flags;
@@ -20,6 +21,8 @@ pub(crate) mod message;
 mod read;
 mod rows;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod transfer;
 mod txn;
 mod types;

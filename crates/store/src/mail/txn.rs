@@ -10,7 +10,7 @@ use crate::commit::{Batch, Class, Expect, Op};
 use crate::engine::Space;
 use crate::{Store, StoreError, keys};
 use bytes::Bytes;
-use model::{AccountId, Flag, Flags, Keyword, MailboxName, SpecialUse, SystemFlag, Uid, UidValidity};
+use model::{AccountId, Flags, Keyword, MailboxName, SpecialUse, SystemFlag, Uid, UidValidity};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -32,14 +32,14 @@ const DEFAULTS: [(&str, SpecialUse); 5] = [
 
 /// The overlay.
 pub(super) struct Txn<'a> {
-    store: &'a Store,
+    pub(super) store: &'a Store,
     pub(super) id: AccountId,
     base: &'a Building,
     pub(super) account: AccountRow,
     /// Changed mailboxes; none: deleted.
     touched: BTreeMap<MailboxId, Option<Working>>,
     /// Chunks to write (or, when empty, to remove).
-    chunks: BTreeSet<(MailboxId, Uid)>,
+    pub(super) chunks: BTreeSet<(MailboxId, Uid)>,
     pub(super) ops: Vec<Op>,
     modseq: Option<u64>,
     class: Class,
@@ -262,102 +262,6 @@ impl<'a> Txn<'a> {
         Ok(uid)
     }
 
-    /// Gives the named messages new flags, where `change` says so; returns those that are different now.
-    pub(super) fn change_flags(
-        &mut self,
-        id: MailboxId,
-        uids: &[Uid],
-        change: impl Fn(&Item) -> Option<(u8, Vec<u16>)>,
-    ) -> Result<Vec<Uid>, StoreError> {
-        let mut changed = Vec::new();
-        for uid in uids {
-            let Some((at, position, item)) = locate(self.peek(id)?, *uid) else {
-                continue;
-            };
-            let Some((flags, keywords)) = change(&item) else {
-                continue;
-            };
-            if flags == item.flags && keywords == item.keywords {
-                continue;
-            }
-            let modseq = self.modseq();
-            let working = self.mailbox(id)?;
-            count_flags(&mut working.row, item.flags, flags);
-            working.row.highest_modseq = modseq;
-            if let Content::Full(chunks) = &mut working.content
-                && let Some(chunk) = chunks.get_mut(at)
-            {
-                Arc::make_mut(chunk).set(position, flags, &keywords, modseq);
-                let first = chunk.first;
-                self.chunks.insert((id, first));
-            }
-            changed.push(*uid);
-        }
-        Ok(changed)
-    }
-
-    /// Removes the named messages: rows, references, places; keeps their UIDs in the expunge log. `rows` gives
-    /// the message rows.
-    pub(super) fn expunge(&mut self, id: MailboxId, uids: &BTreeSet<Uid>) -> Result<Vec<Uid>, StoreError> {
-        let mut gone = Vec::new();
-        for uid in uids {
-            let Some((_, _, item)) = locate(self.peek(id)?, *uid) else {
-                continue;
-            };
-            let key = keys::message(self.id, id, *uid);
-            let Some(row) = self.store.engine().get(Space::Mail, &key)? else {
-                // Not committed yet, so nobody can have asked for this one.
-                continue;
-            };
-            self.ops
-                .push(Op::Release(super::message::body_of(self.id, &row)?));
-            self.ops.push(Op::Delete(Space::Mail, key));
-            self.forget(id, &item)?;
-            gone.push(*uid);
-        }
-        if gone.is_empty() {
-            return Ok(gone);
-        }
-        self.class = Class::Durable;
-        let modseq = self.modseq();
-        let removed: BTreeSet<Uid> = gone.iter().copied().collect();
-        let working = self.mailbox(id)?;
-        working.row.highest_modseq = modseq;
-        let mut changed = Vec::new();
-        if let Content::Full(chunks) = &mut working.content {
-            for chunk in chunks.iter_mut() {
-                if chunk.uids.iter().any(|uid| removed.contains(uid)) {
-                    Arc::make_mut(chunk).retain(|uid| !removed.contains(&uid));
-                    changed.push(chunk.first);
-                }
-            }
-            chunks.retain(|chunk| chunk.len() > 0);
-            working.row.tail = chunks.last().map(|chunk| chunk.first);
-        }
-        self.chunks.extend(changed.into_iter().map(|first| (id, first)));
-        let mut log = crate::codec::Writer::new(1);
-        log.num(gone.len() as u64);
-        super::chunk::write_uids(&mut log, &gone);
-        let key = keys::expunged(self.id, id, modseq);
-        self.ops.push(Op::Put(Space::Mail, key, log.done()));
-        Ok(gone)
-    }
-
-    fn forget(&mut self, id: MailboxId, item: &Item) -> Result<(), StoreError> {
-        self.account.bytes = self.account.bytes.saturating_sub(u64::from(item.size));
-        self.account.messages = self.account.messages.saturating_sub(1);
-        let row = &mut self.mailbox(id)?.row;
-        row.messages = row.messages.saturating_sub(1);
-        row.size = row.size.saturating_sub(u64::from(item.size));
-        let seen = item.flags & SystemFlag::Seen as u8 != 0;
-        row.unseen = row.unseen.saturating_sub(u32::from(!seen));
-        let deleted = item.flags & SystemFlag::Deleted as u8 != 0;
-        row.deleted = row.deleted.saturating_sub(u32::from(deleted));
-        let recent = item.uid.get() >= row.recent_from;
-        row.recent = row.recent.saturating_sub(u32::from(recent));
-        Ok(())
-    }
-
     /// Refuses what would go over the quota.
     pub(super) fn within_quota(&self, quota: Option<model::ByteSize>, more: u64) -> Result<(), StoreError> {
         match quota {
@@ -493,42 +397,5 @@ fn push(working: &mut Working, item: Item) -> Uid {
             chunk.first
         }
         None => uid,
-    }
-}
-
-fn locate(working: &Working, uid: Uid) -> Option<(usize, usize, Item)> {
-    let chunks = working.chunks();
-    let at = chunks
-        .partition_point(|chunk| chunk.first <= uid)
-        .checked_sub(1)?;
-    let chunk = chunks.get(at)?;
-    let position = chunk.position(uid)?;
-    Some((at, position, chunk.item(position)?))
-}
-
-fn count_flags(row: &mut MailboxRow, old: u8, new: u8) {
-    let was = |flag: SystemFlag| old & flag as u8 != 0;
-    let is = |flag: SystemFlag| new & flag as u8 != 0;
-    match (was(SystemFlag::Seen), is(SystemFlag::Seen)) {
-        (false, true) => row.unseen = row.unseen.saturating_sub(1),
-        (true, false) => row.unseen += 1,
-        _ => {}
-    }
-    match (was(SystemFlag::Deleted), is(SystemFlag::Deleted)) {
-        (true, false) => row.deleted = row.deleted.saturating_sub(1),
-        (false, true) => row.deleted += 1,
-        _ => {}
-    }
-}
-
-/// Whether a stored item carries the flag.
-pub(super) fn has(item: &Item, flag: &Flag, table: &[Keyword]) -> bool {
-    match flag {
-        Flag::System(flag) => item.flags & *flag as u8 != 0,
-        Flag::Keyword(keyword) => item
-            .keywords
-            .iter()
-            .filter_map(|index| table.get(usize::from(*index)))
-            .any(|known| known.matches(keyword)),
     }
 }

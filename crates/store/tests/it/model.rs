@@ -119,6 +119,8 @@ impl Box {
     }
 }
 
+type Session = (Mailbox, Arc<Snapshot>, Vec<(Uid, BTreeSet<String>)>);
+
 struct Run {
     store: Store,
     id: AccountId,
@@ -126,7 +128,7 @@ struct Run {
     boxes: Boxes,
     count: usize,
     /// A session with INBOX selected: what it has told its client.
-    session: (Mailbox, Arc<Snapshot>, Vec<(Uid, BTreeSet<String>)>),
+    session: Session,
 }
 
 impl Run {
@@ -410,7 +412,7 @@ impl Run {
     }
 }
 
-async fn select(store: &Store, id: AccountId) -> (Mailbox, Arc<Snapshot>, Vec<(Uid, BTreeSet<String>)>) {
+async fn select(store: &Store, id: AccountId) -> Session {
     let open = store.mail(id).open(&MailboxName::inbox()).await.expect("opens");
     let seen = open.snapshot();
     let told = seen

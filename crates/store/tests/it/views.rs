@@ -203,3 +203,118 @@ async fn modseqs_rise_over_the_account_and_a_reopening() {
             .has(SystemFlag::Seen)
     );
 }
+
+/// A session that follows by differences alone; returns what it believes at the end.
+async fn follow(mut open: store::Mailbox, done: tokio::sync::watch::Receiver<bool>) -> Vec<(u32, Flags)> {
+    let mut seen = open.snapshot();
+    let mut told: Vec<(u32, Flags)> = seen.iter().map(|entry| (entry.uid.get(), entry.flags)).collect();
+    loop {
+        let last = *done.borrow();
+        let now = open.snapshot();
+        assert!(now.highest_modseq() >= seen.highest_modseq() && now.uid_next() >= seen.uid_next());
+        let changes = now.changes_since(&seen);
+        for (seq, uid) in changes.expunged.iter().rev() {
+            assert_eq!(told.remove(*seq as usize - 1).0, uid.get());
+        }
+        for uid in &changes.added {
+            assert!(told.last().is_none_or(|(last, _)| *last < uid.get()));
+            told.push((uid.get(), now.by_uid(*uid).expect("there").flags));
+            // What is announced can be read, unless it is about to go.
+            if open.messages(&[*uid]).await.expect("reads").is_empty() {
+                while open.snapshot().seq_of(*uid).is_some() {
+                    open.changed().await;
+                }
+            }
+        }
+        for uid in &changes.flags {
+            let slot = told
+                .iter_mut()
+                .find(|(known, _)| *known == uid.get())
+                .expect("told");
+            slot.1 = now.by_uid(*uid).expect("there").flags;
+        }
+        seen = now;
+        if last {
+            return told;
+        }
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(5), open.changed()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_writers_and_watchers_agree_in_the_end() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = embedded(folder.path(), clock());
+    let inbox = fill(&store, 20).await;
+    let id = inbox.account();
+    let (finish, finished) = tokio::sync::watch::channel(false);
+    let watchers: Vec<_> = (0..3)
+        .map(|_| tokio::spawn(follow(inbox.clone(), finished.clone())))
+        .collect();
+    let writers: Vec<_> = (0..6u32)
+        .map(|writer| {
+            let (store, inbox) = (store.clone(), inbox.clone());
+            tokio::spawn(async move {
+                for round in 0..40u32 {
+                    let newest = inbox.snapshot().uid_next().get();
+                    let some = uid((writer * 37 + round * 11) % newest + 1);
+                    match (writer + round) % 6 {
+                        0 | 1 => {
+                            let outcome = store.deliver_many(&Delivery::new(message(round)), &[id]).await;
+                            assert!(outcome[0].1.is_ok());
+                        }
+                        2 => {
+                            let change = FlagChange::Add(flag("\\Deleted"));
+                            inbox
+                                .store_flags(&[some], &change, None)
+                                .await
+                                .map(drop)
+                                .expect("stores");
+                        }
+                        3 => inbox.expunge(None).await.map(drop).expect("expunges"),
+                        4 => inbox
+                            .copy(&[some], &MailboxName::inbox())
+                            .await
+                            .map(drop)
+                            .expect("copies"),
+                        _ => inbox
+                            .move_to(&[some], &name("Trash"))
+                            .await
+                            .map(drop)
+                            .expect("moves"),
+                    }
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.expect("writes");
+    }
+    finish.send_replace(true);
+    let truth: Vec<_> = inbox
+        .snapshot()
+        .iter()
+        .map(|entry| (entry.uid.get(), entry.flags))
+        .collect();
+    for watcher in watchers {
+        assert_eq!(watcher.await.expect("watches"), truth);
+    }
+    let info = store
+        .mail(id)
+        .status(&MailboxName::inbox())
+        .await
+        .expect("status");
+    assert_eq!(info.messages as usize, truth.len());
+    let stats = store.stats();
+    assert!(stats.groups <= stats.commits);
+    drop((inbox, store));
+    let store = embedded(folder.path(), clock());
+    let again = store.mail(id).open(&MailboxName::inbox()).await.expect("opens");
+    assert!(
+        again
+            .snapshot()
+            .iter()
+            .map(|entry| (entry.uid.get(), entry.flags))
+            .eq(truth)
+    );
+}

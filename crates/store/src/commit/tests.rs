@@ -1,0 +1,199 @@
+use super::thread::Worker;
+use super::*;
+use model::ManualClock;
+use std::time::Duration;
+
+fn request(batch: Batch) -> (Message, oneshot::Receiver<Result<(), StoreError>>) {
+    let (answer, receiver) = oneshot::channel();
+    for (fence, _) in &batch.fences {
+        fence.in_flight.fetch_add(1, Ordering::SeqCst);
+    }
+    let request = Request {
+        batch,
+        answer,
+        _room: None,
+    };
+    (Message::Commit(Box::new(request)), receiver)
+}
+
+/// Runs the thread's loop here over a queue that is full from the start.
+fn run(engine: &Arc<Engine>, batches: Vec<Batch>) -> (CommitStats, Vec<Result<(), StoreError>>) {
+    let counters = Arc::new(Counters::default());
+    let start = Start {
+        sequence: 0,
+        journal: 1,
+        mark: None,
+        reserve: None,
+    };
+    let clock = Arc::new(ManualClock::default());
+    let worker = Worker::new(Arc::clone(engine), clock, start, Arc::clone(&counters));
+    let (sender, queue) = mpsc::channel();
+    let mut answers = Vec::new();
+    for batch in batches {
+        let (message, answer) = request(batch);
+        sender.send(message).expect("queued");
+        answers.push(answer);
+    }
+    drop(sender);
+    worker.run(&queue);
+    let stats = CommitStats {
+        commits: counters.commits.load(Ordering::Relaxed),
+        groups: counters.groups.load(Ordering::Relaxed),
+        syncs: counters.syncs.load(Ordering::Relaxed),
+        refused: counters.refused.load(Ordering::Relaxed),
+    };
+    let answers = answers
+        .into_iter()
+        .map(|mut answer| answer.try_recv().expect("answered"));
+    (stats, answers.collect())
+}
+
+fn put(key: &[u8]) -> Batch {
+    let mut batch = Batch::new(Class::Durable);
+    batch.put(Space::Mail, key.to_vec(), Bytes::from_static(b"x"));
+    batch
+}
+
+fn memory() -> Arc<Engine> {
+    Arc::new(Engine::memory())
+}
+
+#[test]
+fn what_waits_becomes_one_group_and_one_sync() {
+    let batches = (0u32..500).map(|number| put(&number.to_be_bytes())).collect();
+    let (stats, answers) = run(&memory(), batches);
+    assert!(answers.iter().all(Result::is_ok));
+    // One for the group, one for the clean stop.
+    assert_eq!((stats.commits, stats.groups, stats.syncs), (500, 2, 2));
+}
+
+#[test]
+fn preconditions_see_what_stands_earlier_in_the_group() {
+    let engine = memory();
+    let absent = |key: &[u8]| {
+        let mut batch = put(key);
+        batch.expect(Space::Mail, key.to_vec(), Expect::Absent, StoreError::OverQuota);
+        batch
+    };
+    let mut empty = put(b"z");
+    empty.expect(Space::Mail, b"a".to_vec(), Expect::Empty, StoreError::Full);
+    let mut removed = Batch::new(Class::Durable);
+    removed.delete(Space::Mail, b"a1".to_vec());
+    let again = {
+        let mut batch = put(b"y");
+        batch.expect(Space::Mail, b"a".to_vec(), Expect::Empty, StoreError::Full);
+        batch
+    };
+    let (stats, answers) = run(&engine, vec![absent(b"a1"), absent(b"a1"), empty, removed, again]);
+    let ok: Vec<_> = answers.iter().map(Result::is_ok).collect();
+    assert_eq!(ok, [true, false, false, true, true]);
+    assert!(matches!(answers.get(1), Some(Err(StoreError::OverQuota))));
+    assert_eq!(stats.refused, 2);
+    assert_eq!(engine.get(Space::Mail, b"z").expect("reads"), None);
+}
+
+#[test]
+fn what_was_built_upon_a_refused_batch_fails_too() {
+    let engine = memory();
+    let fence = Arc::new(Fence::default());
+    let generation = fence.generation();
+    let fenced = |key: &[u8]| {
+        let mut batch = put(key);
+        batch.fences.push((Arc::clone(&fence), generation));
+        batch
+    };
+    let mut refused = fenced(b"b");
+    refused.expect(
+        Space::Mail,
+        b"none".to_vec(),
+        Expect::Present,
+        StoreError::NotFound("x"),
+    );
+    let published = Arc::new(AtomicUsize::new(0));
+    let mut later = fenced(b"c");
+    let seen = Arc::clone(&published);
+    later.publish.push(Box::new(move || {
+        seen.fetch_add(1, Ordering::SeqCst);
+    }));
+    let (_, answers) = run(&engine, vec![fenced(b"a"), refused, later, put(b"d")]);
+    assert!(matches!(
+        answers.as_slice(),
+        [
+            Ok(()),
+            Err(StoreError::NotFound(_)),
+            Err(StoreError::Conflict),
+            Ok(())
+        ]
+    ));
+    assert_eq!(published.load(Ordering::SeqCst), 0);
+    assert_eq!((fence.generation(), fence.in_flight()), (generation + 1, 0));
+}
+
+#[test]
+fn a_body_goes_with_its_last_reference() {
+    let engine = memory();
+    let body = BodyId([7; 16]);
+    let ops = |ops: Vec<Op>| Batch {
+        ops,
+        ..Batch::new(Class::Durable)
+    };
+    let stored = Op::Put(Space::Body, body.0.to_vec(), Bytes::from_static(b"body"));
+    let there = |engine: &Engine| engine.get(Space::Body, &body.0).expect("reads").is_some();
+    run(
+        &engine,
+        vec![
+            ops(vec![stored, Op::Share(body, 2)]),
+            ops(vec![Op::Release(body)]),
+        ],
+    );
+    assert!(there(&engine));
+    // A move: one more and one less in one batch.
+    run(
+        &engine,
+        vec![
+            ops(vec![Op::Share(body, 1), Op::Release(body)]),
+            ops(vec![Op::Release(body)]),
+        ],
+    );
+    assert!(there(&engine));
+    assert_eq!(engine.get(Space::Refs, &body.0).expect("reads"), None);
+    run(&engine, vec![ops(vec![Op::Release(body)])]);
+    assert!(!there(&engine));
+}
+
+#[test]
+fn relaxed_writes_are_synced_by_the_stop_at_the_latest() {
+    let mut batch = put(b"a");
+    batch.class = Class::Relaxed;
+    let (stats, _) = run(&memory(), vec![batch]);
+    assert_eq!((stats.groups, stats.syncs), (2, 1));
+}
+
+#[tokio::test]
+async fn a_relaxed_write_is_synced_without_another_write() {
+    let clock = Arc::new(ManualClock::default());
+    let start = Start {
+        sequence: 0,
+        journal: 1,
+        mark: None,
+        reserve: None,
+    };
+    let committer = Committer::start(memory(), clock, start).expect("starts");
+    let mut batch = put(b"a");
+    batch.class = Class::Relaxed;
+    committer.commit(batch).await.expect("commits");
+    assert_eq!(committer.stats().syncs, 0);
+    while committer.stats().syncs == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(committer.stats().groups, 1);
+}
+
+#[test]
+fn the_mark_is_whole_or_none() {
+    assert_eq!(read_mark(mark_bytes(77)), Some(77));
+    assert_eq!(read_mark([0; 16]), None);
+    let mut torn = mark_bytes(77);
+    torn[3] ^= 1;
+    assert_eq!(read_mark(torn), None);
+}
