@@ -23,6 +23,7 @@ pub enum TlsMode {
 #[serde(deny_unknown_fields)]
 pub struct ListenerConfig {
     /// Where to listen: `"127.0.0.1:1143"`, `"[::]:143"`. Port 0 takes any free port.
+    #[serde(deserialize_with = "socket_address")]
     pub address: SocketAddr,
     /// `none`, `starttls` or `implicit`. Default: `starttls` when the server has a certificate, else `none`.
     #[serde(default)]
@@ -48,6 +49,16 @@ pub struct ListenerConfig {
     /// default false. Others are never asked for one.
     #[serde(default)]
     pub proxy_protocol: bool,
+}
+
+/// An address with its port; the error says what one looks like.
+fn socket_address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        serde::de::Error::custom(format!(
+            "{text:?} is not an IP address and a port; write for example \"127.0.0.1:1143\" or \"[::]:143\""
+        ))
+    })
 }
 
 fn default_max_connections() -> u32 {

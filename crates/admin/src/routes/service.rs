@@ -18,10 +18,18 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Json<Value> {
         .iter()
         .map(|service| service.row(draining))
         .collect();
+    let mut problems: Vec<String> = Vec::new();
+    for map in admin.maps.iter().flat_map(|(_, maps)| maps.maps()) {
+        let text = map
+            .problem()
+            .map(|problem| format!("user map {}: {problem}; the older version holds", map.name()));
+        problems.extend(text.filter(|text| !problems.contains(text)));
+    }
     Json(json!({
         "server_name": admin.server_name,
         "version": admin.version,
         "holds_accounts": admin.store.is_some(),
         "services": rows,
+        "problems": problems,
     }))
 }

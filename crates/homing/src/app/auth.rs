@@ -1,7 +1,7 @@
 //! Who is asked whether a login is right: chains built from the configuration, and the last word of the
 //! store about the account's state.
 
-use super::parts::{Parts, problems};
+use super::parts::Parts;
 use crate::cli::Failure;
 use crate::config::{AuthMethod, Config, DomainConfig};
 use directory::{ChainAuthenticator, Connector, LdapAuthenticator, LdapMethod};
@@ -37,7 +37,7 @@ pub(super) fn for_proxy(
         };
         let connector = map.connector.as_deref().and_then(|name| parts.connector(name));
         if let Some(connector) = connector {
-            sources.push(ldap(parts, connector, method)?);
+            sources.push(ldap(config, parts, connector, method)?);
         }
     }
     Ok((!sources.is_empty()).then(|| Arc::new(ChainAuthenticator::new(sources)) as Arc<dyn Authenticator>))
@@ -104,13 +104,14 @@ fn chain(
             AuthMethod::LdapBind => LdapMethod::Bind,
         };
         for connector in &connectors {
-            sources.push(ldap(parts, connector, method)?);
+            sources.push(ldap(config, parts, connector, method)?);
         }
     }
     Ok(Arc::new(ChainAuthenticator::new(sources)))
 }
 
 fn ldap(
+    config: &Config,
     parts: &Parts,
     connector: &Arc<Connector>,
     method: LdapMethod,
@@ -122,7 +123,7 @@ fn ldap(
         Arc::clone(&parts.clock),
     );
     made.map(|made| made as Arc<dyn Authenticator>)
-        .map_err(|problem| problems("connector", &[problem]))
+        .map_err(|problem| config.faults("", vec![problem]))
 }
 
 fn local(config: &Config, parts: &Parts) -> Option<Arc<dyn Authenticator>> {

@@ -6,7 +6,7 @@ use crate::config::Config;
 use directory::{Connector, Homes, UserMap, UserMaps};
 use frontend::Dialer;
 use ldapsync::SyncEngine;
-use model::{Authenticator, Clock, ConfigProblem, Domain, OnDemand, OnDemandOutcome, SystemClock};
+use model::{Authenticator, Clock, Domain, OnDemand, OnDemandOutcome, SystemClock};
 use net::{ClientTlsConfig, Resolver, ServerTls};
 use password::VerifyPool;
 use std::num::NonZeroUsize;
@@ -35,11 +35,9 @@ impl Parts {
     pub(super) fn build(config: &Config) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let server_name = Domain::parse(&config.server_name)
-            .map_err(|error| Failure::Usage(format!("server_name: {error}")))?;
+            .map_err(|error| config.fault("server_name", error.to_string()))?;
         let tls = match &config.tls {
-            Some(tls) => {
-                Some(ServerTls::load(tls).map_err(|error| Failure::Usage(format!("[tls]: {error}")))?)
-            }
+            Some(tls) => Some(ServerTls::load(tls).map_err(|error| config.fault("tls", error.to_string()))?),
             None => None,
         };
         let passwords = password_pool(config);
@@ -53,8 +51,9 @@ impl Parts {
         let on_demand = on_demand(&sync);
         let all_maps = all_maps(config, &connectors, &clock)?;
         let maps = service_maps(config, &all_maps);
+        check_ports(config, &all_maps)?;
         let homes = Homes::new(config.home.clone(), &ClientTlsConfig::default())
-            .map_err(|found| problems("home", &found))?;
+            .map_err(|found| config.faults("", found))?;
         let dialer = Arc::new(Dialer::new(
             Arc::new(homes),
             Resolver::system(),
@@ -144,12 +143,13 @@ fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> Result<Store, Failure>
 
 fn connectors(config: &Config, clock: &Arc<dyn Clock>) -> Result<Vec<Arc<Connector>>, Failure> {
     let login_domain = config.login_domain();
-    let build = |section: &directory::ConnectorConfig| {
+    let build = |(index, section): (usize, &directory::ConnectorConfig)| {
         let mut section = section.clone();
         section.default_domain = section.default_domain.or_else(|| login_domain.clone());
-        Connector::new(section, Arc::clone(clock)).map_err(|found| problems("connector", &found))
+        let made = Connector::new(section, Arc::clone(clock));
+        made.map_err(|found| config.faults(&format!("connector.{index}"), found))
     };
-    config.connector.iter().map(build).collect()
+    config.connector.iter().enumerate().map(build).collect()
 }
 
 fn sync_engines(
@@ -196,14 +196,15 @@ fn all_maps(
     connectors: &[Arc<Connector>],
     clock: &Arc<dyn Clock>,
 ) -> Result<Vec<Arc<UserMap>>, Failure> {
-    let build = |section: &directory::UserMapConfig| {
+    let build = |(index, section): (usize, &directory::UserMapConfig)| {
+        let named = section.connector.as_deref();
         let connector = connectors
             .iter()
-            .find(|connector| Some(connector.name()) == section.connector.as_deref());
-        UserMap::new(section.clone(), connector.cloned(), Arc::clone(clock))
-            .map_err(|found| problems("user_map", &found))
+            .find(|connector| Some(connector.name()) == named);
+        let made = UserMap::new(section.clone(), connector.cloned(), Arc::clone(clock));
+        made.map_err(|found| config.faults(&format!("user_map.{index}"), found))
     };
-    config.user_map.iter().map(build).collect()
+    config.user_map.iter().enumerate().map(build).collect()
 }
 
 /// Services that name the same map share it and its cache.
@@ -224,11 +225,25 @@ fn service_maps(config: &Config, all: &[Arc<UserMap>]) -> Vec<(&'static str, Arc
     used.map(|(service, names)| (service, pick(names))).collect()
 }
 
-/// What `check` did not see; it has no line to show.
-pub(super) fn problems(section: &str, found: &[ConfigProblem]) -> Failure {
-    let lines: Vec<String> = found
-        .iter()
-        .map(|problem| format!("{section}.{}: {}", problem.key, problem.message))
-        .collect();
-    Failure::Usage(lines.join("\n"))
+/// A home with a port can serve one protocol only.
+fn check_ports(config: &Config, all: &[Arc<UserMap>]) -> Result<(), Failure> {
+    let services = [
+        &config.smtp_proxy.user_maps,
+        &config.imap_proxy.user_maps,
+        &config.pop3_proxy.user_maps,
+    ];
+    for (index, map) in all.iter().enumerate() {
+        let users = services
+            .iter()
+            .filter(|names| names.iter().any(|name| name == map.name()))
+            .count();
+        if let (2.., Some(home)) = (users, map.home_with_port()) {
+            let message = format!(
+                "{home} names a port, and several protocols use this map; give the home a [[home]] section with a \
+                 port for each protocol"
+            );
+            return Err(config.fault(&format!("user_map.{index}"), message));
+        }
+    }
+    Ok(())
 }

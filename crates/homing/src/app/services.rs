@@ -42,8 +42,10 @@ pub(super) async fn bind(config: &Config, parts: &Parts) -> Result<Vec<Bound>, F
             continue;
         }
         let (protocol, server) = build(name, config, parts)?;
-        for listener in listeners {
-            bound.push(bind_one(name, listener, protocol, server.clone(), parts).await?);
+        for (index, listener) in listeners.iter().enumerate() {
+            let bound_one = bind_one(name, listener, protocol, server.clone(), parts).await;
+            let blame = |message| config.fault(&format!("{name}.listener.{index}.address"), message);
+            bound.push(bound_one.map_err(blame)?);
         }
     }
     Ok(bound)
@@ -55,15 +57,9 @@ async fn bind_one(
     protocol: Protocol,
     server: Server,
     parts: &Parts,
-) -> Result<Bound, Failure> {
-    let listener = Listener::bind(config.clone(), protocol, parts.tls.clone())
-        .await
-        .map_err(|error| {
-            Failure::Usage(format!(
-                "[[{name}.listener]] address = \"{}\": {error}",
-                config.address
-            ))
-        })?;
+) -> Result<Bound, String> {
+    let bound = Listener::bind(config.clone(), protocol, parts.tls.clone()).await;
+    let listener = bound.map_err(|error| error.to_string())?;
     let handle = Service::new(name, listener.local_addr());
     Ok(Bound {
         listener,
@@ -86,7 +82,7 @@ fn build(name: &str, config: &Config, parts: &Parts) -> Result<(Protocol, Server
         "pop3" => (Protocol::Pop3, Server::Pop3(pop3(config, parts)?)),
         "smtp_proxy" => {
             let proxy = SmtpProxy::new(config.smtp_proxy.clone(), context(parts, name))
-                .map_err(|error| Failure::Usage(format!("[smtp_proxy]: {error}")))?;
+                .map_err(|error| config.fault("smtp_proxy", error.to_string()))?;
             (Protocol::Smtp, Server::SmtpProxy(Arc::new(proxy)))
         }
         "imap_proxy" => {

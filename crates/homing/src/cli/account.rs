@@ -49,10 +49,10 @@ pub(crate) enum AccountCommand {
         /// The account's address.
         address: String,
     },
-    /// Undo a disable or a delete.
-    #[command(after_help = "Example: homing account enable alice@example.org")]
+    /// Undo a disable or a delete. A deleted account is named by its number, for its address is free for others.
+    #[command(after_help = "Example: homing account enable 17")]
     Enable {
-        /// The account's address.
+        /// The account's address, or its number in the list.
         address: String,
     },
     /// Delete an account: login ends at once, the mail is kept for the retention time.
@@ -103,11 +103,15 @@ pub(crate) fn run(global: &Global, command: AccountCommand) -> Result<(), Failur
                 &format!("{}/enabled", path(&address)),
                 json!({ "enabled": false }),
             )?;
-            output::either(global.json, &answer, |_| format!("disabled account {address}"));
+            output::either(global.json, &answer, |account| {
+                format!("disabled account {}", address_of(account))
+            });
         }
         AccountCommand::Enable { address } => {
             let answer = client.put(&format!("{}/enabled", path(&address)), json!({ "enabled": true }))?;
-            output::either(global.json, &answer, |_| format!("enabled account {address}"));
+            output::either(global.json, &answer, |account| {
+                format!("enabled account {}", address_of(account))
+            });
         }
         AccountCommand::Delete { address } => {
             let answer = client.delete(&path(&address))?;
@@ -121,6 +125,11 @@ pub(crate) fn run(global: &Global, command: AccountCommand) -> Result<(), Failur
         }
     }
     Ok(())
+}
+
+/// The address of an account that may have been named by its number.
+fn address_of(account: &Value) -> &str {
+    account.get("address").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Reads all pages; a page is bounded, so the server never builds a list of every account at once.
@@ -140,6 +149,7 @@ fn list(global: &Global, client: &Client) -> Result<(), Failure> {
         output::table(
             rows,
             &[
+                ("ID", "id"),
                 ("ADDRESS", "address"),
                 ("STATE", "state"),
                 ("NAME", "display_name"),

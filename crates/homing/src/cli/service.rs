@@ -26,11 +26,20 @@ pub(crate) fn run(global: &Global, command: ServiceCommand) -> Result<(), Failur
             ("SESSIONS", "sessions"),
             ("ACCEPTED", "accepted"),
         ];
+        let problems = value
+            .get("problems")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
+        let problems: String = problems
+            .filter_map(Value::as_str)
+            .map(|text| format!("\nproblem: {text}"))
+            .collect();
+        let table = output::table(services, &columns);
         format!(
-            "{} homing {}\n{}",
+            "{} homing {}\n{table}{problems}",
             text("server_name"),
-            text("version"),
-            output::table(services, &columns)
+            text("version")
         )
     });
     Ok(())

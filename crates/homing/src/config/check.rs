@@ -168,6 +168,21 @@ impl Config {
     fn check_addresses(&self, problems: &mut Vec<ConfigProblem>) {
         let mut seen: HashMap<SocketAddr, &str> = HashMap::new();
         for (service, listeners) in self.listeners() {
+            let wants_tls =
+                |listener: &net::ListenerConfig| listener.tls.is_some_and(|mode| mode != net::TlsMode::None);
+            for (index, _) in listeners
+                .iter()
+                .enumerate()
+                .filter(|(_, listener)| wants_tls(listener))
+            {
+                if self.tls.is_none() {
+                    let message = "needs a certificate; add a [tls] section with certificate and key";
+                    problems.push(ConfigProblem::new(
+                        format!("{service}.listener.{index}.tls"),
+                        message,
+                    ));
+                }
+            }
             for (index, listener) in listeners
                 .iter()
                 .enumerate()
@@ -187,12 +202,12 @@ impl Config {
 }
 
 /// Puts the section's path before the keys of its problems.
-fn within(section: &str, found: Vec<ConfigProblem>, problems: &mut Vec<ConfigProblem>) {
+pub(super) fn within(section: &str, found: Vec<ConfigProblem>, problems: &mut Vec<ConfigProblem>) {
     problems.extend(found.into_iter().map(|problem| {
-        let key = if problem.key.is_empty() {
-            section.to_owned()
-        } else {
-            format!("{section}.{}", problem.key)
+        let key = match (section, problem.key.as_str()) {
+            (section, "") => section.to_owned(),
+            ("", key) => key.to_owned(),
+            (section, key) => format!("{section}.{key}"),
         };
         ConfigProblem::new(key, problem.message)
     }));

@@ -11,6 +11,7 @@ mod problem;
 pub(crate) use domain::{AuthMethod, DomainConfig};
 pub(crate) use problem::{ConfigErrors, Problem};
 
+use crate::cli::Failure;
 use model::Domain;
 use std::path::{Path, PathBuf};
 
@@ -186,15 +187,7 @@ pub(crate) fn load(named: Option<&Path>) -> Result<Config, Box<ConfigErrors>> {
     let mut config =
         parse(&text).map_err(|problem| Box::new(ConfigErrors::new(&path, &text, vec![*problem])))?;
     config.path = Some(path.clone());
-    let problems: Vec<Problem> = config
-        .check()
-        .into_iter()
-        .map(|problem| Problem {
-            span: locate::span_of(&text, &problem.key),
-            key: problem.key,
-            message: problem.message,
-        })
-        .collect();
+    let problems = located(&text, config.check());
     if problems.is_empty() {
         Ok(config.with_default_listeners())
     } else {
@@ -202,14 +195,44 @@ pub(crate) fn load(named: Option<&Path>) -> Result<Config, Box<ConfigErrors>> {
     }
 }
 
+/// Finds each problem's place in the file, and puts them in the file's order.
+fn located(text: &str, problems: Vec<model::ConfigProblem>) -> Vec<Problem> {
+    let locate = |problem: model::ConfigProblem| Problem {
+        span: locate::span_of(text, &problem.key),
+        key: problem.key,
+        message: problem.message,
+    };
+    let mut problems: Vec<Problem> = problems.into_iter().map(locate).collect();
+    problems.sort_by_key(|problem| problem.span.as_ref().map_or(0, |span| span.start));
+    problems
+}
+
 fn parse(text: &str) -> Result<Config, Box<Problem>> {
     toml::from_str(text).map_err(|error| {
+        let key = error
+            .span()
+            .map(|span| locate::path_at(text, span.start))
+            .unwrap_or_default();
+        let message = with_suggestion(error.message());
         Box::new(Problem {
-            key: String::new(),
-            message: error.message().to_owned(),
+            key,
+            message,
             span: error.span(),
         })
     })
+}
+
+/// Adds the name that was probably meant to "unknown field `x`, expected one of `a`, `b`".
+fn with_suggestion(message: &str) -> String {
+    let mut names = message.split('`').skip(1).step_by(2);
+    let (Some(wrong), true) = (names.next(), message.starts_with("unknown ")) else {
+        return message.to_owned();
+    };
+    let likeness = |name: &&str| (strsim::jaro_winkler(wrong, name) * 1000.0) as u32;
+    match names.max_by_key(likeness).filter(|name| likeness(name) > 800) {
+        Some(meant) => format!("{message}; did you mean `{meant}`?"),
+        None => message.to_owned(),
+    }
 }
 
 impl Config {
@@ -226,6 +249,27 @@ impl Config {
             (self.smtp.listener, self.imap.listener, self.pop3.listener) = (at(2525), at(1143), at(1110));
         }
         self
+    }
+
+    /// What turned out wrong with a key only when its value was used, with its line.
+    pub(crate) fn fault(&self, key: &str, message: String) -> Failure {
+        self.faults("", vec![model::ConfigProblem::new(key, message)])
+    }
+
+    /// The same for several keys of one section; `section` is its path, or empty.
+    pub(crate) fn faults(&self, section: &str, found: Vec<model::ConfigProblem>) -> Failure {
+        let path = self
+            .path
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("built-in defaults"));
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let mut problems = Vec::new();
+        check::within(section, found, &mut problems);
+        Failure::Config(Box::new(ConfigErrors::new(
+            &path,
+            &text,
+            located(&text, problems),
+        )))
     }
 
     /// Where the admin API is.
