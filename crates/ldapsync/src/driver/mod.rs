@@ -20,7 +20,7 @@ use crate::plan::{Arrivals, Deletions, Policy};
 use directory::config::{OnDelete, OnHostChange};
 use directory::feed::{ChangeSource, ContentSync};
 use directory::{Connector, ConnectorConfig, Lookup};
-use model::{Address, BoxFuture, Clock, Domain, OnDemand, OnDemandOutcome, Timestamp, Unavailable};
+use model::{Address, BoxFuture, Clock, Domain, OnDemandOutcome, Timestamp, Unavailable};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -298,16 +298,6 @@ impl SyncEngine {
             self.fetch(address).await
         });
         answer.await.unwrap_or(OnDemandOutcome::Unavailable)
-    }
-
-    /// [`SyncEngine::on_demand`] in the form that the protocol servers take.
-    #[must_use]
-    pub fn as_on_demand(self: &Arc<Self>) -> OnDemand {
-        let engine = Arc::clone(self);
-        Arc::new(move |address| {
-            let engine = Arc::clone(&engine);
-            Box::pin(async move { engine.on_demand(&address).await })
-        })
     }
 
     async fn fetch(&self, address: &Address) -> OnDemandOutcome {

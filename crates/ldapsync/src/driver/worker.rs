@@ -109,7 +109,10 @@ impl<'a> Worker<'a> {
         }
         self.step(Input::Wake(wake));
         while let Some(effect) = self.effects.pop_front() {
-            self.publish();
+            if matches!(effect, Effect::Poll(_) | Effect::LookUp(_)) {
+                // Often enough to watch, rarely enough to cost nothing.
+                self.publish();
+            }
             if let Err(trouble) = self.carry_out(effect).await {
                 self.effects.clear();
                 self.step(Input::Failed(trouble));

@@ -51,6 +51,8 @@ pub(super) struct Faults {
     pub(super) duplicate: bool,
     pub(super) false_deletes: bool,
     pub(super) lose_one: bool,
+    /// The poll works, but look-ups do not.
+    pub(super) no_look_ups: bool,
     /// The server stops answering after so many steps.
     pub(super) fail_after: Option<usize>,
     /// This process dies after so many steps.
@@ -240,6 +242,10 @@ impl ChangeSource for FakeSource {
     }
 
     fn verify<'a>(&'a mut self, uuids: &'a [EntryUuid]) -> BoxFuture<'a, Result<Vec<Presence>, FeedError>> {
+        if self.directory.lock().faults.no_look_ups {
+            let why = Unavailable("the server went away".to_owned());
+            return Box::pin(async move { Err(FeedError::Unavailable(why)) });
+        }
         let directory = self.directory.lock();
         let look = |uuid: &EntryUuid| match directory.entries.get(uuid) {
             None => Presence::Gone,

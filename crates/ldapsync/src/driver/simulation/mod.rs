@@ -273,6 +273,7 @@ impl World {
             duplicate: self.random.chance(30),
             false_deletes: self.random.chance(20),
             lose_one: self.random.chance(10),
+            no_look_ups: self.random.chance(15),
             fail_after: after.filter(|_| self.random.chance(15)),
             crash_after: after.filter(|_| self.random.chance(25)),
         }
@@ -406,6 +407,8 @@ enum Trust {
 
 async fn run(seed: u64, trust: Trust) {
     let mut world = World::new(seed, config(1_000_000, true)).await;
+    let engine = Arc::clone(&world.engine);
+    let mut worker = Worker::load(&engine).expect("the store reads");
     for _ in 0..30 {
         for _ in 0..world.random.below(5) {
             world.edit_directory();
@@ -426,7 +429,13 @@ async fn run(seed: u64, trust: Trust) {
         faults.lose_one &= trust == Trust::Nothing;
         world.directory.lock().faults = faults;
         world.clock.advance(Duration::from_secs(31));
-        world.round(Wake::Timer).await;
+        let died = tokio::select! {
+            () = worker.round(Wake::Now) => false,
+            () = world.crash.notified() => true,
+        };
+        if died || world.random.chance(10) {
+            worker = Worker::load(&engine).expect("the store reads");
+        }
         world.check_always();
     }
     world
