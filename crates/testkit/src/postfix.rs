@@ -120,7 +120,11 @@ fn main_cf(folder: &Path, addresses: &[&str], settings: &str) -> String {
 }
 
 fn master_cf(smtp: u16) -> String {
-    let mut text = format!("127.0.0.1:{smtp} inet n - n - - smtpd\npostlog unix-dgram n - n - 1 postlogd\n");
+    // The delivery agent is the one that may change its user.
+    let mut text = format!(
+        "127.0.0.1:{smtp} inet n - n - - smtpd\npostlog unix-dgram n - n - 1 postlogd\n\
+         virtual unix - n n - - virtual\n"
+    );
     for (name, private, processes, program) in [
         ("pickup", "n", "1", "pickup"),
         ("cleanup", "n", "0", "cleanup"),
@@ -133,7 +137,6 @@ fn master_cf(smtp: u16) -> String {
         ("verify", "-", "1", "verify"),
         ("flush", "n", "0", "flush"),
         ("proxymap", "-", "-", "proxymap"),
-        ("virtual", "-", "-", "virtual"),
         ("error", "-", "-", "error"),
         ("retry", "-", "-", "error"),
         ("anvil", "-", "1", "anvil"),

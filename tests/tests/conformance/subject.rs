@@ -128,7 +128,8 @@ fn homing() -> Result<Server> {
 fn dovecot() -> Result<Server> {
     let users = [ALICE, BOB].map(|account| (account.address, account.password));
     // Wrong passwords are a part of some tests, and Dovecot's penalty for them only costs time.
-    let dovecot = Dovecot::start(&users, "auth_failure_delay = 0\n")?;
+    let settings = "auth_failure_delay = 0\nnamespace inbox {\n  mailbox Sent {\n    auto = create\n    special_use = \\Sent\n  }\n}\n";
+    let dovecot = Dovecot::start(&users, settings)?;
     Ok(Server {
         imap: dovecot.imap,
         pop3: dovecot.pop3,

@@ -1,5 +1,9 @@
 //! System tests: the demo's steps, faults, and crash safety, with real servers.
 
+#![allow(clippy::indexing_slicing)] // A wrong index fails the test, as it should.
+
 mod crash;
 mod demo;
 mod faults;
+mod front;
+mod login;

@@ -19,6 +19,7 @@ fn create_makes_mailboxes(server: &Server) -> Result<()> {
     let d = delimiter(&mut client)?;
     client.ok("CREATE work")?;
     no(&mut client, "CREATE work")?;
+    client.ok("SELECT INBOX")?;
     no(&mut client, "CREATE INBOX")?;
     no(&mut client, "CREATE inbox")?;
     // A name that ends in the delimiter announces mailboxes below it.

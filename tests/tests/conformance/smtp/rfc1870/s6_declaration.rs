@@ -22,6 +22,7 @@ fn a_declared_size_is_judged_before_the_message(server: &Server) -> Result<()> {
         )?;
     }
     refused(&mut client, "MAIL FROM:<erika@example.test> SIZE=abc")?;
-    expect(&mut client, "MAIL FROM:<erika@example.test>", 250)?;
+    expect(&mut client, "RSET", 250)?;
+    expect(&mut client, "MAIL FROM:<erika@example.test> SIZE=1000", 250)?;
     Ok(())
 }

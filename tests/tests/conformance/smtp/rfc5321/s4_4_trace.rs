@@ -28,6 +28,7 @@ fn return_path_and_received_come_first(server: &Server) -> Result<()> {
     ensure!(new < old, "{text}");
     // The date of the new one ends it (section 4.4: "from ... by ... ; date-time").
     let line = text.get(new..old).unwrap_or_default();
+    let line = line.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
     ensure!(
         line.contains(" by mail.example.test") && line.contains("; "),
         "{line}"
