@@ -152,11 +152,18 @@ fn combine(tests: &[Test], facts: &Facts<'_>, decisive: bool) -> Result<bool, Ne
     need.map_or(Ok(!decisive), Err)
 }
 
-/// The day that the Date field names, in its own zone (RFC 3501: "disregarding time and timezone").
+/// The day that the Date field names, in its own zone (RFC 3501: "disregarding time and timezone"): the
+/// first day, month and year that stand side by side, whatever the rest is like.
 fn sent(envelope: &Envelope) -> Option<i64> {
     let text = std::str::from_utf8(envelope.date.as_deref()?).ok()?;
-    let date = mail_parser::DateTime::parse_rfc822(text)?;
-    Date::new(date.year, date.month, date.day).map(Date::days)
+    let words: Vec<&str> = text
+        .split([' ', '\t', ',', '-'])
+        .filter(|word| !word.is_empty())
+        .collect();
+    words.windows(3).find_map(|words| match words {
+        [day, month, year] => Date::from_words(day, month, year).map(Date::days),
+        _ => None,
+    })
 }
 
 fn envelope_has(envelope: &Envelope, field: Field, text: &str) -> bool {
@@ -379,6 +386,29 @@ mod tests {
             "NOT SEEN",
         ] {
             assert!(!ask(program), "{program}");
+        }
+    }
+
+    // RFC 5322 section 4.3.
+    #[test]
+    fn old_years() {
+        for (date, year) in [
+            ("14 Nov 26 09:12 GMT", 2026),
+            ("1 Feb 99 09:12 GMT", 1999),
+            ("1 Feb 102 09:12 GMT", 2002),
+            ("Sun, 07 Sep 2008 (a comment)", 2008),
+        ] {
+            let envelope = Envelope {
+                date: Some(date.into()),
+                ..Envelope::default()
+            };
+            let found = sent(&envelope).map(Date::from_days).map(|date| date.to_string());
+            assert!(
+                found
+                    .as_ref()
+                    .is_some_and(|found| found.ends_with(&year.to_string())),
+                "{date}: {found:?}"
+            );
         }
     }
 

@@ -3,4 +3,5 @@
 #![cfg(test)]
 
 mod imap_clients;
+mod imap_dovecot;
 mod server;

@@ -30,6 +30,24 @@ impl Date {
         ((1..=days).contains(&day) && year <= 9999).then_some(Self { year, month, day })
     }
 
+    /// The day, month and year of a message's Date field. Years of two and three digits are those of
+    /// RFC 5322 section 4.3.
+    #[must_use]
+    pub fn from_words(day: &str, month: &str, year: &str) -> Option<Self> {
+        let digits = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
+        let (_, month) = MONTHS
+            .iter()
+            .zip(1u8..)
+            .find(|(name, _)| name.eq_ignore_ascii_case(month))?;
+        let year = match (year.len(), year.parse::<u16>().ok().filter(|_| digits(year))?) {
+            (2, number @ 0..=49) => number + 2000,
+            (2 | 3, number) => number + 1900,
+            (4, number) => number,
+            _ => return None,
+        };
+        Self::new(year, month, day.parse().ok().filter(|_| digits(day))?)
+    }
+
     /// The day of a moment, in UTC.
     #[must_use]
     pub fn of(moment: Timestamp) -> Self {
