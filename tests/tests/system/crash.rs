@@ -35,7 +35,8 @@ struct Ledger {
 /// A message that can be told whole from torn: everything in it follows from its name.
 fn message(name: &str) -> String {
     let lines = name.bytes().map(usize::from).sum::<usize>() % 300 + 1;
-    let mut text = format!("From: erika@example.test\r\nSubject: {name}\r\n\r\n");
+    let mut text =
+        format!("From: erika@example.test\r\nSubject: {name}\r\nMessage-ID: <{name}@example.test>\r\n\r\n");
     for line in 0..lines {
         text.push_str(&format!(
             "{line} of {lines} in {name}, some sixty bytes to the line's end\r\n"
@@ -257,7 +258,8 @@ fn under_load(ledger: &Ledger, act: impl FnOnce() -> Result<()>) -> Result<()> {
     act()
 }
 
-/// What a client does that has lost the reply: it sends again. A home delivers such a repeat once.
+/// What a client does that has lost the reply: it sends again. A home delivers such a repeat once, for it knows
+/// the message by its Message-ID.
 fn send_again(ledger: &Ledger, door: Door, readers: &[Reader]) -> Result<()> {
     let in_doubt: Vec<String> = lock(&ledger.in_doubt).drain().collect();
     let to: Vec<&str> = readers.iter().map(|reader| reader.address.as_str()).collect();

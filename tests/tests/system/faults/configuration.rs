@@ -33,7 +33,7 @@ const MISTAKES: [Mistake; 18] = [
         text: "[[imap.listener]]\naddress = \"127.0.0.1:99999\"\n",
         line: 3,
         key: "address",
-        words: "socket address",
+        words: "is not an IP address and a port",
     },
     Mistake {
         text: "[[imap.listener]]\ntls = \"none\"\n",
@@ -93,7 +93,7 @@ const MISTAKES: [Mistake; 18] = [
         text: "accounts.filter = \"(mail=x\"\n",
         line: 7,
         key: "connector.0.accounts.filter",
-        words: "(mail=x",
+        words: "')' must stand here",
     },
     Mistake {
         text: "address_pattern = \"(mail=%z)\"\n",
@@ -132,7 +132,7 @@ fn every_mistake_is_told_with_its_place() -> Result<()> {
     let binary = HomingBinary::find()?;
     let scratch = Scratch::new()?;
     let mut failures = Vec::new();
-    for mistake in MISTAKES {
+    for (index, mistake) in MISTAKES.iter().enumerate() {
         // Those about the directory need a connector before them.
         let directory = [
             "accounts.",
@@ -143,7 +143,7 @@ fn every_mistake_is_told_with_its_place() -> Result<()> {
         .iter()
         .any(|start| mistake.text.starts_with(start));
         let before = if directory { CONNECTOR } else { "" };
-        let data = scratch.join("data");
+        let data = scratch.join(&format!("data{index}"));
         let text = format!(
             "data_dir = {:?}\n{before}{}",
             data.display().to_string(),
