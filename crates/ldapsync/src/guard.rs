@@ -40,6 +40,25 @@ impl Guard {
         }
     }
 
+    /// A guard that goes on from what an earlier process counted.
+    #[must_use]
+    pub(crate) fn resume(limits: Limits, counted: &[(Timestamp, u32)]) -> Self {
+        let slots = counted
+            .iter()
+            .map(|(start, count)| (*start, u64::from(*count)))
+            .collect();
+        Self {
+            slots,
+            ..Self::new(limits)
+        }
+    }
+
+    /// What was counted, to be kept over a restart.
+    pub(crate) fn counted(&self) -> Vec<(Timestamp, u32)> {
+        let slot = |(start, count): &(Timestamp, u64)| (*start, u32::try_from(*count).unwrap_or(u32::MAX));
+        self.slots.iter().map(slot).collect()
+    }
+
     /// Asks whether `weight` more destructive changes may happen while `linked` objects exist. They are
     /// counted if so. One object's changes are let through or held together.
     pub(crate) fn admit(&mut self, weight: u64, linked: u64, now: Timestamp) -> Admission {

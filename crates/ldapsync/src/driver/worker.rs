@@ -52,6 +52,7 @@ impl<'a> Worker<'a> {
             cookie,
             server: server.map(EntryUuid::from_bytes),
             last_success: state.last_success,
+            guard: state.guard,
         };
         let mut linked = 0u64;
         parts
@@ -461,6 +462,7 @@ impl<'a> Worker<'a> {
         state.server_fingerprint = checkpoint.server.map(|uuid| uuid.as_bytes().to_vec().into());
         state.scope_fingerprint = Some(self.parts.fingerprint.as_bytes().to_vec().into());
         state.last_success = checkpoint.last_success;
+        state.guard = checkpoint.guard;
         state.last_error = None;
         store
             .put_connector_state(name, &state)

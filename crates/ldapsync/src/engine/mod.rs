@@ -49,6 +49,8 @@ pub(crate) struct Checkpoint {
     /// The suffix entry's UUID of the directory that gave the cookie.
     pub(crate) server: Option<EntryUuid>,
     pub(crate) last_success: Option<Timestamp>,
+    /// Destructive changes of the last hour, so that a restart does not open the guard.
+    pub(crate) guard: Vec<(Timestamp, u32)>,
 }
 
 /// What a feed message was about.
@@ -220,7 +222,7 @@ impl Engine {
         linked: u64,
         aside: BTreeMap<EntryUuid, Aside>,
     ) -> Self {
-        let mut guard = Guard::new(settings.limits);
+        let mut guard = Guard::resume(settings.limits, &checkpoint.guard);
         if aside.values().any(Aside::is_held) {
             guard.trip();
         }

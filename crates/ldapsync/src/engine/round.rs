@@ -149,6 +149,7 @@ impl Engine {
                     self.checkpoint.cookie = Some(cookie);
                 }
                 self.checkpoint.server = Some(round.server);
+                self.checkpoint.guard = self.guard.counted();
                 vec![Effect::Commit(Checkpoint {
                     last_success: Some(now),
                     ..self.checkpoint.clone()

@@ -44,6 +44,7 @@ fn known() -> Checkpoint {
         cookie: cookie("20260102000000"),
         server: Some(EntryUuid::from_bytes([1; 16])),
         last_success: None,
+        guard: Vec::new(),
     }
 }
 

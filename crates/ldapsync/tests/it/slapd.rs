@@ -1,6 +1,6 @@
 //! A real slapd on a socket in a scratch folder, set up as `homing directory init --static` does it.
 
-use directory::setup::{BindV2, IdentityHashes, Platform, StaticOptions, Suffix, static_setup, write_new};
+use directory::setup::{BindV2, IdentityHashes, Platform, SetupOptions, Suffix, static_setup, write_new};
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -18,7 +18,7 @@ impl Slapd {
     /// Sets it up, loads the base tree and `ldif`, starts it.
     pub(crate) fn start(ldif: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let options = StaticOptions {
+        let options = SetupOptions {
             suffix: Suffix::parse("dc=localdomain,dc=test").expect("a suffix"),
             database_dir: folder.path().join("db"),
             output_dir: folder.path().join("setup"),

@@ -129,6 +129,30 @@ async fn the_guard_holds_a_mass_deletion_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn the_guard_remembers_over_a_restart() {
+    let mut world = World::new(12, config(20, false)).await;
+    let people: Vec<Person> = (0..40)
+        .map(|number| person(&mut world, &format!("w{number}"), "a.test"))
+        .collect();
+    assert!(world.round(Wake::Now).await);
+    for (round, removed) in [(0..10, 10), (10..25, 19)] {
+        for victim in &people[round] {
+            world.directory.lock().delete(victim.uuid);
+        }
+        // Each round of this world is a new process.
+        assert!(world.round(Wake::Now).await);
+        let gone = people
+            .iter()
+            .filter(|person| !account(&world, person.uuid).expect("linked").can_log_in());
+        assert_eq!(gone.count(), removed);
+    }
+    // An hour later the count starts again, but what is held stays held.
+    world.clock.advance(Duration::from_secs(3700));
+    let status = world.engine.status();
+    assert_eq!((status.guard.tripped, status.guard.held), (true, 6));
+}
+
+#[tokio::test]
 async fn an_empty_or_lagging_directory_removes_nothing() {
     let mut world = World::new(4, config(1000, false)).await;
     let people: Vec<Person> = (0..5)
