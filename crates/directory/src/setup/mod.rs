@@ -1,18 +1,22 @@
-//! Setting up a new OpenLDAP server: the text of a complete `slapd.conf` with its schema, base tree and
-//! identities (`homing directory init --static`).
+//! Setting up a new OpenLDAP server: a complete `slapd.conf`, or the same as entries of `cn=config`, with schema,
+//! base tree and identities (`homing directory init`).
 //!
 //! Owns what a directory for Homing needs: modules, schema, indexes, limits that do not truncate the first
 //! sync, change notification (RFC 4533), groups whose members follow renames, and access rules for one
 //! identity that reads and one that writes.
 //!
-//! Never talks to a server and never overwrites a file: [`static_setup`] is a pure function, [`write_new`]
-//! writes its result into a folder. Passwords come in hashed; the clear text is the caller's to show once.
+//! Never talks to a server and never overwrites a file: [`static_setup`] and [`dynamic_setup`] are pure
+//! functions of one description, [`write_new`] writes their result into a folder. Passwords come in hashed; the clear text is the caller's to show once.
 
+mod cn_config;
+mod content;
+mod existing;
 mod platform;
 mod slapd_conf;
 mod suffix;
 mod tree;
 
+pub use existing::Existing;
 pub use platform::Platform;
 pub use suffix::{Suffix, SuffixError};
 
@@ -21,9 +25,9 @@ use std::path::{Path, PathBuf};
 /// The schema that is written beside `slapd.conf`.
 const HOMING_SCHEMA: &str = include_str!("../../../../packaging/openldap/homing.schema");
 
-/// What a static set-up is made from.
+/// What a set-up is made from.
 #[derive(Debug, Clone)]
-pub struct StaticOptions {
+pub struct SetupOptions {
     /// The naming context, for example `dc=localdomain,dc=test`.
     pub suffix: Suffix,
     /// The folder of the mdb database. It must exist before slapd starts, and belong to slapd's user.
@@ -99,9 +103,9 @@ pub enum Secrecy {
 /// Why a set-up could not be made. All are the caller's to correct.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// slapd.conf has no way to write such a name.
+    /// slapd's configuration has no way to write such a name.
     #[error(
-        "the path {0:?} cannot be written in slapd.conf; use an absolute path without quotes, backslashes and control characters"
+        "the path {0:?} cannot be written in slapd's configuration; use an absolute path without quotes, backslashes and control characters"
     )]
     Path(PathBuf),
     /// A clear-text password, or a damaged hash.
@@ -113,6 +117,9 @@ pub enum SetupError {
     /// A file is there already; it is never replaced.
     #[error("{0:?} exists already; name an empty folder or remove it")]
     Exists(PathBuf),
+    /// The running server has a database for this suffix; it is never changed.
+    #[error("the server has a database for {0} already; see what it lacks with homing directory check")]
+    SuffixTaken(String),
     /// The folder could not be made or written.
     #[error("{path:?}: {error}")]
     Io {
@@ -131,7 +138,7 @@ pub fn identity_dns(suffix: &Suffix) -> [String; 3] {
 
 /// The files of a complete static set-up, in the order in which they are used:
 /// `homing.schema`, `slapd.conf`, `base.ldif`, `identities.ldif`.
-pub fn static_setup(options: &StaticOptions) -> Result<Vec<SetupFile>, SetupError> {
+pub fn static_setup(options: &SetupOptions) -> Result<Vec<SetupFile>, SetupError> {
     check(options)?;
     let public = |name, text| SetupFile {
         name,
@@ -154,7 +161,64 @@ pub fn static_setup(options: &StaticOptions) -> Result<Vec<SetupFile>, SetupErro
     ])
 }
 
-fn check(options: &StaticOptions) -> Result<(), SetupError> {
+/// Where a dynamic set-up is going to be loaded.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// An empty `slapd.d`, with `slapadd -n0`.
+    Fresh,
+    /// A server that runs with this configuration, with `ldapadd`.
+    Running(Existing),
+}
+
+/// The files of a complete dynamic set-up, in the order in which they are used: `config.ldif`, `base.ldif`,
+/// `identities.ldif`.
+pub fn dynamic_setup(options: &SetupOptions, target: &Target) -> Result<Vec<SetupFile>, SetupError> {
+    check(options)?;
+    let config = match target {
+        Target::Fresh => cn_config::whole(options)?,
+        Target::Running(existing) => cn_config::missing(options, existing)?,
+    };
+    Ok(vec![
+        SetupFile {
+            name: "config.ldif",
+            text: config,
+            secret: Secrecy::Owner,
+        },
+        SetupFile {
+            name: "base.ldif",
+            text: tree::base(&options.suffix),
+            secret: Secrecy::Public,
+        },
+        SetupFile {
+            name: "identities.ldif",
+            text: tree::identities(&options.suffix, &options.hashes),
+            secret: Secrecy::Owner,
+        },
+    ])
+}
+
+/// A path that both forms can write. There is no escape for a quote inside quotes, and a relative path would
+/// depend on where slapd is started.
+fn plain_path(path: &Path) -> Result<&str, SetupError> {
+    let wrong = || SetupError::Path(path.to_owned());
+    let text = path.to_str().ok_or_else(wrong)?;
+    if !path.is_absolute() || text.chars().any(|c| c.is_control() || matches!(c, '"' | '\\')) {
+        return Err(wrong());
+    }
+    Ok(text)
+}
+
+/// A path as one word: quoted when it has a space.
+fn word(path: &Path) -> Result<String, SetupError> {
+    let text = plain_path(path)?;
+    Ok(if text.contains(char::is_whitespace) {
+        format!("\"{text}\"")
+    } else {
+        text.to_owned()
+    })
+}
+
+fn check(options: &SetupOptions) -> Result<(), SetupError> {
     if options.server_id > 4095 {
         return Err(SetupError::ServerId(options.server_id));
     }

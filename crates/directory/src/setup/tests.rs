@@ -6,8 +6,8 @@ use std::process::Command;
 // `{SSHA}` of "secret".
 const HASH: &str = "{SSHA}WhsBoVIHjFa9rqC8f0SRO9D262OkGaKJ";
 
-fn options(folder: &Path) -> StaticOptions {
-    StaticOptions {
+fn options(folder: &Path) -> SetupOptions {
+    SetupOptions {
         suffix: Suffix::parse("dc=localdomain,dc=test").expect("a suffix"),
         database_dir: folder.join("db"),
         output_dir: folder.join("out"),
@@ -207,12 +207,12 @@ impl Drop for Reaped {
     }
 }
 
-fn start_slapd(folder: &Path) -> (Reaped, String) {
+/// Starts slapd with `-f FILE` or `-F FOLDER`.
+fn start_slapd(folder: &Path, form: &str, config: &str) -> (Reaped, String) {
     let socket = folder.join("s").to_str().expect("UTF-8").replace('/', "%2F");
     let url = format!("ldapi://{socket}");
-    let conf = folder.join("out/slapd.conf");
     let mut command = Command::new(sbin("slapd"));
-    command.args(["-d", "0", "-h", &url, "-f"]).arg(conf);
+    command.args(["-d", "0", "-h", &url, form, config]);
     let slapd = Reaped(command.spawn().expect("slapd starts"));
     for _ in 0..200 {
         let probe = Command::new("ldapsearch")
@@ -245,10 +245,15 @@ fn slapd_loads_it_and_groups_follow_their_members() {
         );
     }
     run(&sbin("slaptest"), &["-f", conf]);
-    let (_slapd, url) = start_slapd(folder.path());
+    let (_slapd, url) = start_slapd(folder.path(), "-f", conf);
+    groups_follow_their_members(&url);
+}
+
+/// What every form of the set-up promises, seen by clients.
+fn groups_follow_their_members(url: &str) {
     let as_identity = |program: &str, cn: &str, arguments: &[&str]| {
         let dn = format!("cn={cn},dc=localdomain,dc=test");
-        let mut all = vec!["-x", "-H", &url, "-D", &dn, "-w", "secret"];
+        let mut all = vec!["-x", "-H", url, "-D", &dn, "-w", "secret"];
         all.extend(arguments);
         String::from_utf8_lossy(&run(program, &all).stdout).into_owned()
     };
@@ -305,7 +310,7 @@ fn slapd_loads_it_and_groups_follow_their_members() {
     assert!(csn.contains("contextCSN: "), "{csn}");
     // Nobody else reads anything.
     let anonymous = Command::new("ldapsearch")
-        .args(["-x", "-H", &url, "-b", base, "1.1"])
+        .args(["-x", "-H", url, "-b", base, "1.1"])
         .output()
         .expect("ldapsearch");
     assert_eq!(
@@ -313,4 +318,126 @@ fn slapd_loads_it_and_groups_follow_their_members() {
         Some(32),
         "no such object, as far as a stranger can see"
     );
+}
+
+fn written(options: &SetupOptions, files: &[SetupFile]) -> impl Fn(&str) -> String {
+    write_new(&options.output_dir, files).expect("written");
+    std::fs::create_dir_all(&options.database_dir).expect("the database's folder");
+    let folder = options.output_dir.clone();
+    move |name| folder.join(name).to_str().expect("UTF-8").to_owned()
+}
+
+#[test]
+fn the_dynamic_form_is_a_whole_configuration() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut options = options(&folder.path().join("with space"));
+    options.bind_v2 = BindV2::Allowed;
+    let files = dynamic_setup(&options, &Target::Fresh).expect("a set-up");
+    let file = written(&options, &files);
+    let config = folder.path().join("slapd.d");
+    std::fs::create_dir(&config).expect("a folder");
+    let config = config.to_str().expect("UTF-8");
+    run(
+        &sbin("slapadd"),
+        &["-n0", "-F", config, "-l", &file("config.ldif")],
+    );
+    run(&sbin("slaptest"), &["-u", "-F", config]);
+    for name in ["base.ldif", "identities.ldif"] {
+        run(&sbin("slapadd"), &["-F", config, "-n1", "-l", &file(name)]);
+    }
+    let (_slapd, url) = start_slapd(folder.path(), "-F", config);
+    groups_follow_their_members(&url);
+}
+
+/// What Debian's package makes of a new machine, in short.
+const DEBIAN: &str = "\
+dn: cn=config
+objectClass: olcGlobal
+cn: config
+
+dn: cn=module{0},cn=config
+objectClass: olcModuleList
+cn: module{0}
+olcModulePath: /usr/lib/ldap
+olcModuleLoad: back_mdb
+
+dn: cn=schema,cn=config
+objectClass: olcSchemaConfig
+cn: schema
+
+include: file:///etc/ldap/schema/core.ldif
+
+include: file:///etc/ldap/schema/cosine.ldif
+
+include: file:///etc/ldap/schema/nis.ldif
+
+include: file:///etc/ldap/schema/inetorgperson.ldif
+
+dn: olcDatabase={0}config,cn=config
+objectClass: olcDatabaseConfig
+olcDatabase: {0}config
+olcAccess: {0}to * by dn.exact=gidNumber=0+uidNumber=0,cn=peercred,cn=external,cn=auth manage by dn.exact=\
+gidNumber=GID+uidNumber=UID,cn=peercred,cn=external,cn=auth manage by * none
+
+dn: olcDatabase={1}mdb,cn=config
+objectClass: olcDatabaseConfig
+objectClass: olcMdbConfig
+olcDatabase: {1}mdb
+olcSuffix: dc=nodomain
+olcDbDirectory: FOLDER
+";
+
+#[test]
+fn a_running_server_gets_what_it_lacks_and_keeps_what_it_has() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = options(folder.path());
+    let config = folder.path().join("slapd.d");
+    let other = folder.path().join("other");
+    for dir in [&config, &other] {
+        std::fs::create_dir(dir).expect("a folder");
+    }
+    let owner = std::fs::metadata(&other).expect("there");
+    let text = DEBIAN
+        .replace("FOLDER", other.to_str().expect("UTF-8"))
+        .replace("GID", &owner.gid().to_string())
+        .replace("UID", &owner.uid().to_string());
+    let first = folder.path().join("first.ldif");
+    std::fs::write(&first, text).expect("written");
+    let (config, first) = (config.to_str().expect("UTF-8"), first.to_str().expect("UTF-8"));
+    run(&sbin("slapadd"), &["-n0", "-F", config, "-l", first]);
+    let (_slapd, url) = start_slapd(folder.path(), "-F", config);
+    let read = || {
+        let found = run(
+            "ldapsearch",
+            &["-Q", "-Y", "EXTERNAL", "-H", &url, "-LLL", "-b", "cn=config"],
+        );
+        let entries: Vec<ldap::Entry> = ldap::ldif::LdifReader::new(found.stdout.as_slice())
+            .map(|record| match record.expect("LDIF") {
+                ldap::ldif::Record::Entry(entry) => entry,
+                ldap::ldif::Record::Change(change) => panic!("{change:?}"),
+            })
+            .collect();
+        Existing::read(&entries)
+    };
+    let files = dynamic_setup(&options, &Target::Running(read())).expect("a set-up");
+    let file = written(&options, &files);
+    run(
+        "ldapadd",
+        &["-Q", "-Y", "EXTERNAL", "-H", &url, "-f", &file("config.ldif")],
+    );
+    let root = "cn=admin,dc=localdomain,dc=test";
+    for name in ["base.ldif", "identities.ldif"] {
+        run(
+            "ldapadd",
+            &["-x", "-H", &url, "-D", root, "-w", "secret", "-f", &file(name)],
+        );
+    }
+    groups_follow_their_members(&url);
+    assert!(matches!(
+        dynamic_setup(&options, &Target::Running(read())),
+        Err(SetupError::SuffixTaken(_))
+    ));
+    // It starts again from what it wrote down.
+    run(&sbin("slaptest"), &["-u", "-F", config]);
 }

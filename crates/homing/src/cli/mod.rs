@@ -1,7 +1,7 @@
 //! The command line: what can be typed, and which file answers it.
 //!
-//! Every command but the offline ones (`serve`, `check-config`, `directory init`) is a client of the admin
-//! socket. Every one takes `--config`, finds the socket from it, and prints JSON with `--json`.
+//! Every command but the offline ones (`serve`, `check-config`, `directory` without its `ldif`) is a client of
+//! the admin socket. Every one takes `--config`, finds the socket from it, and prints JSON with `--json`.
 
 mod account;
 mod check_config;

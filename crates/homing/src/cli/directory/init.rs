@@ -1,37 +1,52 @@
-//! `homing directory`: works without a running server.
+//! `homing directory init`.
 
-use super::{Failure, Global, output};
+use super::client_error;
+use crate::cli::{Failure, Global, output};
 use base64::Engine;
-use clap::Subcommand;
 use directory::setup::{
-    BindV2, IdentityHashes, Platform, SetupError, StaticOptions, Suffix, TlsFiles, identity_dns,
-    static_setup, write_new,
+    BindV2, Existing, IdentityHashes, Platform, SetupError, SetupOptions, Suffix, Target, TlsFiles,
+    dynamic_setup, identity_dns, static_setup, write_new,
 };
+use ldap::{Client, ConnectOptions, Entry, Filter, LdapUri, Scope, SearchRequest};
 use model::Secret;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum DirectoryCommand {
-    /// Write a complete set-up of a new OpenLDAP server: slapd.conf, schema, base tree, identities.
-    #[command(after_help = INIT_HELP)]
-    Init(InitArgs),
-}
-
-const INIT_HELP: &str = "\
-Example:
+pub(super) const HELP: &str = "\
+Example, with a configuration file:
   homing directory init --static --suffix dc=example,dc=org --database-dir /var/lib/ldap --output /etc/ldap/homing
   slaptest -f /etc/ldap/homing/slapd.conf
   slapadd -f /etc/ldap/homing/slapd.conf -l /etc/ldap/homing/base.ldif
   slapadd -f /etc/ldap/homing/slapd.conf -l /etc/ldap/homing/identities.ldif
+
+Example, with cn=config in an empty folder:
+  homing directory init --dynamic --suffix dc=example,dc=org --database-dir /var/lib/ldap --output /etc/ldap/homing
+  slapadd -n0 -F /etc/ldap/slapd.d -l /etc/ldap/homing/config.ldif
+  slapadd -n1 -F /etc/ldap/slapd.d -l /etc/ldap/homing/base.ldif
+  slapadd -n1 -F /etc/ldap/slapd.d -l /etc/ldap/homing/identities.ldif
+
+Example, with a server that runs already; nothing it has is changed:
+  homing directory init --dynamic --running ldapi:/// --suffix dc=example,dc=org --database-dir /var/lib/ldap/mail --output homing-ldap
+  chown openldap: /var/lib/ldap/mail
+  ldapadd -Y EXTERNAL -H ldapi:/// -f homing-ldap/config.ldif
 
 The passwords of the three identities are made up and printed once; the files hold only their hashes.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct InitArgs {
     /// A set-up with a configuration file, slapd.conf.
-    #[arg(long = "static", required = true)]
+    #[arg(
+        long = "static",
+        required_unless_present = "dynamic_form",
+        conflicts_with = "dynamic_form"
+    )]
     static_form: bool,
+    /// A set-up with cn=config, as LDIF for slapadd or, with --running, for ldapadd.
+    #[arg(long = "dynamic")]
+    dynamic_form: bool,
+    /// The server that will take the set-up while it runs; asked as root over its Unix socket (SASL EXTERNAL).
+    #[arg(long, value_name = "LDAPI-URI", requires = "dynamic_form")]
+    running: Option<String>,
     /// The naming context, for example dc=example,dc=org.
     #[arg(long, value_name = "DN")]
     suffix: String,
@@ -61,12 +76,11 @@ pub(crate) struct InitArgs {
     bind_v2: bool,
 }
 
-pub(crate) fn run(global: &Global, command: DirectoryCommand) -> Result<(), Failure> {
-    let DirectoryCommand::Init(args) = command;
+pub(super) fn run(global: &Global, args: InitArgs) -> Result<(), Failure> {
     let suffix = Suffix::parse(&args.suffix).map_err(|error| Failure::Usage(format!("--suffix: {error}")))?;
     let passwords = [random_password()?, random_password()?, random_password()?];
     let [root, read, write] = &passwords;
-    let options = StaticOptions {
+    let options = SetupOptions {
         suffix: suffix.clone(),
         database_dir: absolute(&args.database_dir)?,
         output_dir: absolute(&args.output)?,
@@ -92,7 +106,17 @@ pub(crate) fn run(global: &Global, command: DirectoryCommand) -> Result<(), Fail
             BindV2::Refused
         },
     };
-    let files = static_setup(&options).map_err(blame)?;
+    let form = match (args.static_form, &args.running) {
+        (true, _) => Form::Static,
+        (false, None) => Form::Fresh,
+        (false, Some(uri)) => Form::Running(uri.clone()),
+    };
+    let files = match &form {
+        Form::Static => static_setup(&options),
+        Form::Fresh => dynamic_setup(&options, &Target::Fresh),
+        Form::Running(uri) => dynamic_setup(&options, &Target::Running(existing(uri)?)),
+    }
+    .map_err(blame)?;
     write_new(&options.output_dir, &files).map_err(blame)?;
     make_database_dir(&options.database_dir)?;
     let identities: Vec<Value> = identity_dns(&suffix)
@@ -105,11 +129,13 @@ pub(crate) fn run(global: &Global, command: DirectoryCommand) -> Result<(), Fail
         .map(|file| options.output_dir.join(file.name).display().to_string())
         .collect();
     let value = json!({ "files": names, "identities": identities });
-    output::either(global.json, &value, |_| text(&options, &names, &identities));
+    output::either(global.json, &value, |_| {
+        text(&form, &options, &names, &identities)
+    });
     Ok(())
 }
 
-fn text(options: &StaticOptions, files: &[String], identities: &[Value]) -> String {
+fn text(form: &Form, options: &SetupOptions, files: &[String], identities: &[Value]) -> String {
     let mut lines: Vec<String> = files.iter().map(|file| format!("wrote {file}")).collect();
     lines.push("passwords, shown only now:".to_owned());
     let field = |identity: &Value, key: &str| {
@@ -124,20 +150,79 @@ fn text(options: &StaticOptions, files: &[String], identities: &[Value]) -> Stri
             .iter()
             .map(|identity| format!("  {}  {}", field(identity, "dn"), field(identity, "password"))),
     );
-    let folder = options.output_dir.display();
     lines.push("next:".to_owned());
-    lines.push(format!("  slaptest -f {folder}/slapd.conf"));
-    for file in ["base.ldif", "identities.ldif"] {
-        lines.push(format!("  slapadd -f {folder}/slapd.conf -l {folder}/{file}"));
-    }
+    lines.extend(
+        next_steps(form, options)
+            .into_iter()
+            .map(|line| format!("  {line}")),
+    );
     lines.join("\n")
+}
+
+/// The commands that load the files, one a line.
+fn next_steps(form: &Form, options: &SetupOptions) -> Vec<String> {
+    let folder = options.output_dir.display();
+    let data = ["base.ldif", "identities.ldif"];
+    match form {
+        Form::Static => std::iter::once(format!("slaptest -f {folder}/slapd.conf"))
+            .chain(data.map(|file| format!("slapadd -f {folder}/slapd.conf -l {folder}/{file}")))
+            .collect(),
+        Form::Fresh => std::iter::once(format!(
+            "slapadd -n0 -F /etc/ldap/slapd.d -l {folder}/config.ldif"
+        ))
+        .chain(data.map(|file| format!("slapadd -n1 -F /etc/ldap/slapd.d -l {folder}/{file}")))
+        .collect(),
+        Form::Running(uri) => {
+            let [root, ..] = identity_dns(&options.suffix);
+            [
+                format!("chown openldap: {}", options.database_dir.display()),
+                format!("ldapadd -Y EXTERNAL -H {uri} -f {folder}/config.ldif"),
+            ]
+            .into_iter()
+            .chain(data.map(|file| format!("ldapadd -x -W -H {uri} -D {root} -f {folder}/{file}")))
+            .collect()
+        }
+    }
+}
+
+/// Which of the three forms was asked for.
+enum Form {
+    Static,
+    Fresh,
+    Running(String),
+}
+
+/// More entries than any server's configuration has.
+const MAX_CONFIG: usize = 10_000;
+
+/// Reads a running server's configuration.
+fn existing(uri: &str) -> Result<Existing, Failure> {
+    let parsed =
+        LdapUri::parse(uri).map_err(|error| Failure::Usage(format!("--running: {uri:?}: {error}")))?;
+    if !matches!(parsed, LdapUri::Ldapi { .. }) {
+        let message = "only ldapi:// proves who you are to cn=config; run this on the server's own machine";
+        return Err(Failure::Usage(format!("--running: {message}")));
+    }
+    let found: Result<Vec<Entry>, ldap::LdapError> = super::runtime()?.block_on(async {
+        let client = Client::connect(&ConnectOptions::new(parsed)).await?;
+        client.bind_external().await?;
+        let everything = Filter::Present("objectClass".to_owned());
+        let request = SearchRequest::new("cn=config", Scope::Subtree, everything);
+        client.search_all(request, MAX_CONFIG).await
+    });
+    let entries = found.map_err(|error| client_error(uri, &error))?;
+    if entries.is_empty() {
+        let message = "cn=config shows nothing; run this as root, or as whom its access rules let manage it";
+        return Err(Failure::NotPermitted(format!("{uri}: {message}")));
+    }
+    Ok(Existing::read(&entries))
 }
 
 fn blame(error: SetupError) -> Failure {
     let text = error.to_string();
     match error {
         SetupError::Path(_) | SetupError::NotAHash(_) | SetupError::ServerId(_) => Failure::Usage(text),
-        SetupError::Exists(_) => Failure::Refused(text),
+        SetupError::Exists(_) | SetupError::SuffixTaken(_) => Failure::Refused(text),
         SetupError::Io { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => {
             Failure::NotPermitted(text)
         }
@@ -145,7 +230,7 @@ fn blame(error: SetupError) -> Failure {
     }
 }
 
-/// slapd.conf needs full paths, for slapd is started from anywhere.
+/// slapd needs full paths, for slapd is started from anywhere.
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
 }
