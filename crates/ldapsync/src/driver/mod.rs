@@ -5,6 +5,7 @@
 //! committed last.
 
 mod fetch;
+mod quarantine;
 mod report;
 mod worker;
 

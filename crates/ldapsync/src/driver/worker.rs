@@ -1,6 +1,6 @@
 //! One connector's work: feeds the engine, carries out its effects.
 
-use super::{Request, SyncEngine};
+use super::{Request, SyncEngine, quarantine};
 use crate::engine::{Aside, Checkpoint, Effect, Engine, Input, Notice, Outcome, Settings, Trouble, Wake};
 use crate::guard::Limits;
 use crate::local::{LinkCount, Seen, is_living};
@@ -70,7 +70,7 @@ impl<'a> Worker<'a> {
             retry_interval: Duration::from_secs(parts.config.retry_interval),
             seed: parts.seed,
         };
-        let engine = Engine::new(settings, checkpoint, linked, quarantine(parts)?);
+        let engine = Engine::new(settings, checkpoint, linked, quarantine::rows(parts)?);
         let source = (parts.remotes.source)();
         Ok(Self {
             parts,
@@ -481,30 +481,6 @@ async fn members(parts: &SyncEngine, entry: &ChangedEntry) -> Result<Members, Tr
             .await
             .map_err(|why| FeedError::Unavailable(why).into()),
         _ => Ok(Vec::new()),
-    }
-}
-
-/// The quarantine as it was stored.
-fn quarantine(parts: &SyncEngine) -> Result<BTreeMap<EntryUuid, Aside>, StoreError> {
-    let (mut rows, mut after) = (BTreeMap::new(), None);
-    loop {
-        let page = parts
-            .local
-            .store
-            .quarantine_after(&parts.config.name, after.as_deref(), 256)?;
-        let Some(last) = page.last() else { return Ok(rows) };
-        after = Some(last.object.clone());
-        for row in page {
-            if let Ok(uuid) = EntryUuid::parse(&row.object) {
-                let aside = Aside {
-                    reason: row.reason,
-                    attempts: row.attempts,
-                    since: row.since,
-                    next: row.next,
-                };
-                rows.insert(uuid, aside);
-            }
-        }
     }
 }
 

@@ -76,101 +76,87 @@ fn lines(situation: &Situation, policy: &Policy) -> Vec<String> {
     }
 }
 
+fn moved(to: &str) -> LocalState {
+    LocalState::MovedAway { to: to.into() }
+}
+
+/// What is planned for a linked object whose base is `alice`.
+fn check_linked(table: Vec<(&str, Remote, Image, LocalState, &[&str])>) {
+    for (name, remote, local, state, expected) in table {
+        let situation = linked(remote, image("alice"), local, state);
+        assert_eq!(lines(&situation, &policy()), expected, "{name}");
+    }
+}
+
 #[test]
-fn linked_objects() {
-    let renamed = image("alice").with(Field::Address, address("alicia@example.test"));
-    let off = image("alice").with(Field::Enabled, Values::switch(false));
-    let moved = |to: &str| LocalState::MovedAway { to: to.into() };
-    let base = || image("alice");
-    for (name, remote, local, state, expected) in [
-        ("equal", here(base()), base(), LocalState::Active, vec![]),
+fn linked_objects_follow_their_entry() {
+    let alice = || image("alice");
+    let renamed = alice().with(Field::Address, address("alicia@example.test"));
+    let off = alice().with(Field::Enabled, Values::switch(false));
+    let active = LocalState::Active;
+    let waiting = LocalState::AwaitingMail { from: "b".into() };
+    check_linked(vec![
+        ("equal", here(alice()), alice(), active.clone(), &[]),
         (
             "renamed",
             here(renamed),
-            base(),
-            LocalState::Active,
-            vec!["~ address: alice@example.test -> alicia@example.test"],
+            alice(),
+            active.clone(),
+            &["~ address: alice@example.test -> alicia@example.test"],
         ),
         (
             "disabled",
             here(off.clone()),
-            base(),
-            LocalState::Active,
-            vec!["~ enabled: TRUE -> FALSE"],
+            alice(),
+            active.clone(),
+            &["~ enabled: TRUE -> FALSE"],
         ),
         (
             "drift",
-            here(base()),
+            here(alice()),
             off,
-            LocalState::Active,
-            vec!["~ enabled: FALSE -> TRUE (local edit undone)"],
+            active,
+            &["~ enabled: FALSE -> TRUE (local edit undone)"],
         ),
+        ("back", here(alice()), alice(), LocalState::Deleted, &["+ revive"]),
+        ("came home", here(alice()), alice(), moved("b"), &["+ revive"]),
+        ("still waiting", here(alice()), alice(), waiting, &[]),
+    ]);
+}
+
+#[test]
+fn linked_objects_whose_entry_is_not_here() {
+    let alice = || image("alice");
+    let to = |host: &str| Remote::Elsewhere { host: host.into() };
+    let active = || LocalState::Active;
+    check_linked(vec![
         (
             "gone",
             Remote::Gone,
-            base(),
-            LocalState::Active,
-            vec!["- remove: the entry is gone"],
+            alice(),
+            active(),
+            &["- remove: the entry is gone"],
         ),
-        ("gone again", Remote::Gone, base(), LocalState::Deleted, vec![]),
-        (
-            "back",
-            here(base()),
-            base(),
-            LocalState::Deleted,
-            vec!["+ revive"],
-        ),
+        ("gone again", Remote::Gone, alice(), LocalState::Deleted, &[]),
         (
             "out of scope",
             Remote::OutOfScope,
-            base(),
-            LocalState::Active,
-            vec!["- remove: the entry is out of scope"],
-        ),
-        (
-            "moved",
-            Remote::Elsewhere { host: "b".into() },
-            base(),
-            LocalState::Active,
-            vec!["- moved to b"],
-        ),
-        (
-            "moved again",
-            Remote::Elsewhere { host: "b".into() },
-            base(),
-            moved("b"),
-            vec![],
-        ),
-        (
-            "moved on",
-            Remote::Elsewhere { host: "c".into() },
-            base(),
-            moved("b"),
-            vec!["- moved to c"],
-        ),
-        ("moved, then gone: kept", Remote::Gone, base(), moved("b"), vec![]),
-        ("came home", here(base()), base(), moved("b"), vec!["+ revive"]),
-        (
-            "still waiting",
-            here(base()),
-            base(),
-            LocalState::AwaitingMail { from: "b".into() },
-            vec![],
+            alice(),
+            active(),
+            &["- remove: the entry is out of scope"],
         ),
         (
             "no home",
             Remote::NoHome,
-            base(),
-            LocalState::Active,
-            vec!["- remove: the entry has no host"],
+            alice(),
+            active(),
+            &["- remove: the entry has no host"],
         ),
-    ] {
-        assert_eq!(
-            lines(&linked(remote, base(), local, state), &policy()),
-            expected,
-            "{name}"
-        );
-    }
+        ("moved", to("b"), alice(), active(), &["- moved to b"]),
+        ("moved again", to("b"), alice(), moved("b"), &[]),
+        ("moved on", to("c"), alice(), moved("b"), &["- moved to c"]),
+        ("moved, then gone: kept", Remote::Gone, alice(), moved("b"), &[]),
+    ]);
 }
 
 #[test]
