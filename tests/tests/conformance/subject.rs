@@ -79,11 +79,7 @@ pub(crate) fn run(which: Which, protocol: Protocol, test: fn(&Server) -> Result<
         (Which::Peer, Protocol::Smtp) => postfix()?,
         (Which::Peer, _) => dovecot()?,
     };
-    let outcome = test(&server);
-    if outcome.is_err() {
-        println!("{}", server.log());
-    }
-    outcome
+    test(&server).with_context(|| format!("the log of the subject:\n{}", server.log()))
 }
 
 /// A running subject.

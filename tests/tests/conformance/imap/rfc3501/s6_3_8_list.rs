@@ -23,7 +23,7 @@ fn wildcards_and_references(server: &Server) -> Result<()> {
         ("\"\" l*".to_owned(), vec!["la", &ax, &axy, "lb"]),
         (format!("\"\" la{d}%"), vec![ax.as_str()]),
         (format!("\"\" la{d}*"), vec![ax.as_str(), &axy]),
-        (format!("\"\" \"la*y\""), vec![axy.as_str()]),
+        ("\"\" \"la*y\"".to_owned(), vec![axy.as_str()]),
         (format!("\"\" la{d}%{d}%"), vec![axy.as_str()]),
         (format!("la{d} %"), vec![ax.as_str()]),
         (format!("la{d}x {d}y"), vec![axy.as_str()]),
