@@ -7,6 +7,7 @@ mod app;
 mod cli;
 mod config;
 mod logging;
+mod process;
 
 use std::process::ExitCode;
 

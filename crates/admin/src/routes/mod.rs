@@ -13,6 +13,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query};
 use axum::routing::{delete, get, post, put};
 use directory::UserMaps;
+use frontend::Dialer;
 use ldapsync::SyncEngine;
 use net::Shutdown;
 use password::VerifyPool;
@@ -36,6 +37,8 @@ pub struct Admin {
     pub maps: Vec<(&'static str, Arc<UserMaps>)>,
     /// One for each connector that synchronises.
     pub sync: Vec<Arc<SyncEngine>>,
+    /// Connects the proxies to the homes, and knows which of them have failed lately.
+    pub homes: Arc<Dialer>,
     /// Every listener.
     pub services: Vec<Arc<Service>>,
     /// Whether the process has been asked to stop.

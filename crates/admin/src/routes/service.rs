@@ -4,6 +4,7 @@ use super::Admin;
 use crate::services::{Draining, ServiceRow};
 use axum::Json;
 use axum::extract::State;
+use frontend::HomeState;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -24,6 +25,19 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Json<Value> {
             .problem()
             .map(|problem| format!("user map {}: {problem}; the older version holds", map.name()));
         problems.extend(text.filter(|text| !problems.contains(text)));
+    }
+    let homes = admin.homes.failing_homes();
+    for home in &homes {
+        let state = if home.state == HomeState::Down {
+            "down"
+        } else {
+            "suspect"
+        };
+        problems.push(format!(
+            "home {} is {state}: {}",
+            home.home,
+            home.reason.as_deref().unwrap_or("-")
+        ));
     }
     Json(json!({
         "server_name": admin.server_name,

@@ -249,6 +249,12 @@ impl UserMaps {
         Self { maps }
     }
 
+    /// The maps, in order.
+    #[must_use]
+    pub fn maps(&self) -> &[Arc<UserMap>] {
+        &self.maps
+    }
+
     /// The home of an address.
     pub async fn resolve(&self, address: &Address) -> Route {
         self.walk(Question::Address(address), Caching::Use, None).await

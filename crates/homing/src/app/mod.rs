@@ -7,6 +7,8 @@ mod auth;
 mod parts;
 mod services;
 
+pub(crate) use parts::check;
+
 use crate::cli::Failure;
 use crate::config::Config;
 use admin::{Admin, AdminSocket};
@@ -24,6 +26,7 @@ const MAINTENANCE: Duration = Duration::from_secs(300);
 
 /// Runs the server until it is asked to stop.
 pub(crate) async fn run(config: Config) -> Result<(), Failure> {
+    crate::process::prepare();
     let (trigger, shutdown) = Shutdown::new();
     let parts = Parts::build(&config)?;
     if let Some(store) = &parts.store {
@@ -38,6 +41,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         passwords: parts.passwords.clone(),
         maps: parts.maps.clone(),
         sync: parts.sync.clone(),
+        homes: Arc::clone(&parts.dialer),
         services: bound.iter().map(|service| service.handle()).collect(),
         shutdown: shutdown.clone(),
     });
@@ -46,6 +50,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         tracing::info!(service = handle.name(), address = %handle.address(), "listening");
     }
     tracing::info!(server_name = config.server_name, admin_socket = %config.admin_socket().display(), "ready");
+    crate::process::tell_ready();
     let mut tasks = JoinSet::new();
     for engine in &parts.sync {
         tasks.spawn(Arc::clone(engine).run(shutdown.token()));

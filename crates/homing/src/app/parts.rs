@@ -41,19 +41,19 @@ impl Parts {
             None => None,
         };
         let passwords = password_pool(config);
+        let Routing {
+            connectors,
+            maps: all_maps,
+            homes,
+        } = Routing::build(config, &clock)?;
         make_data_dir(config)?;
         let store = match config.holds_accounts() {
             true => Some(open_store(config, &clock)?),
             false => None,
         };
-        let connectors = connectors(config, &clock)?;
         let sync = sync_engines(config, store.as_ref(), &connectors, &clock);
         let on_demand = on_demand(&sync);
-        let all_maps = all_maps(config, &connectors, &clock)?;
         let maps = service_maps(config, &all_maps);
-        check_ports(config, &all_maps)?;
-        let homes = Homes::new(config.home.clone(), &ClientTlsConfig::default())
-            .map_err(|found| config.faults("", found))?;
         let dialer = Arc::new(Dialer::new(
             Arc::new(homes),
             Resolver::system(),
@@ -89,6 +89,35 @@ impl Parts {
             |(_, maps)| Arc::clone(maps),
         )
     }
+}
+
+/// What the configuration says about directories and homes. Building it reads the files that it names, and
+/// asks no server.
+struct Routing {
+    connectors: Vec<Arc<Connector>>,
+    maps: Vec<Arc<UserMap>>,
+    homes: Homes,
+}
+
+impl Routing {
+    fn build(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self, Failure> {
+        let connectors = connectors(config, clock)?;
+        let maps = all_maps(config, &connectors, clock)?;
+        check_ports(config, &maps)?;
+        let homes = Homes::new(config.home.clone(), &ClientTlsConfig::default())
+            .map_err(|found| config.faults("", found))?;
+        Ok(Self {
+            connectors,
+            maps,
+            homes,
+        })
+    }
+}
+
+/// Finds what only the use of a configuration shows, without a trace on disk.
+pub(crate) fn check(config: &Config) -> Result<(), Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    Routing::build(config, &clock).map(drop)
 }
 
 fn password_pool(config: &Config) -> VerifyPool {

@@ -169,13 +169,14 @@ impl Bound {
     }
 }
 
+/// Each future is boxed, or every session would take the memory of the largest kind.
 async fn serve(accepted: Accepted, server: Server) {
     match server {
-        Server::Receive(receiver) => mta::smtp::serve(accepted, receiver).await,
-        Server::Imap(service) => access::imap::serve(accepted, service).await,
-        Server::Pop3(service) => access::pop3::serve(accepted, service).await,
-        Server::SmtpProxy(proxy) => frontend::smtp::serve(accepted, proxy).await,
-        Server::ImapProxy(proxy) => frontend::imap::serve(accepted, proxy).await,
-        Server::Pop3Proxy(proxy) => frontend::pop3::serve(accepted, proxy).await,
+        Server::Receive(receiver) => Box::pin(mta::smtp::serve(accepted, receiver)).await,
+        Server::Imap(service) => Box::pin(access::imap::serve(accepted, service)).await,
+        Server::Pop3(service) => Box::pin(access::pop3::serve(accepted, service)).await,
+        Server::SmtpProxy(proxy) => Box::pin(frontend::smtp::serve(accepted, proxy)).await,
+        Server::ImapProxy(proxy) => Box::pin(frontend::imap::serve(accepted, proxy)).await,
+        Server::Pop3Proxy(proxy) => Box::pin(frontend::pop3::serve(accepted, proxy)).await,
     }
 }

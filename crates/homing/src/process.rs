@@ -1,0 +1,34 @@
+//! What the process asks of the system before it serves anybody.
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+
+/// Keeps passwords and mail out of core files, and asks for as many file descriptors as the system grants.
+/// What the system refuses is logged and is no reason not to start.
+pub(crate) fn prepare() {
+    let no_core = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    if let Err(error) = setrlimit(Resource::Core, no_core) {
+        tracing::warn!(%error, "core files cannot be switched off");
+    }
+    // A core_pattern that is a pipe does not look at the limit.
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "the process stays dumpable");
+    }
+    let files = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: files.maximum,
+        maximum: files.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, most) {
+        tracing::warn!(%error, "the limit of open files stays as it was");
+    }
+}
+
+/// Tells systemd, when it started us, that every listener is bound.
+pub(crate) fn tell_ready() {
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::warn!(%error, "systemd could not be told");
+    }
+}
