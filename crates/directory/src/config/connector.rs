@@ -32,6 +32,20 @@ pub struct ConnectorConfig {
     /// of a DN and password; default false.
     #[serde(default)]
     pub sasl_external: bool,
+    /// DN of the identity that writes (`homing directory add`, `modify`, `delete`). Default: the service
+    /// identity; with an identity of its own, a front end need not hold one that can write.
+    #[serde(default)]
+    pub write_bind_dn: Option<String>,
+    /// Its password. Prefer `write_bind_password_file`.
+    #[serde(default)]
+    pub write_bind_password: Option<Secret>,
+    /// A file that holds its password; a newline at the end is ignored.
+    #[serde(default)]
+    pub write_bind_password_file: Option<PathBuf>,
+    /// What a reference to another server means: `ignore`, or `writes` (a change goes on to a server that is
+    /// also listed in `uris`, never to another one, for credentials go along); default `ignore`.
+    #[serde(default)]
+    pub referrals: Referrals,
     /// For `ldap://`: `starttls` or `none`. Default: `starttls`, and `none` on loopback.
     #[serde(default)]
     pub tls: Option<ConnectorTls>,
@@ -53,6 +67,10 @@ pub struct ConnectorConfig {
     /// Seconds between two polls for changes; 1 to 86400, default 30.
     #[serde(default = "default_polling_interval")]
     pub polling_interval: u64,
+    /// Whether a live user map stays connected and hears of every change at once (refreshAndPersist, RFC 4533);
+    /// false makes it poll each `polling_interval` instead; default true.
+    #[serde(default = "default_persist")]
+    pub persist: bool,
     /// Seconds to wait after a failure before trying again, doubled with jitter up to 60, or up to 5 where
     /// somebody waits for the answer; 1 to 60, default 1.
     #[serde(default = "default_retry_interval")]
@@ -124,6 +142,9 @@ pub(super) fn default_timeout() -> u64 {
 pub(super) fn default_polling_interval() -> u64 {
     30
 }
+pub(super) fn default_persist() -> bool {
+    true
+}
 pub(super) fn default_retry_interval() -> u64 {
     1
 }
@@ -152,6 +173,17 @@ pub enum ConnectorTls {
     StartTls,
     /// Never.
     None,
+}
+
+/// What is done with a reference to another server (RFC 4511 section 4.1.10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Referrals {
+    /// It is passed over.
+    #[default]
+    Ignore,
+    /// A change follows it to a server listed in `uris`.
+    Writes,
 }
 
 /// How deep below a base DN entries are looked for.

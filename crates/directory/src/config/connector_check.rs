@@ -22,6 +22,10 @@ impl ConnectorConfig {
             bind_password_file: None,
             bind_password_env: None,
             sasl_external: false,
+            write_bind_dn: None,
+            write_bind_password: None,
+            write_bind_password_file: None,
+            referrals: super::Referrals::default(),
             tls: None,
             ca_file: None,
             client_cert: None,
@@ -29,6 +33,7 @@ impl ConnectorConfig {
             allow_plaintext: false,
             timeout: super::connector::default_timeout(),
             polling_interval: super::connector::default_polling_interval(),
+            persist: super::connector::default_persist(),
             retry_interval: super::connector::default_retry_interval(),
             accounts: super::AccountsConfig {
                 base_dn: account_bases,
@@ -65,6 +70,7 @@ impl ConnectorConfig {
         }
         self.check_servers(&mut problems);
         self.check_identity(&mut problems);
+        self.check_write_identity(&mut problems);
         in_range(&mut problems, "timeout", self.timeout, 1..=600);
         in_range(
             &mut problems,
@@ -159,6 +165,32 @@ impl ConnectorConfig {
             && let Err(error) = ldap::Dn::parse(dn)
         {
             problems.push(ConfigProblem::new("bind_dn", format!("{dn:?}: {error}")));
+        }
+    }
+
+    fn check_write_identity(&self, problems: &mut Vec<ConfigProblem>) {
+        let mut problem = |key: &str, message: String| problems.push(ConfigProblem::new(key, message));
+        let count = usize::from(self.write_bind_password.is_some())
+            + usize::from(self.write_bind_password_file.is_some());
+        match (&self.write_bind_dn, count) {
+            (_, 2..) => problem(
+                "write_bind_password",
+                "set only one of write_bind_password and write_bind_password_file".to_owned(),
+            ),
+            (Some(_), 0) => problem("write_bind_password", "write_bind_dn needs a password".to_owned()),
+            (None, 1) => problem(
+                "write_bind_dn",
+                "a password without write_bind_dn is used for nothing".to_owned(),
+            ),
+            _ => {}
+        }
+        if self.write_bind_password.as_ref().is_some_and(model::Secret::is_empty) {
+            problem("write_bind_password", "the password is empty".to_owned());
+        }
+        if let Some(dn) = &self.write_bind_dn
+            && let Err(error) = ldap::Dn::parse(dn)
+        {
+            problem("write_bind_dn", format!("{dn:?}: {error}"));
         }
     }
 }

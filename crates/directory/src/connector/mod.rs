@@ -6,7 +6,7 @@
 //! Follows RFC 4511 section 4.5, RFC 4513 section 5.1.
 
 mod health;
-mod identity;
+pub(crate) mod identity;
 mod members;
 mod pool;
 mod search;
@@ -53,6 +53,10 @@ impl Found {
         }
     }
 }
+
+/// Which of the connector's servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ServerIndex(usize);
 
 /// Further attributes that a caller needs beside the usual ones.
 pub(crate) type Extra<'a> = &'a [&'a str];
@@ -208,9 +212,15 @@ impl Connector {
         &*self.clock
     }
 
-    /// A connection of its own, for a change feed; its consumer may be slow.
-    pub(crate) async fn dedicated(&self) -> Result<Client, Unavailable> {
-        self.pool.dedicated().await.map(|pooled| pooled.client)
+    /// A connection of its own, for a change feed, and the server it leads to; its consumer may be slow.
+    pub(crate) async fn dedicated(&self) -> Result<(Client, ServerIndex), Unavailable> {
+        let pooled = self.pool.dedicated().await?;
+        Ok((pooled.client, ServerIndex(pooled.server)))
+    }
+
+    /// A connection to this server for one search that stays open.
+    pub(crate) async fn persistent(&self, server: ServerIndex) -> Result<Client, Unavailable> {
+        self.pool.persistent(server.0).await
     }
 
     pub(crate) fn uuid_filter(&self, uuid: EntryUuid) -> Filter {

@@ -22,11 +22,18 @@ const FEED_TIMEOUT: Duration = Duration::from_secs(60);
 /// The largest entry that a feed reads: a group of a million members.
 const MAX_ENTRY: usize = 256 << 20;
 
+/// The longest silence on a connection with a search that stays open, before the server is asked.
+const MAX_KEEP_ALIVE: Duration = Duration::from_secs(60);
+/// Results and octets that wait between the socket and the feed.
+const PERSIST_QUEUE: (usize, usize) = (64, 1 << 20);
+
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
     Lookups,
     Feed,
+    /// One search that stays open and is silent most of the time.
+    Persist,
 }
 
 /// All connections of one connector.
@@ -132,6 +139,19 @@ impl Pool {
     /// A new connection of its own with the service identity, for a reader that may be slow.
     pub(super) async fn dedicated(&self) -> Result<Pooled, Unavailable> {
         self.connect(&self.identity, Purpose::Feed).await
+    }
+
+    /// A new connection to this one server, for a search that stays open.
+    pub(super) async fn persistent(&self, server: usize) -> Result<Client, Unavailable> {
+        match self.connect_to(server, &self.identity, Purpose::Persist).await {
+            Ok(pooled) => Ok(pooled.client),
+            Err(error) => {
+                self.health
+                    .lock()
+                    .failed(server, self.clock.monotonic(), jitter());
+                Err(self.unavailable(&format!("{}: {error}", self.server_name(server))))
+            }
+        }
     }
 
     /// Binds as `dn`, alone on a connection. The connection is kept for the next check.
@@ -269,6 +289,15 @@ impl Pool {
                 options.max_message = MAX_ENTRY;
                 Client::connect(&options).await?
             }
+            Purpose::Persist => {
+                let mut options = options.clone();
+                options.max_message = MAX_ENTRY;
+                // Firewalls forget idle connections without a word, and the feed must not sit on such a one.
+                options.keep_alive = keep_alive(options.operation_timeout);
+                // The feed has a queue of its own.
+                (options.search_items, options.search_bytes) = PERSIST_QUEUE;
+                Client::connect(&options).await?
+            }
         };
         identity.bind(&client).await?;
         Ok(Pooled { client, server })
@@ -305,6 +334,12 @@ pub(super) fn is_lost(error: &LdapError) -> bool {
     )
 }
 
+/// How long a silent server is believed to be there: three times what one answer may take.
+fn keep_alive(operation_timeout: Duration) -> Duration {
+    operation_timeout.saturating_mul(3).min(MAX_KEEP_ALIVE)
+}
+
+/// A random number for back-offs.
 fn jitter() -> u8 {
     let mut byte = [0];
     // Without randomness the longest wait is as good.

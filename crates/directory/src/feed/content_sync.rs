@@ -1,78 +1,118 @@
-//! Content Sync in its polling form: refreshOnly (RFC 4533 section 3.3).
+//! Content Sync: refreshOnly (RFC 4533 section 3.3) and refreshAndPersist (section 3.4).
 
-use super::round::{Round, changed, failure};
-use super::{Change, ChangeSource, Changes, ChangesSender, Cookie, FeedError, Fingerprint, Presence, Step};
+use super::read::{self, told};
+use super::round::changed;
+use super::{ChangeSource, Changes, Cookie, FeedError, Fingerprint, Following, Presence};
 use crate::account::{entry_uuid, wanted};
-use crate::connector::Connector;
+use crate::connector::{Connector, ServerIndex};
 use crate::patterns::EntryKind;
 use ldap::control::{SyncMode, SyncRequest};
-use ldap::{Client, Control, Entry, Filter, LdapError, Scope, SearchItem, SearchRequest};
+use ldap::{Client, Control, Entry, Filter, Scope, SearchRequest};
 use model::{BoxFuture, EntryUuid, Unavailable};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 
-/// Changes handed over at a time.
-const BATCH: usize = 256;
 /// UUIDs asked for in one search.
 const VERIFY_AT_ONCE: usize = 100;
 
-/// A change feed over one connector. It keeps one connection, and with it one server, from poll to poll.
+/// A change feed over one connector. It keeps one connection, and with it one server, from poll to poll; a
+/// search that stays open has another connection to the same server for itself.
 pub struct ContentSync {
     connector: Arc<Connector>,
-    client: Option<Client>,
+    attributes: BTreeSet<String>,
+    link: Option<(Client, ServerIndex)>,
 }
 
 impl ContentSync {
     /// A feed of all accounts and groups of the connector. Connects to nothing yet.
     #[must_use]
     pub fn new(connector: Arc<Connector>) -> Self {
+        let patterns = connector.patterns();
+        let mut attributes: BTreeSet<String> = wanted(patterns, EntryKind::Account).into_iter().collect();
+        attributes.extend(wanted(patterns, EntryKind::Group));
+        Self::of(connector, attributes)
+    }
+
+    /// The same with these attributes only.
+    pub(crate) fn of(connector: Arc<Connector>, attributes: BTreeSet<String>) -> Self {
         Self {
             connector,
-            client: None,
+            attributes,
+            link: None,
         }
+    }
+
+    async fn link(&mut self) -> Result<(Client, ServerIndex), FeedError> {
+        if let Some(link) = self.link.as_ref().filter(|(client, _)| !client.is_closed()) {
+            return Ok(link.clone());
+        }
+        let link = self.connector.dedicated().await.map_err(FeedError::Unavailable)?;
+        self.link = Some(link.clone());
+        Ok(link)
     }
 
     async fn client(&mut self) -> Result<Client, FeedError> {
-        if let Some(client) = self.client.as_ref().filter(|client| !client.is_closed()) {
-            return Ok(client.clone());
-        }
-        let client = self.connector.dedicated().await.map_err(FeedError::Unavailable)?;
-        self.client = Some(client.clone());
-        Ok(client)
+        self.link().await.map(|(client, _)| client)
     }
 
-    fn attributes(&self) -> BTreeSet<String> {
+    fn attributes(&self) -> impl Iterator<Item = String> {
+        self.attributes.iter().cloned()
+    }
+
+    /// What a search in this mode asks for, by its cookie.
+    fn request(&self, mode: SyncMode) -> impl Fn(Option<&Cookie>) -> SearchRequest + Send + 'static {
         let patterns = self.connector.patterns();
-        let mut names: BTreeSet<String> = wanted(patterns, EntryKind::Account).into_iter().collect();
-        names.extend(wanted(patterns, EntryKind::Group));
-        names
+        let search = SearchRequest::new(patterns.top.to_string(), Scope::Subtree, patterns.feed_filter())
+            .attributes(self.attributes())
+            .control(Control::manage_dsa_it());
+        move |cookie| {
+            let sync = SyncRequest {
+                mode,
+                cookie: cookie.map(|cookie| cookie.as_bytes().to_vec().into()),
+                reload_hint: false,
+            };
+            search.clone().control(sync.to_control().critical())
+        }
     }
 
     async fn start(&mut self, cookie: Option<&Cookie>) -> Result<Changes, FeedError> {
         let client = self.client().await?;
-        let patterns = self.connector.patterns();
-        let sync = SyncRequest {
-            mode: SyncMode::RefreshOnly,
-            cookie: cookie.map(|cookie| cookie.as_bytes().to_vec().into()),
-            reload_hint: false,
-        };
-        let request = SearchRequest::new(patterns.top.to_string(), Scope::Subtree, patterns.feed_filter())
-            .attributes(self.attributes())
-            .control(sync.to_control().critical())
-            .control(Control::manage_dsa_it());
+        let request = self.request(SyncMode::RefreshOnly)(cookie);
         let connector = Arc::clone(&self.connector);
         let cookie = cookie.cloned();
         Ok(Changes::read_by(move |sender| async move {
-            if let Err(error) = read(&connector, &client, request, cookie, &sender).await {
+            if let Err(error) = read::refresh(&connector, &client, request, cookie, &sender).await {
                 sender.send(Err(error)).await;
             }
         }))
     }
 
+    async fn stay(&mut self, cookie: Option<&Cookie>) -> Result<Following, FeedError> {
+        if !self.connector.config().persist {
+            return Ok(Following::polled(self.start(cookie).await?));
+        }
+        // The same server as for verify and fingerprint: another one may lag behind.
+        let (_, server) = self.link().await?;
+        let client = self
+            .connector
+            .persistent(server)
+            .await
+            .map_err(FeedError::Unavailable)?;
+        let request = self.request(SyncMode::RefreshAndPersist);
+        let request = move |cookie: Option<&Cookie>| request(cookie).endless();
+        let connector = Arc::clone(&self.connector);
+        let cookie = cookie.cloned();
+        Ok(Following::read_by(move |backlog| async move {
+            read::follow(&connector, &client, request, cookie, &backlog).await;
+        }))
+    }
+
     /// Entries by UUID below the naming context, and which of them the feed's own filter and place include.
     async fn look(&mut self, uuids: &[EntryUuid]) -> Result<Vec<Presence>, FeedError> {
+        let suffix = self.suffix().await?;
         let client = self.client().await?;
-        let suffix = self.suffix(&client).await?;
         let mut answers = Vec::with_capacity(uuids.len());
         for part in uuids.chunks(VERIFY_AT_ONCE) {
             let any = Filter::Or(
@@ -121,14 +161,22 @@ impl ContentSync {
             .collect())
     }
 
+    /// One small question, within the time of a lookup: the link of a server that does not answer is given up.
+    async fn ask(&mut self, request: SearchRequest) -> Result<Option<Entry>, FeedError> {
+        let client = self.client().await?;
+        let limit = Duration::from_secs(self.connector.config().timeout);
+        let Ok(found) = timeout(limit, client.search_all(request, 1)).await else {
+            self.link = None;
+            let message = format!("the server did not answer within {limit:?}");
+            return Err(FeedError::Unavailable(Unavailable(message)));
+        };
+        let found = found.map_err(|error| told(&error, None))?;
+        Ok(found.into_iter().next())
+    }
+
     /// The naming context above the connector's bases (RFC 4512 section 5.1).
-    async fn suffix(&self, client: &Client) -> Result<String, FeedError> {
-        let request = SearchRequest::new("", Scope::Base, Filter::Present("objectClass".to_owned()))
-            .attributes(["namingContexts"]);
-        let root = client
-            .search_all(request, 1)
-            .await
-            .map_err(|error| told(&error, None))?;
+    async fn suffix(&mut self) -> Result<String, FeedError> {
+        let root = self.ask(whole("", ["namingContexts"])).await?;
         let top = &self.connector.patterns().top;
         root.iter()
             .flat_map(|entry| entry.strings("namingContexts"))
@@ -141,30 +189,28 @@ impl ContentSync {
     }
 
     async fn identify(&mut self) -> Result<Fingerprint, FeedError> {
-        let client = self.client().await?;
-        let suffix = self.suffix(&client).await?;
-        let request = SearchRequest::new(
-            suffix.as_str(),
-            Scope::Base,
-            Filter::Present("objectClass".to_owned()),
-        )
-        .attributes(["entryUUID", "contextCSN"]);
-        let found = client
-            .search_all(request, 1)
-            .await
-            .map_err(|error| told(&error, None))?;
-        let entry = found
-            .first()
-            .ok_or_else(|| FeedError::Protocol(format!("the entry {suffix} cannot be read")))?;
-        let uuid = entry_uuid(entry)
+        let suffix = self.suffix().await?;
+        let entry = self.ask(whole(&suffix, ["entryUUID", "contextCSN"])).await?;
+        let entry = entry.ok_or_else(|| FeedError::Protocol(format!("the entry {suffix} cannot be read")))?;
+        let uuid = entry_uuid(&entry)
             .ok_or_else(|| FeedError::Protocol(format!("the entryUUID of {suffix} cannot be read")))?;
         Ok(Fingerprint::new(suffix, uuid, entry.strings("contextCSN")))
     }
 }
 
+/// A search for one entry by its name.
+fn whole<const N: usize>(base: &str, attributes: [&str; N]) -> SearchRequest {
+    let any = Filter::Present("objectClass".to_owned());
+    SearchRequest::new(base, Scope::Base, any).attributes(attributes)
+}
+
 impl ChangeSource for ContentSync {
     fn poll<'a>(&'a mut self, cookie: Option<&'a Cookie>) -> BoxFuture<'a, Result<Changes, FeedError>> {
         Box::pin(self.start(cookie))
+    }
+
+    fn follow<'a>(&'a mut self, cookie: Option<&'a Cookie>) -> BoxFuture<'a, Result<Following, FeedError>> {
+        Box::pin(self.stay(cookie))
     }
 
     fn verify<'a>(&'a mut self, uuids: &'a [EntryUuid]) -> BoxFuture<'a, Result<Vec<Presence>, FeedError>> {
@@ -173,51 +219,5 @@ impl ChangeSource for ContentSync {
 
     fn fingerprint(&mut self) -> BoxFuture<'_, Result<Fingerprint, FeedError>> {
         Box::pin(self.identify())
-    }
-}
-
-/// Reads one refresh to its end.
-async fn read(
-    connector: &Connector,
-    client: &Client,
-    request: SearchRequest,
-    cookie: Option<Cookie>,
-    sender: &ChangesSender,
-) -> Result<(), FeedError> {
-    let sent = cookie.clone();
-    let mut round = Round::new(connector.patterns(), cookie, connector.clock().now());
-    let told = |error: &LdapError| told(error, sent.as_ref());
-    let mut stream = client.search(request).await.map_err(|error| told(&error))?;
-    let mut batch: Vec<Change> = Vec::new();
-    loop {
-        match stream.next().await.map_err(|error| told(&error))? {
-            Some(SearchItem::Entry { entry, controls }) => batch.push(round.on_entry(entry, &controls)?),
-            Some(SearchItem::Intermediate(message)) => batch.extend(round.on_intermediate(&message)?),
-            Some(SearchItem::Reference(_)) => {}
-            None => break,
-        }
-        if batch.len() >= BATCH && !sender.send(Ok(Step::Changes(std::mem::take(&mut batch)))).await {
-            return Ok(());
-        }
-    }
-    if !batch.is_empty() && !sender.send(Ok(Step::Changes(batch))).await {
-        return Ok(());
-    }
-    let outcome = stream
-        .outcome()
-        .ok_or_else(|| FeedError::Protocol("the search ended without a result".to_owned()))?;
-    let end = round.on_done(&outcome.result, &outcome.controls)?;
-    sender.send(Ok(Step::Done(end))).await;
-    Ok(())
-}
-
-/// A failed operation in the words of a feed.
-fn told(error: &LdapError, cookie: Option<&Cookie>) -> FeedError {
-    match error.result() {
-        Some(result) => failure(result, cookie.is_some()),
-        None => match error {
-            LdapError::TooMany(_) | LdapError::Protocol(_) => FeedError::Protocol(error.to_string()),
-            _ => FeedError::Unavailable(Unavailable(error.to_string())),
-        },
     }
 }

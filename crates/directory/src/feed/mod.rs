@@ -1,7 +1,8 @@
 //! The change feed: what changed in the directory since a cookie.
 //!
-//! Owns the cookie and its rules, [`ChangeSource`], and Content Sync in its polling form ([`ContentSync`]).
-//! Its consumers are `ldapsync` and, later, the live map; each keeps its own cookie.
+//! Owns the cookie and its rules, [`ChangeSource`], and Content Sync ([`ContentSync`]) in both forms: polling,
+//! and a search that stays open ([`Following`]). Its consumers are `ldapsync` and the live user map; each keeps
+//! its own cookie.
 //!
 //! Never decides what a change means for an account, and never says "deleted" for what it merely did not see:
 //! see [`Coverage`] and [`ChangeSource::verify`].
@@ -12,6 +13,9 @@ mod changes;
 mod content_sync;
 mod cookie;
 mod fingerprint;
+mod following;
+mod persist;
+mod read;
 mod round;
 #[cfg(test)]
 mod tests;
@@ -20,6 +24,7 @@ pub use changes::{Changes, ChangesSender};
 pub use content_sync::ContentSync;
 pub use cookie::{Cookie, CookieDamaged};
 pub use fingerprint::Fingerprint;
+pub use following::{FeedEvent, Following};
 
 use crate::account::DirectoryAccount;
 use crate::{EntryKind, EntryProblem};
@@ -112,6 +117,12 @@ pub trait ChangeSource: Send {
     /// Asks for what changed since `cookie`, or for everything without one. Dropping [`Changes`] ends the
     /// request.
     fn poll<'a>(&'a mut self, cookie: Option<&'a Cookie>) -> BoxFuture<'a, Result<Changes, FeedError>>;
+
+    /// Asks for what changed since `cookie` and stays, so that later changes are heard of at once. A source that
+    /// cannot stay, or may not (`persist = false`), ends after the refresh: come again after a while.
+    fn follow<'a>(&'a mut self, cookie: Option<&'a Cookie>) -> BoxFuture<'a, Result<Following, FeedError>> {
+        Box::pin(async move { Ok(Following::polled(self.poll(cookie).await?)) })
+    }
 
     /// Looks for entries by UUID with no other filter, on the server that the last poll used. The answers are
     /// in the order of the question.

@@ -27,6 +27,11 @@ impl<'a> Round<'a> {
         }
     }
 
+    /// What time it is for the entries to come.
+    pub(super) fn at(&mut self, now: Timestamp) {
+        self.now = now;
+    }
+
     /// An entry with its Sync State control.
     pub(super) fn on_entry(&self, entry: Entry, controls: &[Control]) -> Result<Change, FeedError> {
         let state = SyncState::find(controls)
@@ -76,24 +81,28 @@ impl<'a> Round<'a> {
             .ok_or_else(|| {
                 FeedError::Protocol("the server does not do Content Sync (no Sync Done)".to_owned())
             })?;
+        Ok(self.end(done.cookie.as_deref(), done.refresh_deletes))
+    }
+
+    /// The end of the refresh, by Sync Done or by a Sync Info with `refreshDone`.
+    pub(super) fn end(&self, cookie: Option<&[u8]>, refresh_deletes: bool) -> PollEnd {
         // Without a cookie everything was sent, whatever the flag says.
-        let named = done.refresh_deletes && !self.present_phase && self.cookie.is_some();
-        let fresh = done
-            .cookie
+        let named = refresh_deletes && !self.present_phase && self.cookie.is_some();
+        let fresh = cookie
             .and_then(|bytes| Cookie::new(bytes.to_vec()))
             .filter(Cookie::is_final);
-        let cookie = match (self.cookie, fresh) {
+        let cookie = match (&self.cookie, fresh) {
             (Some(old), Some(fresh)) => Some(old.merged(&fresh)),
             (_, fresh) => fresh,
         };
-        Ok(PollEnd {
+        PollEnd {
             cookie,
             coverage: if named {
                 Coverage::NamedDeletes
             } else {
                 Coverage::Everything
             },
-        })
+        }
     }
 }
 

@@ -215,6 +215,70 @@ fn messages() {
     assert!(matches!(set(false)[..], [Change::Present(_), Change::Present(_)]));
 }
 
+#[test]
+fn cookies_of_a_search_that_stays_open() {
+    use super::persist::{Persist, Said};
+    let patterns = patterns();
+    let now = Timestamp::from_millis(0);
+    let uuid = EntryUuid::from_bytes([9; 16]);
+    let state = |kind, cookie: Option<&str>| {
+        [SyncState {
+            kind,
+            uuid,
+            cookie: cookie.map(|text| text.as_bytes().to_vec().into()),
+        }
+        .to_control()]
+    };
+    let entry = || ldap::Entry::new("uid=a,dc=test");
+    let info = |info: SyncInfo| info.to_intermediate();
+    let old = format!("rid=000,csn={A};{B}");
+    let new = format!("rid=000,csn={A2}");
+    let bytes = || Some(bytes::Bytes::from(new.clone()));
+    let mut persist = Persist::new(&patterns, Some(cookie(&old)));
+    let said = persist.on_entry(entry(), &state(SyncStateKind::Add, Some(&new)), now);
+    assert!(matches!(said, Ok(Said::Refreshing(list)) if list.len() == 1));
+    let middle = SyncInfo::RefreshPresent {
+        cookie: bytes(),
+        refresh_done: false,
+    };
+    assert!(matches!(persist.on_intermediate(&info(middle)), Ok(Said::Refreshing(list)) if list.is_empty()));
+    let gone = SyncInfo::IdSet {
+        cookie: bytes(),
+        refresh_deletes: true,
+        uuids: vec![uuid],
+    };
+    assert!(matches!(persist.on_intermediate(&info(gone)), Ok(Said::Refreshing(list)) if list.len() == 1));
+    assert!(!persist.is_live());
+    let end = SyncInfo::RefreshDelete {
+        cookie: bytes(),
+        refresh_done: true,
+    };
+    let merged = cookie(&format!("rid=000,csn={A2};{B}"));
+    match persist.on_intermediate(&info(end)) {
+        Ok(Said::Refreshed(end)) => {
+            assert_eq!(end.coverage, Coverage::Everything, "there was a present phase");
+            assert_eq!(
+                end.cookie,
+                Some(merged.clone()),
+                "the second writer is not forgotten"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(persist.is_live());
+    let mut live = |kind, cookie: Option<&str>| match persist.on_entry(entry(), &state(kind, cookie), now) {
+        Ok(Said::Live(changes, cookie)) => (changes.len(), cookie),
+        other => panic!("{other:?}"),
+    };
+    let half = format!("rid=000,csn={A2},delcsn={A}");
+    assert_eq!(live(SyncStateKind::Modify, None), (1, None));
+    assert_eq!(live(SyncStateKind::Delete, Some(&half)), (1, None));
+    let stale = format!("rid=000,csn={A}");
+    assert_eq!(live(SyncStateKind::Delete, Some(&stale)), (1, Some(merged)));
+    let elsewhere = persist.on_intermediate(&info(SyncInfo::NewCookie(new.into())));
+    assert!(matches!(elsewhere, Ok(Said::Live(list, None)) if list.is_empty()));
+}
+
 #[tokio::test]
 async fn a_source_that_vanishes_is_no_end() {
     let (sender, mut changes) = Changes::channel();

@@ -5,6 +5,8 @@
 mod authentication;
 mod feed;
 mod lookup;
+mod persist;
+mod proxy;
 mod slapd;
 
 use directory::{Connector, ConnectorConfig};

@@ -114,6 +114,10 @@ impl Slapd {
         slapd
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
     pub(crate) fn uri(&self) -> String {
         format!("ldap://127.0.0.1:{}", self.port)
     }
@@ -140,7 +144,7 @@ impl Slapd {
             .spawn()
             .expect("slapd, of Debian's package");
         self.child = Some(child);
-        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
+        let address = self.address();
         for _ in 0..1000 {
             if TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok() {
                 return;
