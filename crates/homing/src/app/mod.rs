@@ -9,8 +9,6 @@ mod services;
 
 pub(crate) use parts::check;
 
-pub(crate) use parts::check;
-
 use crate::cli::Failure;
 use crate::config::Config;
 use admin::{Admin, AdminSocket};
