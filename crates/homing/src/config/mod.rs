@@ -228,8 +228,9 @@ fn with_suggestion(message: &str) -> String {
     let (Some(wrong), true) = (names.next(), message.starts_with("unknown ")) else {
         return message.to_owned();
     };
-    let likeness = |name: &&str| (strsim::jaro_winkler(wrong, name) * 1000.0) as u32;
-    match names.max_by_key(likeness).filter(|name| likeness(name) > 800) {
+    let likeness = |name: &str| strsim::jaro_winkler(wrong, name);
+    let best = names.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    match best.filter(|name| likeness(name) > 0.8) {
         Some(meant) => format!("{message}; did you mean `{meant}`?"),
         None => message.to_owned(),
     }
