@@ -142,7 +142,11 @@ impl Store {
             }
         }
         drop(guards);
-        queued.committed().await
+        match queued.committed().await {
+            // One of the accounts was erased meanwhile. Built anew, it fails alone.
+            Err(StoreError::NotFound(_)) => Err(StoreError::Conflict),
+            outcome => outcome,
+        }
     }
 
     fn deliver_one(

@@ -148,3 +148,20 @@ async fn an_interrupted_erasure_is_finished_later() {
     assert!(left.is_empty());
     works(&store, b).await;
 }
+
+#[tokio::test]
+async fn an_account_that_is_erased_under_a_delivery_fails_alone() {
+    let (store, gone, sound) = two_accounts().await;
+    // As an erasure that is committed after the delivery was built finds it: the cell is still in memory.
+    let mut erasure = crate::commit::Batch::new(crate::commit::Class::Durable);
+    erasure.delete(Space::Mail, keys::owner(gone));
+    store.commit(erasure).await.expect("commits");
+    let message = Delivery::new(Bytes::from_static(b"Subject: y\r\n\r\n"));
+    for (id, outcome) in store.deliver_many(&message, &[gone, sound]).await {
+        if id == sound {
+            assert!(matches!(outcome, Ok(Delivered::Stored(_))), "{outcome:?}");
+        } else {
+            assert!(matches!(outcome, Err(StoreError::NotFound(_))), "{outcome:?}");
+        }
+    }
+}
