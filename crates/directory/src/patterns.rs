@@ -32,6 +32,10 @@ impl Half {
         }
     }
 
+    pub(crate) fn object_class(&self) -> &str {
+        &self.object_class
+    }
+
     fn holds(&self, dn: &Dn, entry: &Entry) -> bool {
         let below = |base: &Dn| match self.scope {
             SearchScope::Sub => dn.is_below(base),

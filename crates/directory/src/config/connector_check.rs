@@ -184,7 +184,11 @@ impl ConnectorConfig {
             ),
             _ => {}
         }
-        if self.write_bind_password.as_ref().is_some_and(model::Secret::is_empty) {
+        if self
+            .write_bind_password
+            .as_ref()
+            .is_some_and(model::Secret::is_empty)
+        {
             problem("write_bind_password", "the password is empty".to_owned());
         }
         if let Some(dn) = &self.write_bind_dn

@@ -16,7 +16,9 @@ mod user_map;
 
 pub(crate) use attributes::AttributeMap;
 pub use attributes::{AttributesConfig, EnabledConfig, EnabledKind, PasswordEncoding};
-pub use connector::{AccountsConfig, ConnectorConfig, ConnectorTls, GroupsConfig, SearchScope, ServerType};
+pub use connector::{
+    AccountsConfig, ConnectorConfig, ConnectorTls, GroupsConfig, Referrals, SearchScope, ServerType,
+};
 pub use home::{HomeConfig, HomeServiceConfig, LoginMode};
 pub use sync::{Absent, Direction, GuardConfig, OnDelete, OnHostChange};
 pub use user_map::{MapKind, OnNoMatch, UserMapConfig};

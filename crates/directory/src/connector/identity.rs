@@ -4,18 +4,19 @@ use crate::config::{ConnectorConfig, ConnectorTls};
 use ldap::{Client, ConnectOptions, LdapError, LdapUri, StartTls};
 use model::{ConfigProblem, Secret};
 use net::{ClientTls, ClientTlsConfig};
+use std::path::Path;
 use std::time::Duration;
 
-/// The service identity.
-pub(super) enum Identity {
+/// Whom we bind as.
+pub(crate) enum Identity {
     Anonymous,
     Simple { dn: String, password: Secret },
     External,
 }
 
 impl Identity {
-    /// Reads the password from where the configuration says.
-    pub(super) fn new(config: &ConnectorConfig) -> Result<Self, ConfigProblem> {
+    /// The service identity; its password is read from where the configuration says.
+    pub(crate) fn new(config: &ConnectorConfig) -> Result<Self, ConfigProblem> {
         if config.sasl_external {
             return Ok(Self::External);
         }
@@ -23,17 +24,8 @@ impl Identity {
             return Ok(Self::Anonymous);
         };
         let (key, password) = if let Some(path) = &config.bind_password_file {
-            let text = std::fs::read(path).map_err(|error| {
-                ConfigProblem::new("bind_password_file", format!("{}: {error}", path.display()))
-            })?;
-            let end = text
-                .iter()
-                .rposition(|byte| !matches!(byte, b'\n' | b'\r'))
-                .map_or(0, |last| last + 1);
-            (
-                "bind_password_file",
-                Secret::new(text.get(..end).unwrap_or_default().to_vec()),
-            )
+            let key = "bind_password_file";
+            (key, password_in(path, key)?)
         } else if let Some(name) = &config.bind_password_env {
             let text = std::env::var(name).map_err(|_| {
                 ConfigProblem::new("bind_password_env", format!("the variable {name} is not set"))
@@ -42,6 +34,27 @@ impl Identity {
         } else {
             ("bind_password", config.bind_password.clone().unwrap_or_default())
         };
+        Self::simple(dn, key, password)
+    }
+
+    /// The identity that writes; the service identity when there is no other.
+    pub(crate) fn for_writes(config: &ConnectorConfig) -> Result<Self, ConfigProblem> {
+        let Some(dn) = config.write_bind_dn.clone() else {
+            return Self::new(config);
+        };
+        match &config.write_bind_password_file {
+            Some(path) => {
+                let key = "write_bind_password_file";
+                Self::simple(dn, key, password_in(path, key)?)
+            }
+            None => {
+                let password = config.write_bind_password.clone().unwrap_or_default();
+                Self::simple(dn, "write_bind_password", password)
+            }
+        }
+    }
+
+    fn simple(dn: String, key: &str, password: Secret) -> Result<Self, ConfigProblem> {
         if password.is_empty() {
             // RFC 4513 section 5.1.2: such a bind would succeed as anonymous.
             return Err(ConfigProblem::new(key, "the password is empty"));
@@ -49,7 +62,7 @@ impl Identity {
         Ok(Self::Simple { dn, password })
     }
 
-    pub(super) async fn bind(&self, client: &Client) -> Result<(), LdapError> {
+    pub(crate) async fn bind(&self, client: &Client) -> Result<(), LdapError> {
         match self {
             Self::Anonymous => Ok(()),
             Self::Simple { dn, password } => client.bind_simple(dn, password, &[]).await.map(|_| ()),
@@ -58,8 +71,19 @@ impl Identity {
     }
 }
 
+/// The password in a file, without the newline that editors put at the end.
+fn password_in(path: &Path, key: &str) -> Result<Secret, ConfigProblem> {
+    let text = std::fs::read(path)
+        .map_err(|error| ConfigProblem::new(key, format!("{}: {error}", path.display())))?;
+    let end = text
+        .iter()
+        .rposition(|byte| !matches!(byte, b'\n' | b'\r'))
+        .map_or(0, |last| last + 1);
+    Ok(Secret::new(text.get(..end).unwrap_or_default().to_vec()))
+}
+
 /// How to connect to each server, in the configured order.
-pub(super) fn options(config: &ConnectorConfig) -> Result<Vec<ConnectOptions>, Vec<ConfigProblem>> {
+pub(crate) fn options(config: &ConnectorConfig) -> Result<Vec<ConnectOptions>, Vec<ConfigProblem>> {
     let mut problems = Vec::new();
     let mut all = Vec::with_capacity(config.uris.len());
     let mut tls = None;

@@ -262,6 +262,7 @@ fn groups_follow_their_members(url: &str) {
         "/../../packaging/openldap/layout/example.ldif"
     );
     as_identity("ldapadd", "homing-write", &["-f", example]);
+    passes_check(url);
     let base = "o=localdomain,dc=localdomain,dc=test";
     let find = |filter: &str, attribute: &str| {
         let text = as_identity(
@@ -318,6 +319,38 @@ fn groups_follow_their_members(url: &str) {
         Some(32),
         "no such object, as far as a stranger can see"
     );
+}
+
+/// What a Homing server with the read identity thinks of it.
+fn passes_check(url: &str) {
+    use crate::check::{CheckOptions, Level, Need, Verdict, check};
+    let base = |unit: &str| vec![format!("ou={unit},o=localdomain,dc=localdomain,dc=test")];
+    let mut config = crate::ConnectorConfig::openldap("new", vec![url.to_owned()], base("Users"));
+    config.groups.base_dn = base("Groups");
+    config.bind_dn = Some("cn=homing-read,dc=localdomain,dc=test".to_owned());
+    config.bind_password = Some(model::Secret::from("secret"));
+    let ask = CheckOptions {
+        hosts: Need::Needed,
+        passwords: Need::Optional,
+        sample: 100,
+    };
+    let clock = model::SystemClock::new();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let report = runtime.block_on(check(&config, &clock, ask)).expect("a report");
+    assert_eq!(report.verdict(), Verdict::Good, "{:#?}", report.findings);
+    for name in [
+        "bind", "version", "base", "schema", "cookie", "limits", "address", "host",
+    ] {
+        let good = |finding: &&crate::check::Finding| finding.check == name && finding.level == Level::Good;
+        assert!(
+            report.findings.iter().any(|finding| good(&finding)),
+            "{name}: {:#?}",
+            report.findings
+        );
+    }
 }
 
 fn written(options: &SetupOptions, files: &[SetupFile]) -> impl Fn(&str) -> String {

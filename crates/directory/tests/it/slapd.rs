@@ -71,6 +71,11 @@ impl Slapd {
         Self::start_with(&global, "", "")
     }
 
+    /// That ends a search after this many entries, whoever asks but the rootdn.
+    pub(crate) fn with_size_limit(entries: u32) -> Self {
+        Self::start_with(&format!("sizelimit {entries}\n"), "", "")
+    }
+
     fn start_with(global: &str, overlay: &str, more: &str) -> Self {
         // The port is free now; slapd takes it a moment later.
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

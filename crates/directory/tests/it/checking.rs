@@ -1,0 +1,167 @@
+//! `homing directory check`: every fault that it names is found, and only then.
+
+use super::slapd::{SUFFIX, Slapd};
+use super::{clock, config};
+use directory::ConnectorConfig;
+use directory::check::{CheckOptions, Level, Need, Report, Verdict, check};
+use directory::config::ConnectorTls;
+use model::Secret;
+use std::net::TcpListener;
+
+const NEEDED: CheckOptions = CheckOptions {
+    hosts: Need::Needed,
+    passwords: Need::Needed,
+    sample: 100,
+};
+
+async fn report(config: &ConnectorConfig) -> Report {
+    check(config, &*clock(), NEEDED)
+        .await
+        .expect("a good configuration")
+}
+
+fn text(report: &Report, level: Level, name: &str) -> String {
+    let found = report
+        .findings
+        .iter()
+        .filter(|finding| finding.check == name && finding.level == level);
+    found.map(|finding| format!("{}\n", finding.text)).collect()
+}
+
+fn wrong(report: &Report, name: &str) -> String {
+    text(report, Level::Wrong, name)
+}
+
+#[tokio::test]
+async fn a_good_directory_is_good_and_every_finding_that_is_not_has_a_remedy() {
+    let slapd = Slapd::start();
+    slapd.person("anna", "mailHost: store1.test\nuserPassword: secret\n");
+    let mut config = config(&[&slapd]);
+    config.groups.base_dn.clear();
+    let report = report(&config).await;
+    assert_eq!(report.verdict(), Verdict::Good, "{:#?}", report.findings);
+    assert!(text(&report, Level::Good, "cookie").contains("takes it back"));
+    assert!(
+        text(&report, Level::Note, "scheme").contains("1 clear text"),
+        "{:#?}",
+        report.findings
+    );
+    let with_remedy =
+        |finding: &directory::check::Finding| finding.level == Level::Good || finding.remedy.is_some();
+    assert!(report.findings.iter().all(with_remedy));
+}
+
+#[tokio::test]
+async fn faulty_entries_are_named() {
+    let slapd = Slapd::start();
+    slapd.person("anna", "mailHost: store1.test\nuserPassword: secret\n");
+    slapd.person(
+        "bert",
+        "mailLocalAddress: ANNA@localdomain.test\nmailHost: store1.test\n",
+    );
+    slapd.person("carl", "userPassword: {NOSUCH}abc\n");
+    let report = report(&config(&[&slapd])).await;
+    assert_eq!(report.verdict(), Verdict::Wrong);
+    assert!(wrong(&report, "host").contains("1 entries without a host: uid=carl"));
+    let double = wrong(&report, "address");
+    assert!(
+        double.contains("uid=anna") && double.contains("uid=bert"),
+        "{double}"
+    );
+    assert!(text(&report, Level::Note, "password").contains("1 entries without a password: uid=bert"));
+    assert!(wrong(&report, "password").contains("uid=carl"));
+    let good = text(&report, Level::Good, "entries");
+    assert!(good.contains("3 accounts and 0 groups"), "{good}");
+}
+
+#[tokio::test]
+async fn a_search_that_stops_at_a_limit_is_wrong() {
+    let slapd = Slapd::with_size_limit(2);
+    for uid in ["anna", "bert", "carl"] {
+        slapd.person(uid, "mailHost: store1.test\nuserPassword: secret\n");
+    }
+    let mut config = config(&[&slapd]);
+    config.bind_dn = Some(format!("uid=anna,ou=Users,{SUFFIX}"));
+    config.bind_password = Some(Secret::from("secret"));
+    let report = report(&config).await;
+    assert!(
+        wrong(&report, "limits").contains("sizeLimitExceeded"),
+        "{:#?}",
+        report.findings
+    );
+    assert_eq!(report.verdict(), Verdict::Wrong);
+}
+
+#[tokio::test]
+async fn an_identity_that_sees_no_password_is_told_apart_from_people_without_one() {
+    let slapd = Slapd::start();
+    slapd.person("anna", "mailHost: store1.test\nuserPassword: secret\n");
+    slapd.person("blind", "mailHost: store1.test\nuserPassword: secret\n");
+    let mut config = config(&[&slapd]);
+    config.bind_dn = Some(format!("uid=blind,ou=Users,{SUFFIX}"));
+    config.bind_password = Some(Secret::from("secret"));
+    let report = report(&config).await;
+    assert_eq!(wrong(&report, "password"), "no entry shows userPassword\n");
+}
+
+#[tokio::test]
+async fn names_that_the_server_does_not_know() {
+    let slapd = Slapd::start();
+    let mut config = config(&[&slapd]);
+    config.accounts.base_dn = vec![format!("ou=Nowhere,{SUFFIX}")];
+    config.accounts.object_class = Some("noSuchClass".to_owned());
+    config.attributes.host = Some("noSuchHost".to_owned());
+    let report = report(&config).await;
+    let schema = wrong(&report, "schema");
+    assert!(
+        schema.contains("noSuchClass") && schema.contains("attributes.host"),
+        "{schema}"
+    );
+    assert!(wrong(&report, "base").contains("ou=Nowhere"));
+    // Our own attributes are missing there; they are not needed.
+    assert!(text(&report, Level::Note, "schema").contains("homingQuota"));
+}
+
+#[tokio::test]
+async fn nobody_answers_and_one_of_two_answers() {
+    let slapd = Slapd::start();
+    slapd.person("anna", "mailHost: store1.test\nuserPassword: secret\n");
+    let port = TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("an address")
+        .port();
+    let mut config = config(&[&slapd]);
+    config.uris.insert(0, format!("ldap://127.0.0.1:{port}"));
+    let one = report(&config).await;
+    assert_eq!(one.verdict(), Verdict::Wrong);
+    assert!(
+        !text(&one, Level::Good, "cookie").is_empty(),
+        "the other one was looked into"
+    );
+    config.uris.pop();
+    assert_eq!(report(&config).await.verdict(), Verdict::NoAnswer);
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_a_certificate_that_nobody_vouches_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let (certificate, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
+    std::fs::write(&certificate, made.cert.pem()).expect("written");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("written");
+    let slapd = Slapd::with_certificate(&certificate, &key);
+    let mut config = config(&[&slapd]);
+    config.bind_password = Some(Secret::from("not it"));
+    let refused = report(&config).await;
+    assert!(wrong(&refused, "bind").contains("invalidCredentials"));
+    assert_eq!(refused.verdict(), Verdict::Wrong);
+    config.tls = Some(ConnectorTls::StartTls);
+    let untrusted = report(&config).await;
+    assert!(
+        wrong(&untrusted, "certificate").contains("certificate"),
+        "{:#?}",
+        untrusted.findings
+    );
+    assert_eq!(untrusted.verdict(), Verdict::Wrong);
+}
