@@ -11,6 +11,7 @@
 
 mod account;
 mod auth;
+pub mod check;
 pub mod config;
 mod connector;
 pub mod feed;
