@@ -1,5 +1,6 @@
 //! Every dependency must have a permissive licence, and some must not be there at all.
 
+use crate::metadata::Metadata;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -36,7 +37,27 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
             problems.push(format!("{label}: the licence {licence:?} is not permissive"));
         }
     }
+    problems.extend(unexplained(root)?);
     Ok(problems)
+}
+
+/// Each external crate that one of ours names has its reason in the note.
+fn unexplained(root: &Path) -> Result<Vec<String>> {
+    let note = std::fs::read_to_string(root.join("docs/design/0002-dependencies.md"))?;
+    let rows = note
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
+    let explained: BTreeSet<&str> = rows.flat_map(|row| row.split(", ")).collect();
+    let metadata = Metadata::read(root)?;
+    let named = metadata.members().flat_map(|package| &package.dependencies);
+    let external: BTreeSet<&str> = named
+        .filter(|dependency| dependency.path.is_none())
+        .map(|dependency| dependency.name.as_str())
+        .collect();
+    let missing = external.into_iter().filter(|name| !explained.contains(name));
+    Ok(missing
+        .map(|name| format!("docs/design/0002-dependencies.md does not say what {name} is for"))
+        .collect())
 }
 
 /// Name, version and licence of every package that is built. `cargo metadata` also lists optional ones that
