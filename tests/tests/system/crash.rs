@@ -313,3 +313,30 @@ fn a_home_killed_behind_the_front_end_keeps_its_word() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_stop_in_good_order_says_bye() -> Result<()> {
+    let imap = free_port()?;
+    let config = format!(
+        "server_name = \"mail.example.test\"\ndrain_timeout = 1\n[[imap.listener]]\naddress = \"127.0.0.1:{imap}\"\n"
+    );
+    let mut homing = Homing::start(&HomingBinary::find()?, &config)?;
+    homing.command(&["domain", "create", "example.test"])?;
+    let args = ["account", "create", "alice@example.test", "--password-stdin"];
+    homing.command_with_input(&args, b"alice-secret")?;
+    let mut client = ImapClient::connect(imap)?;
+    client.login("alice@example.test", "alice-secret")?;
+    client.append("INBOX", b"Subject: kept\r\n\r\nx\r\n")?;
+    client.ok("SELECT INBOX")?;
+    client.dialogue.send_line("i IDLE")?;
+    ensure!(client.response()?.starts_with('+'), "IDLE");
+    ensure!(homing.stop()? == Some(0), "the exit code is not 0");
+    let bye = client.response()?;
+    ensure!(bye.starts_with("* BYE"), "{bye}");
+    homing.restart()?;
+    let mut client = ImapClient::connect(imap)?;
+    client.login("alice@example.test", "alice-secret")?;
+    let selected = client.ok("SELECT INBOX")?;
+    ensure!(selected.iter().any(|line| line == "* 1 EXISTS"), "{selected:?}");
+    Ok(())
+}

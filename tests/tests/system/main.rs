@@ -6,4 +6,5 @@ mod crash;
 mod demo;
 mod faults;
 mod front;
+mod front_end;
 mod login;
