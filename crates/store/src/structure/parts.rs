@@ -11,12 +11,16 @@ const DEPTH: u32 = 32;
 const PARTS: u32 = 1000;
 /// RFC 2046 section 5.1.1 allows 70 octets; some senders exceed it.
 const BOUNDARY: usize = 256;
+/// Octets of header values that are kept of all embedded parts together. Beyond it no part is looked into any
+/// more, or one message could make a row, and every reader of it, larger than itself.
+const KEPT: usize = 1 << 20;
 
 pub(super) fn parse(message: &[u8]) -> Parsed {
     let mut walk = Walk {
         message,
         parts: 0,
         budget: message.len().saturating_mul(8),
+        kept: KEPT,
     };
     let header = Header::read(message, 0..message.len());
     Parsed {
@@ -39,6 +43,8 @@ struct Walk<'a> {
     parts: u32,
     /// Octets that may still be searched for boundaries: nesting must not multiply the work.
     budget: usize,
+    /// What is left of [`KEPT`].
+    kept: usize,
 }
 
 fn offset(position: usize) -> u32 {
@@ -94,7 +100,51 @@ fn fields(header: &Header<'_>, range: &Range<usize>, params: params::Params) -> 
     }
 }
 
+/// Octets that the fields of a part take in a row, and more or less in memory.
+fn weight_of_fields(fields: &BodyFields) -> usize {
+    let texts = [&fields.id, &fields.description, &fields.md5, &fields.location];
+    let disposition = fields.disposition.as_ref();
+    let params = fields
+        .params
+        .iter()
+        .chain(disposition.iter().flat_map(|disposition| &disposition.params));
+    texts.into_iter().flatten().map(Vec::len).sum::<usize>()
+        + params.map(|(name, value)| name.len() + value.len()).sum::<usize>()
+        + fields.language.iter().map(Vec::len).sum::<usize>()
+        + fields.encoding.len()
+        + disposition.map_or(0, |disposition| disposition.kind.len())
+}
+
+/// The same of an envelope. An address of two octets takes a hundred in memory.
+fn weight_of_envelope(envelope: &Envelope) -> usize {
+    const ADDRESS: usize = 32;
+    let texts = [
+        &envelope.date,
+        &envelope.subject,
+        &envelope.in_reply_to,
+        &envelope.message_id,
+    ];
+    let lists = [
+        &envelope.from,
+        &envelope.sender,
+        &envelope.reply_to,
+        &envelope.to,
+        &envelope.cc,
+        &envelope.bcc,
+    ];
+    let address = |address: &EnvelopeAddress| {
+        let parts = [&address.name, &address.mailbox, &address.host];
+        ADDRESS + parts.into_iter().flatten().map(Vec::len).sum::<usize>()
+    };
+    texts.into_iter().flatten().map(Vec::len).sum::<usize>()
+        + lists.into_iter().flatten().map(address).sum::<usize>()
+}
+
 impl Walk<'_> {
+    fn keep(&mut self, octets: usize) {
+        self.kept = self.kept.saturating_sub(octets);
+    }
+
     fn lines(&self, range: Range<usize>) -> u32 {
         let content = self.message.get(range).unwrap_or_default();
         offset(content.iter().filter(|byte| **byte == b'\n').count())
@@ -137,12 +187,14 @@ impl Walk<'_> {
         let plain = ["7bit", "8bit", "binary"]
             .iter()
             .any(|plain| is(&fields.encoding, plain));
-        if embedded && plain && depth < DEPTH && self.parts < PARTS {
+        if embedded && plain && depth < DEPTH && self.parts < PARTS && self.kept > 0 {
             let inner = Header::read(self.message, content.clone());
+            let envelope = envelope(&inner);
+            self.keep(weight_of_envelope(&envelope));
             return BodyStructure::Message {
                 subtype,
                 fields,
-                envelope: Box::new(envelope(&inner)),
+                envelope: Box::new(envelope),
                 body: Box::new(self.part(content.clone(), &inner, Default::TextPlain, depth + 1)),
                 lines: self.lines(content),
             };
@@ -178,11 +230,13 @@ impl Walk<'_> {
         };
         let mut parts = Vec::with_capacity(ranges.len());
         for part in ranges {
-            if self.parts >= PARTS {
+            if self.parts >= PARTS || self.kept == 0 {
                 break;
             }
             let header = Header::read(self.message, part.clone());
-            parts.push(self.part(part, &header, default, depth + 1));
+            let part = self.part(part, &header, default, depth + 1);
+            self.keep(weight_of_fields(part.fields()));
+            parts.push(part);
         }
         if parts.is_empty() {
             // IMAP knows no multipart without parts: all of it is one text.

@@ -174,3 +174,54 @@ proptest! {
         }
     }
 }
+
+fn addresses(body: &BodyStructure) -> usize {
+    match body {
+        BodyStructure::Multipart { parts, .. } => parts.iter().map(addresses).sum(),
+        BodyStructure::Message { envelope, body, .. } => {
+            let lists = [
+                &envelope.from,
+                &envelope.sender,
+                &envelope.reply_to,
+                &envelope.to,
+                &envelope.cc,
+                &envelope.bcc,
+            ];
+            lists.iter().map(|list| list.len()).sum::<usize>() + addresses(body)
+        }
+        BodyStructure::Text { .. } | BodyStructure::Basic { .. } => 0,
+    }
+}
+
+#[test]
+fn a_digest_of_long_address_lists_takes_no_more_memory_than_it_is_long() {
+    let list = "a,".repeat(1000);
+    let part = format!(
+        "--x\r\nContent-Type: message/rfc822\r\n\r\nFrom: {list}\r\nTo: {list}\r\nCc: {list}\r\n\r\nx\r\n"
+    );
+    let message = format!(
+        "Content-Type: multipart/mixed; boundary=x\r\n\r\n{}--x--\r\n",
+        part.repeat(300)
+    );
+    let parsed = parse(message.as_bytes());
+    assert!(addresses(&parsed.body) < 50_000, "{}", addresses(&parsed.body));
+    // An honest digest is far below the limit.
+    let part = "--x\r\nContent-Type: message/rfc822\r\n\r\nFrom: a@example.test\r\nTo: b@example.test\r\n\r\nx\r\n";
+    let message = format!(
+        "Content-Type: multipart/mixed; boundary=x\r\n\r\n{}--x--\r\n",
+        part.repeat(450)
+    );
+    assert_eq!(addresses(&parse(message.as_bytes()).body), 450 * 4);
+}
+
+#[test]
+fn header_values_of_parts_are_kept_up_to_a_limit() {
+    let part = format!("--x\r\nContent-Description: {}\r\n\r\nx\r\n", "d".repeat(15_000));
+    let message = format!(
+        "Content-Type: multipart/mixed; boundary=x\r\n\r\n{}--x--\r\n",
+        part.repeat(900)
+    );
+    let mut row = crate::codec::Writer::new(1);
+    rows::write_structure(&mut row, &parse(message.as_bytes()).body);
+    assert!(row.done().len() < 2 << 20);
+}
