@@ -2,14 +2,11 @@
 
 use crate::config::SmtpConfig;
 use model::{Clock, Domain, OnDemand, Protocol};
+use net::Budget;
 use std::fmt;
 use std::sync::Arc;
 use store::Store;
-use tokio::sync::Semaphore;
 use wire::smtp::BareLineEnds;
-
-/// The unit in which memory for messages is counted.
-pub(crate) const MEMORY_UNIT: usize = 64 * 1024;
 
 /// Which of the two protocols a service speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +46,8 @@ pub struct ReceiverParts {
 pub struct Receiver {
     pub(crate) parts: ReceiverParts,
     pub(crate) limits: Limits,
-    /// Memory for messages, in units of [`MEMORY_UNIT`].
-    pub(crate) memory: Arc<Semaphore>,
+    /// Memory for messages.
+    pub(crate) memory: Budget,
 }
 
 /// The limits of the configuration, in the types that the sessions use.
@@ -69,7 +66,6 @@ impl Receiver {
     #[must_use]
     pub fn new(parts: ReceiverParts, config: &SmtpConfig) -> Arc<Self> {
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        let units = (size(config.max_buffered.0) / MEMORY_UNIT).clamp(1, Semaphore::MAX_PERMITS);
         Arc::new(Self {
             parts,
             limits: Limits {
@@ -80,7 +76,7 @@ impl Receiver {
                 bare_line_ends: config.bare_line_ends.into(),
                 postmaster: config.postmaster.clone(),
             },
-            memory: Arc::new(Semaphore::new(units)),
+            memory: Budget::new(config.max_buffered.0),
         })
     }
 

@@ -1,13 +1,15 @@
 //! Sockets and what surrounds them: the ground under every protocol.
 //!
 //! Owns listeners with their limits and access rules, TLS loading and reload, the PROXY protocol, name
-//! resolution, the line stream, the relay, the order to drain, and caches on an injected clock.
+//! resolution, the line stream, the relay, the order to drain, space that sessions share, and caches on an
+//! injected clock.
 //!
 //! Never knows a verb of any protocol, and never decides who may log in.
 //!
 //! Follows RFC 8446 and RFC 8314 (TLS), RFC 3207 section 4.2 (nothing survives from before the handshake),
 //! RFC 6761 section 6.3 (localhost), haproxy's PROXY protocol 1 and 2.
 
+mod budget;
 mod cache;
 mod config;
 mod connection;
@@ -21,6 +23,7 @@ mod shutdown;
 mod tls;
 mod trace;
 
+pub use budget::{Budget, Share};
 pub use cache::{Cached, TtlCache};
 pub use config::{ClientTlsConfig, ListenerConfig, TlsConfig, TlsMode};
 pub use connection::Connection;

@@ -87,6 +87,7 @@ pub struct Listener {
     protocol: Protocol,
     tls: Option<ServerTls>,
     admission: Arc<Admission>,
+    last_words: &'static [u8],
 }
 
 impl Listener {
@@ -121,7 +122,16 @@ impl Listener {
             protocol,
             tls,
             admission,
+            last_words: b"",
         })
+    }
+
+    /// What a client hears that is one too many: the protocol's own "try later", with its line end. Behind
+    /// implicit TLS it hears nothing, since a handshake is too much for a server that is full.
+    #[must_use]
+    pub fn turning_away_with(mut self, last_words: &'static [u8]) -> Self {
+        self.last_words = last_words;
+        self
     }
 
     /// Where it listens: the port that was given for port 0.
@@ -202,6 +212,7 @@ impl Listener {
         let trusted = self.config.trusts(from.ip());
         let Some(slot) = self.admission.enter((!trusted).then_some(from.ip())) else {
             tracing::warn!(protocol = %self.protocol, client = %from, "too many connections");
+            turn_away(&stream, self.words_in_clear());
             return;
         };
         let handler = handler.clone();
@@ -214,6 +225,7 @@ impl Listener {
             protocol: self.protocol,
             tls: self.tls.clone(),
             slot,
+            last_words: self.words_in_clear(),
             shutdown: shutdown.clone(),
         };
         sessions.spawn(async move {
@@ -222,6 +234,20 @@ impl Listener {
                 handler(accepted).await;
             }
         });
+    }
+
+    fn words_in_clear(&self) -> &'static [u8] {
+        match self.config.tls_mode(self.tls.as_ref()) {
+            TlsMode::Implicit => b"",
+            TlsMode::None | TlsMode::StartTls => self.last_words,
+        }
+    }
+}
+
+/// Says so, as far as it goes without waiting; the socket is closed by the caller.
+fn turn_away(stream: &TcpStream, last_words: &[u8]) {
+    if !last_words.is_empty() {
+        let _ = stream.try_write(last_words);
     }
 }
 
@@ -259,6 +285,7 @@ struct Opening {
     protocol: Protocol,
     tls: Option<ServerTls>,
     slot: Slot,
+    last_words: &'static [u8],
     shutdown: Shutdown,
 }
 
@@ -305,7 +332,11 @@ impl Opening {
                 peer.client = SocketAddr::new(client.ip().to_canonical(), client.port());
                 peer.local = local;
                 self.from = peer.client;
-                self.slot.name_peer(client.ip())?;
+                if self.slot.name_peer(client.ip()).is_none() {
+                    tracing::warn!(protocol = %self.protocol, %client, "too many connections");
+                    turn_away(&self.stream, self.last_words);
+                    return None;
+                }
             }
             Ok(Ok(ProxyHeader::Local)) => {}
             Ok(Err(error)) => {

@@ -59,13 +59,30 @@ async fn bind_one(
     parts: &Parts,
 ) -> Result<Bound, String> {
     let bound = Listener::bind(config.clone(), protocol, parts.tls.clone()).await;
-    let listener = bound.map_err(|error| error.to_string())?;
+    let listener = bound
+        .map_err(|error| error.to_string())?
+        .turning_away_with(last_words(protocol));
     let handle = Service::new(name, listener.local_addr());
     Ok(Bound {
         listener,
         server,
         handle,
     })
+}
+
+/// What a client hears that is one connection too many: never a "no".
+fn last_words(protocol: Protocol) -> &'static [u8] {
+    match protocol {
+        Protocol::Smtp | Protocol::Submission | Protocol::Lmtp => {
+            b"421 4.3.2 Too many connections; try again later\r\n"
+        }
+        // RFC 3501 section 7.1.5 and RFC 5530 section 3.
+        Protocol::Imap => b"* BYE [UNAVAILABLE] Too many connections; try again later.\r\n",
+        // RFC 3206 section 4.
+        Protocol::Pop3 => b"-ERR [SYS/TEMP] Too many connections; try again later.\r\n",
+        // No listener speaks these yet.
+        Protocol::ManageSieve | Protocol::Http => b"",
+    }
 }
 
 fn build(name: &str, config: &Config, parts: &Parts) -> Result<(Protocol, Server), Failure> {

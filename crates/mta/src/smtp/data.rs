@@ -2,11 +2,9 @@
 
 use super::reply::DataProblem;
 use crate::deliver::Finished;
-use crate::receiver::{MEMORY_UNIT, Receiver};
-use net::{LineStream, ReadError};
-use std::sync::Arc;
+use crate::receiver::Receiver;
+use net::{LineStream, ReadError, Share};
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use wire::smtp::{DotDecoder, Progress, hop_count};
 
 /// RFC 5321 section 4.5.3.2.5 gives a client three minutes for a block; a server is no less patient.
@@ -22,7 +20,7 @@ const PATIENCE: usize = 64 << 20;
 #[derive(Debug)]
 pub(super) struct Incoming {
     pub(super) message: Finished,
-    pub(super) memory: Option<OwnedSemaphorePermit>,
+    pub(super) share: Share,
 }
 
 /// Reads to the final dot, whatever is wrong with the message; only then is there a verdict. `trace` is what
@@ -49,8 +47,7 @@ async fn read_all(
         receiver,
         client_at: trace.len(),
         bytes: trace,
-        memory: None,
-        units: 0,
+        share: receiver.memory.share(),
         dropped: 0,
         problem: None,
     };
@@ -83,7 +80,7 @@ async fn read_all(
                 bytes: buffer.bytes,
                 client_at: buffer.client_at,
             },
-            memory: buffer.memory,
+            share: buffer.share,
         }),
     })
 }
@@ -93,8 +90,7 @@ struct Buffer<'a> {
     receiver: &'a Receiver,
     bytes: Vec<u8>,
     client_at: usize,
-    memory: Option<OwnedSemaphorePermit>,
-    units: usize,
+    share: Share,
     dropped: usize,
     problem: Option<DataProblem>,
 }
@@ -105,35 +101,16 @@ impl Buffer<'_> {
         if self.problem.is_none() {
             if self.bytes.len() - self.client_at > self.receiver.limits.message_size {
                 self.problem = Some(DataProblem::TooLarge);
-            } else if !self.reserve() {
+            } else if !self.share.grow_to(self.bytes.len() as u64) {
                 self.problem = Some(DataProblem::NoMemory);
             } else {
                 return;
             }
-            self.memory = None;
+            self.share = self.receiver.memory.share();
         }
         self.dropped = self.dropped.saturating_add(self.bytes.len() - self.client_at);
         // Frees the memory, and keeps room for the trace fields only.
         self.bytes.truncate(self.client_at);
         self.bytes.shrink_to_fit();
-    }
-
-    fn reserve(&mut self) -> bool {
-        let needed = self.bytes.len().div_ceil(MEMORY_UNIT);
-        let Some(more) = needed.checked_sub(self.units).filter(|more| *more > 0) else {
-            return true;
-        };
-        let Ok(count) = u32::try_from(more) else {
-            return false;
-        };
-        let Ok(permit) = Arc::clone(&self.receiver.memory).try_acquire_many_owned(count) else {
-            return false;
-        };
-        match &mut self.memory {
-            Some(memory) => memory.merge(permit),
-            None => self.memory = Some(permit),
-        }
-        self.units = needed;
-        true
     }
 }

@@ -213,7 +213,7 @@ impl Driver {
                     .map(|r| r.accounts.clone())
                     .collect();
                 let outcomes = deliver(&receiver, &transaction.from, &recipients, incoming.message).await;
-                drop(incoming.memory);
+                drop(incoming.share);
                 for error in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
                     tracing::warn!(trace = %transaction.trace, %error, "not delivered");
                 }

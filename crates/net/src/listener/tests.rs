@@ -25,6 +25,7 @@ async fn greet(accepted: Accepted) {
 
 async fn start(config: ListenerConfig, tls: Option<ServerTls>) -> (SocketAddr, crate::ShutdownTrigger) {
     let listener = Listener::bind(config, Protocol::Imap, tls).await.expect("bind");
+    let listener = listener.turning_away_with(b"* BYE full\r\n");
     let address = listener.local_addr();
     let (trigger, shutdown) = Shutdown::new();
     tokio::spawn(listener.run(shutdown, greet));
@@ -70,8 +71,10 @@ async fn limits_per_peer_and_in_total() {
         client.read_line(SOON).await.expect("greeted");
         held.push(client);
     }
+    let mut third = connect(address).await;
+    assert_eq!(third.read_line(SOON).await.expect("last words"), "* BYE full");
     assert!(
-        connect(address).await.read_line(SOON).await.is_err(),
+        third.read_line(SOON).await.is_err(),
         "the third is closed at once"
     );
     // A place is given back when a session ends.
@@ -81,7 +84,8 @@ async fn limits_per_peer_and_in_total() {
     assert!(first.read_line(SOON).await.is_err());
     let mut greeted = false;
     for _ in 0..100 {
-        greeted = connect(address).await.read_line(SOON).await.is_ok();
+        let line = connect(address).await.read_line(SOON).await.expect("a line");
+        greeted = line.starts_with(b"127.");
         if greeted {
             break;
         }
@@ -94,10 +98,44 @@ async fn limits_per_peer_and_in_total() {
     let (address, _trigger) = start(config, None).await;
     let mut only = connect(address).await;
     only.read_line(SOON).await.expect("greeted");
-    assert!(
-        connect(address).await.read_line(SOON).await.is_err(),
+    assert_eq!(
+        connect(address).await.read_line(SOON).await.expect("last words"),
+        "* BYE full",
         "the total holds for trusted peers too"
     );
+}
+
+#[tokio::test]
+async fn a_full_server_shakes_no_hands() {
+    let files = crate::tls::tests::Files::new("localhost");
+    let mut config = loopback();
+    config.tls = Some(TlsMode::Implicit);
+    config.max_connections = 1;
+    let (address, _trigger) = start(config, Some(files.server())).await;
+    let _held = connect(address).await;
+    let mut second = connect(address).await;
+    assert!(second.read_line(SOON).await.is_err(), "no words in the clear");
+}
+
+#[tokio::test]
+async fn a_client_behind_a_balancer_is_counted_by_its_own_address() {
+    let mut config = loopback();
+    config.proxy_protocol = true;
+    config.max_connections_per_peer = 1;
+    config.trusted_networks = vec!["127.0.0.1".parse().expect("a network")];
+    let (address, _trigger) = start(config, None).await;
+    let mut clients = Vec::new();
+    for (client, start) in [
+        ("192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7", "* BYE"),
+        ("192.0.2.8", "192.0.2.8"),
+    ] {
+        let mut stream = connect(address).await;
+        stream.write(format!("PROXY TCP4 {client} 192.0.2.1 4242 143\r\n").as_bytes());
+        let line = stream.read_line(SOON).await.expect("a line");
+        assert!(line.starts_with(start.as_bytes()), "{client}: {line:?}");
+        clients.push(stream);
+    }
 }
 
 #[tokio::test]

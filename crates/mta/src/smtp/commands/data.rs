@@ -6,7 +6,7 @@ use super::Next;
 
 pub(super) fn data(session: &Session) -> Next {
     // Refusing now spares the client the message.
-    if session.receiver.memory.available_permits() == 0 {
+    if session.receiver.memory.is_exhausted() {
         return Next::Reply(reply::data_problem(reply::DataProblem::NoMemory));
     }
     Next::Data(reply::start_data())
