@@ -23,7 +23,7 @@ pub mod setup;
 pub use account::{AccountState, DirectoryAccount, EntryProblem, Host, Lookup};
 pub use auth::{ChainAuthenticator, LdapAuthenticator, LdapMethod};
 pub use config::{ConnectorConfig, HomeConfig, LoginMode, UserMapConfig};
-pub use connector::{Attempt, Connector};
+pub use connector::{Attempt, Connector, OpenError, Operator, Rights};
 pub use home::{HomeRef, HomeRefError, HomeTarget, Homes};
 pub use map::{
     ExplainStep, Explanation, Freshness, LineError, Route, RoutedHome, Source, Table, Target, UserMap,

@@ -239,7 +239,7 @@ pub(crate) fn equality(attribute: &str, value: &str) -> Filter {
 }
 
 /// The pattern texts in force. The defaults use the mapped attribute names.
-fn texts(config: &ConnectorConfig, map: &AttributeMap) -> (String, String) {
+pub(crate) fn texts(config: &ConnectorConfig, map: &AttributeMap) -> (String, String) {
     let (mail, aliases, login) = (&map.mail, &map.aliases, &map.login);
     let address = match config.server_type {
         ServerType::Openldap => format!("(|({mail}=%e)({aliases}=%e))"),

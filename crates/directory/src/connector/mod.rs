@@ -5,13 +5,16 @@
 //!
 //! Follows RFC 4511 section 4.5, RFC 4513 section 5.1.
 
+mod explain;
 mod health;
 pub(crate) mod identity;
 mod members;
+mod operator;
 mod pool;
 mod search;
 mod trace;
 
+pub use operator::{OpenError, Operator, Rights};
 pub use trace::Attempt;
 pub(crate) use trace::{Trace, elapsed};
 
@@ -22,6 +25,7 @@ use ldap::control::PasswordPolicy;
 use ldap::{Client, Entry, Filter, LdapError, Outcome};
 use model::{Address, Clock, ConfigProblem, EntryUuid, Secret, Unavailable};
 use pool::Pool;
+pub(crate) use pool::jitter;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

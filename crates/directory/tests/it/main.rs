@@ -6,6 +6,7 @@ mod authentication;
 mod checking;
 mod feed;
 mod lookup;
+mod operator;
 mod persist;
 mod proxy;
 mod slapd;
