@@ -50,7 +50,7 @@ pub(crate) fn run(global: &Global, command: SyncCommand) -> Result<(), Failure> 
                 let rows = rows.as_array().map(Vec::as_slice).unwrap_or_default();
                 match rows {
                     [] => "no connector".to_owned(),
-                    rows => rows.iter().map(output::details).collect::<Vec<_>>().join("\n\n"),
+                    rows => rows.iter().map(status_text).collect::<Vec<_>>().join("\n\n"),
                 }
             });
         }
@@ -65,7 +65,7 @@ pub(crate) fn run(global: &Global, command: SyncCommand) -> Result<(), Failure> 
                 &format!("/v1/sync/{}/run", segment(&name)),
                 json!({ "full": full }),
             )?;
-            output::either(global.json, &answer, output::details);
+            output::either(global.json, &answer, status_text);
         }
         SyncCommand::Quarantine { connector } => {
             let name = connector_name(&client, connector)?;
@@ -128,4 +128,76 @@ fn plan_text(plan: &Value) -> String {
         return format!("nothing to do\nhash {hash}");
     }
     format!("{}\nhash {hash}", lines.join("\n"))
+}
+
+/// The status in words; times are ages, for that is what an administrator asks.
+fn status_text(status: &Value) -> String {
+    let text = |key: &str| status.get(key).and_then(Value::as_str);
+    let number = |key: &str| status.get(key).and_then(Value::as_u64);
+    let age = |key: &str| number(key).map_or_else(|| "never".to_owned(), ago);
+    let mut lines = vec![
+        format!("connector      {}", text("connector").unwrap_or("-")),
+        format!("state          {}", text("state").unwrap_or("-")),
+    ];
+    if let Some(error) = text("error") {
+        lines.push(format!("error          {error}"));
+    }
+    lines.push(format!("lag            {} s", number("lag_seconds").unwrap_or(0)));
+    lines.push(format!("last success   {}", age("last_success")));
+    lines.push(format!("last change    {}", age("last_change")));
+    let cookie = match number("cookie_age_seconds") {
+        Some(seconds) => format!("{seconds} s old"),
+        None => "none: everything is compared next time".to_owned(),
+    };
+    lines.push(format!("cookie         {cookie}"));
+    lines.push(format!("linked         {}", number("linked").unwrap_or(0)));
+    lines.push(format!("since start    {}", counts_text(status.get("counts"))));
+    let aside = status
+        .get("quarantine")
+        .and_then(Value::as_array)
+        .map_or(0, Vec::len);
+    lines.push(match aside {
+        0 => "quarantine     empty".to_owned(),
+        some => format!("quarantine     {some}; see homing sync quarantine"),
+    });
+    lines.push(format!("guard          {}", guard_text(status.get("guard"))));
+    lines.join("\n")
+}
+
+/// `created 162, updated 4`: what is not zero.
+fn counts_text(counts: Option<&Value>) -> String {
+    let counts = counts.and_then(Value::as_object).into_iter().flatten();
+    let some = counts.filter(|(_, count)| count.as_u64().is_some_and(|count| count > 0));
+    let parts: Vec<String> = some
+        .map(|(name, count)| format!("{} {count}", name.replace('_', " ")))
+        .collect();
+    if parts.is_empty() {
+        "nothing".to_owned()
+    } else {
+        parts.join(", ")
+    }
+}
+
+fn guard_text(guard: Option<&Value>) -> String {
+    let number = |key: &str| guard.and_then(|guard| guard.get(key)?.as_u64()).unwrap_or(0);
+    let hash = guard.and_then(|guard| guard.get("hash")?.as_str());
+    match (number("held"), hash) {
+        (held @ 1.., Some(hash)) => {
+            format!("holds {held} destructive changes; let them pass with homing sync approve {hash}")
+        }
+        _ => format!("quiet, {} destructive changes within the hour", number("count")),
+    }
+}
+
+/// A moment in milliseconds since 1970, as an age.
+fn ago(millis: u64) -> String {
+    use model::Clock;
+    let span = model::SystemClock::new()
+        .now()
+        .since(model::Timestamp::from_millis(millis));
+    match span.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s ago"),
+        seconds @ 120..7200 => format!("{} min ago", seconds / 60),
+        seconds => format!("{} h ago", seconds / 3600),
+    }
 }
