@@ -23,7 +23,14 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            // EX_USAGE, as ./demo says for its own arguments.
+            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
+        }
+    };
     match run(&cli) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -119,7 +126,7 @@ fn print_things_to_try(cluster: &Cluster) {
     println!(
         "\nthings to try:\n  \
          curl -u alice@localdomain.test:alice-secret 'imap://127.0.0.1:{imap}/INBOX;MAILINDEX=1'\n  \
-         swaks --server 127.0.0.1:{smtp} --to bob@localdomain.test --from you@example.test\n  \
+         printf 'Subject: hello\\n\\nHello Bob\\n' | curl smtp://127.0.0.1:{smtp} --crlf --mail-from you@example.test --mail-rcpt bob@localdomain.test -T -\n  \
          ldapsearch -x -H {uri} -D {dn} -w {password} -b {suffix} mail=alice@localdomain.test mailHost\n  \
          {binary} route explain alice@localdomain.test --config {config}",
         imap = front.imap,
@@ -129,9 +136,13 @@ fn print_things_to_try(cluster: &Cluster) {
         password = ldap.root.password,
         suffix = ldap.suffix,
     );
-    for home in &cluster.homes {
-        println!("  {binary} sync status --config {}", home.config().display());
+    for (home, name) in cluster.homes.iter().zip(HOMES) {
+        println!(
+            "  {binary} sync status --config {}   # {name}",
+            home.config().display()
+        );
     }
+    println!("\neach server's homing.log lies beside its homing.toml");
     println!("\nCtrl-C ends it all.");
 }
 
