@@ -170,17 +170,18 @@ impl Chunk {
 
 /// Ascending UIDs as runs: the gap before the run, and its length.
 pub(crate) fn write_uids(w: &mut Writer, uids: &[Uid]) {
-    let mut next = 0u32;
+    let mut last = 0u32;
     let mut rest = uids;
-    while let Some(start) = rest.first() {
+    while let Some(start) = rest.first().map(|uid| uid.get()) {
         let run = rest
             .iter()
-            .zip(start.get()..)
+            .zip(start..=u32::MAX)
             .take_while(|(uid, expected)| uid.get() == *expected)
             .count();
-        w.num(u64::from(start.get() - next)).size(run);
+        w.num(u64::from(start - last)).size(run);
         rest = rest.get(run..).unwrap_or_default();
-        next = start.get() + u32::try_from(run).unwrap_or(0) - 1;
+        // The last UID of the run: the highest one has no successor.
+        last = (start - 1).saturating_add(u32::try_from(run).unwrap_or(u32::MAX));
     }
 }
 
@@ -250,6 +251,19 @@ mod tests {
             row.truncate(cut);
             let _ = Chunk::decode(chunk.first, &row);
         }
+    }
+
+    #[test]
+    fn the_highest_uids_round_trip() {
+        let uids: Vec<Uid> = [7, u32::MAX - 1, u32::MAX]
+            .into_iter()
+            .map(|uid| Uid::new(uid).expect("uid"))
+            .collect();
+        let mut w = Writer::new(VERSION);
+        write_uids(&mut w, &uids);
+        let row = w.done();
+        let mut r = Reader::new(&row, "uids", VERSION).expect("version");
+        assert_eq!(read_uids(&mut r, uids.len()).expect("reads"), uids);
     }
 
     #[test]

@@ -235,17 +235,19 @@ impl<'a> Txn<'a> {
         let (system, keywords) = self.intern(id, flags)?;
         let modseq = self.modseq();
         self.account.bytes = self.account.bytes.saturating_add(u64::from(message.size));
-        self.account.messages += 1;
+        self.account.messages = self.account.messages.saturating_add(1);
         let working = self.mailbox(id)?;
         let row = &mut working.row;
         let uid = Uid::new(row.uid_next).map_err(|_| StoreError::Limit("UIDs in the mailbox"))?;
         row.uid_next = uid.next().map_or(0, Uid::get);
         row.highest_modseq = modseq;
-        row.messages += 1;
-        row.recent += 1;
-        row.size += u64::from(message.size);
-        row.unseen += u32::from(system & SystemFlag::Seen as u8 == 0);
-        row.deleted += u32::from(system & SystemFlag::Deleted as u8 != 0);
+        row.messages = row.messages.saturating_add(1);
+        row.recent = row.recent.saturating_add(1);
+        row.size = row.size.saturating_add(u64::from(message.size));
+        let unseen = system & SystemFlag::Seen as u8 == 0;
+        row.unseen = row.unseen.saturating_add(u32::from(unseen));
+        let deleted = system & SystemFlag::Deleted as u8 != 0;
+        row.deleted = row.deleted.saturating_add(u32::from(deleted));
         let item = Item {
             uid,
             flags: system,
@@ -280,8 +282,9 @@ impl<'a> Txn<'a> {
         let boot = self.store.boot();
         if self.class == Class::Durable {
             batch.class = Class::Durable;
-            if self.account.modseq_ceiling < self.account.modseq + MODSEQ_BLOCK / 2 {
-                self.account.modseq_ceiling = self.account.modseq + MODSEQ_BLOCK;
+            let account = &mut self.account;
+            if account.modseq_ceiling < account.modseq.saturating_add(MODSEQ_BLOCK / 2) {
+                account.modseq_ceiling = account.modseq.saturating_add(MODSEQ_BLOCK);
             }
         }
         self.account.boot = boot;
