@@ -143,6 +143,10 @@ pub(crate) fn message(id: AccountId, mailbox: MailboxId, uid: Uid) -> Vec<u8> {
     )
 }
 
+pub(crate) fn expunged_all(id: AccountId) -> Vec<u8> {
+    mail_tag(id, b'X', &[])
+}
+
 pub(crate) fn expunged_of(id: AccountId, mailbox: MailboxId) -> Vec<u8> {
     mail_tag(id, b'X', &[&mailbox.get().to_be_bytes()])
 }

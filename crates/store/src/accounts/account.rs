@@ -4,7 +4,7 @@ use super::changes::{batch, index, tidy_aliases};
 use super::rows::{read_account, write_account};
 use super::types::{Account, AccountChange, AccountState, Hash, NewAccount, Origin, Touched};
 use crate::commit::{Batch, Expect};
-use crate::engine::{Space, after_key, after_prefix};
+use crate::engine::{Space, after_key};
 use crate::sync::Association;
 use crate::{LocalId, Store, StoreError, keys, mail};
 use model::{AccountId, Address};
@@ -193,28 +193,21 @@ impl Store {
         self.erase_mail(id).await
     }
 
-    /// Accounts in every state, by id, after `after`; at most `limit` and at most 256.
+    /// Accounts in every state, by id, after `after`; at most `limit` and at most 256. Damaged ones are left out.
     pub fn list_accounts(
         &self,
         after: Option<AccountId>,
         limit: usize,
     ) -> Result<Vec<Arc<Account>>, StoreError> {
         let from = after.map_or_else(|| b"U".to_vec(), |id| after_key(&keys::account(id)));
-        let page =
-            self.engine()
-                .snapshot()
-                .page(Space::Directory, &from, &after_prefix(b"U"), limit.min(256))?;
-        page.rows
-            .iter()
-            .map(|(key, row)| {
-                let id = number_of(key).and_then(|number| AccountId::new(number).ok());
-                let id = id.ok_or_else(|| StoreError::Corrupt {
-                    account: None,
-                    what: "account key".into(),
-                })?;
-                read_account(id, row).map(Arc::new)
-            })
-            .collect()
+        self.sound_rows(from, b"U", limit, |key, row| {
+            let id = number_of(key).and_then(|number| AccountId::new(number).ok());
+            let id = id.ok_or_else(|| StoreError::Corrupt {
+                account: None,
+                what: "account key".into(),
+            })?;
+            read_account(id, row).map(Arc::new)
+        })
     }
 
     /// Reserves the next id of accounts and groups. The guard keeps later ids behind this one in the queue.

@@ -3,7 +3,7 @@
 use super::rows::write_journal;
 use super::types::{JournalEntry, Origin, Touched};
 use crate::commit::{Batch, Class, Expect, Op};
-use crate::engine::Space;
+use crate::engine::{PAGE_ROWS, Space, after_key, after_prefix};
 use crate::{LocalId, Store, StoreError, keys};
 use bytes::Bytes;
 use model::{Address, Domain};
@@ -58,6 +58,35 @@ pub(super) fn needs_domain(batch: &mut Batch, domain: &Domain) {
 }
 
 impl Store {
+    /// The next rows of a list, at least one unless there are none. One that does not decode is reported and
+    /// left out: it must not take the others with it.
+    pub(super) fn sound_rows<T>(
+        &self,
+        mut from: Vec<u8>,
+        prefix: &[u8],
+        limit: usize,
+        read: impl Fn(&[u8], &[u8]) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let (end, limit) = (after_prefix(prefix), limit.clamp(1, PAGE_ROWS));
+        loop {
+            let page = self
+                .engine()
+                .snapshot()
+                .page(Space::Directory, &from, &end, limit)?;
+            let mut rows = Vec::with_capacity(page.rows.len());
+            for (key, row) in &page.rows {
+                match read(key, row) {
+                    Ok(row) => rows.push(row),
+                    Err(error) => tracing::error!(%error, "a damaged row is left out of a list"),
+                }
+            }
+            match page.rows.last() {
+                Some((key, _)) if page.more && rows.is_empty() => from = after_key(key),
+                _ => return Ok(rows),
+            }
+        }
+    }
+
     pub(super) fn journal_row(
         &self,
         batch: &mut Batch,

@@ -5,7 +5,7 @@ use super::changes::{batch, index, tidy_aliases};
 use super::rows::{read_group, write_group};
 use super::types::{Group, GroupChange, Member, NewGroup, Origin, Touched};
 use crate::commit::Expect;
-use crate::engine::{Space, after_key, after_prefix};
+use crate::engine::{Space, after_key};
 use crate::sync::Association;
 use crate::{LocalId, Store, StoreError, keys};
 use model::{Address, GroupId};
@@ -151,24 +151,17 @@ impl Store {
         self.commit(batch).await
     }
 
-    /// Groups by id, after `after`; at most `limit` and at most 256.
+    /// Groups by id, after `after`; at most `limit` and at most 256. Damaged ones are left out.
     pub fn list_groups(&self, after: Option<GroupId>, limit: usize) -> Result<Vec<Arc<Group>>, StoreError> {
         let from = after.map_or_else(|| b"G".to_vec(), |id| after_key(&keys::group(id)));
-        let page =
-            self.engine()
-                .snapshot()
-                .page(Space::Directory, &from, &after_prefix(b"G"), limit.min(256))?;
-        page.rows
-            .iter()
-            .map(|(key, row)| {
-                let id = number_of(key).and_then(|number| GroupId::new(number).ok());
-                let id = id.ok_or_else(|| StoreError::Corrupt {
-                    account: None,
-                    what: "group key".into(),
-                })?;
-                read_group(id, row).map(Arc::new)
-            })
-            .collect()
+        self.sound_rows(from, b"G", limit, |key, row| {
+            let id = number_of(key).and_then(|number| GroupId::new(number).ok());
+            let id = id.ok_or_else(|| StoreError::Corrupt {
+                account: None,
+                what: "group key".into(),
+            })?;
+            read_group(id, row).map(Arc::new)
+        })
     }
 }
 

@@ -1,12 +1,12 @@
 //! What a change does to messages that are there: new flags, or removal.
 
 use super::cell::{Content, Working};
-use super::chunk::{Item, write_uids};
+use super::chunk::Item;
+use super::expunge::write_log;
 use super::message::body_of;
 use super::rows::MailboxRow;
 use super::txn::Txn;
 use super::types::MailboxId;
-use crate::codec::Writer;
 use crate::commit::Op;
 use crate::engine::Space;
 use crate::{StoreError, keys};
@@ -87,11 +87,8 @@ impl Txn<'_> {
             working.row.tail = chunks.last().map(|chunk| chunk.first);
         }
         self.chunks.extend(changed.into_iter().map(|first| (id, first)));
-        let mut log = Writer::new(1);
-        log.num(gone.len() as u64);
-        write_uids(&mut log, &gone);
         let key = keys::expunged(self.id, id, modseq);
-        self.ops.push(Op::Put(Space::Mail, key, log.done()));
+        self.ops.push(Op::Put(Space::Mail, key, write_log(&gone)));
         Ok(gone)
     }
 
@@ -126,12 +123,12 @@ fn count_flags(row: &mut MailboxRow, old: u8, new: u8) {
     let is = |flag: SystemFlag| new & flag as u8 != 0;
     match (was(SystemFlag::Seen), is(SystemFlag::Seen)) {
         (false, true) => row.unseen = row.unseen.saturating_sub(1),
-        (true, false) => row.unseen += 1,
+        (true, false) => row.unseen = row.unseen.saturating_add(1),
         _ => {}
     }
     match (was(SystemFlag::Deleted), is(SystemFlag::Deleted)) {
         (true, false) => row.deleted = row.deleted.saturating_sub(1),
-        (false, true) => row.deleted += 1,
+        (false, true) => row.deleted = row.deleted.saturating_add(1),
         _ => {}
     }
 }

@@ -4,7 +4,7 @@ use super::append::day;
 use super::message::body_of;
 use super::types::MailboxId;
 use crate::commit::{Batch, Class, Expect, Op};
-use crate::engine::{PAGE_ROWS, Space, after_prefix};
+use crate::engine::{PAGE_ROWS, Space, after_key, after_prefix};
 use crate::{Store, StoreError, keys};
 use model::AccountId;
 
@@ -38,14 +38,16 @@ impl Store {
 
     async fn erase_messages(&self, id: AccountId, prefix: Vec<u8>) -> Result<(), StoreError> {
         let end = after_prefix(&prefix);
+        let mut from = prefix;
         loop {
             let page = self
                 .engine()
                 .snapshot()
-                .page(Space::Mail, &prefix, &end, PAGE_ROWS)?;
-            if page.rows.is_empty() {
+                .page(Space::Mail, &from, &end, PAGE_ROWS)?;
+            let Some((last, _)) = page.rows.last() else {
                 return Ok(());
-            }
+            };
+            let next = after_key(last);
             let mut batch = Batch::new(Class::Durable);
             for (key, row) in page.rows {
                 // Two erasers may meet; a reference must not be released twice.
@@ -57,19 +59,29 @@ impl Store {
                 batch.delete(Space::Mail, key.to_vec());
             }
             match self.commit(batch).await {
-                Ok(()) | Err(StoreError::Conflict) => {}
+                // From behind it: what was removed would be passed over again and again.
+                Ok(()) => from = next,
+                Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error),
             }
         }
     }
 
-    async fn erase_rows(&self, space: Space, from: &[u8], to: &[u8]) -> Result<Erased, StoreError> {
+    /// Removes all rows from `from` up to, not including, `to`. Nobody else may write there meanwhile.
+    pub(crate) async fn erase_rows(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: &[u8],
+    ) -> Result<Erased, StoreError> {
         let mut count = 0;
+        let mut from = from.to_vec();
         loop {
-            let page = self.engine().snapshot().page(space, from, to, PAGE_ROWS)?;
-            if page.rows.is_empty() {
+            let page = self.engine().snapshot().page(space, &from, to, PAGE_ROWS)?;
+            let Some((last, _)) = page.rows.last() else {
                 return Ok(count);
-            }
+            };
+            from = after_key(last);
             let mut batch = Batch::new(Class::Relaxed);
             count += page.rows.len();
             for (key, _) in page.rows {
@@ -79,24 +91,29 @@ impl Store {
         }
     }
 
-    /// Goes on with erasures that a stop interrupted; returns how many were finished.
+    /// Goes on with erasures that a stop interrupted; returns how many were finished. One that fails does not
+    /// hold up the others.
     pub(crate) async fn resume_erasures(&self) -> Result<Erased, StoreError> {
         let rows = self.engine().snapshot().all(Space::Directory, keys::ERASING)?;
         let mut finished = 0;
+        let mut failed = None;
         for (key, _) in rows {
             let account = key.get(1..9).and_then(|digits| digits.try_into().ok());
             let account = account.and_then(|digits| AccountId::new(u64::from_be_bytes(digits)).ok());
             let Some(account) = account else { continue };
-            match key.get(9..).and_then(|digits| digits.try_into().ok()) {
+            let result = match key.get(9..).and_then(|digits| digits.try_into().ok()) {
                 Some(digits) => {
                     let mailbox = MailboxId(u32::from_be_bytes(digits));
-                    self.erase_mailbox(account, mailbox).await?;
+                    self.erase_mailbox(account, mailbox).await
                 }
-                None => self.erase_mail(account).await?,
+                None => self.erase_mail(account).await,
+            };
+            match result {
+                Ok(()) => finished += 1,
+                Err(error) => failed = failed.or(Some(error.of(account))),
             }
-            finished += 1;
         }
-        Ok(finished)
+        failed.map_or(Ok(finished), Err)
     }
 
     /// Forgets deliveries of before yesterday.

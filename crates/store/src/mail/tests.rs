@@ -165,3 +165,79 @@ async fn an_account_that_is_erased_under_a_delivery_fails_alone() {
         }
     }
 }
+
+#[tokio::test]
+async fn housekeeping_goes_past_what_is_damaged() {
+    let (store, broken, sound) = two_accounts().await;
+    let until = crate::AccountState::SoftDeleted {
+        until: model::Timestamp::from_millis(0),
+    };
+    let change = crate::AccountChange {
+        state: Some(until),
+        ..crate::AccountChange::default()
+    };
+    let changed = store.update_account(sound, None, change, &Origin::System).await;
+    changed.expect("changes");
+    // An erasure that can never end, and an account that can never be read.
+    let body = store.engine().snapshot();
+    let body = body.all(Space::Body, &[]).expect("reads").remove(0).0;
+    overwrite(&store, Space::Refs, body.to_vec(), b"x");
+    overwrite(
+        &store,
+        Space::Directory,
+        keys::erasing_mailbox(broken, MailboxId(1)),
+        b"\x01",
+    );
+    overwrite(&store, Space::Directory, keys::account(broken), b"\x01\xff");
+    assert!(matches!(store.maintain().await, Err(StoreError::Corrupt { .. })));
+    assert!(store.account(sound).expect("reads").is_none(), "it was erased");
+    let listed = store.list_accounts(None, 256).expect("reads");
+    assert!(listed.is_empty(), "the damaged one is left out");
+}
+
+#[tokio::test]
+async fn the_journal_keeps_its_newest_entries() {
+    let (store, ..) = two_accounts().await;
+    let before = store.journal_after(0, 256).expect("reads");
+    assert_eq!(store.trim_journal().await.expect("trims"), 0);
+    assert_eq!(store.trim_journal_to(2).await.expect("trims"), before.len() - 2);
+    let after = store.journal_after(0, 256).expect("reads");
+    assert_eq!(after, before[before.len() - 2..]);
+}
+
+#[tokio::test]
+async fn a_long_expunge_log_is_merged_and_nobody_misses_a_uid() {
+    let (store, id, _) = two_accounts().await;
+    let mut inbox = store.mail(id).open(&MailboxName::inbox()).await.expect("opens");
+    let message = Bytes::from_static(b"Subject: x\r\n\r\n");
+    let name = MailboxName::inbox();
+    let mut history = Vec::new();
+    for _ in 0..300 {
+        let appended = store
+            .mail(id)
+            .append(&name, message.clone(), Flags::EMPTY, None)
+            .await;
+        let uid = appended.expect("appends").uid;
+        inbox.changed().await;
+        history.push((inbox.snapshot().highest_modseq(), uid));
+        assert_eq!(inbox.remove(&[uid]).await.expect("removes"), [uid]);
+    }
+    let rows = || {
+        let snapshot = store.engine().snapshot();
+        let prefix = keys::expunged_of(id, inbox.id());
+        snapshot.all(Space::Mail, &prefix).expect("reads").len()
+    };
+    assert_eq!(rows(), 300);
+    let merged = store.maintain().await.expect("maintains").merged_expunges;
+    assert_eq!(rows() + merged, 300);
+    assert!(rows() < 256, "{}", rows());
+    for (position, (since, _)) in history.iter().enumerate() {
+        let gone = inbox.vanished_since(*since).expect("reads");
+        for (_, uid) in &history[position..] {
+            assert!(gone.contains(uid), "{uid:?} since {since:?}");
+        }
+    }
+    let newest = history.last().expect("some").0;
+    assert_eq!(inbox.vanished_since(newest).expect("reads").len(), 1);
+    assert_eq!(store.maintain().await.expect("maintains").merged_expunges, 0);
+}

@@ -109,7 +109,9 @@ fn weight_of_fields(fields: &BodyFields) -> usize {
         .iter()
         .chain(disposition.iter().flat_map(|disposition| &disposition.params));
     texts.into_iter().flatten().map(Vec::len).sum::<usize>()
-        + params.map(|(name, value)| name.len() + value.len()).sum::<usize>()
+        + params
+            .map(|(name, value)| name.len() + value.len())
+            .sum::<usize>()
         + fields.language.iter().map(Vec::len).sum::<usize>()
         + fields.encoding.len()
         + disposition.map_or(0, |disposition| disposition.kind.len())

@@ -206,7 +206,8 @@ fn a_digest_of_long_address_lists_takes_no_more_memory_than_it_is_long() {
     let parsed = parse(message.as_bytes());
     assert!(addresses(&parsed.body) < 50_000, "{}", addresses(&parsed.body));
     // An honest digest is far below the limit.
-    let part = "--x\r\nContent-Type: message/rfc822\r\n\r\nFrom: a@example.test\r\nTo: b@example.test\r\n\r\nx\r\n";
+    let part =
+        "--x\r\nContent-Type: message/rfc822\r\n\r\nFrom: a@example.test\r\nTo: b@example.test\r\n\r\nx\r\n";
     let message = format!(
         "Content-Type: multipart/mixed; boundary=x\r\n\r\n{}--x--\r\n",
         part.repeat(450)
