@@ -51,11 +51,19 @@ pub(crate) fn pss_kib(leaders: &[u32]) -> Result<f64> {
     Ok(sum)
 }
 
-/// The machine's ticks so far: those stolen by the hypervisor, and all.
+/// The machine's ticks so far: those in which it worked, those stolen by the hypervisor, and all.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Ticks {
+    pub(crate) busy: u64,
     pub(crate) stolen: u64,
     pub(crate) all: u64,
+}
+
+impl Ticks {
+    /// The time in which it worked.
+    pub(crate) fn busy_seconds(self) -> f64 {
+        self.busy as f64 / rustix::param::clock_ticks_per_second() as f64
+    }
 }
 
 /// The first line of /proc/stat.
@@ -71,6 +79,8 @@ fn parse_machine(text: &str) -> Option<Ticks> {
         .map(|field| field.parse().ok())
         .collect::<Option<_>>()?;
     Some(Ticks {
+        // User, nice and system; what the kernel does for interrupts belongs to nobody.
+        busy: fields.iter().take(3).sum(),
         stolen: *fields.get(7)?,
         // Guest time is contained in user time.
         all: fields.iter().take(8).sum(),
@@ -191,7 +201,7 @@ mod tests {
     #[test]
     fn stolen_time_is_the_eighth_field() {
         let ticks = parse_machine("cpu  1 2 3 4 5 6 7 8 9 10\ncpu0 1\n").expect("ticks");
-        assert_eq!((ticks.stolen, ticks.all), (8, 36));
+        assert_eq!((ticks.busy, ticks.stolen, ticks.all), (6, 8, 36));
     }
 
     #[test]

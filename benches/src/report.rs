@@ -5,6 +5,9 @@ use crate::stats::Verdict;
 use serde::Serialize;
 use std::fmt::Write;
 
+/// From this share of the machine's time on, other programs are mentioned.
+const MOST_OTHERS: f64 = 10.0;
+
 /// Everything about the run that a reader needs to judge it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Setting {
@@ -47,6 +50,8 @@ struct Row {
     generator: Pair,
     rounds: usize,
     steal_percent: Number,
+    /// The share of the machine's time that other programs worked meanwhile.
+    others_percent: Number,
 }
 
 #[derive(Debug, Serialize)]
@@ -107,7 +112,8 @@ pub(crate) fn json(setting: &Setting, all: &[Measured]) -> serde_json::Result<St
             cpu_ms: Pair::of(measured, |medians| medians.cpu_ms),
             generator: Pair::of(measured, |medians| medians.generator),
             rounds: measured.rounds,
-            steal_percent: number(measured.steal_percent),
+            steal_percent: number(measured.weather.steal_percent),
+            others_percent: number(measured.weather.others_percent),
         })
         .collect();
     serde_json::to_string_pretty(&Report { setting, bars })
@@ -151,8 +157,12 @@ pub(crate) fn row(measured: &Measured) -> String {
         shown(measured.ours.cpu_ms),
         shown(measured.peer.cpu_ms),
     );
-    if measured.steal_percent > crate::stats::MOST_STEAL {
-        let _ = write!(text, "  steal {:.1} %", measured.steal_percent);
+    let weather = measured.weather;
+    if weather.steal_percent > crate::stats::MOST_STEAL {
+        let _ = write!(text, "  steal {:.1} %", weather.steal_percent);
+    }
+    if weather.others_percent > MOST_OTHERS {
+        let _ = write!(text, "  other programs {:.0} %", weather.others_percent);
     }
     if measured.ours.generator > 0.9 {
         text.push_str("  the load generator was busy all the time: the rate is its own");

@@ -45,8 +45,24 @@ pub(crate) struct Measured {
     /// The median of the pairs' ratios.
     pub(crate) ratio: f64,
     pub(crate) rounds: usize,
-    pub(crate) steal_percent: f64,
+    pub(crate) weather: Weather,
     pub(crate) met: Option<Verdict>,
+}
+
+/// What else the machine did meanwhile.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Weather {
+    /// The share of its time that the hypervisor gave to others.
+    pub(crate) steal_percent: f64,
+    /// The share of its time that other programs worked.
+    pub(crate) others_percent: f64,
+}
+
+/// What the machine and the stage have used so far.
+#[derive(Debug, Clone, Copy)]
+struct Spent {
+    machine: Ticks,
+    stage: f64,
 }
 
 /// The readings before and after a round.
@@ -69,7 +85,7 @@ pub(crate) struct Runner<'a> {
 impl Runner<'_> {
     /// Measures one figure.
     pub(crate) fn measure(&mut self, figure: &Figure) -> Result<Measured> {
-        let before = machine_ticks()?;
+        let before = self.spent()?;
         let (mut ours, mut peer) = (Vec::new(), Vec::new());
         let rounds = match figure.what {
             What::Idle => 1,
@@ -98,8 +114,15 @@ impl Runner<'_> {
                 }
             }
         }
-        let steal_percent = steal(before, machine_ticks()?);
-        Ok(conclude(*figure, &ours, &peer, steal_percent))
+        let weather = weather(before, self.spent()?);
+        Ok(conclude(*figure, &ours, &peer, weather))
+    }
+
+    fn spent(&self) -> Result<Spent> {
+        Ok(Spent {
+            stage: cpu_seconds(&self.stage.everything()?)? + own_cpu_seconds()?,
+            machine: machine_ticks()?,
+        })
     }
 
     fn load(&mut self, figure: &Figure, work: Work, side: Side, span: Duration) -> Result<Sample> {
@@ -182,13 +205,20 @@ impl Runner<'_> {
     }
 }
 
-fn steal(before: Ticks, after: Ticks) -> f64 {
-    let all = after.all.saturating_sub(before.all);
-    let stolen = after.stolen.saturating_sub(before.stolen);
-    100.0 * stolen as f64 / all.max(1) as f64
+fn weather(before: Spent, after: Spent) -> Weather {
+    let share = |part: f64| {
+        let all = after.machine.all.saturating_sub(before.machine.all).max(1);
+        100.0 * part / (all as f64 / rustix::param::clock_ticks_per_second() as f64)
+    };
+    let busy = after.machine.busy_seconds() - before.machine.busy_seconds();
+    let stolen = after.machine.stolen.saturating_sub(before.machine.stolen);
+    Weather {
+        steal_percent: share(stolen as f64 / rustix::param::clock_ticks_per_second() as f64),
+        others_percent: share((busy - (after.stage - before.stage)).max(0.0)),
+    }
 }
 
-fn conclude(figure: Figure, ours: &[Sample], peer: &[Sample], steal_percent: f64) -> Measured {
+fn conclude(figure: Figure, ours: &[Sample], peer: &[Sample], weather: Weather) -> Measured {
     let medians = |samples: &[Sample]| {
         let of = |pick: fn(&Sample) -> f64| median(&samples.iter().map(pick).collect::<Vec<_>>());
         Medians {
@@ -204,7 +234,7 @@ fn conclude(figure: Figure, ours: &[Sample], peer: &[Sample], steal_percent: f64
         .collect();
     let (our_medians, ratio) = (medians(ours), median(&ratios));
     let conditions = Conditions {
-        steal_percent,
+        steal_percent: weather.steal_percent,
         // Memory does not depend on what else the machine does: one round of many sessions is enough.
         enough_rounds: matches!(figure.what, What::Idle) || ratios.len() >= LEAST_PAIRS,
     };
@@ -215,7 +245,7 @@ fn conclude(figure: Figure, ours: &[Sample], peer: &[Sample], steal_percent: f64
         peer: medians(peer),
         ratio,
         rounds: ratios.len(),
-        steal_percent,
+        weather,
     }
 }
 
@@ -251,7 +281,7 @@ mod tests {
         // The machine slows down in the middle; each pair still says 4.
         let ours: Vec<Sample> = [400.0, 400.0, 40.0].into_iter().map(sample).collect();
         let peer: Vec<Sample> = [100.0, 100.0, 10.0].into_iter().map(sample).collect();
-        let measured = conclude(figure, &ours, &peer, 0.0);
+        let measured = conclude(figure, &ours, &peer, Weather::default());
         assert_eq!(measured.ratio, 4.0);
         assert_eq!(
             measured.met,
@@ -259,14 +289,24 @@ mod tests {
             "three pairs are too few"
         );
         let nine: Vec<Sample> = vec![sample(400.0); 9];
-        let measured = conclude(figure, &nine, &vec![sample(100.0); 9], 0.0);
+        let measured = conclude(figure, &nine, &vec![sample(100.0); 9], Weather::default());
         assert_eq!(measured.met, Some(Verdict::Met));
     }
 
     #[test]
-    fn steal_is_a_share() {
-        let ticks = |stolen, all| Ticks { stolen, all };
-        assert_eq!(steal(ticks(10, 1000), ticks(20, 1100)), 10.0);
-        assert_eq!(steal(ticks(10, 1000), ticks(10, 1000)), 0.0);
+    fn what_others_did_is_a_share() {
+        let hertz = rustix::param::clock_ticks_per_second();
+        let spent = |busy, stolen, all, stage| Spent {
+            machine: Ticks {
+                busy: busy * hertz,
+                stolen: stolen * hertz,
+                all: all * hertz,
+            },
+            stage,
+        };
+        let found = weather(spent(1, 1, 10, 1.0), spent(51, 11, 110, 31.0));
+        assert_eq!((found.steal_percent, found.others_percent), (10.0, 20.0));
+        let idle = weather(spent(1, 1, 10, 1.0), spent(1, 1, 10, 1.5));
+        assert_eq!((idle.steal_percent, idle.others_percent), (0.0, 0.0));
     }
 }

@@ -66,7 +66,7 @@ pub(crate) struct Stage {
     /// The version of each, as they print it.
     pub(crate) versions: [String; 2],
     // Dropped last: what the servers above depend on.
-    _slapd: Slapd,
+    slapd: Slapd,
     _null_home: NullHome,
 }
 
@@ -99,13 +99,14 @@ impl Stage {
             ours_front,
             peer_back,
             peer_front,
-            _slapd: slapd,
+            slapd,
             _null_home: null_home,
         };
         for side in [Side::Ours, Side::Peer] {
-            runtime
-                .block_on(stage.fill(side))
-                .with_context(|| format!("filling the mailboxes of {side:?}"))?;
+            runtime.block_on(stage.fill(side)).with_context(|| {
+                let words = stage.last_words(side);
+                format!("filling the mailboxes of {side:?}; its last words:\n{words}")
+            })?;
         }
         Ok(stage)
     }
@@ -155,6 +156,14 @@ impl Stage {
             .into_iter()
             .map(|child| child.map(testkit::Child::id).context("a server is not running"))
             .collect()
+    }
+
+    /// The leaders of all process groups of the stage, the directory's too.
+    pub(crate) fn everything(&self) -> Result<Vec<u32>> {
+        let mut all = self.processes(Side::Ours, Place::Cluster)?;
+        all.extend(self.processes(Side::Peer, Place::Cluster)?);
+        all.extend(self.slapd.child().map(testkit::Child::id));
+        Ok(all)
     }
 
     /// What the servers of a side have logged, for an error message.
