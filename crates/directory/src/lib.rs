@@ -14,6 +14,7 @@ mod auth;
 pub mod check;
 pub mod config;
 mod connector;
+pub mod export;
 pub mod feed;
 mod home;
 mod map;
