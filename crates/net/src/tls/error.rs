@@ -86,6 +86,12 @@ fn certificate_problem(error: &CertificateError) -> String {
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "is not meant for this use".to_owned()
         }
+        // webpki refuses a server certificate that says CA:TRUE; rustls has no variant of its own for that.
+        CertificateError::Other(other) if format!("{:?}", other.0) == "CaUsedAsEndEntity" => {
+            "is that of an authority and not of a server (openssl req -x509 makes such ones; \
+             add -addext basicConstraints=critical,CA:FALSE)"
+                .to_owned()
+        }
         other => format!("is not good: {other}"),
     }
 }

@@ -21,9 +21,16 @@ impl Files {
     }
 
     fn renew(&self, name: &str) {
-        let signed = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
-        std::fs::write(self.config().certificate, signed.cert.pem()).expect("write");
-        std::fs::write(self.config().key, signed.signing_key.serialize_pem()).expect("write");
+        self.renew_as(name, rcgen::IsCa::NoCa);
+    }
+
+    fn renew_as(&self, name: &str, is_ca: rcgen::IsCa) {
+        let mut params = rcgen::CertificateParams::new([name.to_owned()]).expect("a name");
+        params.is_ca = is_ca;
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        std::fs::write(self.config().certificate, certificate.pem()).expect("write");
+        std::fs::write(self.config().key, key.serialize_pem()).expect("write");
     }
 
     fn config(&self) -> TlsConfig {
@@ -76,6 +83,14 @@ async fn verifies_by_default_and_says_what_is_wrong() {
         .await
         .expect_err("another authority");
     assert!(error.to_string().contains("ca_file"), "{error}");
+    files.renew_as(
+        "mail.example.test",
+        rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained),
+    );
+    let error = handshake(&files.server(), &files.client(), "mail.example.test")
+        .await
+        .expect_err("what openssl req -x509 makes");
+    assert!(error.to_string().contains("CA:FALSE"), "{error}");
     let careless = ClientTls::new(&ClientTlsConfig {
         verify: false,
         ..ClientTlsConfig::default()
