@@ -245,7 +245,9 @@ pub(crate) enum Reason {
         message: String,
     },
     /// The address is of a domain that this server does not hold.
-    #[error("{domain} is not a domain of this server")]
+    #[error(
+        "{domain} is not a domain of this server: homing domain create {domain}, then homing sync run --full"
+    )]
     ForeignDomain {
         /// The domain.
         domain: String,
