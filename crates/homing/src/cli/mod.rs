@@ -48,7 +48,7 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the server in the foreground until SIGTERM or SIGINT.
+    /// Run the server in the foreground until SIGTERM or SIGINT; SIGHUP reads the certificate again.
     #[command(after_help = "Example: homing serve --config /etc/homing/homing.toml")]
     Serve,
     /// Read the configuration, report every problem with its line, and do nothing else.

@@ -10,7 +10,7 @@ pub(crate) enum RouteCommand {
     /// Ask every user map in order and show each step: filter sent, entries found, time, answer.
     #[command(after_help = "Example: homing route explain alice@example.org")]
     Explain {
-        /// The address, or what a user types as login.
+        /// The address; a login without "@" is given with its domain.
         address: String,
     },
 }
