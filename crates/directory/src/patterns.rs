@@ -321,7 +321,7 @@ fn parse_filter(section: &str, text: Option<&str>, problems: &mut Vec<ConfigProb
 }
 
 /// The lowest entry that is each of these or above it.
-fn common_ancestor<'a>(mut bases: impl Iterator<Item = &'a Dn>) -> Option<Dn> {
+pub(crate) fn common_ancestor<'a>(mut bases: impl Iterator<Item = &'a Dn>) -> Option<Dn> {
     let mut top = bases.next()?.clone();
     for base in bases {
         while &top != base && !base.is_below(&top) {

@@ -1,59 +1,230 @@
-//! Who the members of a group are: from DNs to lasting identities and addresses.
+//! Who the members of a group are: from DNs or login names to lasting identities and addresses.
 
-use super::Connector;
-use crate::account::{entry_uuid, wanted};
-use crate::patterns::EntryKind;
-use ldap::{Client, Filter, LdapError, ResultCode, Scope, SearchRequest};
+use super::{Connector, ranges};
+use crate::account::entry_uuid;
+use crate::config::{SearchScope, ServerType};
+use crate::patterns::{EntryKind, equality};
+use ldap::{Client, Dn, Entry, Filter, LdapError, ResultCode, Scope, SearchRequest};
 use model::{Address, EntryUuid, Unavailable};
+use std::collections::{HashMap, HashSet};
 use tokio::task::JoinSet;
 
 /// Look-ups under way at once on the shared connection.
 const AT_ONCE: usize = 16;
+/// Entries asked for in one search.
+const BATCH: usize = 100;
+/// Groups in groups in groups: deeper is nobody's intention.
+const MAX_DEPTH: usize = 16;
+
+/// What the entries of members are asked for.
+struct Asked {
+    attributes: Vec<String>,
+    mail: String,
+}
 
 impl Connector {
-    /// Reads the entry of each DN. One that does not exist is left out: a placeholder, a deleted person. One
-    /// without an address is named without one, because it may get one later. The order is not kept.
+    /// Finds the entry of each member, a hundred in one search. A member is a DN (`member`, `uniqueMember`) or a
+    /// login name (`memberUid`). One that does not exist is left out: a placeholder, a deleted person. One
+    /// without an address is named without one, because it may get one later; but a group without an address
+    /// stands for its own members, whatever the depth, and a group that holds itself is read once. The order is
+    /// not kept.
     pub async fn resolve_members(
         &self,
-        dns: &[String],
+        names: &[String],
     ) -> Result<Vec<(EntryUuid, Option<Address>)>, Unavailable> {
         let client = self.service().await?;
-        let attributes = wanted(self.patterns(), EntryKind::Account);
-        let mail = &self.patterns().map.mail;
+        let failed = |error: LdapError| self.pool.unavailable(&format!("members of a group: {error}"));
+        let mail = self.patterns().map.mail.clone();
+        let asked = Asked {
+            attributes: [
+                "objectClass",
+                "entryUUID",
+                "objectGUID",
+                &mail,
+                &self.patterns().map.login,
+            ]
+            .map(str::to_owned)
+            .into(),
+            mail,
+        };
+        let mut found = Vec::with_capacity(names.len());
+        let mut seen: HashSet<EntryUuid> = HashSet::with_capacity(names.len());
+        let mut level: Vec<String> = names.to_vec();
+        for _ in 0..MAX_DEPTH {
+            let mut next = Vec::new();
+            for entry in self.entries(&client, &level, &asked).await.map_err(failed)? {
+                let Some(uuid) = entry_uuid(&entry) else { continue };
+                // The loop guard: each entry counts once, by whatever way it is reached.
+                if !seen.insert(uuid) {
+                    continue;
+                }
+                let address = entry
+                    .strings(&asked.mail)
+                    .find_map(|text| Address::parse(text).ok());
+                if address.is_none() && self.patterns().kind_of(&entry) == Some(EntryKind::Group) {
+                    next.extend(self.members_of(&client, &entry.dn).await.map_err(failed)?);
+                } else {
+                    found.push((uuid, address));
+                }
+            }
+            if next.is_empty() {
+                return Ok(found);
+            }
+            level = next;
+        }
+        tracing::warn!(connector = %self.name(), depth = MAX_DEPTH, "groups are nested too deep; the rest is left out");
+        Ok(found)
+    }
+
+    async fn entries(
+        &self,
+        client: &Client,
+        names: &[String],
+        asked: &Asked,
+    ) -> Result<Vec<Entry>, LdapError> {
+        let mut dns: Vec<(Dn, &str)> = Vec::with_capacity(names.len());
+        let mut logins: Vec<&str> = Vec::new();
+        for name in names.iter().map(|name| without_uid(name)) {
+            match Dn::parse(name) {
+                Ok(dn) if !dn.is_root() => dns.push((dn, name)),
+                _ => logins.push(name),
+            }
+        }
+        let mut found = Vec::with_capacity(names.len());
+        for part in dns.chunks(BATCH) {
+            found.extend(self.by_dn(client, part, asked).await?);
+        }
+        for part in logins.chunks(BATCH) {
+            found.extend(self.by_login(client, part, asked).await?);
+        }
+        Ok(found)
+    }
+
+    /// One search for all, and then one for each that it did not find: a server need not know the attribute
+    /// that holds an entry's own DN.
+    async fn by_dn(
+        &self,
+        client: &Client,
+        dns: &[(Dn, &str)],
+        asked: &Asked,
+    ) -> Result<Vec<Entry>, LdapError> {
         let mut found = Vec::with_capacity(dns.len());
-        for part in dns.chunks(AT_ONCE) {
+        let top = crate::patterns::common_ancestor(dns.iter().map(|(dn, _)| dn)).filter(|top| !top.is_root());
+        if let Some(top) = top.filter(|_| dns.len() > 1) {
+            // RFC 5020, which slapd answers from its index of DNs.
+            let own_dn = match self.patterns().server {
+                ServerType::Openldap => "entryDN",
+                ServerType::ActiveDirectory => "distinguishedName",
+            };
+            let any = Filter::Or(dns.iter().map(|(_, text)| equality(own_dn, text)).collect());
+            let request = SearchRequest::new(top.to_string(), Scope::Subtree, any)
+                .attributes(asked.attributes.iter().cloned());
+            match client.search_all(request, dns.len()).await {
+                Ok(entries) => found = entries,
+                Err(error) if is_absent(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let known: HashSet<Vec<u8>> = found
+            .iter()
+            .filter_map(|entry| Dn::parse(&entry.dn).ok())
+            .map(|dn| dn.key())
+            .collect();
+        let missing: Vec<&str> = dns
+            .iter()
+            .filter(|(dn, _)| !known.contains(&dn.key()))
+            .map(|(_, text)| *text)
+            .collect();
+        for part in missing.chunks(AT_ONCE) {
             let mut running = JoinSet::new();
             for dn in part {
-                running.spawn(one(client.clone(), dn.clone(), attributes.clone(), mail.clone()));
+                running.spawn(one(client.clone(), (*dn).to_owned(), asked.attributes.clone()));
             }
             while let Some(answer) = running.join_next().await {
-                let answer = answer.map_err(|error| Unavailable(error.to_string()))?;
-                found.extend(answer.map_err(|error| Unavailable(error.to_string()))?);
+                let answer = answer.map_err(|error| LdapError::Protocol(error.to_string()))?;
+                found.extend(answer?);
             }
         }
         Ok(found)
     }
+
+    /// Accounts by the name that `memberUid` holds. Two with one name are nobody.
+    async fn by_login(
+        &self,
+        client: &Client,
+        logins: &[&str],
+        asked: &Asked,
+    ) -> Result<Vec<Entry>, LdapError> {
+        let (half, login) = (&self.patterns().accounts, &self.patterns().map.login);
+        let any = Filter::Or(logins.iter().map(|name| equality(login, name)).collect());
+        let filter = Filter::And(vec![half.filter(), any]);
+        let scope = match half.scope {
+            SearchScope::One => Scope::OneLevel,
+            SearchScope::Sub => Scope::Subtree,
+        };
+        let mut by_name: HashMap<String, Vec<Entry>> = HashMap::new();
+        for base in &half.bases {
+            let request = SearchRequest::new(base.to_string(), scope, filter.clone())
+                .attributes(asked.attributes.iter().cloned());
+            for entry in client.search_all(request, logins.len().saturating_mul(4)).await? {
+                let name = entry.first_str(login).unwrap_or_default().to_lowercase();
+                let same = by_name.entry(name).or_default();
+                // Bases may lie one in the other.
+                if same.iter().all(|other| other.dn != entry.dn) {
+                    same.push(entry);
+                }
+            }
+        }
+        let mut found = Vec::with_capacity(by_name.len());
+        for (name, mut entries) in by_name {
+            match (entries.pop(), entries.is_empty()) {
+                (Some(entry), true) => found.push(entry),
+                _ => {
+                    tracing::error!(connector = %self.name(), name, "two entries have the name of one group member; neither counts");
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The members of a group that is a member itself.
+    async fn members_of(&self, client: &Client, dn: &str) -> Result<Vec<String>, LdapError> {
+        let attribute = &self.patterns().map.members;
+        let Some(mut entry) = one(client.clone(), dn.to_owned(), vec![attribute.clone()]).await? else {
+            return Ok(Vec::new());
+        };
+        ranges::complete(client, &mut entry, attribute).await?;
+        Ok(entry.strings(attribute).map(str::to_owned).collect())
+    }
 }
 
-async fn one(
-    client: Client,
-    dn: String,
-    attributes: Vec<String>,
-    mail: String,
-) -> Result<Option<(EntryUuid, Option<Address>)>, LdapError> {
+/// The DN of a `uniqueMember` without its optional identifier, `#'0101'B` (RFC 4517 section 3.3.21).
+fn without_uid(name: &str) -> &str {
+    match name.rsplit_once("#'") {
+        Some((dn, bits))
+            if bits
+                .strip_suffix("'B")
+                .is_some_and(|bits| bits.bytes().all(|bit| matches!(bit, b'0' | b'1'))) =>
+        {
+            dn
+        }
+        _ => name,
+    }
+}
+
+fn is_absent(error: &LdapError) -> bool {
+    matches!(
+        error.code(),
+        Some(ResultCode::NoSuchObject | ResultCode::InvalidDnSyntax)
+    )
+}
+
+async fn one(client: Client, dn: String, attributes: Vec<String>) -> Result<Option<Entry>, LdapError> {
     let request =
         SearchRequest::new(dn, Scope::Base, Filter::Present("objectClass".to_owned())).attributes(attributes);
-    let entries = match client.search_all(request, 1).await {
-        Ok(entries) => entries,
-        Err(error) => {
-            return match error.code() {
-                Some(ResultCode::NoSuchObject | ResultCode::InvalidDnSyntax) => Ok(None),
-                _ => Err(error),
-            };
-        }
-    };
-    Ok(entries.first().and_then(|entry| {
-        let address = entry.strings(&mail).find_map(|text| Address::parse(text).ok());
-        Some((entry_uuid(entry)?, address))
-    }))
+    match client.search_all(request, 1).await {
+        Ok(mut entries) => Ok(entries.pop()),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
 }

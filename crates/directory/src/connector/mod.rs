@@ -11,6 +11,7 @@ pub(crate) mod identity;
 mod members;
 mod operator;
 mod pool;
+pub(crate) mod ranges;
 mod search;
 mod trace;
 
@@ -264,7 +265,27 @@ impl Connector {
                 Err(why) => return Found::Unavailable(why),
             }
         }
+        if let (EntryKind::Group, [group]) = (kind, entries.as_mut_slice())
+            && let Err(why) = self.whole(group).await
+        {
+            return Found::Unavailable(why);
+        }
         self.exactly_one(kind, entries)
+    }
+
+    /// Fetches the members that the server did not hand out at once.
+    async fn whole(&self, group: &mut Entry) -> Result<(), Unavailable> {
+        let members = &self.patterns.map.members;
+        if group
+            .attributes
+            .iter()
+            .all(|attribute| !attribute.name.as_str().contains(';'))
+        {
+            return Ok(());
+        }
+        let client = self.service().await?;
+        let result = ranges::complete(&client, group, members).await;
+        result.map_err(|error| self.pool.unavailable(&format!("{}: {error}", group.dn)))
     }
 
     fn exactly_one(&self, kind: EntryKind, mut entries: Vec<Entry>) -> Found {

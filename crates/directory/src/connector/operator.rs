@@ -176,8 +176,8 @@ mod tests {
     fn targets_of_referrals() {
         let show = |text| target(text).map(|(uri, dn)| (uri.to_string(), dn));
         let found = |uri: &str, dn: Option<&str>| Some((uri.to_owned(), dn.map(str::to_owned)));
-        assert_eq!(show("ldap://a.test"), found("ldap://a.test", None));
-        assert_eq!(show("ldap://a.test/??sub"), found("ldap://a.test", None));
+        assert_eq!(show("ldap://a.test"), found("ldap://a.test:389", None));
+        assert_eq!(show("ldap://a.test/??sub"), found("ldap://a.test:389", None));
         assert_eq!(
             show("ldap://a.test:1389/uid=x%20y,dc=t?mail"),
             found("ldap://a.test:1389", Some("uid=x y,dc=t"))

@@ -210,11 +210,10 @@ pub(super) fn overlays(options: &SetupOptions) -> Vec<Overlay> {
             name: "refint",
             class: "olcRefintConfig",
             settings: vec![
-                words(
-                    "refint_attributes",
-                    "olcRefintAttribute",
-                    "member owner manager seeAlso",
-                ),
+                words("refint_attributes", "olcRefintAttribute", "member"),
+                words("refint_attributes", "olcRefintAttribute", "owner"),
+                words("refint_attributes", "olcRefintAttribute", "manager"),
+                words("refint_attributes", "olcRefintAttribute", "seeAlso"),
                 dn(
                     "refint_nothing",
                     "olcRefintNothing",

@@ -5,6 +5,7 @@
 mod authentication;
 mod checking;
 mod feed;
+mod groups;
 mod lookup;
 mod operator;
 mod persist;
