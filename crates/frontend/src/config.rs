@@ -176,13 +176,16 @@ pub struct SmtpProxyConfig {
     /// How much of a message is held in memory before it goes to an unlinked temporary file; 64 KiB to 64 MiB,
     /// default 256 KiB.
     pub buffer_memory: ByteSize,
+    /// Space for all messages that are on their way at once, in memory and in temporary files; past it a client
+    /// hears `452 4.3.1`. At least `max_message_size`; default 1 GiB.
+    pub max_buffered: ByteSize,
     /// Folder for the temporary files. Default: the system's.
     pub buffer_dir: Option<PathBuf>,
     /// Seconds to wait for a client's next command or for more data; 10 to 3600, default 300.
     pub command_timeout: u64,
     /// Seconds to wait for a home's reply to a command; 1 to 600, default 60.
     pub home_timeout: u64,
-    /// Seconds to wait for a home's reply to a whole message; 1 to 3600, default 300.
+    /// Seconds that a home may take for a whole message, and again for its reply to it; 1 to 3600, default 300.
     pub home_data_timeout: u64,
 }
 
@@ -200,6 +203,7 @@ impl Default for SmtpProxyConfig {
             max_recipients: 100,
             max_received: 30,
             buffer_memory: ByteSize(256 << 10),
+            max_buffered: ByteSize(1 << 30),
             buffer_dir: None,
             command_timeout: 300,
             home_timeout: 60,
@@ -260,6 +264,15 @@ impl SmtpProxyConfig {
             self.buffer_memory.0,
             64 << 10..=64 << 20,
         );
+        if self.max_buffered < self.max_message_size {
+            let message = format!(
+                "must be at least max_message_size, which is {} bytes",
+                self.max_message_size.0
+            );
+            problems.push(ConfigProblem::new("max_buffered", message));
+        } else if self.max_buffered.0 > 1 << 40 {
+            problems.push(ConfigProblem::new("max_buffered", "must be at most 1024 GiB"));
+        }
         in_range(&mut problems, "command_timeout", self.command_timeout, 10..=3600);
         in_range(&mut problems, "home_timeout", self.home_timeout, 1..=600);
         in_range(
@@ -352,9 +365,10 @@ mod tests {
         assert_eq!(keys(config.check(&["people"])), ["multi_home"]);
         config.spill_home = Some("not a home".to_owned());
         config.max_recipients = 0;
+        config.max_buffered = ByteSize(1 << 20);
         assert_eq!(
             keys(config.check(&[])),
-            ["user_maps.0", "spill_home", "max_recipients"]
+            ["user_maps.0", "spill_home", "max_recipients", "max_buffered"]
         );
     }
 

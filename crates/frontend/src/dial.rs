@@ -61,6 +61,9 @@ impl Dialer {
     pub(crate) fn report(&self, name: &str, failure: &Failure) {
         if failure.blames_home() {
             self.health.failed(name, &failure.to_string());
+        } else if failure.clears_home() {
+            // Or a wrong password could use up the one trial of a home that is back.
+            self.health.succeeded(name);
         }
     }
 
@@ -96,5 +99,32 @@ impl std::fmt::Debug for Dialer {
         f.debug_struct("Dialer")
             .field("homes", &self.homes)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{ManualClock, Timestamp};
+    use net::ClientTlsConfig;
+
+    #[test]
+    fn a_refused_login_shows_that_the_home_is_up() {
+        let homes = Homes::new(Vec::new(), &ClientTlsConfig::default()).expect("no homes are good homes");
+        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0)));
+        let dialer = Dialer::new(Arc::new(homes), Resolver::system(), clock);
+        for failure in crate::failure::tests::all() {
+            for _ in 0..3 {
+                dialer.report("a:143", &Failure::Timeout("a:143".to_owned()));
+            }
+            dialer.report("a:143", &failure);
+            assert_eq!(
+                dialer.failing_homes().is_empty(),
+                failure.clears_home(),
+                "{failure}"
+            );
+            assert!(!(failure.clears_home() && failure.blames_home()), "{failure}");
+            dialer.well("a:143");
+        }
     }
 }

@@ -69,6 +69,9 @@ pub enum Failure {
         /// Its words.
         text: String,
     },
+    /// The message that waits here cannot be read back.
+    #[error("cannot read the buffered message: {0}")]
+    Buffer(String),
     /// The session has passed too many front ends.
     #[error("the session goes in circles between front ends")]
     Loop,
@@ -100,6 +103,14 @@ impl Failure {
         )
     }
 
+    /// True when the home has heard the login and said no: whatever that means, it is up and well.
+    pub(crate) fn clears_home(&self) -> bool {
+        matches!(
+            self,
+            Self::HomeRefusedLogin { .. } | Self::Rejected(Rejection::Home) | Self::Expired
+        )
+    }
+
     /// True when the client offered something that is not good enough: guessing ends after some of these.
     pub(crate) fn blames_client(&self) -> bool {
         matches!(self, Self::Rejected(_) | Self::Expired | Self::Authorization)
@@ -109,7 +120,12 @@ impl Failure {
     pub(crate) fn is_alarming(&self) -> bool {
         matches!(
             self,
-            Self::HomeRefusedLogin { .. } | Self::NoHome | Self::Ambiguous(_) | Self::Tls { .. } | Self::Loop
+            Self::HomeRefusedLogin { .. }
+                | Self::NoHome
+                | Self::Ambiguous(_)
+                | Self::Tls { .. }
+                | Self::Buffer(_)
+                | Self::Loop
         )
     }
 }
@@ -153,6 +169,7 @@ pub(crate) mod tests {
                 home: home(),
                 text: text(),
             },
+            Failure::Buffer(text()),
             Failure::Loop,
             Failure::ShuttingDown,
         ]

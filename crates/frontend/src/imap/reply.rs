@@ -24,7 +24,7 @@ pub(super) fn failure(failure: &Failure) -> StatusLine {
             Code::Unavailable,
             "The mail server of this account is not available; try again later.",
         ),
-        Failure::Tls { .. } | Failure::Protocol { .. } => (
+        Failure::Tls { .. } | Failure::Protocol { .. } | Failure::Buffer(_) => (
             Code::Unavailable,
             "The mail server of this account has a problem; try again later.",
         ),

@@ -25,7 +25,7 @@ pub(super) fn failure(failure: &Failure) -> Response {
             ResponseCode::SysTemp,
             "The mail server of this account is not available; try again later.",
         ),
-        Failure::Tls { .. } | Failure::Protocol { .. } => (
+        Failure::Tls { .. } | Failure::Protocol { .. } | Failure::Buffer(_) => (
             ResponseCode::SysTemp,
             "The mail server of this account has a problem; try again later.",
         ),

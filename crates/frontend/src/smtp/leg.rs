@@ -5,12 +5,12 @@ use crate::config::HomeProtocol;
 use crate::dial::{Dialer, Dialled};
 use crate::failure::Failure;
 use directory::HomeRef;
-use model::{Protocol, ReversePath};
+use model::{Protocol, ReversePath, TraceId};
 use net::{LineStream, ReadError, TlsMode};
 use std::time::Duration;
 use wire::smtp::{
     Capabilities, ClientClaims, Command, DotEncoder, Extensions, ForwardPath, MailParameters, Reply,
-    ReplyReader,
+    ReplyReader, Severity,
 };
 
 /// The longest reply line: RFC 5321 section 4.5.3.1.5 has 512, and some servers do not care.
@@ -32,6 +32,8 @@ pub(super) enum Identity {
 /// What every leg of a session needs to know.
 #[derive(Debug, Clone)]
 pub(super) struct LegSettings {
+    /// The session, for logs.
+    pub(super) trace: TraceId,
     /// Our name.
     pub(super) server_name: String,
     /// Time for the reply to a command.
@@ -55,6 +57,9 @@ pub(super) struct Leg {
     claims: ClientClaims,
     /// Recipients that the home has accepted, by their place in the transaction.
     pub(super) recipients: Vec<usize>,
+    /// Nothing more can be said: the home hung up, said that it will, or owes a reply that would be taken for
+    /// the one to what is said next.
+    over: bool,
 }
 
 impl Leg {
@@ -101,6 +106,7 @@ impl Leg {
             data_limit: settings.data_limit,
             claims: settings.claims.clone(),
             recipients: Vec::new(),
+            over: false,
         };
         let greeting = leg.reply().await?;
         leg.expect(&greeting)?;
@@ -197,26 +203,37 @@ impl Leg {
         self.run(&Command::Rcpt(to.clone())).await
     }
 
-    /// Sends the whole message but for the final dot, so that nothing is committed yet. The inner error is
-    /// the home's refusal of DATA.
-    pub(super) async fn send(
-        &mut self,
-        trace: &str,
-        message: &Message,
-    ) -> Result<Result<(), Reply>, Failure> {
+    /// Whether the home still listens, as far as is known.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Asks to send the message. The inner error is the home's refusal, which is never a 2xx.
+    pub(super) async fn data(&mut self) -> Result<Result<(), Reply>, Failure> {
         let reply = self.run(&Command::Data).await?;
-        if reply.code() != 354 {
-            return Ok(Err(reply));
+        match (reply.code(), reply.severity()) {
+            (354, _) => Ok(Ok(())),
+            (_, Severity::Transient | Severity::Permanent) => Ok(Err(reply)),
+            // RFC 5321 section 4.3.2 knows no such answer. Taking it for a yes would lose the message.
+            (_, Severity::Completed | Severity::Intermediate) => {
+                self.over = true;
+                Err(self.broken("its reply to DATA is neither 354 nor a refusal"))
+            }
         }
+    }
+
+    /// Sends the whole message but for the final dot, so that nothing is committed yet.
+    pub(super) async fn send(&mut self, trace: &str, message: &Message) -> Result<(), Failure> {
         let mut encoder = DotEncoder::new();
         let mut out = Vec::new();
         encoder.encode(trace.as_bytes(), &mut out);
         let mut offset = 0;
         loop {
+            // A message that cannot be read back is our own fault.
             let piece = message
                 .piece(offset)
                 .await
-                .map_err(|error| self.broken(&error.to_string()))?;
+                .map_err(|error| Failure::Buffer(error.to_string()))?;
             if piece.is_empty() {
                 break;
             }
@@ -236,27 +253,26 @@ impl Leg {
         let line_end = end.len().saturating_sub(b".\r\n".len());
         self.stream.write(&out);
         self.stream.write(end.get(..line_end).unwrap_or_default());
-        self.flush().await?;
-        Ok(Ok(()))
+        self.flush().await
     }
 
-    /// Sends the final dot and reads the replies: one for each recipient that the home accepted.
+    /// Sends the final dot and reads the replies: one for each recipient that the home accepted. They are fewer
+    /// when an LMTP home breaks off in the middle of them.
     pub(super) async fn commit(&mut self) -> Result<Vec<Reply>, Failure> {
         self.stream.write(b".\r\n");
         let limit = std::mem::replace(&mut self.limit, self.data_limit);
         let wanted = self.recipients.len();
         let first = self.reply().await?;
-        let mut replies = vec![
-            first;
-            if self.protocol == HomeProtocol::Smtp {
-                wanted
-            } else {
-                1
-            }
-        ];
+        let mut replies = match self.protocol {
+            HomeProtocol::Smtp => vec![first; wanted],
+            HomeProtocol::Lmtp => vec![first],
+        };
         // RFC 2033 section 4.2: LMTP gives one reply for each accepted recipient, in their order.
-        while replies.len() < wanted {
-            replies.push(self.reply().await?);
+        while replies.len() < wanted && !self.over {
+            match self.reply().await {
+                Ok(reply) => replies.push(reply),
+                Err(failure) => tracing::warn!(home = %self.home, %failure, "leg lost between its replies"),
+            }
         }
         self.limit = limit;
         Ok(replies)
@@ -264,6 +280,9 @@ impl Leg {
 
     /// Says goodbye without waiting for an answer.
     pub(super) async fn quit(mut self) {
+        if self.over {
+            return;
+        }
         self.stream.write(b"QUIT\r\n");
         self.stream.close(FAREWELL).await;
     }
@@ -279,7 +298,19 @@ impl Leg {
         self.stream.write(&line);
     }
 
+    /// The next reply. After an error, and after 421, no other may be read.
     async fn reply(&mut self) -> Result<Reply, Failure> {
+        if self.over {
+            return Err(self.broken("it broke off before"));
+        }
+        self.over = true;
+        let reply = self.read_reply().await?;
+        // RFC 5321 section 3.8: 421 says that the home closes.
+        self.over = reply.code() == 421;
+        Ok(reply)
+    }
+
+    async fn read_reply(&mut self) -> Result<Reply, Failure> {
         let mut reader = ReplyReader::new();
         loop {
             let line = match self.stream.read_line(self.limit).await {

@@ -1,6 +1,7 @@
 //! A message between the client's data and the homes: in memory up to a limit, then in an unlinked file.
 
 use bytes::Bytes;
+use net::Share;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -19,6 +20,7 @@ pub(super) struct MessageWriter {
     dir: PathBuf,
     file: Option<Arc<File>>,
     in_file: u64,
+    share: Share,
 }
 
 /// A message that is complete. It can be read by several legs at once.
@@ -27,17 +29,21 @@ pub(super) struct Message {
     memory: Bytes,
     file: Option<Arc<File>>,
     in_file: u64,
+    /// Its part of the space for messages, until the last leg has let go of it.
+    _share: Share,
 }
 
 impl MessageWriter {
-    /// An empty message that keeps `limit` octets in memory and the rest in a file in `dir`.
-    pub(super) fn new(limit: usize, dir: &Path) -> Self {
+    /// An empty message that keeps `limit` octets in memory and the rest in a file in `dir`. `share` is its part
+    /// of the space for all messages, wherever they are kept.
+    pub(super) fn new(limit: usize, dir: &Path, share: Share) -> Self {
         Self {
             memory: Vec::new(),
             limit,
             dir: dir.to_owned(),
             file: None,
             in_file: 0,
+            share,
         }
     }
 
@@ -48,6 +54,9 @@ impl MessageWriter {
 
     /// Adds a piece, and takes it out of `piece`.
     pub(super) async fn push(&mut self, piece: &mut Vec<u8>) -> io::Result<()> {
+        if !self.share.grow_to(self.len() + piece.len() as u64) {
+            return Err(io::Error::other("all of max_buffered is in use"));
+        }
         if self.file.is_none() && self.memory.len() + piece.len() <= self.limit {
             self.memory.append(piece);
             return Ok(());
@@ -77,11 +86,17 @@ impl MessageWriter {
             memory: self.memory.into(),
             file: self.file,
             in_file: self.in_file,
+            _share: self.share,
         }
     }
 }
 
 impl Message {
+    /// Octets in all.
+    pub(super) fn len(&self) -> u64 {
+        self.memory.len() as u64 + self.in_file
+    }
+
     /// The beginning, which is in memory: all of the header of any sane message.
     pub(super) fn head(&self) -> &[u8] {
         &self.memory
@@ -129,6 +144,7 @@ fn unlinked(dir: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use net::Budget;
 
     async fn whole(message: &Message) -> Vec<u8> {
         let mut all = Vec::new();
@@ -146,7 +162,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let data: Vec<u8> = (0..300_000u32).map(|i| i.to_le_bytes()[0]).collect();
         for limit in [0, 1000, 299_999, 300_000, 1_000_000] {
-            let mut writer = MessageWriter::new(limit, dir.path());
+            let mut writer = MessageWriter::new(limit, dir.path(), Budget::new(1 << 20).share());
             for piece in data.chunks(7_777) {
                 writer.push(&mut piece.to_vec()).await.expect("space");
             }
@@ -163,8 +179,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn no_more_than_the_space_there_is() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let space = Budget::new(128 << 10);
+        for limit in [0, 1 << 20] {
+            let mut writer = MessageWriter::new(limit, dir.path(), space.share());
+            writer.push(&mut vec![0; 100 << 10]).await.expect("space");
+            let mut other = MessageWriter::new(limit, dir.path(), space.share());
+            assert!(other.push(&mut vec![0]).await.is_err());
+            let message = writer.finish();
+            assert!(space.is_exhausted(), "as long as a leg reads it");
+            drop(message);
+            other.push(&mut vec![0]).await.expect("space again");
+        }
+    }
+
+    #[tokio::test]
     async fn a_folder_that_is_gone_is_an_error() {
-        let mut writer = MessageWriter::new(0, Path::new("/nonexistent"));
+        let mut writer = MessageWriter::new(0, Path::new("/nonexistent"), Budget::new(1 << 20).share());
         assert!(writer.push(&mut vec![1]).await.is_err());
     }
 }

@@ -8,9 +8,10 @@ use crate::config::SmtpProxyConfig;
 use crate::login::ProxyContext;
 use directory::{HomeRef, HomeRefError};
 use model::{Peer, ReversePath, TlsState};
-use net::{Accepted, LineStream, ReadError};
+use net::{Accepted, Budget, LineStream, ReadError};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use wire::smtp::{
     BareLineEnds, Capabilities, ClientClaims, Command, DotDecoder, Extensions, MailParameters, Progress,
     Received, Reply, Transmission, hop_count,
@@ -22,6 +23,8 @@ const MAX_LINE: usize = 2048;
 const MAX_ERRORS: u32 = 20;
 /// Commands that bring no message closer, after which each counts as an error.
 const MAX_IDLE_COMMANDS: u32 = 100;
+/// A message that is not there after this long comes from somebody who only wants to hold the connection.
+const WHOLE: Duration = Duration::from_secs(3600);
 /// Data taken from the connection at once.
 const CHUNK: usize = 64 * 1024;
 /// How long the last words may take.
@@ -33,6 +36,8 @@ pub struct SmtpProxy {
     pub(super) context: ProxyContext,
     pub(super) spill_home: Option<HomeRef>,
     pub(super) group_home: Option<HomeRef>,
+    /// Space for the messages of all sessions.
+    space: Budget,
 }
 
 impl SmtpProxy {
@@ -43,6 +48,7 @@ impl SmtpProxy {
         Ok(Self {
             group_home: group_home.or_else(|| spill_home.clone()),
             spill_home,
+            space: Budget::new(config.max_buffered.0),
             config,
             context,
         })
@@ -139,6 +145,8 @@ impl Session {
             self.say(&last);
         }
         self.let_go().await;
+        let (trace, client, errors) = (self.peer.trace, self.peer.client, self.errors);
+        tracing::debug!(protocol = "smtp", %trace, %client, errors, "session ended");
         self.stream.close(FAREWELL).await;
     }
 
@@ -276,6 +284,7 @@ impl Session {
             return self.error(&reply::too_large());
         }
         let settings = LegSettings {
+            trace: self.peer.trace,
             server_name: self.proxy.context.server_name.clone(),
             limit: Duration::from_secs(self.proxy.config.home_timeout),
             data_limit: Duration::from_secs(self.proxy.config.home_data_timeout),
@@ -309,8 +318,18 @@ impl Session {
             self.transaction = Some(transaction);
             return self.error(&reply::no_recipients());
         }
+        if self.proxy.space.is_exhausted() {
+            // Refusing now spares the client the message.
+            self.transaction = Some(transaction);
+            return self.say(&reply::no_space());
+        }
         self.say(&reply::go_on());
-        let message = match self.receive().await {
+        let received = tokio::time::timeout(WHOLE, self.receive()).await;
+        let received = received.unwrap_or_else(|_| {
+            self.say(&reply::timed_out());
+            Err(DataError::Lost)
+        });
+        let message = match received {
             Ok(message) => message,
             Err(refused) => {
                 self.kept = transaction.abandon().await;
@@ -328,10 +347,13 @@ impl Session {
         }
         let trace = self.received(&transaction);
         self.idle_commands = 0;
+        let (from, to, homes) = transaction.describe();
+        let (size, started) = (message.len(), Instant::now());
         let (reply, kept) = transaction.deliver(trace, message).await;
         self.kept = kept;
         tracing::info!(
-            protocol = "smtp", trace = %self.peer.trace, client = %self.peer.client, reply = %reply, "message"
+            protocol = "smtp", trace = %self.peer.trace, client = %self.peer.client, from, ?to, ?homes, size,
+            milliseconds = started.elapsed().as_millis(), reply = %reply, "message"
         );
         self.say(&reply)
     }
@@ -362,9 +384,8 @@ impl Session {
         let max = config.max_message_size.0;
         let dir = config.buffer_dir.clone().unwrap_or_else(std::env::temp_dir);
         let memory = usize::try_from(config.buffer_memory.0).unwrap_or(usize::MAX);
-        let mut writer = MessageWriter::new(memory, &dir);
+        let mut kept = Ok(MessageWriter::new(memory, &dir, self.proxy.space.share()));
         let mut decoder = DotDecoder::new(BareLineEnds::Reject);
-        let mut refused = None;
         let mut total = 0;
         let mut piece = Vec::new();
         loop {
@@ -378,15 +399,11 @@ impl Session {
             };
             total += input.len() as u64;
             let progress = decoder.decode(&input, &mut piece);
-            if refused.is_none() && writer.len() + piece.len() as u64 > max {
-                refused = Some(reply::too_large());
-            }
-            if refused.is_none()
-                && let Err(error) = writer.push(&mut piece).await
-            {
-                tracing::error!(%error, dir = %dir.display(), "cannot buffer a message");
-                refused = Some(reply::no_space());
-            }
+            // Once it is refused nothing of it is kept, and the space is free for others.
+            kept = match kept {
+                Ok(writer) => keep(writer, &mut piece, max).await,
+                refused => refused,
+            };
             piece.clear();
             if let Progress::Done { consumed } = progress {
                 self.stream.unread(input.get(consumed..).unwrap_or_default());
@@ -398,12 +415,24 @@ impl Session {
                 return Err(DataError::Lost);
             }
         }
-        if decoder.saw_bare_line_end() {
-            refused = refused.or_else(|| Some(reply::bare_line_end()));
+        match kept {
+            Err(reply) => Err(DataError::Refused(reply)),
+            Ok(_) if decoder.saw_bare_line_end() => Err(DataError::Refused(reply::bare_line_end())),
+            Ok(writer) => Ok(writer.finish()),
         }
-        match refused {
-            Some(reply) => Err(DataError::Refused(reply)),
-            None => Ok(writer.finish()),
+    }
+}
+
+/// Adds a piece to the message, within the size limit and the space for all messages.
+async fn keep(mut writer: MessageWriter, piece: &mut Vec<u8>, max: u64) -> Result<MessageWriter, Reply> {
+    if writer.len() + piece.len() as u64 > max {
+        return Err(reply::too_large());
+    }
+    match writer.push(piece).await {
+        Ok(()) => Ok(writer),
+        Err(error) => {
+            tracing::error!(%error, "cannot buffer a message");
+            Err(reply::no_space())
         }
     }
 }

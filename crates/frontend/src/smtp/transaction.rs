@@ -1,12 +1,12 @@
 //! One transaction: its recipients, their homes, and the message's way to all of them.
 
-use super::delivery::to_homes;
+use super::delivery::Delivery;
 use super::leg::{Identity, Leg, LegSettings};
 use super::message::Message;
 use super::reply;
 use super::session::SmtpProxy;
 use super::verdict::{Verdict, judge, pass_on};
-use crate::config::{HomeProtocol, MultiHome};
+use crate::config::MultiHome;
 use crate::failure::{Failure, Rejection};
 use directory::{EntryKind, HomeRef, Route};
 use model::{Address, LocalPart, ReversePath};
@@ -18,14 +18,20 @@ const MAX_LEGS: usize = 64;
 /// Homes that are kept open between the transactions of a session.
 const MAX_KEPT: usize = 4;
 
+/// What MAIL and RCPT have said.
+#[derive(Debug)]
+pub(super) struct Envelope {
+    pub(super) from: ReversePath,
+    pub(super) parameters: MailParameters,
+    /// Recipients that a home has accepted.
+    pub(super) recipients: Vec<ForwardPath>,
+}
+
 /// A transaction, from MAIL to the end of DATA.
 pub(super) struct Transaction {
     proxy: Arc<SmtpProxy>,
     settings: LegSettings,
-    from: ReversePath,
-    parameters: MailParameters,
-    /// Recipients that a home has accepted.
-    recipients: Vec<ForwardPath>,
+    envelope: Envelope,
     /// Homes that take part.
     legs: Vec<Leg>,
     /// Homes that an earlier transaction of this session has left open.
@@ -43,9 +49,11 @@ impl Transaction {
         Self {
             proxy,
             settings,
-            from,
-            parameters,
-            recipients: Vec::new(),
+            envelope: Envelope {
+                from,
+                parameters,
+                recipients: Vec::new(),
+            },
             legs: Vec::new(),
             kept,
         }
@@ -53,29 +61,48 @@ impl Transaction {
 
     /// The recipient of the trace field: only when there is one.
     pub(super) fn only_recipient(&self) -> Option<&Address> {
-        match self.recipients.as_slice() {
+        match self.envelope.recipients.as_slice() {
             [ForwardPath::Address(address)] => Some(address),
             _ => None,
         }
     }
 
+    /// Sender, recipients and homes, for the log.
+    pub(super) fn describe(&self) -> (String, Vec<String>, Vec<String>) {
+        let taking_part = self.legs.iter().filter(|leg| !leg.recipients.is_empty());
+        (
+            self.envelope.from.to_string(),
+            self.envelope.recipients.iter().map(ToString::to_string).collect(),
+            taking_part.map(|leg| leg.home.to_string()).collect(),
+        )
+    }
+
     pub(super) fn has_recipients(&self) -> bool {
-        !self.recipients.is_empty()
+        !self.envelope.recipients.is_empty()
     }
 
     /// Routes a recipient and offers it to its home now; the reply is for the client.
     pub(super) async fn rcpt(&mut self, to: ForwardPath) -> Reply {
-        if self.recipients.len() >= usize::try_from(self.proxy.config.max_recipients).unwrap_or(usize::MAX) {
+        if self.envelope.recipients.len()
+            >= usize::try_from(self.proxy.config.max_recipients).unwrap_or(usize::MAX)
+        {
             return reply::too_many_recipients();
         }
         let home = match self.route(&to).await {
             Ok(home) => home,
-            Err(reply) => return reply,
+            Err(reply) => {
+                tracing::info!(trace = %self.settings.trace, %to, %reply, "recipient refused");
+                return reply;
+            }
         };
         match self.offer(&home, to).await {
-            Ok(reply) => pass_on(&reply),
+            Ok(reply) if reply.is_completed() => reply,
+            Ok(reply) => {
+                tracing::info!(trace = %self.settings.trace, %home, %reply, "recipient refused by its home");
+                pass_on(&reply)
+            }
             Err(failure) => {
-                tracing::warn!(trace = ?self.settings.claims.ident, %home, %failure, "recipient put off");
+                tracing::warn!(trace = %self.settings.trace, %home, %failure, "recipient put off");
                 reply::failure(&failure)
             }
         }
@@ -158,11 +185,12 @@ impl Transaction {
         };
         match leg.rcpt(&to).await {
             Ok(reply) if reply.is_completed() => {
-                leg.recipients.push(self.recipients.len());
-                self.recipients.push(to);
+                leg.recipients.push(self.envelope.recipients.len());
+                self.envelope.recipients.push(to);
                 Ok(reply)
             }
-            // 421 and a home that goes silent: the leg stays, and with it those it accepted; they fail later.
+            // 421 and a home that goes silent: the leg stays for those it accepted. The message goes to them over a
+            // new connection.
             Ok(reply) => Ok(reply),
             Err(failure) => {
                 self.proxy.context.dialer.report(leg.name(), &failure);
@@ -176,7 +204,7 @@ impl Transaction {
         if let Some(index) = self.kept.iter().position(|leg| leg.home == *home) {
             let mut leg = self.kept.swap_remove(index);
             // The home may have closed it meanwhile; then a new one is opened.
-            if let Ok(reply) = leg.mail(&self.from, &self.parameters).await
+            if let Ok(reply) = leg.mail(&self.envelope.from, &self.envelope.parameters).await
                 && reply.is_completed()
             {
                 return Ok(Ok(leg));
@@ -184,7 +212,7 @@ impl Transaction {
         }
         let (dialer, protocol) = (&self.proxy.context.dialer, self.proxy.config.home_protocol);
         let mut leg = Leg::open(dialer, home, protocol, Identity::Client, &self.settings).await?;
-        let reply = leg.mail(&self.from, &self.parameters).await?;
+        let reply = leg.mail(&self.envelope.from, &self.envelope.parameters).await?;
         if reply.is_completed() {
             return Ok(Ok(leg));
         }
@@ -194,17 +222,15 @@ impl Transaction {
 
     /// Brings the message to every home; gives the one honest reply, and the homes that are still open.
     pub(super) async fn deliver(mut self, trace: String, message: Message) -> (Reply, Vec<Leg>) {
-        let message = Arc::new(message);
-        let trace: Arc<str> = trace.into();
         let legs = std::mem::take(&mut self.legs);
-        let (replies, open) = to_homes(
-            &self.proxy.context.dialer,
-            legs,
-            &trace,
-            &message,
-            self.recipients.len(),
-        )
-        .await;
+        let delivery = Arc::new(Delivery {
+            proxy: self.proxy,
+            settings: self.settings,
+            envelope: self.envelope,
+            trace,
+            message,
+        });
+        let (replies, open) = delivery.to_homes(legs).await;
         for leg in open {
             if self.kept.len() < MAX_KEPT {
                 self.kept.push(leg);
@@ -214,52 +240,16 @@ impl Transaction {
         }
         let reply = match judge(&replies) {
             Verdict::Accept(reply) | Verdict::Refuse(reply) => reply,
-            Verdict::Spill(failing) => match self.spill(&failing, &trace, &message).await {
+            Verdict::Spill(failing) => match delivery.spill(&failing).await {
                 Ok(()) => reply::taken_by_all(),
                 Err(failure) => {
-                    tracing::error!(trace = ?self.settings.claims.ident, %failure, "recipients could not be spilled");
+                    let trace = delivery.settings.trace;
+                    tracing::error!(%trace, %failure, "recipients could not be spilled");
                     reply::partly_taken()
                 }
             },
         };
         (reply, self.kept)
-    }
-
-    /// Hands the recipients whose home failed to the spill home, all or none.
-    async fn spill(
-        &self,
-        failing: &[usize],
-        trace: &Arc<str>,
-        message: &Arc<Message>,
-    ) -> Result<(), Failure> {
-        let home = self.proxy.spill_home.as_ref().ok_or(Failure::NoHome)?;
-        let dialer = &self.proxy.context.dialer;
-        let mut leg = Leg::open(dialer, home, HomeProtocol::Smtp, Identity::Relay, &self.settings).await?;
-        let refused = |reply: &Reply| Failure::HomeTemporary {
-            home: home.to_string(),
-            text: reply.to_string(),
-        };
-        let reply = leg.mail(&self.from, &self.parameters).await?;
-        if !reply.is_completed() {
-            return Err(refused(&reply));
-        }
-        for (place, index) in failing.iter().enumerate() {
-            let Some(to) = self.recipients.get(*index) else {
-                continue;
-            };
-            let reply = leg.rcpt(to).await?;
-            if !reply.is_completed() {
-                return Err(refused(&reply));
-            }
-            leg.recipients.push(place);
-        }
-        leg.send(trace, message).await?.map_err(|reply| refused(&reply))?;
-        let replies = leg.commit().await?;
-        leg.quit().await;
-        match replies.iter().find(|reply| !reply.is_completed()) {
-            Some(reply) => Err(refused(reply)),
-            None => Ok(()),
-        }
     }
 
     /// Lets go of the homes that wait for a message; gives the others.

@@ -1,7 +1,7 @@
 //! One reply of several: what the client hears when the homes have answered.
 
 use super::reply;
-use wire::smtp::{Reply, Severity};
+use wire::smtp::{EnhancedCode, Reply, Severity};
 
 /// What to do about a message that has been offered to every home.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,8 +14,9 @@ pub(super) enum Verdict {
     Spill(Vec<usize>),
 }
 
-/// Judges the replies, one for each accepted recipient.
+/// Judges the homes' replies, one for each accepted recipient.
 pub(super) fn judge(replies: &[Reply]) -> Verdict {
+    let replies: Vec<Reply> = replies.iter().map(pass_on).collect();
     let failing: Vec<usize> = replies
         .iter()
         .enumerate()
@@ -29,7 +30,7 @@ pub(super) fn judge(replies: &[Reply]) -> Verdict {
         // The home's own words, which name its queue or delivery, when all are of one home.
         let same = replies.iter().all(|reply| reply == first);
         return Verdict::Accept(if same {
-            final_code(first, 250)
+            first.clone()
         } else {
             reply::taken_by_all()
         });
@@ -41,26 +42,24 @@ pub(super) fn judge(replies: &[Reply]) -> Verdict {
     let temporary = replies
         .iter()
         .find(|reply| reply.severity() == Severity::Transient);
-    Verdict::Refuse(match temporary {
-        Some(reply) => final_code(reply, 451),
-        None => final_code(first, 554),
-    })
+    Verdict::Refuse(temporary.unwrap_or(first).clone())
 }
 
-/// The reply itself, unless its code would mean something else in this place: 421 closes the session, and
-/// 3xx is no answer to a message.
-fn final_code(reply: &Reply, code: u16) -> Reply {
+/// A home's reply as the client may hear it. What is about our dialogue with the home says nothing of the
+/// message or the recipient, so it must neither close the client's session (421) nor make a bounce.
+pub(super) fn pass_on(reply: &Reply) -> Reply {
     match (reply.severity(), reply.code()) {
-        (Severity::Intermediate, _) | (_, 421) => {
-            Reply::new(code, None, reply.lines().next().unwrap_or_default().to_owned())
+        // RFC 5321 section 4.2.2, and 530, 538 (RFC 3207, RFC 4954), 555 (RFC 5321 section 4.1.1.11).
+        (Severity::Intermediate, _) | (_, 421 | 500 | 502..=504 | 530 | 538 | 555) => {
+            let text = reply.lines().next().unwrap_or_default().to_owned();
+            // RFC 2034 section 4: the class is that of the code.
+            let enhanced = reply
+                .enhanced()
+                .map(|EnhancedCode(_, a, b)| EnhancedCode(4, a, b));
+            Reply::new(451, enhanced, text)
         }
         _ => reply.clone(),
     }
-}
-
-/// A home's reply to RCPT or MAIL, given to the client as the reply to its RCPT.
-pub(super) fn pass_on(reply: &Reply) -> Reply {
-    final_code(reply, 451)
 }
 
 #[cfg(test)]
@@ -86,7 +85,10 @@ mod tests {
             (&[550, 451], false, 451),
             (&[451, 550], false, 451),
             (&[421], false, 451),
-            (&[354], false, 554),
+            (&[354], false, 451),
+            (&[503, 550], false, 451),
+            (&[530, 530], false, 451),
+            (&[501], false, 501),
             (&[], false, 554),
         ] {
             let (verdict, found) = match judge(&replies(codes)) {

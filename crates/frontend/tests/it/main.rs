@@ -6,4 +6,5 @@ mod dovecot;
 mod imap;
 mod pop3;
 mod smtp;
+mod smtp_faults;
 mod support;

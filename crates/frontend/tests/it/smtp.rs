@@ -6,7 +6,9 @@ use frontend::{HomeProtocol, SmtpProxyConfig};
 use model::{ByteSize, Domain, Protocol};
 use net::LineStream;
 use parking_lot::Mutex;
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use wire::smtp::{BareLineEnds, DotDecoder, Progress};
 
@@ -14,17 +16,17 @@ type Replies = &'static [&'static str];
 
 /// How a home answers at each step. A reply `die` closes the connection there.
 #[derive(Debug, Clone)]
-struct Manners {
-    greeting: &'static str,
-    hello: &'static str,
-    mail: &'static str,
-    rcpt: &'static str,
-    data: &'static str,
+pub(crate) struct Manners {
+    pub(crate) greeting: &'static str,
+    pub(crate) hello: &'static str,
+    pub(crate) mail: &'static str,
+    pub(crate) rcpt: &'static str,
+    pub(crate) data: &'static str,
     /// After the final dot; one for each recipient in LMTP.
-    end: &'static [&'static str],
+    pub(crate) end: &'static [&'static str],
 }
 
-const GOOD: Manners = Manners {
+pub(crate) const GOOD: Manners = Manners {
     greeting: "220 home",
     hello: "250-home\r\n250-SIZE\r\n250-8BITMIME\r\n250-XCLIENT ADDR PORT HELO\r\n250 XFORWARD ADDR HELO IDENT SOURCE",
     mail: "250 2.1.0 ok",
@@ -35,27 +37,37 @@ const GOOD: Manners = Manners {
 
 /// What a home saw.
 #[derive(Debug, Default)]
-struct Seen {
-    lines: Vec<String>,
-    messages: Vec<String>,
+pub(crate) struct Seen {
+    pub(crate) lines: Vec<String>,
+    pub(crate) messages: Vec<String>,
     /// Sessions that ended inside the data, before the final dot.
-    broken_off: usize,
+    pub(crate) broken_off: usize,
 }
 
-struct Home {
-    name: String,
-    seen: Arc<Mutex<Seen>>,
+pub(crate) struct Home {
+    pub(crate) name: String,
+    pub(crate) seen: Arc<Mutex<Seen>>,
 }
 
 impl Home {
-    async fn start(manners: Manners) -> Self {
+    pub(crate) async fn start(manners: Manners) -> Self {
+        Self::start_each(&[manners]).await
+    }
+
+    /// Has these manners in its first connections, and the last ones in all that follow.
+    pub(crate) async fn start_each(manners: &[Manners]) -> Self {
+        let mut manners: VecDeque<Manners> = manners.iter().cloned().collect();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let name = listener.local_addr().expect("bound").to_string();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let log = seen.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (manners, log) = (manners.clone(), log.clone());
+                let next = match manners.len() {
+                    0 | 1 => manners.front().cloned(),
+                    _ => manners.pop_front(),
+                };
+                let (manners, log) = (next.expect("at least one"), log.clone());
                 tokio::spawn(async move {
                     let mut stream = LineStream::new(stream.into(), 65_536);
                     let _ = host(&mut stream, &manners, &log).await;
@@ -65,7 +77,7 @@ impl Home {
         Self { name, seen }
     }
 
-    fn heard(&self, start: &str) -> Vec<String> {
+    pub(crate) fn heard(&self, start: &str) -> Vec<String> {
         let seen = self.seen.lock();
         seen.lines
             .iter()
@@ -74,23 +86,30 @@ impl Home {
             .collect()
     }
 
-    fn messages(&self) -> Vec<String> {
+    pub(crate) fn messages(&self) -> Vec<String> {
         self.seen.lock().messages.clone()
     }
 }
 
-/// Gives a reply; none when the home dies of it.
-fn say(stream: &mut LineStream, reply: &str) -> Option<()> {
+/// Gives a reply, `slow` ones after a while; none when the home dies of it.
+async fn say(stream: &mut LineStream, reply: &str) -> Option<()> {
     if reply == "die" {
         return None;
     }
+    let reply = match reply.strip_prefix("slow ") {
+        Some(reply) => {
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            reply
+        }
+        None => reply,
+    };
     stream.write(reply.as_bytes());
     stream.write(b"\r\n");
     Some(())
 }
 
 async fn host(stream: &mut LineStream, manners: &Manners, log: &Mutex<Seen>) -> Option<()> {
-    say(stream, manners.greeting)?;
+    say(stream, manners.greeting).await?;
     loop {
         let line = stream.read_line(SOON).await.ok()?;
         let line = String::from_utf8_lossy(&line).into_owned();
@@ -99,6 +118,7 @@ async fn host(stream: &mut LineStream, manners: &Manners, log: &Mutex<Seen>) -> 
             "EHLO" | "LHLO" => manners.hello,
             "MAIL" => manners.mail,
             // A recipient can ask for a reply of its own.
+            "RCPT" if line.contains("slow") => "slow 250 2.1.5 ok",
             "RCPT" if line.contains("late") => "450 4.2.1 later",
             "RCPT" if line.contains("gone") => "550 5.1.1 gone",
             "RCPT" => manners.rcpt,
@@ -106,8 +126,13 @@ async fn host(stream: &mut LineStream, manners: &Manners, log: &Mutex<Seen>) -> 
             "DATA" => manners.data,
             _ => "250 fine",
         };
-        say(stream, reply)?;
+        say(stream, reply).await?;
         if line == "DATA" && reply.starts_with("354") {
+            if reply == "354 deaf" {
+                let _ = stream.flush(SOON).await;
+                tokio::time::sleep(SOON).await;
+                return None;
+            }
             let message = data(stream).await;
             match message {
                 Some(message) => log.lock().messages.push(message),
@@ -118,7 +143,7 @@ async fn host(stream: &mut LineStream, manners: &Manners, log: &Mutex<Seen>) -> 
             }
             for reply in manners.end {
                 let _ = stream.flush(SOON).await;
-                say(stream, reply)?;
+                say(stream, reply).await?;
             }
         }
     }
@@ -137,7 +162,7 @@ async fn data(stream: &mut LineStream) -> Option<String> {
     }
 }
 
-async fn smtp(rules: &[(&str, &str)], configure: impl FnOnce(&mut SmtpProxyConfig)) -> Front {
+pub(crate) async fn smtp(rules: &[(&str, &str)], configure: impl FnOnce(&mut SmtpProxyConfig)) -> Front {
     let mut config = SmtpProxyConfig {
         domains: vec![Domain::parse("example.test").expect("a domain")],
         max_recipients: 5,
@@ -153,7 +178,7 @@ async fn smtp(rules: &[(&str, &str)], configure: impl FnOnce(&mut SmtpProxyConfi
     .await
 }
 
-async fn greeted(front: &Front) -> Client {
+pub(crate) async fn greeted(front: &Front) -> Client {
     let mut client = Client::connect(front.address).await;
     assert!(client.line().await.starts_with("220 front.example.test"));
     client.until("EHLO client.test", "250 ").await;
@@ -161,7 +186,7 @@ async fn greeted(front: &Front) -> Client {
 }
 
 /// Sends one message to these local-parts; gives the replies to RCPT and to the message, as far as it came.
-async fn deliver(client: &mut Client, to: &[&str], message: &str) -> (Vec<String>, String) {
+pub(crate) async fn deliver(client: &mut Client, to: &[&str], message: &str) -> (Vec<String>, String) {
     assert!(
         client
             .ask("MAIL FROM:<sender@elsewhere.test>")
@@ -503,7 +528,7 @@ async fn one_home_that_fails() {
                 mail: "421 4.3.2 closing",
                 ..GOOD
             },
-            "451 closing",
+            "451 4.3.2 closing",
             "",
         ),
         (Manners { rcpt: "die", ..GOOD }, "451 4.4.1", ""),
@@ -538,7 +563,7 @@ async fn one_home_that_fails() {
                 ..GOOD
             },
             "250",
-            "451 closing",
+            "451 4.3.2 closing",
         ),
         (
             Manners {

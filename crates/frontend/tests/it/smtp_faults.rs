@@ -1,0 +1,183 @@
+//! Homes that fail in ways that could make the edge say what is not so: 250 for a message that nobody has, or
+//! "no" for what would go well later.
+
+use crate::smtp::{GOOD, Home, Manners, deliver, greeted, smtp};
+use frontend::HomeProtocol;
+use model::ByteSize;
+
+/// A reply that comes after we gave up on it must not be taken for the reply to what was said since: here, a late
+/// 250 to RCPT for the reply to DATA.
+#[tokio::test]
+async fn a_late_reply_is_no_reply_to_the_next_command() {
+    let home = Home::start(GOOD).await;
+    let front = smtp(&[("@example.test", &home.name)], |config| config.home_timeout = 1).await;
+    let mut client = greeted(&front).await;
+    let (replies, end) = deliver(&mut client, &["a", "slow"], "x").await;
+    assert!(
+        replies[0].starts_with("250") && replies[1].starts_with("451 4.4.1"),
+        "{replies:?}"
+    );
+    assert_eq!(end, "250 2.0.0 kept");
+    assert_eq!(home.messages().len(), 1, "250 is said of a message that is there");
+    assert_eq!(
+        home.heard("RCPT").last().map(String::as_str),
+        Some("RCPT TO:<a@example.test>"),
+        "over a new connection, to those that were accepted"
+    );
+}
+
+/// 2xx to DATA accepts nothing.
+#[tokio::test]
+async fn data_that_is_answered_with_250_is_not_taken() {
+    for data in ["250 2.0.0 thanks", "220 hello", "334 go"] {
+        let home = Home::start(Manners { data, ..GOOD }).await;
+        let front = smtp(&[("@example.test", &home.name)], |_| {}).await;
+        let mut client = greeted(&front).await;
+        let (_, end) = deliver(&mut client, &["a"], "x").await;
+        assert!(end.starts_with("451 4.4.2"), "{data}: {end}");
+        assert!(home.messages().is_empty());
+    }
+}
+
+/// A large message over a slow line takes longer than homes wait for the next command.
+#[tokio::test]
+async fn a_home_that_hung_up_meanwhile_is_opened_anew() {
+    for data in ["421 4.4.2 idle", "die"] {
+        let home = Home::start_each(&[Manners { data, ..GOOD }, GOOD]).await;
+        let front = smtp(&[("@example.test", &home.name)], |_| {}).await;
+        let mut client = greeted(&front).await;
+        let (_, end) = deliver(&mut client, &["a", "b"], "x").await;
+        assert_eq!(end, "250 2.0.0 kept", "{data}");
+        assert_eq!((home.messages().len(), home.heard("RCPT").len()), (1, 4));
+        assert_eq!(home.heard("XCLIENT").len(), 2, "it is told of the client again");
+    }
+    // It has changed its mind about one of them: the client asks again, recipient by recipient.
+    let changed = Manners {
+        rcpt: "550 5.1.1 gone",
+        ..GOOD
+    };
+    let home = Home::start_each(&[Manners { data: "die", ..GOOD }, changed]).await;
+    let front = smtp(&[("@example.test", &home.name)], |_| {}).await;
+    let mut client = greeted(&front).await;
+    let (_, end) = deliver(&mut client, &["a"], "x").await;
+    assert!(end.starts_with("451 4.4.2"), "{end}");
+}
+
+/// What a home says about our dialogue with it is nothing that the sender could mend: never a bounce.
+#[tokio::test]
+async fn a_quarrel_with_the_home_is_no_verdict_on_the_recipient() {
+    for reply in [
+        "530 5.7.0 Must issue a STARTTLS command first",
+        "500 5.5.2 what?",
+        "502 5.5.1 not here",
+        "503 5.5.1 order",
+        "504 5.5.4 no such parameter",
+        "555 5.5.4 no such parameter",
+        "354 go",
+    ] {
+        for manners in [Manners { mail: reply, ..GOOD }, Manners { rcpt: reply, ..GOOD }] {
+            let home = Home::start(manners).await;
+            let front = smtp(&[("@example.test", &home.name)], |_| {}).await;
+            let mut client = greeted(&front).await;
+            let (replies, _) = deliver(&mut client, &["a"], "x").await;
+            assert!(replies[0].starts_with("451 "), "{reply}: {replies:?}");
+        }
+        let home = Home::start(Manners {
+            end: match reply {
+                "503 5.5.1 order" => &["503 5.5.1 order"],
+                _ => &["500 5.5.2 what?"],
+            },
+            ..GOOD
+        })
+        .await;
+        let front = smtp(&[("@example.test", &home.name)], |_| {}).await;
+        let mut client = greeted(&front).await;
+        let (_, end) = deliver(&mut client, &["a"], "x").await;
+        assert!(end.starts_with("451 "), "{end}");
+    }
+}
+
+/// An LMTP home that dies in the middle of its replies has still said what it said.
+#[tokio::test]
+async fn lmtp_replies_before_the_end_count() {
+    let home = Home::start(Manners {
+        end: &["250 2.0.0 a", "die"],
+        ..GOOD
+    })
+    .await;
+    let spill = Home::start(GOOD).await;
+    let front = smtp(&[("@example.test", &home.name)], |config| {
+        config.home_protocol = HomeProtocol::Lmtp;
+        config.spill_home = Some(spill.name.clone());
+    })
+    .await;
+    let mut client = greeted(&front).await;
+    let (_, end) = deliver(&mut client, &["a", "b"], "x").await;
+    assert!(end.starts_with("250"), "{end}");
+    assert_eq!(spill.heard("RCPT"), ["RCPT TO:<b@example.test>"]);
+}
+
+/// A home that takes no data must not hold the others up until they give up in turn.
+#[tokio::test]
+async fn a_slow_leg_is_broken_off_before_the_others_lose_patience() {
+    let (one, two, spill) = (
+        Home::start(GOOD).await,
+        // It says go and then reads nothing for a long time.
+        Home::start(Manners {
+            data: "354 deaf",
+            ..GOOD
+        })
+        .await,
+        Home::start(GOOD).await,
+    );
+    let rules = [
+        ("a@example.test", one.name.as_str()),
+        ("stuck@example.test", &two.name),
+    ];
+    let front = smtp(&rules, |config| {
+        config.spill_home = Some(spill.name.clone());
+        config.home_data_timeout = 4;
+        config.home_timeout = 30;
+    })
+    .await;
+    let mut client = greeted(&front).await;
+    let body = "0123456789abcdef\r\n".repeat(800_000);
+    let (_, end) = deliver(&mut client, &["a", "stuck"], body.trim_end()).await;
+    assert!(end.starts_with("250 2.0.0"), "{end}");
+    assert_eq!(one.messages().len(), 1);
+    assert!(two.messages().is_empty(), "it never got the final dot");
+    assert_eq!(spill.heard("RCPT"), ["RCPT TO:<stuck@example.test>"]);
+}
+
+#[tokio::test]
+async fn space_for_messages_is_bounded() {
+    let home = Home::start(GOOD).await;
+    let front = smtp(&[("@example.test", &home.name)], |config| {
+        config.max_message_size = ByteSize(256 << 10);
+        config.max_buffered = ByteSize(256 << 10);
+    })
+    .await;
+    let (mut first, mut second) = (greeted(&front).await, greeted(&front).await);
+    for client in [&mut first, &mut second] {
+        client.ask("MAIL FROM:<>").await;
+        client.ask("RCPT TO:<a@example.test>").await;
+        assert!(client.ask("DATA").await.starts_with("354"));
+    }
+    // The first one keeps its message open, and with it all of the space.
+    let part = "x".repeat(1_000) + "\r\n";
+    first.send(&part.repeat(200));
+    first.0.flush(crate::support::SOON).await.expect("sent");
+    let mut end = second.ask(".").await;
+    for _ in 0..200 {
+        // Its data may not have been read yet.
+        assert!(end.starts_with("250"), "{end}");
+        end = deliver(&mut second, &["a"], "small").await.1;
+        if end.starts_with("452") {
+            break;
+        }
+    }
+    assert!(end.starts_with("452 4.3.1"), "{end}");
+    assert_eq!(first.ask(".").await, "250 2.0.0 kept");
+    let (_, end) = deliver(&mut second, &["a"], &part.repeat(200)).await;
+    assert_eq!(end, "250 2.0.0 kept", "the space is free again");
+}
