@@ -1,5 +1,6 @@
 //! The login at an IMAP home.
 
+use crate::config::AuthenticateAt;
 use crate::dial::{Dialer, Dialled};
 use crate::failure::Failure;
 use crate::login::{Admitted, Claims, Gate};
@@ -124,7 +125,15 @@ fn refusal(gate: &Gate, home: &str, done: &StatusLine) -> Failure {
             text: done.text.to_string(),
         };
     }
-    gate.home_refused(home, &done.text)
+    match done.code {
+        // RFC 5530 section 3: our connection to the home is not what it wants, whatever the password.
+        Some(Code::PrivacyRequired) => Failure::HomeRefusedLogin {
+            home: home.to_owned(),
+            text: done.text.to_string(),
+        },
+        Some(Code::Expired) if gate.settings.authenticate == AuthenticateAt::Home => Failure::Expired,
+        _ => gate.home_refused(home, &done.text),
+    }
 }
 
 /// Who the client is, in Dovecot's names.

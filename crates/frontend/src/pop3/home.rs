@@ -77,9 +77,9 @@ async fn talk(
     }
     // Dovecot announces it in the greeting, to the networks whose word it takes.
     if greeting.starts_with(XCLIENT_GREETING) {
-        // A home that finds the session has gone in circles refuses it here.
-        if !matches!(talk.run(&Command::Xclient(about)).await?, Response::Ok(_)) {
-            return Err(talk.broken("it announces XCLIENT and refuses it"));
+        // A home that finds the session has gone in circles refuses it here. That is nothing against the home.
+        if let Response::Err(_, text) = talk.run(&Command::Xclient(about)).await? {
+            return Err(talk.temporary(&text));
         }
     }
     match talk.replay(admitted).await? {
@@ -87,6 +87,11 @@ async fn talk(
         Response::Err(Some(ResponseCode::SysTemp | ResponseCode::InUse | ResponseCode::LoginDelay), text) => {
             Err(talk.temporary(&text))
         }
+        // RFC 3206 section 4: not the fault of the user's credentials.
+        Response::Err(Some(ResponseCode::SysPerm), text) => Err(Failure::HomeRefusedLogin {
+            home: talk.name,
+            text: text.into_owned(),
+        }),
         Response::Err(_, text) => Err(gate.home_refused(&talk.name, &text)),
         Response::Continue(_) => Err(talk.broken("it asks for more when there is no more")),
     }

@@ -66,6 +66,8 @@ struct Session<'a> {
     gate: &'a Gate,
     stream: LineStream,
     peer: Peer,
+    /// The peer as it connected, before any claim about who it stands for.
+    connected: Peer,
     claims: Claims,
     tls: Option<net::ServerTls>,
     plaintext_login: bool,
@@ -85,6 +87,7 @@ impl<'a> Session<'a> {
             trusted: accepted.is_trusted(),
             claims: Claims::new(&accepted.peer),
             stream: LineStream::new(accepted.connection, MAX_LINE).with_policy(LinePolicy::AcceptLf),
+            connected: accepted.peer.clone(),
             peer: accepted.peer,
             tls: accepted.tls,
             plaintext_login: accepted.config.allows_plaintext_login(),
@@ -262,7 +265,10 @@ impl<'a> Session<'a> {
             tracing::debug!(trace = %self.peer.trace, client = %self.peer.client, %error, "STLS failed");
             return After::End;
         }
+        // Claims from before the handshake may be anybody's who sits on the way.
+        self.peer = self.connected.clone();
         self.peer.tls = TlsState::Encrypted;
+        self.claims = Claims::new(&self.peer);
         After::Next
     }
 

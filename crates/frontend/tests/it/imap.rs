@@ -283,6 +283,25 @@ async fn the_home_decides_when_told_to() {
     assert!(done.starts_with("c OK"), "{done}");
 }
 
+#[tokio::test]
+async fn a_home_says_why_not() {
+    for (answer, wanted) in [
+        ("NO [EXPIRED] change it", "a NO [EXPIRED]"),
+        ("NO [PRIVACYREQUIRED] use TLS", "a NO [UNAVAILABLE]"),
+        ("NO [UNAVAILABLE] later", "a NO [UNAVAILABLE]"),
+    ] {
+        let home = Home::start(&[&[
+            Say("* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] ready\r\n"),
+            Answer("AUTHENTICATE", answer),
+        ]])
+        .await;
+        let front = imap(&home.name, |_| {}, AuthenticateAt::Home).await;
+        let mut client = greeted(&front).await;
+        let done = client.ask("a LOGIN alice@example.test whatever").await;
+        assert!(done.starts_with(wanted), "{answer}: {done}");
+    }
+}
+
 // RFC 3207 section 4.2, CVE-2011-0411.
 #[tokio::test]
 async fn starttls_discards_what_came_before() {

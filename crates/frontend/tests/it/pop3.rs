@@ -236,3 +236,70 @@ async fn claims_count_from_trusted_networks_only() {
         "{done}"
     );
 }
+
+/// Who sits on the way could claim anything before the handshake.
+#[tokio::test]
+async fn claims_from_before_stls_are_forgotten() {
+    let trust: fn(&mut ListenerConfig) =
+        |config| config.trusted_networks = vec!["127.0.0.1".parse().expect("a network")];
+    let home = Home::start(&[&[Say("+OK [XCLIENT] ready\r\n"), Hear("XCLIENT"), Say("+OK\r\n")]]).await;
+    let front = pop3(&home.name, trust, AuthenticateAt::Edge).await;
+    let mut client = Client::connect(front.address).await;
+    client.line().await;
+    client
+        .ask("XCLIENT ADDR=192.0.2.7 PORT=99 SESSION=00000000000000aa TTL=1")
+        .await;
+    assert!(client.ask("STLS").await.starts_with("+OK"));
+    client
+        .0
+        .start_tls_client(&front.tls, "localhost", SOON)
+        .await
+        .expect("a handshake");
+    log_in(&mut client, "secret").await;
+    let told = home.line_with("XCLIENT").expect("told");
+    assert!(
+        told.contains("ADDR=127.0.0.1 ") && told.ends_with(" TTL=6") && !told.contains("00aa"),
+        "{told}"
+    );
+}
+
+/// What a home says for reasons of its own is never "wrong password", also where the home alone decides.
+#[tokio::test]
+async fn a_home_with_troubles_of_its_own() {
+    for (greeting, answer) in [
+        ("+OK\r\n", "-ERR [SYS/PERM] index is broken\r\n"),
+        ("+OK\r\n", "-ERR [SYS/TEMP] busy\r\n"),
+    ] {
+        let home = Home::start(&[&[
+            Say(greeting),
+            Hear("USER"),
+            Say("+OK\r\n"),
+            Hear("PASS"),
+            Say(answer),
+        ]])
+        .await;
+        let front = pop3(&home.name, |_| {}, AuthenticateAt::Home).await;
+        let mut client = greeted(&front).await;
+        let done = log_in(&mut client, "secret").await;
+        assert!(done.starts_with("-ERR [SYS/TEMP]"), "{answer}: {done}");
+    }
+    // Four sessions that have gone in circles do not take the home down.
+    let home = Home::start(&[&[
+        Say("+OK [XCLIENT] ready\r\n"),
+        Hear("XCLIENT"),
+        Say("-ERR [SYS/PERM] too many front ends in a row\r\n"),
+    ]])
+    .await;
+    let front = pop3(&home.name, |_| {}, AuthenticateAt::Edge).await;
+    let mut client = greeted(&front).await;
+    for _ in 0..4 {
+        let done = log_in(&mut client, "secret").await;
+        assert!(done.starts_with("-ERR [SYS/TEMP]"), "{done}");
+    }
+    let told = home
+        .heard()
+        .iter()
+        .filter(|line| line.starts_with("XCLIENT"))
+        .count();
+    assert_eq!(told, 4, "it is still tried");
+}
