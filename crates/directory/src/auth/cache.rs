@@ -15,6 +15,8 @@ const STALE_FOR: Duration = Duration::from_secs(24 * 3600);
 const BAD_FOR: Duration = Duration::from_secs(5);
 /// Credentials kept of each kind.
 const ENTRIES: usize = 200_000;
+/// Longer logins than an address can be are not remembered.
+const LOGIN: usize = 320;
 
 /// A keyed digest of (entry, password stamp, offered password).
 pub(super) type Digest = [u8; 32];
@@ -121,6 +123,10 @@ impl CredentialCache {
     }
 
     pub(super) fn remember_login(&self, login: &str, known: Remembered) {
+        // Spaces mean nothing to a directory, so that one account has logins of any length.
+        if login.len() > LOGIN {
+            return;
+        }
         self.logins
             .lock()
             .insert(login.to_lowercase(), known, GOOD_FOR, STALE_FOR);

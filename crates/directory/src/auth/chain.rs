@@ -1,32 +1,66 @@
 //! Several sources in order.
 
-use model::{AuthOutcome, AuthRequest, Authenticator, BoxFuture};
+use model::{AuthOutcome, AuthRequest, Authenticator, BoxFuture, RejectReason};
+use parking_lot::Mutex;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// "No such account" never waits longer than this.
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// Asks each source until one knows the account. Only `NoEntry` goes on to the next: a rejection or an outage
 /// ends the chain, or a user disabled in the directory would pass by an old local password.
+///
+/// An account that no source knows is answered about as late as a wrong password, so that the time does not
+/// tell which names exist.
 #[derive(Clone)]
 pub struct ChainAuthenticator {
     sources: Vec<Arc<dyn Authenticator>>,
+    /// How long a wrong password takes here.
+    usual: Arc<Mutex<Option<Duration>>>,
 }
 
 impl ChainAuthenticator {
     /// The sources, in order.
     #[must_use]
     pub fn new(sources: Vec<Arc<dyn Authenticator>>) -> Self {
-        Self { sources }
+        Self {
+            sources,
+            usual: Arc::default(),
+        }
     }
+
+    fn learn(&self, took: Duration) {
+        let mut usual = self.usual.lock();
+        *usual = Some(usual.map_or(took, |usual| usual_after(usual, took)).min(LONGEST));
+    }
+}
+
+/// The running average. A repeated wrong password is answered at once from a cache, and must not teach that
+/// wrong passwords are quick.
+fn usual_after(usual: Duration, took: Duration) -> Duration {
+    let weight = if took.saturating_mul(4) < usual { 256 } else { 8 };
+    (usual.saturating_mul(weight - 1).saturating_add(took)) / weight
 }
 
 impl Authenticator for ChainAuthenticator {
     fn check<'a>(&'a self, request: &'a AuthRequest) -> BoxFuture<'a, AuthOutcome> {
         Box::pin(async move {
+            let start = Instant::now();
             for source in &self.sources {
                 match source.check(request).await {
                     AuthOutcome::NoEntry => {}
-                    outcome => return outcome,
+                    outcome => {
+                        if outcome == AuthOutcome::Rejected(RejectReason::WrongCredential) {
+                            self.learn(start.elapsed());
+                        }
+                        return outcome;
+                    }
                 }
             }
+            let usual = self.usual.lock().unwrap_or_default();
+            sleep_until(start + usual).await;
             AuthOutcome::NoEntry
         })
     }
@@ -41,7 +75,7 @@ impl std::fmt::Debug for ChainAuthenticator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{Credential, Peer, Protocol, RejectReason, Secret, TlsState, TraceId, Unavailable};
+    use model::{Credential, Peer, Protocol, Secret, TlsState, TraceId, Unavailable};
 
     struct Fixed(AuthOutcome);
 
@@ -51,11 +85,27 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn only_no_entry_goes_on() {
+    const SLOW: Duration = Duration::from_millis(30);
+
+    /// Knows `a@b.test`, with another password, and takes its time to say so.
+    struct Slow;
+
+    impl Authenticator for Slow {
+        fn check<'a>(&'a self, request: &'a AuthRequest) -> BoxFuture<'a, AuthOutcome> {
+            Box::pin(async {
+                if request.login != "a@b.test" {
+                    return AuthOutcome::NoEntry;
+                }
+                tokio::time::sleep(SLOW).await;
+                AuthOutcome::Rejected(RejectReason::WrongCredential)
+            })
+        }
+    }
+
+    fn request(login: &str) -> AuthRequest {
         let client = "127.0.0.1:1".parse().expect("an address");
-        let request = AuthRequest {
-            login: "a@b.test".to_owned(),
+        AuthRequest {
+            login: login.to_owned(),
             authzid: None,
             credential: Credential::Password(Secret::from("x")),
             protocol: Protocol::Imap,
@@ -65,7 +115,36 @@ mod tests {
                 tls: TlsState::Plain,
                 trace: TraceId::new(1),
             },
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn the_time_does_not_tell_which_names_exist() {
+        let chain = ChainAuthenticator::new(vec![Arc::new(Slow), Arc::new(Fixed(AuthOutcome::NoEntry))]);
+        for login in ["a@b.test", "nobody@b.test", "nobody@elsewhere.test"] {
+            let start = Instant::now();
+            chain.check(&request(login)).await;
+            assert!(start.elapsed() >= SLOW, "{login}");
+        }
+    }
+
+    #[test]
+    fn an_answer_from_a_cache_teaches_little() {
+        let slow = Duration::from_millis(80);
+        let mut usual = slow;
+        for _ in 0..20 {
+            usual = usual_after(usual, Duration::from_micros(10));
+        }
+        assert!(usual > slow / 2, "{usual:?}");
+        for _ in 0..50 {
+            usual = usual_after(usual, Duration::from_millis(30));
+        }
+        assert!(usual < Duration::from_millis(31), "{usual:?}");
+    }
+
+    #[tokio::test]
+    async fn only_no_entry_goes_on() {
+        let request = request("a@b.test");
         let away = AuthOutcome::Unavailable(Unavailable("away".to_owned()));
         let no = AuthOutcome::Rejected(RejectReason::Disabled);
         for (first, second, expected) in [

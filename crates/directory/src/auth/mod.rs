@@ -1,8 +1,8 @@
 //! Authentication against a directory.
 //!
-//! Owns [`LdapAuthenticator`] (search and compare, or search and bind), its caches and its throttle, and
-//! [`ChainAuthenticator`]. Never takes a directory that does not answer for a wrong password, and never lets
-//! an empty password reach a bind.
+//! Owns [`LdapAuthenticator`] (search and compare, or search and bind), its caches, the [`Throttle`] of guesses
+//! that local accounts use too, and [`ChainAuthenticator`]. Never takes a directory that does not answer for a
+//! wrong password, and never lets an empty password reach a bind.
 //!
 //! Follows RFC 4513 section 5.1, draft-behera-ldap-password-policy-10.
 
@@ -12,6 +12,7 @@ mod chain;
 mod throttle;
 
 pub use chain::ChainAuthenticator;
+pub use throttle::{Throttle, Trial};
 
 use crate::account::{AccountState, DirectoryAccount};
 use crate::config::ServerType;
@@ -20,13 +21,12 @@ use cache::{CredentialCache, Digest, Remembered, Verdict as CacheVerdict};
 use ldap::{Entry, Filter};
 use model::{
     AuthOutcome, AuthRequest, Authenticated, Authenticator, BoxFuture, Clock, ConfigProblem, Credential,
-    RejectReason, Secret, Unavailable,
+    EntryUuid, RejectReason, Secret, Unavailable,
 };
 use password::{SchemeError, Verdict, VerifyPool};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use throttle::Throttle;
 
 /// How a password is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,7 +43,7 @@ pub struct LdapAuthenticator {
     method: LdapMethod,
     pool: VerifyPool,
     cache: CredentialCache,
-    throttle: Throttle,
+    throttle: Throttle<EntryUuid>,
     /// Some entry has shown its password attribute, so the service identity may read it.
     password_seen: AtomicBool,
 }
@@ -117,10 +117,16 @@ impl LdapAuthenticator {
         let Some(known) = self.cache.login(&request.login) else {
             return AuthOutcome::Unavailable(why);
         };
+        // An outage must not be the time for guessing.
+        let Some(attempt) = self.throttle.attempt(known.uuid, request.peer.client.ip()) else {
+            return AuthOutcome::Unavailable(why);
+        };
         let digest = self.cache.digest(known.uuid, &known.stamp, password);
         if !self.cache.was_good(known.uuid, &digest) {
+            attempt.failed();
             return AuthOutcome::Unavailable(why);
         }
+        attempt.succeeded();
         tracing::info!(login = %request.login, connector = %self.connector.name(), "the directory is away; a remembered credential passes");
         AuthOutcome::Accepted(Authenticated {
             address: known.address,
@@ -159,18 +165,18 @@ impl LdapAuthenticator {
             CacheVerdict::Bad => return AuthOutcome::Rejected(RejectReason::WrongCredential),
             CacheVerdict::Unknown => {
                 let client = request.peer.client.ip();
-                if !self.throttle.allows(account.uuid, client) {
+                let Some(attempt) = self.throttle.attempt(account.uuid, client) else {
                     let why = format!("too many wrong passwords for {} from {client}", account.address);
                     return AuthOutcome::Unavailable(Unavailable(why));
-                }
+                };
                 let outcome = match self.method {
                     LdapMethod::Password => self.compare(account, entry, password).await,
                     LdapMethod::Bind => self.bind(account, password).await,
                 };
                 match &outcome {
-                    Ok(()) => self.throttle.succeeded(account.uuid, client),
+                    Ok(()) => attempt.succeeded(),
                     Err(AuthOutcome::Rejected(RejectReason::WrongCredential)) => {
-                        self.throttle.failed(account.uuid, client);
+                        attempt.failed();
                         self.cache.remember_bad(account.uuid, digest);
                     }
                     Err(_) => {}

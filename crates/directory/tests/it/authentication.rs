@@ -169,6 +169,28 @@ async fn a_changed_password_and_an_outage() {
 }
 
 #[tokio::test]
+async fn an_outage_is_no_time_for_guessing() {
+    let mut slapd = Slapd::start();
+    slapd.person("anna", "userPassword: secret\n");
+    let clock = clock();
+    let connector = connect(config(&[&slapd]), &clock);
+    let source = authenticator(&connector, LdapMethod::Bind, &clock);
+    assert_eq!(check(&source, "anna", "secret").await, "anna@localdomain.test");
+    slapd.kill();
+    for guess in 0..20 {
+        let answer = check(&source, "anna", &format!("guess {guess}")).await;
+        assert_eq!(answer, "unavailable");
+    }
+    assert_eq!(
+        check(&source, "anna", "secret").await,
+        "unavailable",
+        "the twenty-first guess is not looked at"
+    );
+    clock.advance(Duration::from_secs(120));
+    assert_eq!(check(&source, "anna", "secret").await, "anna@localdomain.test");
+}
+
+#[tokio::test]
 async fn guessing_is_slowed_down() {
     let slapd = Slapd::start();
     slapd.person("anna", "userPassword: secret\n");

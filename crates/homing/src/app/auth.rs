@@ -4,9 +4,9 @@
 use super::parts::Parts;
 use crate::cli::Failure;
 use crate::config::{AuthMethod, Config, DomainConfig};
-use directory::{ChainAuthenticator, Connector, LdapAuthenticator, LdapMethod};
+use directory::{ChainAuthenticator, Connector, LdapAuthenticator, LdapMethod, Throttle};
 use model::{
-    Address, AuthOutcome, AuthRequest, Authenticated, Authenticator, BoxFuture, Domain, OnDemand,
+    AccountId, Address, AuthOutcome, AuthRequest, Authenticated, Authenticator, BoxFuture, Domain, OnDemand,
     OnDemandOutcome, RejectReason, Unavailable,
 };
 use std::collections::HashMap;
@@ -133,6 +133,7 @@ fn local(config: &Config, parts: &Parts) -> Option<Arc<dyn Authenticator>> {
         inner,
         store,
         login_domain: config.login_domain(),
+        throttle: Throttle::new(Arc::clone(&parts.clock)),
     }))
 }
 
@@ -150,6 +151,7 @@ struct Unassociated {
     inner: LocalAuthenticator,
     store: Store,
     login_domain: Option<Domain>,
+    throttle: Throttle<AccountId>,
 }
 
 impl Unassociated {
@@ -157,27 +159,32 @@ impl Unassociated {
         let Some(address) = address_of(&request.login, self.login_domain.as_ref()) else {
             return AuthOutcome::NoEntry;
         };
-        let found = self
-            .store
-            .account_by_address(&address)
-            .and_then(|account| match account {
-                Some(account) => Ok(!self
-                    .store
-                    .associations_of(LocalId::Account(account.id))?
-                    .is_empty()),
-                None => Ok(false),
-            });
-        match found {
-            Ok(true) => AuthOutcome::NoEntry,
-            Ok(false) => {
-                let request = AuthRequest {
-                    login: address.as_str().to_owned(),
-                    ..request.clone()
-                };
-                self.inner.check(&request).await
-            }
-            Err(error) => AuthOutcome::Unavailable(Unavailable(error.to_string())),
+        let own = |account: Option<Arc<store::Account>>| {
+            let Some(account) = account else { return Ok(None) };
+            let links = self.store.associations_of(LocalId::Account(account.id))?;
+            Ok(links.is_empty().then_some(account.id))
+        };
+        let id = match self.store.account_by_address(&address).and_then(own) {
+            Ok(Some(id)) => id,
+            Ok(None) => return AuthOutcome::NoEntry,
+            Err(error) => return AuthOutcome::Unavailable(Unavailable(error.to_string())),
+        };
+        let client = request.peer.client.ip();
+        let Some(attempt) = self.throttle.attempt(id, client) else {
+            let why = format!("too many wrong passwords for {address} from {client}");
+            return AuthOutcome::Unavailable(Unavailable(why));
+        };
+        let request = AuthRequest {
+            login: address.as_str().to_owned(),
+            ..request.clone()
+        };
+        let outcome = self.inner.check(&request).await;
+        match &outcome {
+            AuthOutcome::Accepted(_) => attempt.succeeded(),
+            AuthOutcome::Rejected(RejectReason::WrongCredential) => attempt.failed(),
+            _ => {}
         }
+        outcome
     }
 }
 
