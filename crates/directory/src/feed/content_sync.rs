@@ -7,7 +7,7 @@ use crate::account::{entry_uuid, wanted};
 use crate::connector::{Connector, ServerIndex};
 use crate::patterns::EntryKind;
 use ldap::control::{SyncMode, SyncRequest};
-use ldap::{Client, Control, Entry, Filter, Scope, SearchRequest};
+use ldap::{Client, Control, Entry, Filter, LdapError, ResultCode, Scope, SearchRequest};
 use model::{BoxFuture, EntryUuid, Unavailable};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -78,6 +78,7 @@ impl ContentSync {
     }
 
     async fn start(&mut self, cookie: Option<&Cookie>) -> Result<Changes, FeedError> {
+        self.require_bases().await?;
         let client = self.client().await?;
         let request = self.request(SyncMode::RefreshOnly)(cookie);
         let connector = Arc::clone(&self.connector);
@@ -93,6 +94,7 @@ impl ContentSync {
         if !self.connector.config().persist {
             return Ok(Following::polled(self.start(cookie).await?));
         }
+        self.require_bases().await?;
         // The same server as for verify and fingerprint: another one may lag behind.
         let (_, server) = self.link().await?;
         let client = self
@@ -163,6 +165,14 @@ impl ContentSync {
 
     /// One small question, within the time of a lookup: the link of a server that does not answer is given up.
     async fn ask(&mut self, request: SearchRequest) -> Result<Option<Entry>, FeedError> {
+        self.try_ask(request).await?.map_err(|error| told(&error, None))
+    }
+
+    /// The same, with what the server answered when it was no entry.
+    async fn try_ask(
+        &mut self,
+        request: SearchRequest,
+    ) -> Result<Result<Option<Entry>, LdapError>, FeedError> {
         let client = self.client().await?;
         let limit = Duration::from_secs(self.connector.config().timeout);
         let Ok(found) = timeout(limit, client.search_all(request, 1)).await else {
@@ -170,8 +180,30 @@ impl ContentSync {
             let message = format!("the server did not answer within {limit:?}");
             return Err(FeedError::Unavailable(Unavailable(message)));
         };
-        let found = found.map_err(|error| told(&error, None))?;
-        Ok(found.into_iter().next())
+        Ok(found.map(|found| found.into_iter().next()))
+    }
+
+    /// The feed searches from the common ancestor of the bases, where a base that is misspelt or was renamed
+    /// is no error: every entry below it would seem to have left, and its account would be removed.
+    async fn require_bases(&mut self) -> Result<(), FeedError> {
+        let connector = Arc::clone(&self.connector);
+        let patterns = connector.patterns();
+        let groups = patterns.groups.iter().map(|half| ("groups", half));
+        for (kind, half) in [("accounts", &patterns.accounts)].into_iter().chain(groups) {
+            for base in &half.bases {
+                let error = match self.try_ask(whole(&base.to_string(), ["1.1"])).await? {
+                    Ok(_) => continue,
+                    Err(error) => error,
+                };
+                if error.code() != Some(ResultCode::NoSuchObject) {
+                    return Err(told(&error, None));
+                }
+                return Err(FeedError::Protocol(format!(
+                    "{kind}.base_dn: \"{base}\" does not exist, or bind_dn may not see it"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// The naming context above the connector's bases (RFC 4512 section 5.1).

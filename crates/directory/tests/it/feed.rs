@@ -175,3 +175,27 @@ async fn a_cookie_ahead_of_the_server_and_a_dead_server() {
         assert!(matches!(error, FeedError::Unavailable(_)), "{error:?}");
     }
 }
+
+#[tokio::test]
+async fn a_base_that_does_not_exist_is_no_empty_directory() {
+    let slapd = Slapd::start();
+    slapd.modify(&person("anna", ""));
+    let cookie = {
+        let mut source = ContentSync::new(connect(config(&[&slapd]), &clock()));
+        poll(&mut source, None).await.expect("a poll").end.cookie
+    };
+    let wrong = format!("ou=Userz,{SUFFIX}");
+    for persist in [false, true] {
+        let mut misspelt = config(&[&slapd]);
+        misspelt.accounts.base_dn = vec![wrong.clone()];
+        misspelt.persist = persist;
+        let mut source = ContentSync::new(connect(misspelt, &clock()));
+        for cookie in [None, cookie.as_ref()] {
+            let error = source.follow(cookie).await.err().expect("an error");
+            assert!(
+                matches!(&error, FeedError::Protocol(text) if text.contains(&wrong)),
+                "{error:?}"
+            );
+        }
+    }
+}
