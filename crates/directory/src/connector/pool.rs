@@ -340,7 +340,7 @@ fn keep_alive(operation_timeout: Duration) -> Duration {
 }
 
 /// A random number for back-offs.
-fn jitter() -> u8 {
+pub(crate) fn jitter() -> u8 {
     let mut byte = [0];
     // Without randomness the longest wait is as good.
     if getrandom::fill(&mut byte).is_err() {
