@@ -35,7 +35,10 @@ pub async fn serve(accepted: Accepted, service: Arc<Pop3Service>) {
     let (trace, client) = (driver.session.peer.trace, driver.session.peer.client);
     let end = driver.run().await;
     tracing::debug!(%trace, %client, ?end, "session ended");
-    driver.stream.close(SHORT).await;
+    let Driver { stream, session, .. } = driver;
+    // The maildrop is free before the client hears goodbye, or its next session could find it in use.
+    drop(session);
+    stream.close(SHORT).await;
 }
 
 struct Driver {
@@ -59,6 +62,7 @@ impl Driver {
             errors: 0,
             session: Session {
                 service,
+                connected: accepted.peer.clone(),
                 peer: accepted.peer,
                 trusted,
                 stls,
@@ -74,9 +78,16 @@ impl Driver {
         let greeting = reply::greeting(self.session.service.parts.server_name.as_str(), announce);
         self.write(&greeting);
         loop {
+            let failures = self.session.failures;
             let next = match self.next_line().await {
                 Ok(line) => self.dispatch(&line).await,
-                Err(ReadError::LineTooLong) => Next::Wrong(reply::line_too_long()),
+                Err(ReadError::LineTooLong) => {
+                    // What follows is a command again, not the next response of the exchange.
+                    if matches!(self.session.state, State::Exchange(_)) {
+                        self.session.state = State::Authorization { user: None };
+                    }
+                    Next::Wrong(reply::line_too_long())
+                }
                 // RFC 1939 section 3: the autologout timer ends the session without UPDATE, and in silence.
                 Err(ReadError::TimedOut) => return End::TimedOut,
                 Err(_) if self.shutdown.is_requested() => {
@@ -85,6 +96,9 @@ impl Driver {
                 }
                 Err(_) => return End::Closed,
             };
+            if self.session.failures > failures {
+                crate::delay::after_failed_login(&self.shutdown).await;
+            }
             if let Some(end) = self.act(next).await {
                 return end;
             }
@@ -194,6 +208,7 @@ impl Driver {
         // RFC 2595 section 4: what was learnt before the handshake is forgotten.
         self.session.state = State::Authorization { user: None };
         self.session.stls = false;
+        self.session.peer = self.session.connected.clone();
         self.session.peer.tls = TlsState::Encrypted;
         None
     }

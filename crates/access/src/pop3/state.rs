@@ -36,6 +36,8 @@ pub(super) struct Session {
     pub(super) service: Arc<Pop3Service>,
     /// The client.
     pub(super) peer: Peer,
+    /// The client as it connected, before any claim about who it stands for.
+    pub(super) connected: Peer,
     /// Whether what the other end says about its client is believed.
     pub(super) trusted: bool,
     /// Whether STLS is offered now.

@@ -65,6 +65,7 @@ impl Driver {
             idle: accepted.config.idle().min(COMMAND),
             session: Session {
                 receiver,
+                connected: accepted.peer.client,
                 peer: accepted.peer,
                 trusted,
                 starttls,
@@ -171,6 +172,7 @@ impl Driver {
         }
         // RFC 3207 section 4.2: what was said in the clear was said by anybody.
         self.session.forget();
+        self.session.peer.client = self.session.connected;
         self.session.starttls = false;
         self.session.peer.tls = TlsState::Encrypted;
         None

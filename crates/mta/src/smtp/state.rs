@@ -2,6 +2,7 @@
 
 use crate::receiver::{Dialect, Receiver};
 use model::{AccountId, Peer, ReversePath, TlsState, TraceId};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use wire::smtp::{ClientClaims, Extensions, ForwardPath, MailParameters, Transmission};
 
@@ -67,6 +68,8 @@ pub(super) struct Session {
     pub(super) receiver: Arc<Receiver>,
     /// The client, or whom a trusted front end named by XCLIENT.
     pub(super) peer: Peer,
+    /// Where it connected from, before any claim about who it stands for.
+    pub(super) connected: SocketAddr,
     /// Whether claims about the client are believed.
     pub(super) trusted: bool,
     /// Whether STARTTLS is offered now.

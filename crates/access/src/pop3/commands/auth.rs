@@ -77,6 +77,9 @@ pub(super) async fn log_in(session: &mut Session, login: Login) -> Next {
             Next::Reply(reply::ok(format!("{messages} messages")))
         }
         Err(error) => {
+            if matches!(error, OpenError::NotAllowed) {
+                session.failures = session.failures.saturating_add(1);
+            }
             tracing::warn!(%trace, %client, protocol = "pop3", account = %who.address, %error, "login failed");
             Next::Reply(reply::open_error(&error))
         }

@@ -13,6 +13,7 @@ async fn rfc3206_wrong_expired_and_unavailable_are_told_apart() {
     })
     .await;
     let mut client = bench.greeted().await;
+    tokio::time::pause();
     for (login, answer) in [
         ("alice@example.test", "-ERR [AUTH] authentication failed"),
         ("nobody@example.test", "-ERR [AUTH] authentication failed"),
@@ -26,6 +27,7 @@ async fn rfc3206_wrong_expired_and_unavailable_are_told_apart() {
             ])
             .await;
     }
+    tokio::time::resume();
     // The directory accepts, and the store has no such account yet.
     client
         .play(&[
@@ -112,11 +114,17 @@ async fn rfc5034_auth() {
 async fn guessing_ends_the_session() {
     let bench = Bench::new(Pop3Config::default()).await;
     let mut client = bench.greeted().await;
+    tokio::time::pause();
+    let start = tokio::time::Instant::now();
     for _ in 0..3 {
         client
             .play(&[("USER alice@example.test", "+OK"), ("PASS wrong", "-ERR [AUTH]")])
             .await;
     }
+    assert!(
+        start.elapsed() >= Duration::from_secs(3),
+        "each guess takes its time"
+    );
     client.expect("-ERR [AUTH] too many").await;
     client.closed().await;
 }
@@ -135,7 +143,8 @@ async fn an_unavailable_directory_is_nobodys_guess() {
         .await;
 }
 
-/// RFC 2595 section 4, and CVE-2011-0411: what stands behind STLS in the clear is dropped.
+/// RFC 2595 section 4, and CVE-2011-0411: what stands behind STLS in the clear is dropped, and what was claimed
+/// before it is forgotten.
 #[tokio::test]
 async fn stls_injection() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -148,8 +157,12 @@ async fn stls_injection() {
     std::fs::write(&files.key, made.signing_key.serialize_pem()).expect("written");
     let mut bench = Bench::new(Pop3Config::default()).await;
     bench.tls = Some(ServerTls::load(&files).expect("loaded"));
+    bench.listener.trusted_networks = vec!["192.0.2.0/24".parse().expect("a network")];
     bench.listener.plaintext_login = Some(false);
-    let mut client = bench.greeted().await;
+    let mut client = bench.connect();
+    client.expect("+OK [XCLIENT]").await;
+    // The test's authenticator refuses whoever comes from there.
+    client.play(&[("XCLIENT ADDR=198.51.100.7 PORT=99", "+OK")]).await;
     let capabilities = client.list("CAPA").await;
     assert!(capabilities.contains(&"STLS".to_owned()), "{capabilities:?}");
     assert!(
@@ -186,6 +199,21 @@ async fn stls_injection() {
     client
         .play(&[
             ("PASS sec ret", "-ERR"),
+            ("USER alice@example.test", "+OK"),
+            ("PASS sec ret", "+OK"),
+        ])
+        .await;
+}
+
+/// RFC 5034 section 4: a response that is too long ends the exchange.
+#[tokio::test]
+async fn a_response_that_is_too_long_ends_the_exchange() {
+    let bench = Bench::new(Pop3Config::default()).await;
+    let mut client = bench.greeted().await;
+    client
+        .play(&[
+            ("AUTH PLAIN", "+ "),
+            (&"x".repeat(20_000), "-ERR line too long"),
             ("USER alice@example.test", "+OK"),
             ("PASS sec ret", "+OK"),
         ])

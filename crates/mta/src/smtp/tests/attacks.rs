@@ -63,6 +63,45 @@ async fn starttls_injection() {
     assert!(bench.inbox("alice@example.test").await[0].contains("with ESMTPS id"));
 }
 
+/// Whoever sits between a front end and its home could say anything in the clear, about the client too.
+#[tokio::test]
+async fn claims_from_before_starttls() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut bench = Bench::new().await;
+    bench.tls = Some(certificate(folder.path()));
+    bench.listener.trusted_networks = vec!["192.0.2.0/24".parse().expect("a network")];
+    let mut client = bench.smtp().await;
+    client
+        .play(&[
+            ("EHLO x", "250"),
+            ("XCLIENT ADDR=198.51.100.7 HELO=evil.test", "220"),
+            ("EHLO x", "250"),
+            ("STARTTLS", "220"),
+        ])
+        .await;
+    let tls = ClientTls::new(&ClientTlsConfig {
+        verify: false,
+        ..ClientTlsConfig::default()
+    });
+    client
+        .stream
+        .start_tls_client(&tls.expect("a client"), "mx.example.test", WAIT)
+        .await
+        .expect("a handshake");
+    client
+        .play(&[
+            ("EHLO x", "250"),
+            ("MAIL FROM:<a@b.test>", "250"),
+            ("RCPT TO:<alice@example.test>", "250"),
+            ("DATA", "354"),
+        ])
+        .await;
+    client.send(MESSAGE).await;
+    client.expect("250").await;
+    let message = bench.inbox("alice@example.test").await.remove(0);
+    assert!(message.contains("from x ([192.0.2.1])"), "{message}");
+}
+
 /// CVE-2023-51764 and its kin: whatever stands for a line end elsewhere does not end the data here.
 #[tokio::test]
 async fn smtp_smuggling() {
