@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
@@ -164,6 +165,16 @@ pub(crate) async fn hold(address: SocketAddr, logins: &[Login], count: usize) ->
         held.extend(join(tasks, PATIENCE).await?);
     }
     Ok(held)
+}
+
+/// Runs something to its end, or until Ctrl-C, so that the servers are stopped and the scratch folders removed.
+pub(crate) fn drive<T>(runtime: &Runtime, work: impl Future<Output = Result<T>>) -> Result<T> {
+    runtime.block_on(async {
+        tokio::select! {
+            result = work => result,
+            _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+        }
+    })
 }
 
 async fn join<T: 'static>(mut tasks: JoinSet<Result<T>>, limit: Duration) -> Result<Vec<T>> {

@@ -2,7 +2,7 @@
 
 use crate::client::Dialect;
 use crate::figures::{Figure, Measure, What};
-use crate::load::{Load, Until, Work, hold};
+use crate::load::{Load, Until, Work, drive, hold};
 use crate::machine::{Ticks, cores, cpu_seconds, machine_ticks, own_cpu_seconds, pss_kib};
 use crate::stage::{Side, Stage};
 use crate::stats::{Bar, Conditions, LEAST_PAIRS, Verdict, median};
@@ -146,16 +146,13 @@ impl Runner<'_> {
                 generator: own_cpu_seconds()?,
             })
         };
-        let tally = self
-            .runtime
-            .block_on(load.run(Until::Span(span), read))
-            .with_context(|| {
-                format!(
-                    "{} at {side:?}; its last words:\n{}",
-                    figure.name,
-                    self.stage.last_words(side)
-                )
-            })?;
+        let tally = drive(self.runtime, load.run(Until::Span(span), read)).with_context(|| {
+            format!(
+                "{} at {side:?}; its last words:\n{}",
+                figure.name,
+                self.stage.last_words(side)
+            )
+        })?;
         let (before, after) = tally.readings;
         let seconds = tally.elapsed.as_secs_f64();
         let operations = tally.operations as f64;
@@ -179,24 +176,22 @@ impl Runner<'_> {
         let leaders = self.stage.processes(side, figure.place)?;
         let logins = self.stage.cast.logins(figure.who);
         let count = figure.connections;
-        let kib = self
-            .runtime
-            .block_on(async {
-                // What a server sets up once is not a session's: the first few are held before the count begins.
-                let first = hold(address, &logins, logins.len()).await?;
-                let before = pss_kib(&leaders)?;
-                let held = hold(address, &logins, count).await?;
-                let after = pss_kib(&leaders)?;
-                drop((first, held));
-                anyhow::Ok((after - before) / count as f64)
-            })
-            .with_context(|| {
-                format!(
-                    "{} at {side:?}; its last words:\n{}",
-                    figure.name,
-                    self.stage.last_words(side)
-                )
-            })?;
+        let kib = drive(self.runtime, async {
+            // What a server sets up once is not a session's: the first few are held before the count begins.
+            let first = hold(address, &logins, logins.len()).await?;
+            let before = pss_kib(&leaders)?;
+            let held = hold(address, &logins, count).await?;
+            let after = pss_kib(&leaders)?;
+            drop((first, held));
+            anyhow::Ok((after - before) / count as f64)
+        })
+        .with_context(|| {
+            format!(
+                "{} at {side:?}; its last words:\n{}",
+                figure.name,
+                self.stage.last_words(side)
+            )
+        })?;
         Ok(Sample {
             value: kib,
             cpu_ms: f64::NAN,

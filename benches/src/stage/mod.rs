@@ -10,7 +10,7 @@ mod peer;
 pub(crate) use cast::{Cast, Who};
 
 use crate::client::{Dialect, Login};
-use crate::load::{Load, Until, Work};
+use crate::load::{Load, Until, Work, drive};
 use crate::null_home::NullHome;
 use anyhow::{Context, Result};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -103,7 +103,7 @@ impl Stage {
             _null_home: null_home,
         };
         for side in [Side::Ours, Side::Peer] {
-            runtime.block_on(stage.fill(side)).with_context(|| {
+            drive(runtime, stage.fill(side)).with_context(|| {
                 let words = stage.last_words(side);
                 format!("filling the mailboxes of {side:?}; its last words:\n{words}")
             })?;
