@@ -14,6 +14,9 @@ pub struct ImapConfig {
     /// Memory for messages that are being appended, over all sessions; at least `max_message_size`, default
     /// 256 MiB. A client that finds it used up waits up to 30 seconds and is then told to try later.
     pub append_memory: ByteSize,
+    /// Memory for messages that are being sent, over all sessions; up to 1 TiB, default 256 MiB. Messages of up
+    /// to 64 KiB are not counted. When it is used up, large messages are read from disk piece by piece.
+    pub fetch_memory: ByteSize,
     /// The largest command, its literals included but for APPEND's message; 8 KiB to 1 MiB, default 64 KiB.
     /// Before login the limit is 8 KiB.
     pub max_command_size: ByteSize,
@@ -31,6 +34,7 @@ impl Default for ImapConfig {
             listener: Vec::new(),
             max_message_size: ByteSize(64 << 20),
             append_memory: ByteSize(256 << 20),
+            fetch_memory: ByteSize(256 << 20),
             max_command_size: ByteSize(64 << 10),
             login_timeout: 180,
             max_login_failures: 5,
@@ -58,6 +62,11 @@ impl ImapConfig {
             "append_memory",
             self.append_memory.0 >= self.max_message_size.0 && self.append_memory.0 <= 1 << 40,
             "the memory must hold at least one message of max_message_size, and be at most 1 TiB",
+        );
+        check(
+            "fetch_memory",
+            self.fetch_memory.0 <= 1 << 40,
+            "the memory must be at most 1 TiB",
         );
         check(
             "max_command_size",
@@ -92,6 +101,7 @@ mod tests {
         assert!(ImapConfig::default().check().is_empty());
         let config = ImapConfig {
             max_message_size: ByteSize(1 << 29),
+            fetch_memory: ByteSize(1 << 41),
             max_command_size: ByteSize(1),
             login_timeout: 1,
             max_login_failures: 0,
@@ -103,6 +113,7 @@ mod tests {
             keys,
             [
                 "append_memory",
+                "fetch_memory",
                 "max_command_size",
                 "login_timeout",
                 "max_login_failures",

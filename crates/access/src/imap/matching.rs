@@ -5,8 +5,9 @@
 
 use mail_parser::parsers::MessageStream;
 use mail_parser::{HeaderValue, MessageParser, PartType};
-use model::{Envelope, EnvelopeAddress, Flag, Flags, Timestamp};
+use model::{Envelope, EnvelopeAddress, Flag, Flags, SystemFlag, Timestamp};
 use std::ops::RangeInclusive;
+use wire::imap::write::Recency;
 use wire::imap::{Date, SearchKey};
 
 /// A compiled program.
@@ -17,6 +18,7 @@ pub(super) enum Test {
     Any(Vec<Test>),
     Not(Box<Test>),
     Has(Flag),
+    Recent,
     Sequence(Vec<RangeInclusive<u32>>),
     Uid(Vec<RangeInclusive<u32>>),
     Size(RangeInclusive<u64>),
@@ -46,10 +48,11 @@ pub(super) struct Facts<'a> {
     pub(super) seq: u32,
     pub(super) uid: u32,
     pub(super) flags: &'a Flags,
+    pub(super) recency: Recency,
     pub(super) row: Option<Row<'a>>,
     pub(super) header: Option<&'a [u8]>,
-    /// The whole message.
-    pub(super) content: Option<&'a [u8]>,
+    /// What the whole message says.
+    pub(super) content: Option<&'a Content>,
 }
 
 /// What was computed when the message was stored.
@@ -77,9 +80,13 @@ impl Test {
         let on = |date: Date| date.days()..=date.days();
         let since = |date: Date| date.days()..=i64::MAX;
         match key {
-            SearchKey::All | SearchKey::Old => Self::Always(true),
-            // No message is \Recent here, for anybody: see `select`.
-            SearchKey::Recent | SearchKey::New => Self::Always(false),
+            SearchKey::All => Self::Always(true),
+            SearchKey::Recent => Self::Recent,
+            SearchKey::Old => Self::Not(Box::new(Self::Recent)),
+            SearchKey::New => Self::All(vec![
+                Self::Recent,
+                Self::Not(Box::new(Self::Has(Flag::System(SystemFlag::Seen)))),
+            ]),
             SearchKey::And(keys) => Self::All(keys.iter().map(inner).collect()),
             SearchKey::Or(a, b) => Self::Any(vec![inner(a), inner(b)]),
             SearchKey::Not(key) => Self::Not(Box::new(inner(key))),
@@ -117,24 +124,27 @@ impl Test {
             Self::Any(tests) => combine(tests, facts, true),
             Self::Not(test) => test.ask(facts).map(|answer| !answer),
             Self::Has(flag) => Ok(facts.flags.contains(flag)),
+            Self::Recent => Ok(facts.recency == Recency::Recent),
             Self::Sequence(ranges) => Ok(holds(ranges, facts.seq)),
             Self::Uid(ranges) => Ok(holds(ranges, facts.uid)),
             Self::Size(sizes) => row.map(|row| sizes.contains(&row.size)),
             Self::Received(days) => row.map(|row| days.contains(&Date::of(row.internal_date).days())),
             Self::Sent(days) => row.map(|row| sent(row.envelope).is_some_and(|day| days.contains(&day))),
             Self::Envelope(field, text) => row.map(|row| envelope_has(row.envelope, *field, text)),
-            Self::Header(name, text) => match facts.content.or(facts.header) {
+            Self::Header(name, text) => match facts.header {
                 Some(header) => Ok(header_has(header, name, text)),
                 None => Err(Need::Header),
             },
+            // Every message has an empty text.
+            Self::Body(text) | Self::Text(text) if text.is_empty() => Ok(true),
             Self::Body(text) => facts
                 .content
                 .ok_or(Need::Content)
-                .map(|content| body_has(content, text)),
+                .map(|content| content.body_has(text)),
             Self::Text(text) => facts
                 .content
                 .ok_or(Need::Content)
-                .map(|content| any_field_has(content, text) || body_has(content, text)),
+                .map(|content| content.header_has(text) || content.body_has(text)),
         }
     }
 }
@@ -231,27 +241,51 @@ fn header_has(header: &[u8], name: &[u8], text: &str) -> bool {
     })
 }
 
-fn any_field_has(header: &[u8], text: &str) -> bool {
-    fields(header).any(|(name, value)| {
-        String::from_utf8_lossy(name).to_lowercase().contains(text) || decoded(value).contains(text)
-    })
+/// What a message says, in lower case: worked out once, however many keys of a program ask.
+#[derive(Debug)]
+pub(super) struct Content {
+    /// Names and decoded values of the header's fields.
+    header: Vec<String>,
+    /// The text parts, transfer encoding and charset undone, and the header fields of messages inside.
+    texts: Vec<String>,
 }
 
-/// Looks through the text parts, transfer encoding and charset undone, and those of messages inside.
-fn body_has(content: &[u8], text: &str) -> bool {
-    fn message_has(message: &mail_parser::Message<'_>, text: &str, depth: usize) -> bool {
-        message.parts.iter().any(|part| match &part.body {
-            PartType::Text(body) | PartType::Html(body) => body.to_lowercase().contains(text),
-            PartType::Message(inner) if depth < 10 => {
-                any_field_has(inner.raw_message(), text) || message_has(inner, text, depth + 1)
+impl Content {
+    /// Reads a message.
+    pub(super) fn read(message: &[u8]) -> Self {
+        fn gather(message: &mail_parser::Message<'_>, depth: usize, texts: &mut Vec<String>) {
+            for part in &message.parts {
+                match &part.body {
+                    PartType::Text(body) | PartType::Html(body) => texts.push(body.to_lowercase()),
+                    PartType::Message(inner) if depth < 10 => {
+                        texts.extend(words_of(inner.raw_message()));
+                        gather(inner, depth + 1, texts);
+                    }
+                    _ => {}
+                }
             }
-            _ => false,
-        })
+        }
+        let mut texts = Vec::new();
+        if let Some(parsed) = MessageParser::default().parse(message) {
+            gather(&parsed, 0, &mut texts);
+        }
+        Self {
+            header: words_of(message).collect(),
+            texts,
+        }
     }
-    text.is_empty()
-        || MessageParser::default()
-            .parse(content)
-            .is_some_and(|message| message_has(&message, text, 0))
+
+    fn header_has(&self, text: &str) -> bool {
+        self.header.iter().any(|known| known.contains(text))
+    }
+
+    fn body_has(&self, text: &str) -> bool {
+        self.texts.iter().any(|known| known.contains(text))
+    }
+}
+
+fn words_of(header: &[u8]) -> impl Iterator<Item = String> {
+    fields(header).flat_map(|(name, value)| [String::from_utf8_lossy(name).to_lowercase(), decoded(value)])
 }
 
 /// Whether ascending, disjoint ranges hold the number.
@@ -308,17 +342,18 @@ mod tests {
             seq: 10,
             uid: 40,
             flags: &flags,
+            recency: Recency::Old,
             row: None,
             header: None,
             content: None,
         };
-        let test = test(program);
+        let (test, content) = (test(program), Content::read(MESSAGE));
         loop {
             match test.ask(&facts) {
                 Ok(answer) => return answer,
                 Err(Need::Row) if facts.row.is_none() => facts.row = Some(row),
                 Err(Need::Header) if facts.header.is_none() => facts.header = Some(MESSAGE),
-                Err(Need::Content) if facts.content.is_none() => facts.content = Some(MESSAGE),
+                Err(Need::Content) if facts.content.is_none() => facts.content = Some(&content),
                 Err(need) => panic!("{program} needs {need:?} twice"),
             }
         }
@@ -389,6 +424,28 @@ mod tests {
         }
     }
 
+    // RFC 3501 section 6.4.4: NEW is RECENT UNSEEN, OLD is NOT RECENT.
+    #[test]
+    fn recent_keys() {
+        let ask = |program: &str, recency, flags: &Flags| {
+            let facts = Facts {
+                seq: 1,
+                uid: 1,
+                flags,
+                recency,
+                row: None,
+                header: None,
+                content: None,
+            };
+            test(program).ask(&facts) == Ok(true)
+        };
+        let seen = Flags::from_iter([Flag::System(SystemFlag::Seen)]);
+        let none = Flags::EMPTY;
+        assert!(ask("RECENT", Recency::Recent, &seen) && ask("NEW", Recency::Recent, &none));
+        assert!(!ask("NEW", Recency::Recent, &seen) && !ask("NEW", Recency::Old, &none));
+        assert!(ask("OLD", Recency::Old, &none) && !ask("OLD", Recency::Recent, &none));
+    }
+
     // RFC 5322 section 4.3.
     #[test]
     fn old_years() {
@@ -419,6 +476,7 @@ mod tests {
             seq: 1,
             uid: 1,
             flags: &flags,
+            recency: Recency::Old,
             row: None,
             header: None,
             content: None,

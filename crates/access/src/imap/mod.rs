@@ -7,9 +7,10 @@
 //! client above 64 KiB of queued output. Everything that a client can make grow has a limit: commands,
 //! search programs, messages on their way in (over all sessions together), errors, time.
 //!
-//! No message is ever `\Recent` here: RFC 9051 dropped the flag, and every client we know lives without it.
-//! RECENT is therefore always 0, in SELECT, STATUS and SEARCH alike.
+//! `\Recent` is the session's own knowledge (RFC 3501 section 2.3.2): the first SELECT that is told of a message
+//! claims it, and mutt and others tell new mail from old by it.
 
+mod body;
 mod commands;
 mod config;
 mod matching;
@@ -37,6 +38,8 @@ pub struct ImapService {
     config: ImapConfig,
     /// KiB that messages on their way in may still take.
     append_memory: Arc<Semaphore>,
+    /// For messages on their way out.
+    fetch_memory: body::Memory,
 }
 
 impl std::fmt::Debug for ImapService {
@@ -59,12 +62,14 @@ impl ImapService {
     ) -> Arc<Self> {
         let kib = usize::try_from(config.append_memory.0 >> 10).unwrap_or(usize::MAX);
         let append_memory = Arc::new(Semaphore::new(kib.clamp(1, Semaphore::MAX_PERMITS)));
+        let fetch_memory = body::Memory::new(config.fetch_memory.0);
         Arc::new(Self {
             store,
             authenticator,
             clock,
             config,
             append_memory,
+            fetch_memory,
         })
     }
 }

@@ -105,7 +105,11 @@ impl Session {
             };
             let (tag, line) = match input {
                 Ok(Input::Request(tag, request)) => {
+                    let failures = self.login_failures;
                     let result = Box::pin(commands::run(self, &tag, *request)).await;
+                    if self.login_failures > failures {
+                        crate::delay::after_failed_login(&shutdown).await;
+                    }
                     match result {
                         Ok(Some(line)) => (Some(tag), line),
                         Ok(None) => continue,

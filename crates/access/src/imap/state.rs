@@ -3,9 +3,11 @@
 use super::reply::Failure;
 use model::{Address, ModSeq, Uid};
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Mail, Mailbox, Snapshot, StoreOutcome};
+use wire::imap::write::Recency;
 use wire::imap::{Numbering, SequenceSet};
 
 /// The state of a session.
@@ -52,6 +54,46 @@ pub(super) struct Selected {
     /// How many of the mailbox's keywords the client was told of: new ones are announced before they are
     /// used (RFC 3501 section 7.2.6).
     pub(super) keywords: usize,
+    /// What is `\Recent` in this session.
+    pub(super) recent: Recent,
+}
+
+/// UIDs that are `\Recent` in one session, as ascending ranges: one for each time that it was the first to
+/// learn of new messages.
+#[derive(Debug, Default)]
+pub(super) struct Recent(Vec<Range<u32>>);
+
+impl Recent {
+    /// These too. Ranges come in ascending order; what is known already is left out.
+    pub(super) fn add(&mut self, uids: Range<u32>) {
+        match self.0.last_mut() {
+            Some(last) if uids.start <= last.end => last.end = last.end.max(uids.end),
+            _ if uids.is_empty() => {}
+            _ => self.0.push(uids),
+        }
+    }
+
+    /// Whether this message is among them.
+    pub(super) fn of(&self, uid: Uid) -> Recency {
+        let at = self.0.partition_point(|range| range.end <= uid.get());
+        match self.0.get(at) {
+            Some(range) if range.contains(&uid.get()) => Recency::Recent,
+            _ => Recency::Old,
+        }
+    }
+
+    /// How many of them a snapshot has.
+    pub(super) fn count(&self, snapshot: &Snapshot) -> usize {
+        let ranges = self.0.iter();
+        let ends = ranges.filter_map(|range| {
+            Some((
+                Uid::new(range.start).ok()?,
+                Uid::new(range.end.checked_sub(1)?).ok()?,
+            ))
+        });
+        ends.map(|(first, last)| snapshot.range_uids(first, last).count())
+            .sum()
+    }
 }
 
 impl Selected {

@@ -2,11 +2,10 @@
 
 use super::reply::Failure;
 use super::session::relieve;
-use super::state::Selected;
-use model::Flags;
+use super::state::{Access, Selected};
 use net::LineStream;
 use std::sync::Arc;
-use store::Snapshot;
+use store::{Entry, Snapshot};
 use wire::imap::write;
 
 /// Whether sequence numbers may move now.
@@ -42,7 +41,9 @@ pub(super) async fn tell(
         relieve(stream).await?;
     }
     if !changes.added.is_empty() {
-        stream.write(format!("* {} EXISTS\r\n* 0 RECENT\r\n", now.len()).as_bytes());
+        meet(selected, &now).await;
+        let recent = selected.recent.count(&now);
+        stream.write(format!("* {} EXISTS\r\n* {recent} RECENT\r\n", now.len()).as_bytes());
     }
     tell_keywords(stream, selected, &now);
     for uid in &changes.flags {
@@ -51,7 +52,7 @@ pub(super) async fn tell(
             continue;
         }
         let mut out = Vec::with_capacity(64);
-        fetch_flags(&mut out, entry.seq, entry.uid.get(), &entry.flags);
+        fetch_flags(&mut out, selected, &entry);
         stream.write(&out);
         relieve(stream).await?;
     }
@@ -70,10 +71,29 @@ pub(super) fn tell_keywords(stream: &mut LineStream, selected: &mut Selected, no
     }
 }
 
+/// Learns which messages are `\Recent` here (RFC 3501 section 2.3.2). SELECT claims them, so that no later
+/// session has them; EXAMINE looks and leaves them.
+pub(super) async fn meet(selected: &mut Selected, now: &Snapshot) {
+    let unclaimed = now.recent_from()..now.uid_next().get();
+    let mine = match selected.access {
+        Access::ReadOnly => unclaimed,
+        Access::ReadWrite if now.recent() == 0 => return,
+        Access::ReadWrite => match selected.mailbox.claim_recent().await {
+            Ok(mine) => mine,
+            Err(error) => {
+                // "If it is not possible to determine [...], that message SHOULD be considered recent."
+                tracing::debug!(%error, "imap: cannot claim what is recent");
+                unclaimed
+            }
+        },
+    };
+    selected.recent.add(mine);
+}
+
 /// A FETCH response with the flags. The UID is always with it: clients that work by UID need no second look.
-pub(super) fn fetch_flags(out: &mut Vec<u8>, seq: u32, uid: u32, flags: &Flags) {
-    out.extend_from_slice(format!("* {seq} FETCH (UID {uid} FLAGS ").as_bytes());
-    write::flags(out, flags);
+pub(super) fn fetch_flags(out: &mut Vec<u8>, selected: &Selected, entry: &Entry) {
+    out.extend_from_slice(format!("* {} FETCH (UID {} FLAGS ", entry.seq, entry.uid).as_bytes());
+    write::flags(out, &entry.flags, selected.recent.of(entry.uid));
     out.extend_from_slice(b")\r\n");
 }
 

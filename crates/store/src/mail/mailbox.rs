@@ -6,6 +6,7 @@ use super::snapshot::Snapshot;
 use super::types::MailboxId;
 use crate::StoreError;
 use model::AccountId;
+use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -57,9 +58,9 @@ impl Mailbox {
         let _ = self.receiver.changed().await;
     }
 
-    /// Claims the messages that no session has been told of as `\Recent`: UIDs from the returned number on are
-    /// recent in this session, and in no later one (RFC 3501 section 2.3.2).
-    pub async fn claim_recent(&self) -> Result<u32, StoreError> {
+    /// Claims the messages that no session has been told of as `\Recent`: those with UIDs in the returned range
+    /// are recent in this session, and in no later one (RFC 3501 section 2.3.2).
+    pub async fn claim_recent(&self) -> Result<Range<u32>, StoreError> {
         let (store, id) = (&self.mail.store, self.id);
         store
             .write_mail(self.mail.id, 0, None, |txn| {
@@ -70,7 +71,7 @@ impl Mailbox {
                     row.recent = 0;
                     row.recent_from = next;
                 }
-                Ok(from)
+                Ok(from..next)
             })
             .await
     }

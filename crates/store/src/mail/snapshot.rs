@@ -135,6 +135,19 @@ impl Snapshot {
         self.row.unseen
     }
 
+    /// UIDs from this one on have not been claimed by any session as `\Recent`: see
+    /// [`super::Mailbox::claim_recent`].
+    #[must_use]
+    pub fn recent_from(&self) -> u32 {
+        self.row.recent_from
+    }
+
+    /// How many messages have not been claimed.
+    #[must_use]
+    pub fn recent(&self) -> u32 {
+        self.row.recent
+    }
+
     /// Octets of all messages.
     #[must_use]
     pub fn size(&self) -> u64 {

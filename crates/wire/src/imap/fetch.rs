@@ -72,6 +72,9 @@ pub enum SectionText {
 
 /// Deeper part numbers than this are refused; no message that the store accepts is nested deeper.
 const MAX_PART_DEPTH: usize = 64;
+/// More items than this in one FETCH are refused, and more field names in one item: each is looked for in every
+/// message that is asked for.
+const MAX_ITEMS: usize = 100;
 
 /// The items of a FETCH: a macro, one item, or a list.
 pub(super) fn scan_items(scanner: &mut Scanner<'_>) -> Result<Vec<FetchItem>, Malformed> {
@@ -80,6 +83,8 @@ pub(super) fn scan_items(scanner: &mut Scanner<'_>) -> Result<Vec<FetchItem>, Ma
         let items = scanner.list(scan_item)?;
         return if items.is_empty() {
             scanner.fail("a data item")
+        } else if items.len() > MAX_ITEMS {
+            scanner.fail("fewer data items")
         } else {
             Ok(items)
         };
@@ -165,6 +170,8 @@ fn scan_section_text(scanner: &mut Scanner<'_>, part: &[u32]) -> Result<SectionT
         let fields = scanner.list(|scanner| scanner.astring().map(|name| name.into_owned()))?;
         if fields.is_empty() {
             scanner.fail("a header field name")
+        } else if fields.len() > MAX_ITEMS {
+            scanner.fail("fewer header field names")
         } else {
             Ok(fields)
         }

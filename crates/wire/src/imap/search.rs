@@ -10,6 +10,34 @@ use model::{Flag, Keyword, SystemFlag};
 const MAX_DEPTH: usize = 32;
 /// More keys than this in one program are refused.
 const MAX_KEYS: usize = 1_000;
+/// And more than this that look for a text, each of which may mean to read every message.
+const MAX_TEXTS: usize = 64;
+
+/// What a program may still have.
+struct Budget {
+    keys: usize,
+    texts: usize,
+}
+
+impl Budget {
+    fn key(&mut self, scanner: &Scanner<'_>) -> Result<(), Malformed> {
+        spend(&mut self.keys, scanner)
+    }
+
+    fn text(&mut self, scanner: &Scanner<'_>) -> Result<(), Malformed> {
+        spend(&mut self.texts, scanner)
+    }
+}
+
+fn spend(left: &mut usize, scanner: &Scanner<'_>) -> Result<(), Malformed> {
+    match left.checked_sub(1) {
+        Some(less) => {
+            *left = less;
+            Ok(())
+        }
+        None => scanner.fail("a shorter search program"),
+    }
+}
 
 /// A search program. Texts are octets in the command's charset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +79,10 @@ pub enum SearchKey {
 
 /// The program up to the end of the command.
 pub(super) fn scan_program(scanner: &mut Scanner<'_>) -> Result<SearchKey, Malformed> {
-    let mut budget = MAX_KEYS;
+    let mut budget = Budget {
+        keys: MAX_KEYS,
+        texts: MAX_TEXTS,
+    };
     let mut keys = vec![scan_key(scanner, 0, &mut budget)?];
     while scanner.peek() == Some(b' ') {
         // A blank at the end of the line is forgiven.
@@ -78,14 +109,11 @@ fn both(mut keys: Vec<SearchKey>) -> SearchKey {
     }
 }
 
-fn scan_key(scanner: &mut Scanner<'_>, depth: usize, budget: &mut usize) -> Result<SearchKey, Malformed> {
+fn scan_key(scanner: &mut Scanner<'_>, depth: usize, budget: &mut Budget) -> Result<SearchKey, Malformed> {
     if depth >= MAX_DEPTH {
         return scanner.fail("a search program that is less deep");
     }
-    *budget = match budget.checked_sub(1) {
-        Some(left) => left,
-        None => return scanner.fail("a shorter search program"),
-    };
+    budget.key(scanner)?;
     match scanner.peek() {
         Some(b'(') => {
             let keys = scanner.list(|scanner| scan_key(scanner, depth + 1, budget))?;
@@ -142,6 +170,7 @@ fn scan_key(scanner: &mut Scanner<'_>, depth: usize, budget: &mut usize) -> Resu
             })
         }
         "HEADER" => {
+            budget.text(scanner)?;
             scanner.space()?;
             let field = scanner.astring()?.into_owned();
             scanner.space()?;
@@ -153,6 +182,7 @@ fn scan_key(scanner: &mut Scanner<'_>, depth: usize, budget: &mut usize) -> Resu
                 Date::scan(scanner).map(make)
             }
             (None, Some(make)) => {
+                budget.text(scanner)?;
                 scanner.space()?;
                 Ok(make(scanner.astring()?.into_owned()))
             }

@@ -91,31 +91,50 @@ fn decode_shifted(shifted: &[u8], out: &mut String) -> Option<()> {
     Some(())
 }
 
-/// Whether a LIST pattern names this mailbox: `*` matches everything, `%` everything but the separator
-/// (RFC 3501 section 6.3.8). INBOX is matched without regard to case. At worst `pattern` times `name` steps,
-/// and as many as `name` has characters when there is no wildcard.
-#[must_use]
-pub fn pattern_matches(pattern: &str, name: &str, separator: char) -> bool {
-    let pattern: Vec<char> = fold_inbox(pattern, separator).chars().collect();
-    // Positions of the pattern up to which what was read of the name can match, ascending.
-    let mut reachable = Vec::new();
-    spread(&pattern, 0, &mut reachable);
-    for c in name.chars() {
-        let mut next = Vec::new();
-        for at in reachable {
-            match pattern.get(at) {
-                Some('*') => spread(&pattern, at, &mut next),
-                Some('%') if c != separator => spread(&pattern, at, &mut next),
-                Some(wanted) if *wanted == c && c != '%' => spread(&pattern, at + 1, &mut next),
-                _ => {}
-            }
+/// A pattern of LIST (RFC 3501 section 6.3.8): `*` matches everything, `%` everything but the separator. INBOX is
+/// matched without regard to case.
+#[derive(Debug, Clone)]
+pub struct Pattern {
+    characters: Vec<char>,
+    separator: char,
+}
+
+impl Pattern {
+    /// Prepares a pattern, which was decoded from modified UTF-7.
+    #[must_use]
+    pub fn new(pattern: &str, separator: char) -> Self {
+        Self {
+            characters: fold_inbox(pattern, separator).chars().collect(),
+            separator,
         }
-        if next.is_empty() {
-            return false;
-        }
-        reachable = next;
     }
-    reachable.last() == Some(&pattern.len())
+
+    /// Whether it names this mailbox; none when `steps` are used up. At worst it takes as many as pattern times
+    /// name have characters, and as many as the name has when there is no wildcard.
+    #[must_use]
+    pub fn matches(&self, name: &str, steps: &mut u64) -> Option<bool> {
+        let pattern = self.characters.as_slice();
+        // Positions of the pattern up to which what was read of the name can match, ascending.
+        let mut reachable = Vec::new();
+        spread(pattern, 0, &mut reachable);
+        for c in name.chars() {
+            *steps = steps.checked_sub(reachable.len() as u64)?;
+            let mut next = Vec::new();
+            for at in reachable {
+                match pattern.get(at) {
+                    Some('*') => spread(pattern, at, &mut next),
+                    Some('%') if c != self.separator => spread(pattern, at, &mut next),
+                    Some(wanted) if *wanted == c && c != '%' => spread(pattern, at + 1, &mut next),
+                    _ => {}
+                }
+            }
+            if next.is_empty() {
+                return Some(false);
+            }
+            reachable = next;
+        }
+        Some(reachable.last() == Some(&pattern.len()))
+    }
 }
 
 /// Adds a position, and those behind the wildcards there, which may match nothing.
@@ -181,6 +200,22 @@ mod tests {
         }
     }
 
+    fn names(pattern: &str, name: &str) -> bool {
+        Pattern::new(pattern, '/')
+            .matches(name, &mut 1_000_000)
+            .expect("enough steps")
+    }
+
+    #[test]
+    fn steps_run_out() {
+        let (pattern, name) = (Pattern::new(&"*a".repeat(200), '/'), "a".repeat(190));
+        let mut steps = 5_000;
+        assert_eq!(pattern.matches(&name, &mut steps), None);
+        let mut steps = 5;
+        assert_eq!(Pattern::new("abc", '/').matches("abc", &mut steps), Some(true));
+        assert_eq!(steps, 2);
+    }
+
     #[test]
     fn patterns() {
         for (pattern, name, want) in [
@@ -200,10 +235,10 @@ mod tests {
             ("", "", true),
             ("é%", "éa", true),
         ] {
-            assert_eq!(pattern_matches(pattern, name, '/'), want, "{pattern} {name}");
+            assert_eq!(names(pattern, name), want, "{pattern} {name}");
         }
         // A pattern made to blow up a backtracking matcher.
-        assert!(!pattern_matches(&"*a".repeat(200), &"a".repeat(190), '/'));
+        assert!(!names(&"*a".repeat(200), &"a".repeat(190)));
     }
 
     proptest! {
@@ -227,7 +262,7 @@ mod tests {
                     Some((first, rest)) => name.first() == Some(first) && simple(rest, &name[1..]),
                 }
             }
-            prop_assert_eq!(pattern_matches(&pattern, &name, '/'), simple(pattern.as_bytes(), name.as_bytes()));
+            prop_assert_eq!(names(&pattern, &name), simple(pattern.as_bytes(), name.as_bytes()));
         }
 
         #[test]

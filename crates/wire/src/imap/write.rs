@@ -90,8 +90,17 @@ pub fn mailbox(out: &mut Vec<u8>, name: &MailboxName) {
     }
 }
 
-/// `(\Seen $Forwarded)`
-pub fn flags(out: &mut Vec<u8>, flags: &Flags) {
+/// Whether a message is `\Recent` in a session, which no stored flag says (RFC 3501 section 2.3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recency {
+    /// It is.
+    Recent,
+    /// Another session was told of it before.
+    Old,
+}
+
+/// `(\Seen $Forwarded \Recent)`
+pub fn flags(out: &mut Vec<u8>, flags: &Flags, recency: Recency) {
     out.push(b'(');
     let mut first = true;
     let mut word = |out: &mut Vec<u8>, text: &str| {
@@ -107,6 +116,9 @@ pub fn flags(out: &mut Vec<u8>, flags: &Flags) {
     }
     for keyword in flags.keywords() {
         word(out, keyword.as_str());
+    }
+    if recency == Recency::Recent {
+        word(out, "\\Recent");
     }
     out.push(b')');
 }

@@ -1,15 +1,16 @@
 //! FETCH (RFC 3501 section 6.4.5): read a few messages, let go of the store, write, go on.
 
+use crate::imap::body::Body;
 use crate::imap::reply::{self, Failure};
 use crate::imap::section::{self, Source};
 use crate::imap::session::{Session, relieve};
 use crate::imap::state::{Access, Selected};
 use crate::imap::updates;
-use bytes::Bytes;
 use model::{Flag, Flags, SystemFlag, Uid};
 use net::LineStream;
-use std::ops::Range;
-use store::{Entry, FlagChange, Mailbox, Message, StoreError};
+use std::sync::Arc;
+use store::{Entry, FlagChange, Message, StoreError};
+use wire::imap::write::Recency;
 use wire::imap::{
     Code, Extensions, FetchItem, Numbering, Partial, Section, SectionText, Seen, SequenceSet, StatusLine,
     body_structure, envelope, write,
@@ -19,8 +20,6 @@ use wire::imap::{
 const BATCH: usize = 256;
 /// Octets that are written at once.
 const PIECE: usize = 64 * 1024;
-/// Parts up to this size are read alone.
-const SMALL: u64 = 64 * 1024;
 /// The largest header from which fields are selected; what is behind is not looked at.
 const MAX_HEADER: u64 = 1024 * 1024;
 
@@ -30,6 +29,7 @@ pub(super) async fn run(
     items: Vec<FetchItem>,
     by: Numbering,
 ) -> Result<StatusLine, Failure> {
+    let service = Arc::clone(&session.service);
     let (stream, selected) = session.selected()?;
     let uids = selected.uids(numbers, by)?;
     let mut items = items;
@@ -68,10 +68,10 @@ pub(super) async fn run(
             }
             let tell_flags = seen.binary_search(uid).is_ok();
             let mut answer = Answer {
-                mailbox: &selected.mailbox,
                 row,
                 entry: Entry { seq, ..entry },
-                whole: None,
+                recency: selected.recent.of(*uid),
+                body: row.map(|row| Body::new(&service, &selected.mailbox, row)),
             };
             // One damaged message is reported at the end and does not take the others down.
             if let Err(failure) = answer.write(stream, &items, tell_flags).await {
@@ -122,11 +122,10 @@ async fn mark_seen(selected: &mut Selected, uids: &[Uid]) -> Result<Vec<Uid>, Fa
 
 /// One message's FETCH response.
 struct Answer<'a> {
-    mailbox: &'a Mailbox,
     row: Option<&'a Message>,
     entry: Entry,
-    /// The message's octets, once an item has needed many of them.
-    whole: Option<Bytes>,
+    recency: Recency,
+    body: Option<Body<'a>>,
 }
 
 impl Answer<'_> {
@@ -148,7 +147,7 @@ impl Answer<'_> {
         if tell_flags && !flags_asked {
             separate(&mut out);
             out.extend_from_slice(b"FLAGS ");
-            write::flags(&mut out, &self.entry.flags);
+            write::flags(&mut out, &self.entry.flags, self.recency);
         }
         let mut streamed = false;
         for item in items {
@@ -195,7 +194,7 @@ impl Answer<'_> {
         let entry = &self.entry;
         match (item, self.row) {
             (FetchItem::Uid, _) => out.extend_from_slice(entry.uid.to_string().as_bytes()),
-            (FetchItem::Flags, _) => write::flags(out, &entry.flags),
+            (FetchItem::Flags, _) => write::flags(out, &entry.flags, self.recency),
             (FetchItem::Rfc822Size, _) => out.extend_from_slice(entry.size.to_string().as_bytes()),
             (FetchItem::InternalDate, Some(row)) => write::date_time(out, row.internal_date),
             (FetchItem::Envelope, Some(row)) => envelope(out, &row.envelope),
@@ -213,7 +212,7 @@ impl Answer<'_> {
         section: &Section,
         partial: Option<Partial>,
     ) -> Result<(), Failure> {
-        let Some(row) = self.row else {
+        let (Some(row), Some(body)) = (self.row, &mut self.body) else {
             out.extend_from_slice(b"NIL");
             return Ok(());
         };
@@ -225,7 +224,7 @@ impl Answer<'_> {
             }
             Some(Source::Fields { header, names, which }) => {
                 let end = header.end.min(header.start.saturating_add(MAX_HEADER));
-                let header = self.read(row, header.start..end).await?;
+                let header = body.some(header.start..end).await?;
                 let fields = section::select_fields(&header, &names, which);
                 let cut = section::cut(&(0..fields.len() as u64), partial);
                 let cut = usize::try_from(cut.start).ok().zip(usize::try_from(cut.end).ok());
@@ -235,32 +234,29 @@ impl Answer<'_> {
             }
             Some(Source::Range(range)) => section::cut(&range, partial),
         };
-        // Read before the header is written: then nothing is promised that is not there.
-        let octets = self.read(row, range).await?;
-        write::literal_header(out, octets.len());
-        for piece in octets.chunks(PIECE) {
-            out.extend_from_slice(piece);
-            stream.write(out);
-            out.clear();
-            relieve(stream).await?;
+        // The first octets are read before the literal is announced: then a message that is lost or damaged
+        // promises nothing.
+        let mut octets = body.next(range.clone()).await?;
+        let total = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
+        let mut left = total;
+        write::literal_header(out, total);
+        loop {
+            for piece in octets.chunks(PIECE) {
+                out.extend_from_slice(piece);
+                stream.write(out);
+                out.clear();
+                relieve(stream).await?;
+            }
+            left = left.saturating_sub(octets.len());
+            if left == 0 {
+                return Ok(());
+            }
+            // What was promised cannot be taken back: the only honest end is to close.
+            let rest = range.end.saturating_sub(left as u64)..range.end;
+            octets = body.next(rest).await.map_err(|_| Failure::Gone)?;
+            if octets.is_empty() {
+                return Err(Failure::Gone);
+            }
         }
-        Ok(())
-    }
-
-    /// Octets of the message. A large part, or one that the message's row does not promise, comes from the
-    /// whole, which is read once, checked, and kept for the items that follow.
-    async fn read(&mut self, row: &Message, range: Range<u64>) -> Result<Bytes, Failure> {
-        let length = range.end.saturating_sub(range.start);
-        if length < row.size && length <= SMALL && self.whole.is_none() {
-            return Ok(self.mailbox.body_range(row, range.start, length).await?);
-        }
-        let whole = match &self.whole {
-            Some(whole) => whole.clone(),
-            None => self.mailbox.body(row).await?,
-        };
-        self.whole = Some(whole.clone());
-        let end = usize::try_from(range.end).unwrap_or(usize::MAX).min(whole.len());
-        let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(end);
-        Ok(whole.slice(start..end))
     }
 }

@@ -25,6 +25,8 @@ pub(super) async fn run(session: &mut Session) -> Result<StatusLine, Failure> {
     let patience = session.listener.idle();
     let mut quiet = Duration::ZERO;
     loop {
+        // In a busy mailbox it is never quiet for long.
+        session.still_welcome()?;
         session.update(Expunges::Tell).await?;
         session::flush(&mut session.stream).await?;
         match wait(session).await {
@@ -35,7 +37,6 @@ pub(super) async fn run(session: &mut Session) -> Result<StatusLine, Failure> {
                 if quiet >= patience {
                     return Err(Failure::IdleTooLong);
                 }
-                session.still_welcome()?;
                 session.line(None, &reply::ok("Still here"));
             }
             Woken::GoingDown => return Err(Failure::GoingDown),

@@ -4,13 +4,18 @@ use super::status::write_status;
 use crate::imap::reply::{self, Failure};
 use crate::imap::session::{Session, relieve};
 use model::{MailboxName, SpecialUse};
-use std::collections::BTreeMap;
-use store::MailboxInfo;
-use wire::imap::utf7::{self, pattern_matches};
+use std::collections::{BTreeMap, HashMap};
+use store::{MailboxInfo, StoreError};
+use wire::imap::utf7::{self, Pattern};
 use wire::imap::{List, ListReturn, ListSelect, StatusLine, write};
 
 /// Longer patterns match nothing: no name is so long.
 const MAX_PATTERN: usize = 1000;
+/// Comparisons of one command, which is a fraction of a second: patterns of nothing but wildcards over
+/// thousands of long names would take minutes.
+const MAX_STEPS: u64 = 50_000_000;
+/// Names that are looked at before others have their turn.
+const TURN: usize = 64;
 
 /// What is known of one name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,7 +47,19 @@ pub(super) async fn run(session: &mut Session, list: &List) -> Result<StatusLine
         ListReturn::Status(items) => Some(items),
         _ => None,
     });
-    for shown in select(&tree, list) {
+    let infos: HashMap<&str, &MailboxInfo> =
+        mailboxes.iter().map(|info| (info.name.as_str(), info)).collect();
+    let mut matcher = Matcher::new(&list.reference, &list.patterns);
+    for (index, ((_, name), node)) in tree.iter().enumerate() {
+        if index % TURN == 0 {
+            tokio::task::yield_now().await;
+        }
+        if !matcher.names(name)? {
+            continue;
+        }
+        let Some(shown) = show(name, *node, list) else {
+            continue;
+        };
         let mut out = Vec::with_capacity(80);
         write_list(&mut out, "LIST", &shown.attributes, shown.name);
         if shown.child_info {
@@ -51,14 +68,11 @@ pub(super) async fn run(session: &mut Session, list: &List) -> Result<StatusLine
         }
         out.extend_from_slice(b"\r\n");
         // RFC 5819 section 2: STATUS follows its LIST, for mailboxes that can be opened.
-        let info = mailboxes.iter().find(|info| info.name.as_str() == shown.name);
-        if let (Some(items), Some(info)) = (status, info) {
+        if let (Some(items), Some(info)) = (status, infos.get(shown.name)) {
             write_status(&mut out, info, items);
         }
         stream.write(&out);
         relieve(stream).await?;
-        // Many names, and long patterns, let others have their turn.
-        tokio::task::yield_now().await;
     }
     Ok(reply::ok("LIST completed"))
 }
@@ -71,9 +85,12 @@ pub(super) async fn run_lsub(
     let (stream, user) = session.user()?;
     let mailboxes = user.mail.list_mailboxes().await?;
     let subscriptions = user.mail.subscriptions().await?;
-    let patterns = patterns(reference, std::slice::from_ref(&pattern.to_vec()));
-    for ((_, name), node) in &tree(&mailboxes, &subscriptions) {
-        if !matches_any(&patterns, name) {
+    let mut matcher = Matcher::new(reference, &[pattern.to_vec()]);
+    for (index, ((_, name), node)) in tree(&mailboxes, &subscriptions).iter().enumerate() {
+        if index % TURN == 0 {
+            tokio::task::yield_now().await;
+        }
+        if !matcher.names(name)? {
             continue;
         }
         // RFC 3501 section 6.3.9: `%` names a level that has no subscription but one below.
@@ -90,8 +107,6 @@ pub(super) async fn run_lsub(
         out.extend_from_slice(b"\r\n");
         stream.write(&out);
         relieve(stream).await?;
-        // Many names, and long patterns, let others have their turn.
-        tokio::task::yield_now().await;
     }
     Ok(reply::ok("LSUB completed"))
 }
@@ -130,21 +145,38 @@ fn tree(mailboxes: &[MailboxInfo], subscriptions: &[MailboxName]) -> Tree {
     tree
 }
 
-/// The patterns with the reference in front, as names; what is not modified UTF-7 matches nothing.
-fn patterns(reference: &[u8], patterns: &[Vec<u8>]) -> Vec<String> {
-    let joined = patterns
-        .iter()
-        .map(|pattern| [reference, pattern.as_slice()].concat());
-    joined
-        .filter(|pattern| pattern.len() <= MAX_PATTERN)
-        .filter_map(|pattern| utf7::decode(&pattern))
-        .collect()
+/// The patterns of one command, and what it may still cost.
+struct Matcher {
+    patterns: Vec<Pattern>,
+    steps: u64,
 }
 
-fn matches_any(patterns: &[String], name: &str) -> bool {
-    patterns
-        .iter()
-        .any(|pattern| pattern_matches(pattern, name, MailboxName::SEPARATOR))
+impl Matcher {
+    /// The patterns with the reference in front, as names; what is not modified UTF-7 matches nothing.
+    fn new(reference: &[u8], patterns: &[Vec<u8>]) -> Self {
+        let joined = patterns
+            .iter()
+            .map(|pattern| [reference, pattern.as_slice()].concat());
+        Self {
+            patterns: joined
+                .filter(|pattern| pattern.len() <= MAX_PATTERN)
+                .filter_map(|pattern| utf7::decode(&pattern))
+                .map(|pattern| Pattern::new(&pattern, MailboxName::SEPARATOR))
+                .collect(),
+            steps: MAX_STEPS,
+        }
+    }
+
+    fn names(&mut self, name: &str) -> Result<bool, Failure> {
+        for pattern in &self.patterns {
+            match pattern.matches(name, &mut self.steps) {
+                Some(false) => {}
+                Some(true) => return Ok(true),
+                None => return Err(Failure::Store(StoreError::Limit("comparisons of one LIST"))),
+            }
+        }
+        Ok(false)
+    }
 }
 
 /// One line of LIST.
@@ -155,46 +187,38 @@ struct Shown<'a> {
     child_info: bool,
 }
 
-/// The names that LIST shows.
-fn select<'a>(tree: &'a Tree, list: &List) -> Vec<Shown<'a>> {
-    let patterns = patterns(&list.reference, &list.patterns);
+/// How LIST shows a name that its patterns match; none when the options leave it out.
+fn show<'a>(name: &'a str, node: Node, list: &List) -> Option<Shown<'a>> {
     let wants = |select| list.select.contains(&select);
     let subscribed_only = wants(ListSelect::Subscribed);
     let extended = !list.select.is_empty() || !list.returns.is_empty();
-    let mut shown = Vec::new();
-    for ((_, name), node) in tree {
-        if !matches_any(&patterns, name) {
-            continue;
-        }
-        // A name that is only subscribed is no mailbox: LIST (SUBSCRIBED) alone shows it.
-        let there = node.exists || node.has_children;
-        let matches = if subscribed_only { node.subscribed } else { there };
-        let matches = matches && (!wants(ListSelect::SpecialUse) || node.special_use.is_some());
-        // RFC 5258 section 3.5: a parent of what matches is shown for its CHILDINFO.
-        let child_info = subscribed_only && wants(ListSelect::RecursiveMatch) && node.subscribed_below;
-        if !matches && !child_info {
-            continue;
-        }
-        let mut attributes = Vec::new();
-        if !node.exists {
-            attributes.push(if extended { "\\NonExistent" } else { "\\Noselect" });
-        }
-        attributes.push(if node.has_children {
-            "\\HasChildren"
-        } else {
-            "\\HasNoChildren"
-        });
-        if node.subscribed && (subscribed_only || list.returns.contains(&ListReturn::Subscribed)) {
-            attributes.push("\\Subscribed");
-        }
-        attributes.extend(node.special_use.map(SpecialUse::as_str));
-        shown.push(Shown {
-            name,
-            attributes,
-            child_info,
-        });
+    // A name that is only subscribed is no mailbox: LIST (SUBSCRIBED) alone shows it.
+    let there = node.exists || node.has_children;
+    let matches = if subscribed_only { node.subscribed } else { there };
+    let matches = matches && (!wants(ListSelect::SpecialUse) || node.special_use.is_some());
+    // RFC 5258 section 3.5: a parent of what matches is shown for its CHILDINFO.
+    let child_info = subscribed_only && wants(ListSelect::RecursiveMatch) && node.subscribed_below;
+    if !matches && !child_info {
+        return None;
     }
-    shown
+    let mut attributes = Vec::new();
+    if !node.exists {
+        attributes.push(if extended { "\\NonExistent" } else { "\\Noselect" });
+    }
+    attributes.push(if node.has_children {
+        "\\HasChildren"
+    } else {
+        "\\HasNoChildren"
+    });
+    if node.subscribed && (subscribed_only || list.returns.contains(&ListReturn::Subscribed)) {
+        attributes.push("\\Subscribed");
+    }
+    attributes.extend(node.special_use.map(SpecialUse::as_str));
+    Some(Shown {
+        name,
+        attributes,
+        child_info,
+    })
 }
 
 #[cfg(test)]
@@ -249,13 +273,30 @@ mod tests {
             panic!("{arguments}")
         };
         let tree = sample();
-        select(&tree, &list)
-            .into_iter()
+        let mut matcher = Matcher::new(&list.reference, &list.patterns);
+        tree.iter()
+            .filter(|((_, name), _)| matcher.names(name).expect("few steps"))
+            .filter_map(|((_, name), node)| show(name, *node, &list))
             .map(|shown| {
                 let info = if shown.child_info { " +" } else { "" };
                 format!("{} {}{info}", shown.name, shown.attributes.join(" "))
             })
             .collect()
+    }
+
+    #[test]
+    fn patterns_have_a_budget() {
+        let mut matcher = Matcher::new(b"", &vec![b"*a".repeat(450); 100]);
+        let name = "a".repeat(440);
+        let mut names = 0;
+        while matcher.names(&name).is_ok_and(|matches| !matches) {
+            names += 1;
+            assert!(names < 100, "it never ends");
+        }
+        assert!(matches!(
+            matcher.names(&name),
+            Err(Failure::Store(StoreError::Limit(_)))
+        ));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::imap::reply::{self, Failure, LoginFailure};
 use crate::imap::session::Session;
 use crate::imap::state::User;
 use model::{AuthOutcome, AuthRequest, Credential, Protocol, Secret};
+use store::AccountState;
 use wire::imap::StatusLine;
 use wire::sasl::Login;
 
@@ -50,6 +51,22 @@ pub(super) async fn check(session: &mut Session, login: Login) -> Result<StatusL
         return Err(Failure::Login(failure));
     };
     let account = match session.service.store.account_by_address(&who.address) {
+        // Where the password is right says nothing about where the mail is.
+        Ok(Some(account)) if !account.can_log_in() => {
+            tracing::info!(
+                trace = %session.peer.trace, client = %session.peer.client, address = %who.address, state = ?account.state,
+                "imap: the account cannot be used here"
+            );
+            return Err(Failure::Login(match account.state {
+                AccountState::MovedAway { .. } | AccountState::AwaitingMail { .. } => {
+                    LoginFailure::Unavailable
+                }
+                AccountState::Active | AccountState::SoftDeleted { .. } => {
+                    session.login_failures += 1;
+                    LoginFailure::Rejected
+                }
+            }));
+        }
         Ok(Some(account)) => account,
         // The source of truth knows the account and this store does not (yet), or cannot say.
         Ok(None) => {

@@ -1,19 +1,23 @@
 //! SEARCH and UID SEARCH (RFC 3501 section 6.4.4, RFC 4731).
 
-use crate::imap::matching::{Facts, Need, Row, Test};
+use crate::imap::ImapService;
+use crate::imap::body::Body;
+use crate::imap::matching::{Content, Facts, Need, Row, Test};
 use crate::imap::reply::{self, Failure};
 use crate::imap::session::{Session, relieve};
 use crate::imap::state::Selected;
 use bytes::Bytes;
-use model::{Flags, Uid};
+use model::Uid;
 use std::sync::Arc;
-use store::{Mailbox, Message, Snapshot, StoreError};
+use store::{Message, Snapshot, StoreError};
 use wire::imap::{Numbering, Search, SearchReturn, StatusLine, Tag, compact};
 
 /// Messages whose rows are read at once.
 const BATCH: u32 = 256;
 /// Messages from this size are looked through off the executor's threads.
 const LARGE: usize = 256 << 10;
+/// What is looked at of a header.
+const MAX_HEADER: u64 = 1 << 20;
 
 pub(super) async fn run(session: &mut Session, tag: &Tag, search: &Search) -> Result<StatusLine, Failure> {
     // RFC 3501 section 6.4.4: US-ASCII must, others may be known.
@@ -24,8 +28,9 @@ pub(super) async fn run(session: &mut Session, tag: &Tag, search: &Search) -> Re
     {
         return Err(Failure::BadCharset);
     }
+    let service = Arc::clone(&session.service);
     let (stream, selected) = session.selected()?;
-    let found = find(selected, search).await?;
+    let found = find(&service, selected, search).await?;
     match &search.returns {
         None => {
             stream.write(b"* SEARCH");
@@ -68,7 +73,7 @@ fn extended(tag: &Tag, by: Numbering, options: &[SearchReturn], found: &[u32]) -
 }
 
 /// The numbers of the messages that match, ascending.
-async fn find(selected: &Selected, search: &Search) -> Result<Vec<u32>, Failure> {
+async fn find(service: &ImapService, selected: &Selected, search: &Search) -> Result<Vec<u32>, Failure> {
     let told = &selected.told;
     let test = Arc::new(Test::compile(&search.key, told.len(), selected.largest_uid()));
     let now = selected.mailbox.snapshot();
@@ -76,7 +81,7 @@ async fn find(selected: &Selected, search: &Search) -> Result<Vec<u32>, Failure>
     let mut first = 1;
     while first <= told.len() {
         let last = first.saturating_add(BATCH - 1).min(told.len());
-        let matches = search_batch(selected, &now, &test, first..=last).await?;
+        let matches = search_batch(service, selected, &now, &test, first..=last).await?;
         found.extend(matches.into_iter().map(|(seq, uid)| match search.by {
             Numbering::Sequence => seq,
             Numbering::Uid => uid.get(),
@@ -90,6 +95,7 @@ async fn find(selected: &Selected, search: &Search) -> Result<Vec<u32>, Failure>
 
 /// Asks about a few messages: first with what is in memory, then with rows, then with bodies.
 async fn search_batch(
+    service: &ImapService,
     selected: &Selected,
     now: &Snapshot,
     test: &Arc<Test>,
@@ -106,6 +112,7 @@ async fn search_batch(
             seq: known.seq,
             uid: known.uid.get(),
             flags: &entry.flags,
+            recency: selected.recent.of(known.uid),
             row: None,
             header: None,
             content: None,
@@ -131,6 +138,7 @@ async fn search_batch(
             seq,
             uid: entry.uid.get(),
             flags: &entry.flags,
+            recency: selected.recent.of(entry.uid),
             row: Some(Row {
                 size: row.size,
                 internal_date: row.internal_date,
@@ -139,8 +147,11 @@ async fn search_batch(
             header: None,
             content: None,
         };
-        if deep(&selected.mailbox, row, test, facts).await? {
-            found.push((seq, entry.uid));
+        match deep(&Body::new(service, &selected.mailbox, row), row, test, facts).await {
+            Ok(true) => found.push((seq, entry.uid)),
+            // Another session removes it meanwhile: it matches nothing.
+            Ok(false) | Err(Failure::Store(StoreError::NotFound(_))) => {}
+            Err(failure) => return Err(failure),
         }
     }
     found.sort_unstable();
@@ -148,54 +159,47 @@ async fn search_batch(
 }
 
 /// Loads as much of one message as the answer takes.
-async fn deep(mailbox: &Mailbox, row: &Message, test: &Arc<Test>, facts: Facts<'_>) -> Result<bool, Failure> {
-    let header: Bytes;
-    let content: Bytes;
+async fn deep(body: &Body<'_>, row: &Message, test: &Arc<Test>, facts: Facts<'_>) -> Result<bool, Failure> {
     let mut facts = facts;
     let mut answer = test.ask(&facts);
+    let header: Bytes;
     if answer == Err(Need::Header) {
-        header = mailbox.body_range(row, 0, row.header_len.into()).await?;
+        header = body.some(0..u64::from(row.header_len).min(MAX_HEADER)).await?;
         facts.header = Some(&header);
         answer = test.ask(&facts);
     }
     if answer == Err(Need::Content) {
-        content = mailbox.body(row).await?;
-        if content.len() >= LARGE {
-            return large(
-                row.clone(),
-                Arc::clone(test),
-                facts.seq,
-                facts.flags.clone(),
-                content,
-            )
-            .await;
+        // The turn is kept until the message is looked through: its text is in memory as long.
+        let (message, _turn) = body.borrow().await?;
+        if message.len() >= LARGE {
+            return large(message, row.clone(), Arc::clone(test), facts).await;
         }
+        let content = Content::read(&message);
         facts.content = Some(&content);
         answer = test.ask(&facts);
-        tokio::task::yield_now().await;
     }
+    // A program may ask for much of every message.
+    tokio::task::yield_now().await;
     Ok(answer == Ok(true))
 }
 
 /// Looks through a large message off the executor's threads.
-async fn large(
-    row: Message,
-    test: Arc<Test>,
-    seq: u32,
-    flags: Flags,
-    content: Bytes,
-) -> Result<bool, Failure> {
+async fn large(message: Bytes, row: Message, test: Arc<Test>, facts: Facts<'_>) -> Result<bool, Failure> {
+    let (seq, uid, recency, flags) = (facts.seq, facts.uid, facts.recency, facts.flags.clone());
     let work = move || {
+        let content = Content::read(&message);
+        let header = usize::try_from(u64::from(row.header_len).min(MAX_HEADER)).unwrap_or(0);
         let facts = Facts {
             seq,
-            uid: row.uid.get(),
+            uid,
             flags: &flags,
+            recency,
             row: Some(Row {
                 size: row.size,
                 internal_date: row.internal_date,
                 envelope: &row.envelope,
             }),
-            header: None,
+            header: message.get(..header),
             content: Some(&content),
         };
         test.ask(&facts) == Ok(true)

@@ -3,9 +3,10 @@
 use super::existing;
 use crate::imap::reply::{self, Failure};
 use crate::imap::session::Session;
-use crate::imap::state::{Access, Selected};
+use crate::imap::state::{Access, Recent, Selected};
 use crate::imap::updates;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use store::StoreError;
 use wire::imap::{Code, MailboxArg, StatusLine};
 
@@ -23,9 +24,19 @@ pub(super) async fn run(
         other => Failure::Store(other),
     })?;
     let told = mailbox.snapshot();
+    let mut selected = Selected {
+        mailbox,
+        access,
+        keywords: told.keywords().len(),
+        told: Arc::clone(&told),
+        own: BTreeSet::new(),
+        recent: Recent::default(),
+    };
+    updates::meet(&mut selected, &told).await;
+    let recent = selected.recent.count(&told);
     let mut out = Vec::with_capacity(512);
     updates::flags_line(&mut out, &told);
-    out.extend_from_slice(format!("* {} EXISTS\r\n* 0 RECENT\r\n", told.len()).as_bytes());
+    out.extend_from_slice(format!("* {} EXISTS\r\n* {recent} RECENT\r\n", told.len()).as_bytes());
     let mut information = |code: Code, text: &'static str| {
         reply::ok(text).with_code(code).write(&mut out, None);
     };
@@ -44,13 +55,7 @@ pub(super) async fn run(
     information(Code::UidValidity(told.uid_validity().get()), "UIDs are valid");
     information(Code::UidNext(told.uid_next().get()), "Predicted next UID");
     session.stream.write(&out);
-    session.state.select(Selected {
-        mailbox,
-        access,
-        keywords: told.keywords().len(),
-        told,
-        own: BTreeSet::new(),
-    });
+    session.state.select(selected);
     Ok(match access {
         Access::ReadWrite => reply::ok("SELECT completed").with_code(Code::ReadWrite),
         Access::ReadOnly => reply::ok("EXAMINE completed").with_code(Code::ReadOnly),

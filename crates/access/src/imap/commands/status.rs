@@ -30,8 +30,7 @@ pub(super) fn write_status(out: &mut Vec<u8>, info: &MailboxInfo, items: &[Statu
     for (index, item) in items.iter().enumerate() {
         let value: u64 = match item {
             StatusItem::Messages => info.messages.into(),
-            // No message is \Recent here: see the folder's head.
-            StatusItem::Recent => 0,
+            StatusItem::Recent => info.recent.into(),
             StatusItem::UidNext => info.uid_next.get().into(),
             StatusItem::UidValidity => info.uid_validity.get().into(),
             StatusItem::Unseen => info.unseen.into(),

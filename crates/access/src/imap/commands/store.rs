@@ -4,7 +4,7 @@ use crate::imap::reply::{self, Failure};
 use crate::imap::session::{Session, relieve};
 use crate::imap::updates;
 use model::Flags;
-use store::FlagChange;
+use store::{Entry, FlagChange};
 use wire::imap::{StatusLine, Store, StoreAction, StoreAnswer};
 
 pub(super) async fn run(session: &mut Session, store: Store) -> Result<StatusLine, Failure> {
@@ -28,7 +28,7 @@ pub(super) async fn run(session: &mut Session, store: Store) -> Result<StatusLin
                 continue;
             };
             let mut out = Vec::with_capacity(64);
-            updates::fetch_flags(&mut out, seq, uid.get(), &entry.flags);
+            updates::fetch_flags(&mut out, selected, &Entry { seq, ..entry });
             stream.write(&out);
             relieve(stream).await?;
         }

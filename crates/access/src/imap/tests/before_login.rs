@@ -30,7 +30,7 @@ async fn greeting_and_capabilities() {
 }
 
 // RFC 5530 section 3: every way to fail has its own code.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn logins_that_fail() {
     let server = server().await;
     let mut client = server.connect();
@@ -49,7 +49,7 @@ async fn logins_that_fail() {
     client.ok("LOGIN alice@example.test secret").await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn failed_logins_are_counted() {
     let server = server().await;
     let mut client = server.connect();

@@ -70,10 +70,10 @@ async fn copy_and_move() {
     assert_eq!(
         client.ok("FETCH 1:* (FLAGS BODY.PEEK[TEXT])").await,
         [
-            "* 1 FETCH (FLAGS (\\Flagged) BODY[TEXT] {1}\r\n1)",
-            "* 2 FETCH (FLAGS () BODY[TEXT] {1}\r\n3)",
-            "* 3 FETCH (FLAGS () BODY[TEXT] {1}\r\n2)",
-            "* 4 FETCH (FLAGS () BODY[TEXT] {1}\r\n3)"
+            "* 1 FETCH (FLAGS (\\Flagged \\Recent) BODY[TEXT] {1}\r\n1)",
+            "* 2 FETCH (FLAGS (\\Recent) BODY[TEXT] {1}\r\n3)",
+            "* 3 FETCH (FLAGS (\\Recent) BODY[TEXT] {1}\r\n2)",
+            "* 4 FETCH (FLAGS (\\Recent) BODY[TEXT] {1}\r\n3)"
         ]
     );
 }

@@ -107,6 +107,76 @@ async fn pipelined_commands_are_answered_in_order() {
     }
 }
 
+// A guess takes a second, and a fault of ours, or a right password, does not.
+#[tokio::test(start_paused = true)]
+async fn a_failed_login_is_answered_late() {
+    let server = server().await;
+    let mut client = server.connect();
+    client.response().await;
+    for (login, late) in [
+        ("alice@example.test wrong", true),
+        ("\"\" secret", true),
+        ("alice@example.test down", false),
+        ("alice@example.test secret", false),
+    ] {
+        let start = tokio::time::Instant::now();
+        client.command(&format!("LOGIN {login}")).await;
+        assert_eq!(start.elapsed() >= Duration::from_secs(1), late, "{login}");
+        assert!(start.elapsed() < Duration::from_secs(2));
+    }
+}
+
+// Without memory to keep a message it is read piece by piece, and nobody can tell.
+#[tokio::test]
+async fn large_messages_need_no_memory() {
+    let body: String = (0..60_000).map(|line| format!("line {line}\r\n")).collect();
+    let message = format!("Subject: large\r\n\r\n{body}");
+    for memory in [0, 64 << 20] {
+        let server = server_with(ImapConfig {
+            fetch_memory: ByteSize(memory),
+            ..ImapConfig::default()
+        })
+        .await;
+        let mut client = server.alice_with(&[&message]).await;
+        let fetched = client
+            .ok("FETCH 1 (BODY.PEEK[] BODY.PEEK[TEXT]<300000.200000>)")
+            .await;
+        let want = format!(
+            "* 1 FETCH (BODY[] {{{}}}\r\n{message} BODY[TEXT]<300000> {{200000}}\r\n{})",
+            message.len(),
+            &body[300_000..500_000]
+        );
+        assert!(fetched[0] == want, "memory {memory}: {} octets", fetched[0].len());
+        assert_eq!(
+            client.ok("SEARCH BODY \"line 59999\" HEADER Subject large").await,
+            ["* SEARCH 1"]
+        );
+        assert_eq!(client.ok("SEARCH TEXT \"line 60000\"").await, ["* SEARCH"]);
+    }
+}
+
+#[tokio::test]
+async fn programs_and_lists_have_bounds() {
+    let server = server().await;
+    let mut client = server.alice_with(&["A: 1\r\n\r\n1"]).await;
+    client.ok(&format!("SEARCH{}", " BODY x".repeat(64))).await;
+    starts(
+        &client.result(&format!("SEARCH{}", " BODY x".repeat(65))).await,
+        "BAD",
+    );
+    let fields = |count| {
+        format!(
+            "FETCH 1 BODY.PEEK[HEADER.FIELDS ({})]",
+            vec!["a"; count].join(" ")
+        )
+    };
+    client.ok(&fields(100)).await;
+    starts(&client.result(&fields(101)).await, "BAD");
+    let items = |count| format!("FETCH 1 ({})", vec!["UID"; count].join(" "));
+    client.ok(&items(100)).await;
+    starts(&client.result(&items(101)).await, "BAD");
+}
+
 /// Numbers that are the same in every run.
 struct Random(u64);
 

@@ -105,7 +105,7 @@ async fn select_examine_status() {
         "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft work)",
     );
     assert_eq!(selected[1], "* 2 EXISTS");
-    assert_eq!(selected[2], "* 0 RECENT");
+    assert_eq!(selected[2], "* 2 RECENT");
     starts(
         &selected[3],
         "* OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft work \\*)]",

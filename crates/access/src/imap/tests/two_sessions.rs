@@ -50,7 +50,7 @@ async fn idle_wakes() {
     starts(&one.response().await, "+ ");
     two.append("INBOX", "", "A: 4\r\n\r\n4").await;
     assert_eq!(one.response().await, "* 4 EXISTS");
-    assert_eq!(one.response().await, "* 0 RECENT");
+    assert_eq!(one.response().await, "* 1 RECENT");
     two.ok("SELECT INBOX").await;
     two.ok("STORE 2 +FLAGS (\\Deleted)").await;
     assert_eq!(one.response().await, "* 2 FETCH (UID 2 FLAGS (\\Deleted))");
@@ -116,4 +116,80 @@ async fn a_disabled_account_loses_its_sessions() {
     client.send("a NOOP\r\n").await;
     starts(&client.response().await, "* BYE");
     assert_eq!(client.try_response().await, None);
+}
+
+// RFC 3501 section 2.3.2: the first session that is told of a message has it `\Recent`, EXAMINE takes nothing away.
+#[tokio::test]
+async fn recent_belongs_to_the_first_session() {
+    let server = server().await;
+    let mut one = server.alice().await;
+    one.append("INBOX", "(\\Seen) ", "A: 1\r\n\r\n1").await;
+    one.append("INBOX", "", "A: 2\r\n\r\n2").await;
+    assert_eq!(
+        one.ok("STATUS INBOX (RECENT)").await,
+        ["* STATUS INBOX (RECENT 2)"]
+    );
+    assert_eq!(one.ok("EXAMINE INBOX").await[2], "* 2 RECENT");
+    assert_eq!(one.ok("FETCH 2 FLAGS").await, ["* 2 FETCH (FLAGS (\\Recent))"]);
+    assert_eq!(one.ok("SELECT INBOX").await[2], "* 2 RECENT");
+    assert_eq!(
+        one.ok("FETCH 1 FLAGS").await,
+        ["* 1 FETCH (FLAGS (\\Seen \\Recent))"]
+    );
+    assert_eq!(one.ok("SEARCH RECENT").await, ["* SEARCH 1 2"]);
+    assert_eq!(one.ok("SEARCH NEW").await, ["* SEARCH 2"]);
+    let mut two = server.alice().await;
+    assert_eq!(
+        two.ok("STATUS INBOX (RECENT)").await,
+        ["* STATUS INBOX (RECENT 0)"]
+    );
+    assert_eq!(two.ok("SELECT INBOX").await[2], "* 0 RECENT");
+    assert_eq!(two.ok("SEARCH OLD").await, ["* SEARCH 1 2"]);
+    assert_eq!(two.ok("FETCH 1 FLAGS").await, ["* 1 FETCH (FLAGS (\\Seen))"]);
+    two.append("INBOX", "", "A: 3\r\n\r\n3").await;
+    assert_eq!(two.ok("SEARCH RECENT").await, ["* SEARCH 3"]);
+    assert_eq!(one.ok("NOOP").await, ["* 3 EXISTS", "* 2 RECENT"]);
+    assert_eq!(one.ok("SEARCH RECENT").await, ["* SEARCH 1 2"]);
+    // A session that opens it again is a later one.
+    assert_eq!(two.ok("SELECT INBOX").await[2], "* 0 RECENT");
+}
+
+// Design (sync.md): login is off for an account that moved away or was disabled, whatever the directory says of its
+// password.
+#[tokio::test]
+async fn accounts_that_cannot_be_used_here() {
+    let server = server().await;
+    let store = &server.service.store;
+    let address = Address::parse("alice@example.test").expect("an address");
+    let id = store
+        .account_by_address(&address)
+        .expect("readable")
+        .expect("there")
+        .id;
+    let moved = store::AccountState::MovedAway {
+        to: "other.test".into(),
+    };
+    let awaiting = store::AccountState::AwaitingMail {
+        from: "other.test".into(),
+    };
+    let active = store::AccountState::Active;
+    for (enabled, state, answer) in [
+        (true, moved, "NO [UNAVAILABLE]"),
+        (true, awaiting, "NO [UNAVAILABLE]"),
+        (false, active.clone(), "NO [AUTHENTICATIONFAILED]"),
+        (true, active, "OK "),
+    ] {
+        let change = store::AccountChange {
+            enabled: Some(enabled),
+            state: Some(state),
+            ..store::AccountChange::default()
+        };
+        store
+            .update_account(id, None, change, &Origin::System)
+            .await
+            .expect("changed");
+        let mut client = server.connect();
+        client.response().await;
+        starts(&client.result("LOGIN alice@example.test secret").await, answer);
+    }
 }

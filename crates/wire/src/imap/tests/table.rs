@@ -408,8 +408,9 @@ fn strings_of_a_server() {
     let mut out = Vec::new();
     let mut flags = Flags::from_parts(SystemFlag::Seen as u8, Vec::new());
     flags.insert(model::Flag::parse("$x").expect("valid"));
-    write::flags(&mut out, &flags);
-    assert_eq!(out, b"(\\Seen $x)");
+    write::flags(&mut out, &flags, write::Recency::Recent);
+    write::flags(&mut out, &flags, write::Recency::Old);
+    assert_eq!(out, b"(\\Seen $x \\Recent)(\\Seen $x)");
 }
 
 /// A structure with every kind of part.
