@@ -12,7 +12,7 @@ pub(crate) use parts::check;
 use crate::cli::Failure;
 use crate::config::Config;
 use admin::{Admin, AdminSocket};
-use net::{Shutdown, ShutdownTrigger};
+use net::{ServerTls, Shutdown, ShutdownTrigger};
 use parts::Parts;
 use std::path::Path;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         tasks.spawn(maintain(store.clone(), shutdown.clone()));
     }
     tasks.spawn(socket.run(admin, shutdown));
-    wait_for_signal().await?;
+    wait_for_signal(parts.tls.as_ref()).await?;
     stop(trigger, tasks, Duration::from_secs(config.drain_timeout)).await;
     if let Some(store) = parts.store {
         store
@@ -112,15 +112,35 @@ async fn maintain(store: Store, shutdown: Shutdown) {
     }
 }
 
-async fn wait_for_signal() -> Result<(), Failure> {
+/// Until SIGTERM or SIGINT. SIGHUP does not end the server: it reads the certificate again.
+async fn wait_for_signal(tls: Option<&ServerTls>) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::Refused(format!("cannot wait for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
-        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+            _ = hangup.recv() => {
+                reload(tls);
+                continue;
+            }
+        }
+        return Ok(());
     }
-    Ok(())
+}
+
+fn reload(tls: Option<&ServerTls>) {
+    match tls.map(ServerTls::reload) {
+        Some(Ok(())) => {
+            tracing::info!("SIGHUP: the certificate has been read again; other keys need a restart")
+        }
+        Some(Err(error)) => {
+            tracing::error!(%error, "SIGHUP: the new certificate cannot be used, the old one stays")
+        }
+        None => tracing::info!("SIGHUP: there is no certificate to read again; other keys need a restart"),
+    }
 }
 
 /// Lets everything finish within the drain timeout and ends what has not by then.
