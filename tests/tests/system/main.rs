@@ -4,6 +4,7 @@
 
 mod crash;
 mod demo;
+mod directory_cli;
 mod faults;
 mod front;
 mod front_end;
