@@ -27,7 +27,7 @@ pub use config::{ConnectorConfig, HomeConfig, LoginMode, UserMapConfig};
 pub use connector::{Attempt, Connector, OpenError, Operator, Rights};
 pub use home::{HomeRef, HomeRefError, HomeTarget, Homes};
 pub use map::{
-    ExplainStep, Explanation, Freshness, LineError, Route, RoutedHome, Source, Table, Target, UserMap,
-    UserMaps,
+    ExplainStep, Explanation, Freshness, LineError, LiveDriver, Route, RoutedHome, Source, Table, Target,
+    UserMap, UserMaps,
 };
 pub use patterns::EntryKind;

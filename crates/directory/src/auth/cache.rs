@@ -5,6 +5,7 @@ use model::{Address, Clock, EntryUuid, Secret};
 use net::{Cached, TtlCache};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A good credential is good without another check for this long.
@@ -39,14 +40,22 @@ pub(super) struct Remembered {
     pub(super) stamp: Stamp,
 }
 
+/// When a check began, counted in reports of the change feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment(u64);
+
 pub(super) struct CredentialCache {
     /// Of this process alone: digests are worth nothing outside of it.
     key: [u8; 32],
-    good: Mutex<TtlCache<Digest, ()>>,
+    good: Mutex<TtlCache<Digest, Moment>>,
+    /// Entries that the change feed reported, for as long as a good credential from before could live.
+    dropped: Mutex<TtlCache<EntryUuid, Moment>>,
+    /// Counts what the change feed reported.
+    moment: AtomicU64,
     /// The credential that each entry used last: the only one that passes while the directory is away, since
     /// an older one may have been replaced there.
     last: Mutex<TtlCache<EntryUuid, Digest>>,
-    bad: Mutex<TtlCache<Digest, ()>>,
+    bad: Mutex<TtlCache<Digest, Moment>>,
     logins: Mutex<TtlCache<String, Remembered>>,
 }
 
@@ -57,6 +66,8 @@ impl CredentialCache {
         Ok(Self {
             key: *blake3::keyed_hash(&seed, connector.as_bytes()).as_bytes(),
             good: Mutex::new(TtlCache::new(Arc::clone(&clock), ENTRIES)),
+            dropped: Mutex::new(TtlCache::new(Arc::clone(&clock), ENTRIES)),
+            moment: AtomicU64::new(1),
             last: Mutex::new(TtlCache::new(Arc::clone(&clock), ENTRIES)),
             bad: Mutex::new(TtlCache::new(Arc::clone(&clock), ENTRIES)),
             logins: Mutex::new(TtlCache::new(clock, ENTRIES)),
@@ -72,10 +83,42 @@ impl CredentialCache {
             .as_bytes()
     }
 
-    pub(super) fn verdict(&self, digest: &Digest) -> Verdict {
-        if matches!(self.good.lock().get(digest), Cached::Fresh(())) {
+    /// To be asked before the entry is read: a credential that was checked against what was read earlier is
+    /// not remembered.
+    pub(super) fn moment(&self) -> Moment {
+        Moment(self.moment.load(Ordering::Acquire))
+    }
+
+    /// The change feed reported the entry: what was good before it has to be checked again.
+    pub(super) fn drop_entry(&self, uuid: EntryUuid) {
+        let moment = Moment(self.moment.fetch_add(1, Ordering::AcqRel));
+        let mut dropped = self.dropped.lock();
+        if dropped.len() >= ENTRIES {
+            // One of them would be forgotten too early.
+            self.good.lock().clear();
+            dropped.clear();
+        }
+        dropped.insert(uuid, moment, GOOD_FOR.saturating_mul(2), Duration::ZERO);
+        drop(dropped);
+        self.forget(uuid);
+    }
+
+    /// Whether the entry was reported at this moment or later.
+    fn dropped_since(&self, uuid: EntryUuid, moment: Moment) -> bool {
+        matches!(self.dropped.lock().get(&uuid), Cached::Fresh(dropped) if *dropped >= moment)
+    }
+
+    pub(super) fn verdict(&self, uuid: EntryUuid, digest: &Digest) -> Verdict {
+        let since = |cached: Cached<&Moment>| match cached {
+            Cached::Fresh(moment) => Some(*moment),
+            Cached::Stale(_) | Cached::Missing => None,
+        };
+        let good = since(self.good.lock().get(digest));
+        let bad = since(self.bad.lock().get(digest));
+        let holds = |moment: Option<Moment>| moment.is_some_and(|moment| !self.dropped_since(uuid, moment));
+        if holds(good) {
             Verdict::Good
-        } else if matches!(self.bad.lock().get(digest), Cached::Fresh(())) {
+        } else if holds(bad) {
             Verdict::Bad
         } else {
             Verdict::Unknown
@@ -90,9 +133,12 @@ impl CredentialCache {
         }
     }
 
-    pub(super) fn remember_good(&self, uuid: EntryUuid, digest: Digest) {
+    pub(super) fn remember_good(&self, uuid: EntryUuid, digest: Digest, began: Moment) {
         self.bad.lock().remove(&digest);
-        self.good.lock().insert(digest, (), GOOD_FOR, Duration::ZERO);
+        if self.dropped_since(uuid, began) {
+            return;
+        }
+        self.good.lock().insert(digest, began, GOOD_FOR, Duration::ZERO);
         self.last.lock().insert(uuid, digest, GOOD_FOR, STALE_FOR);
     }
 
@@ -102,7 +148,8 @@ impl CredentialCache {
         if self.was_good(uuid, &digest) {
             self.forget(uuid);
         }
-        self.bad.lock().insert(digest, (), BAD_FOR, Duration::ZERO);
+        let moment = self.moment();
+        self.bad.lock().insert(digest, moment, BAD_FOR, Duration::ZERO);
     }
 
     /// The directory says that the account may not log in: that holds while it is away, too.
@@ -161,9 +208,9 @@ mod tests {
         let names = ["userPassword".to_owned()];
         let (old, new) = (stamp(&entry("{SSHA}x"), &names), stamp(&entry("{SSHA}y"), &names));
         let digest = cache.digest(uuid, &old, &Secret::from("pw"));
-        assert_eq!(cache.verdict(&digest), Verdict::Unknown);
-        cache.remember_good(uuid, digest);
-        assert_eq!(cache.verdict(&digest), Verdict::Good);
+        assert_eq!(cache.verdict(uuid, &digest), Verdict::Unknown);
+        cache.remember_good(uuid, digest, cache.moment());
+        assert_eq!(cache.verdict(uuid, &digest), Verdict::Good);
         assert_ne!(
             digest,
             cache.digest(uuid, &new, &Secret::from("pw")),
@@ -176,25 +223,25 @@ mod tests {
         assert_ne!(digest, cache.digest(uuid, &old, &Secret::from("pW")));
         clock.advance(GOOD_FOR);
         assert_eq!(
-            cache.verdict(&digest),
+            cache.verdict(uuid, &digest),
             Verdict::Unknown,
             "only the directory's absence makes it pass now"
         );
         assert!(cache.was_good(uuid, &digest));
         clock.advance(STALE_FOR);
         assert!(!cache.was_good(uuid, &digest));
-        cache.remember_good(uuid, digest);
+        cache.remember_good(uuid, digest, cache.moment());
         cache.remember_bad(uuid, digest);
-        assert_eq!(cache.verdict(&digest), Verdict::Bad);
+        assert_eq!(cache.verdict(uuid, &digest), Verdict::Bad);
         assert!(
             !cache.was_good(uuid, &digest),
             "what the directory refused is forgotten"
         );
         clock.advance(BAD_FOR);
-        assert_eq!(cache.verdict(&digest), Verdict::Unknown);
+        assert_eq!(cache.verdict(uuid, &digest), Verdict::Unknown);
         let later = cache.digest(uuid, &new, &Secret::from("pw2"));
-        cache.remember_good(uuid, digest);
-        cache.remember_good(uuid, later);
+        cache.remember_good(uuid, digest, cache.moment());
+        cache.remember_good(uuid, later, cache.moment());
         assert!(cache.was_good(uuid, &later));
         assert!(
             !cache.was_good(uuid, &digest),
@@ -202,5 +249,38 @@ mod tests {
         );
         cache.forget(uuid);
         assert!(!cache.was_good(uuid, &later));
+    }
+
+    #[test]
+    fn what_the_feed_reports_is_checked_again() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1)));
+        let cache = CredentialCache::new("c", clock.clone()).expect("a cache");
+        let (uuid, other) = (EntryUuid::from_bytes([1; 16]), EntryUuid::from_bytes([2; 16]));
+        let digest = |uuid, text| cache.digest(uuid, &[0; 32], &Secret::from(text));
+        let (one, two) = (digest(uuid, "pw"), digest(other, "pw"));
+        cache.remember_good(uuid, one, cache.moment());
+        cache.remember_good(other, two, cache.moment());
+        let began = cache.moment();
+        cache.drop_entry(uuid);
+        assert_eq!(cache.verdict(uuid, &one), Verdict::Unknown);
+        assert!(
+            !cache.was_good(uuid, &one),
+            "not while the directory is away, either"
+        );
+        assert_eq!(cache.verdict(other, &two), Verdict::Good);
+        cache.remember_good(uuid, one, began);
+        assert_eq!(
+            cache.verdict(uuid, &one),
+            Verdict::Unknown,
+            "it was checked against the entry of before"
+        );
+        let new = digest(uuid, "new");
+        cache.remember_good(uuid, new, cache.moment());
+        assert_eq!(cache.verdict(uuid, &new), Verdict::Good);
+        assert_eq!(
+            cache.verdict(uuid, &one),
+            Verdict::Unknown,
+            "the old one stays dropped"
+        );
     }
 }

@@ -17,7 +17,7 @@ pub use throttle::{Throttle, Trial};
 use crate::account::{AccountState, DirectoryAccount};
 use crate::config::ServerType;
 use crate::connector::{Connector, Found, Trace};
-use cache::{CredentialCache, Digest, Remembered, Verdict as CacheVerdict};
+use cache::{CredentialCache, Moment, Remembered, Verdict as CacheVerdict};
 use ldap::{Entry, Filter};
 use model::{
     AuthOutcome, AuthRequest, Authenticated, Authenticator, BoxFuture, Clock, ConfigProblem, Credential,
@@ -42,7 +42,7 @@ pub struct LdapAuthenticator {
     connector: Arc<Connector>,
     method: LdapMethod,
     pool: VerifyPool,
-    cache: CredentialCache,
+    cache: Arc<CredentialCache>,
     throttle: Throttle<EntryUuid>,
     /// Some entry has shown its password attribute, so the service identity may read it.
     password_seen: AtomicBool,
@@ -62,6 +62,15 @@ impl LdapAuthenticator {
         }
         let cache = CredentialCache::new(connector.name(), Arc::clone(&clock))
             .map_err(|error| ConfigProblem::new("auth", error))?;
+        let cache = Arc::new(cache);
+        let remembered = Arc::downgrade(&cache);
+        connector.on_credentials_changed(move |uuid| match remembered.upgrade() {
+            Some(cache) => {
+                cache.drop_entry(uuid);
+                true
+            }
+            None => false,
+        });
         Ok(Arc::new(Self {
             connector,
             method,
@@ -87,6 +96,7 @@ impl LdapAuthenticator {
         if password.is_empty() {
             return AuthOutcome::Rejected(RejectReason::EmptyPassword);
         }
+        let began = self.cache.moment();
         let stamp = stamp_attributes(self.method, &self.connector);
         let extra: Vec<&str> = stamp.iter().map(String::as_str).collect();
         match self
@@ -106,7 +116,7 @@ impl LdapAuthenticator {
             Found::Unavailable(why) => self.remembered(request, password, why),
             Found::One(found) => {
                 let (account, entry) = *found;
-                self.check_entry(request, password, &account, &entry, &stamp)
+                self.check_entry(request, password, &account, &entry, &stamp, began)
                     .await
             }
         }
@@ -141,6 +151,7 @@ impl LdapAuthenticator {
         account: &DirectoryAccount,
         entry: &Entry,
         stamp_attributes: &[String],
+        began: Moment,
     ) -> AuthOutcome {
         if account.state != AccountState::Active {
             self.cache.forget(account.uuid);
@@ -158,7 +169,7 @@ impl LdapAuthenticator {
         let cached = if account.state == AccountState::Locked {
             CacheVerdict::Unknown
         } else {
-            self.cache.verdict(&digest)
+            self.cache.verdict(account.uuid, &digest)
         };
         let outcome = match cached {
             CacheVerdict::Good => Ok(()),
@@ -189,7 +200,11 @@ impl LdapAuthenticator {
             // Only whoever has the password learns that it has expired.
             Ok(()) if account.state == AccountState::Expired => AuthOutcome::Rejected(RejectReason::Expired),
             Ok(()) => {
-                self.accept(request, account, stamp, digest, cached);
+                if cached == CacheVerdict::Unknown {
+                    // A hit does not prolong itself: 60 s after the check the directory is asked again.
+                    self.cache.remember_good(account.uuid, digest, began);
+                }
+                self.accept(request, account, stamp);
                 AuthOutcome::Accepted(Authenticated {
                     address: account.address.clone(),
                     entry: Some(account.uuid),
@@ -198,18 +213,7 @@ impl LdapAuthenticator {
         }
     }
 
-    /// A hit does not prolong itself: 60 s after the check the directory is asked again.
-    fn accept(
-        &self,
-        request: &AuthRequest,
-        account: &DirectoryAccount,
-        stamp: cache::Stamp,
-        digest: Digest,
-        cached: CacheVerdict,
-    ) {
-        if cached == CacheVerdict::Unknown {
-            self.cache.remember_good(account.uuid, digest);
-        }
+    fn accept(&self, request: &AuthRequest, account: &DirectoryAccount, stamp: cache::Stamp) {
         self.cache.remember_login(
             &request.login,
             Remembered {

@@ -139,7 +139,8 @@ fn user_maps() {
             "kind = \"local-file\"\npath = \"/x\"\nconnector = \"main\"",
             &["connector"],
         ),
-        ("kind = \"ldap-bind\"\nconnector = \"main\"", &[]),
+        ("kind = \"ldap-bind\"\nconnector = \"main\"\nlive = true", &[]),
+        ("kind = \"local-file\"\npath = \"/x\"\nlive = true", &["live"]),
         ("kind = \"ldap-bind\"\nconnector = \"other\"", &["connector"]),
         ("kind = \"ldap-password\"\npath = \"/x\"", &["path", "connector"]),
         (

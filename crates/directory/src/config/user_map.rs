@@ -25,6 +25,12 @@ pub struct UserMapConfig {
     /// The home for `on_no_match = "default"`: `host[:port]` or the name of a `[[home]]`.
     #[serde(default)]
     pub default_home: Option<String>,
+    /// For the LDAP kinds on OpenLDAP: whether to keep a replica of addresses and homes in memory, filled and kept
+    /// right by the directory's change feed (`syncprov`), so that a lookup costs no round trip and goes on while
+    /// the directory is away. It takes up to 256 octets an account and is kept in `data_dir` between runs. The
+    /// connector must not set `address_pattern`, `login_pattern` or `search_pattern`; default false.
+    #[serde(default)]
+    pub live: bool,
     /// Seconds for which an answer of the directory is used again; 0 to 86400, default 300.
     #[serde(default = "default_cache_ttl")]
     pub cache_ttl: u64,
@@ -85,6 +91,12 @@ impl UserMapConfig {
             MapKind::LocalFile => {
                 if self.path.is_none() {
                     problem("path", "a local-file map needs the path of its file".to_owned());
+                }
+                if self.live {
+                    problem(
+                        "live",
+                        "only the LDAP kinds can be live; remove the key".to_owned(),
+                    );
                 }
                 if self.connector.is_some() {
                     problem(

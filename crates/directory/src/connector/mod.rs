@@ -25,6 +25,7 @@ use crate::patterns::{EntryKind, Patterns, equality};
 use ldap::control::PasswordPolicy;
 use ldap::{Client, Entry, Filter, LdapError, Outcome};
 use model::{Address, Clock, ConfigProblem, EntryUuid, Secret, Unavailable};
+use parking_lot::Mutex;
 use pool::Pool;
 pub(crate) use pool::jitter;
 use std::fmt;
@@ -38,7 +39,12 @@ pub struct Connector {
     patterns: Patterns,
     clock: Arc<dyn Clock>,
     pool: Arc<Pool>,
+    /// Who remembers credentials; each is gone when it says so.
+    rememberers: Mutex<Vec<Rememberer>>,
 }
+
+/// Forgets what it remembers of an entry; false when there is nobody any more who does.
+type Rememberer = Box<dyn Fn(EntryUuid) -> bool + Send + Sync>;
 
 /// The raw answer of a lookup: the entry as well as what was read from it.
 pub(crate) enum Found {
@@ -80,6 +86,7 @@ impl Connector {
             patterns,
             clock,
             pool,
+            rememberers: Mutex::new(Vec::new()),
         }))
     }
 
@@ -207,6 +214,16 @@ impl Connector {
             }
         }
         Ok(false)
+    }
+
+    /// `forget` is called for each entry whose credentials may have changed, until it answers false.
+    pub(crate) fn on_credentials_changed(&self, forget: impl Fn(EntryUuid) -> bool + Send + Sync + 'static) {
+        self.rememberers.lock().push(Box::new(forget));
+    }
+
+    /// The change feed says that the credentials or the state of an entry may have changed.
+    pub(crate) fn credentials_changed(&self, uuid: EntryUuid) {
+        self.rememberers.lock().retain(|forget| forget(uuid));
     }
 
     pub(crate) fn patterns(&self) -> &Patterns {

@@ -35,6 +35,10 @@ impl Trace {
         }
     }
 
+    pub(crate) fn is_on(&self) -> bool {
+        matches!(self, Self::On(_))
+    }
+
     pub(crate) fn take(&mut self) -> Vec<Attempt> {
         match self {
             Self::Off => Vec::new(),

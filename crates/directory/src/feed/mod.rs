@@ -9,6 +9,7 @@
 //!
 //! Follows RFC 4533.
 
+mod back_off;
 mod changes;
 mod content_sync;
 mod cookie;
@@ -20,6 +21,7 @@ mod round;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use back_off::BackOff;
 pub use changes::{Changes, ChangesSender};
 pub use content_sync::ContentSync;
 pub use cookie::{Cookie, CookieDamaged};

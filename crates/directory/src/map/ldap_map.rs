@@ -1,5 +1,6 @@
 //! The LDAP kinds of user map: a lookup, and what is remembered of it.
 
+use super::live::{Found as LiveFound, LiveAnswer, LiveMap};
 use super::{Answer, Caching, Freshness, Question, Route, RoutedHome, Source};
 use crate::account::{DirectoryAccount, Host};
 use crate::config::UserMapConfig;
@@ -17,7 +18,9 @@ const CACHE_ENTRIES: usize = 200_000;
 pub(super) struct LdapMap {
     name: String,
     connector: Arc<Connector>,
-    cache: Mutex<TtlCache<String, Known>>,
+    live: Option<Arc<LiveMap>>,
+    /// Answers, with the count of changes before each.
+    cache: Mutex<TtlCache<String, (Known, u64)>>,
     positive: Duration,
     negative: Duration,
     stale: Duration,
@@ -47,10 +50,16 @@ pub(super) enum Decision {
 }
 
 impl LdapMap {
-    pub(super) fn new(config: &UserMapConfig, connector: Arc<Connector>, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(
+        config: &UserMapConfig,
+        connector: Arc<Connector>,
+        live: Option<Arc<LiveMap>>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             name: config.name.clone(),
             connector,
+            live,
             cache: Mutex::new(TtlCache::new(clock, CACHE_ENTRIES)),
             positive: Duration::from_secs(config.cache_ttl),
             negative: Duration::from_secs(config.negative_ttl),
@@ -58,14 +67,42 @@ impl LdapMap {
         }
     }
 
-    pub(super) async fn ask(&self, question: Question<'_>, caching: Caching, trace: &mut Trace) -> Answer {
+    /// The answer, and what of the live replica it comes from.
+    pub(super) async fn ask(
+        &self,
+        question: Question<'_>,
+        caching: Caching,
+        trace: &mut Trace,
+    ) -> (Answer, Option<LiveFound>) {
+        let otherwise = match self.live.as_ref().map(|live| live.find(question)) {
+            Some(LiveAnswer::Now(Decision::Known(known), freshness, found)) => {
+                return (self.answer(known, freshness), Some(found));
+            }
+            Some(LiveAnswer::Now(Decision::Say(route), _, found)) => {
+                return (Answer::Route(route), Some(found));
+            }
+            Some(LiveAnswer::Now(Decision::Away(_), ..)) | None => None,
+            Some(LiveAnswer::Ask { otherwise }) => otherwise,
+        };
+        (self.ask_server(question, caching, otherwise, trace).await, None)
+    }
+
+    async fn ask_server(
+        &self,
+        question: Question<'_>,
+        caching: Caching,
+        otherwise: Option<Known>,
+        trace: &mut Trace,
+    ) -> Answer {
         let key = match question {
             Question::Address(address) => address.key(),
             // An address can be typed as a login, but it is looked up by another pattern.
             Question::Login(login) => format!("login\0{}", login.to_ascii_lowercase()),
         };
+        let changes = self.changes();
         if caching == Caching::Use
-            && let Cached::Fresh(known) = self.cache.lock().get(&key)
+            && let Cached::Fresh((known, seen)) = self.cache.lock().get(&key)
+            && *seen == changes
         {
             return self.answer(known.clone(), Freshness::Cache);
         }
@@ -80,26 +117,38 @@ impl LdapMap {
                     Known::Home { .. } => (self.positive, self.stale),
                     Known::NoSuchAccount => (self.negative, Duration::ZERO),
                 };
-                self.cache.lock().insert(key, known.clone(), fresh, stale);
+                let kept = (known.clone(), changes);
+                self.cache.lock().insert(key, kept, fresh, stale);
                 self.answer(known, Freshness::Server)
             }
             Decision::Say(route) => {
                 self.cache.lock().remove(&key);
                 Answer::Route(route)
             }
-            Decision::Away(why) => {
-                let known = match self.cache.lock().get(&key) {
-                    Cached::Fresh(known @ Known::Home { .. }) | Cached::Stale(known @ Known::Home { .. }) => {
-                        Some(known.clone())
-                    }
-                    _ => None,
-                };
-                match known {
-                    Some(known) => self.answer(known, Freshness::Stale),
-                    None => Answer::Route(Route::Unavailable(why)),
-                }
-            }
+            Decision::Away(why) => match otherwise.or_else(|| self.remembered(&key)) {
+                Some(known) => self.answer(known, Freshness::Stale),
+                None => Answer::Route(Route::Unavailable(why)),
+            },
         }
+    }
+
+    /// A home that the directory gave earlier.
+    fn remembered(&self, key: &str) -> Option<Known> {
+        match self.cache.lock().get(key) {
+            Cached::Fresh((known @ Known::Home { .. }, _))
+            | Cached::Stale((known @ Known::Home { .. }, _)) => Some(known.clone()),
+            _ => None,
+        }
+    }
+
+    /// What the change feed has told so far: an answer remembered from before is not fresh any more.
+    fn changes(&self) -> u64 {
+        self.live.as_ref().map_or(0, |live| live.changes())
+    }
+
+    /// The live replica, when the map has one.
+    pub(super) fn live(&self) -> Option<&Arc<LiveMap>> {
+        self.live.as_ref()
     }
 
     fn answer(&self, known: Known, freshness: Freshness) -> Answer {
@@ -135,26 +184,45 @@ fn decide(found: Found) -> Decision {
 
 /// The route of one entry.
 pub(super) fn decide_account(account: DirectoryAccount) -> Decision {
-    match account.host {
-        Host::None => {
-            tracing::error!(entry = %account.dn, "the entry has no host attribute, so its mail cannot be routed");
-            Decision::Say(Route::NoHome { kind: account.kind })
+    let home = match &account.host {
+        Host::One(text) => HomeRef::parse(text).ok(),
+        Host::None | Host::Several(_) => None,
+    };
+    decide_host(
+        home.as_ref(),
+        &account.host,
+        account.address,
+        account.kind,
+        account.uuid,
+    )
+}
+
+/// The route of an entry with this host, which stands for this home.
+pub(super) fn decide_host(
+    home: Option<&HomeRef>,
+    host: &Host,
+    address: Address,
+    kind: EntryKind,
+    entry: EntryUuid,
+) -> Decision {
+    match (home, host) {
+        (Some(home), Host::One(_)) => Decision::Known(Known::Home {
+            home: home.clone(),
+            address,
+            kind,
+            entry,
+        }),
+        (_, Host::None) => {
+            tracing::error!(%entry, %address, "the entry has no host attribute, so its mail cannot be routed");
+            Decision::Say(Route::NoHome { kind })
         }
-        Host::Several(hosts) => {
-            tracing::error!(entry = %account.dn, ?hosts, "the entry names more than one host");
-            Decision::Say(Route::Ambiguous(hosts))
+        (_, Host::Several(hosts)) => {
+            tracing::error!(%entry, %address, ?hosts, "the entry names more than one host");
+            Decision::Say(Route::Ambiguous(hosts.clone()))
         }
-        Host::One(text) => match HomeRef::parse(&text) {
-            Ok(home) => Decision::Known(Known::Home {
-                home,
-                address: account.address,
-                kind: account.kind,
-                entry: account.uuid,
-            }),
-            Err(error) => {
-                tracing::error!(entry = %account.dn, %error, "the entry's host attribute is no home");
-                Decision::Say(Route::NoHome { kind: account.kind })
-            }
-        },
+        (None, Host::One(text)) => {
+            tracing::error!(%entry, %address, host = ?text, "the entry's host attribute is no home");
+            Decision::Say(Route::NoHome { kind })
+        }
     }
 }

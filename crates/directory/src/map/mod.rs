@@ -5,11 +5,13 @@
 
 mod file;
 mod ldap_map;
+mod live;
 mod route;
 #[cfg(test)]
 mod tests;
 
 pub use file::{LineError, Table, Target};
+pub use live::LiveDriver;
 pub use route::{Freshness, Route, RoutedHome, Source};
 
 use crate::config::{MapKind, OnNoMatch, UserMapConfig};
@@ -17,8 +19,10 @@ use crate::connector::{Attempt, Connector, Trace, elapsed};
 use crate::{EntryKind, HomeRef};
 use file::FileMap;
 use ldap_map::LdapMap;
+use live::LiveMap;
 use model::{Address, Clock, ConfigProblem};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,7 +69,7 @@ pub struct ExplainStep {
     pub kind: &'static str,
     /// The searches it made.
     pub searches: Vec<Attempt>,
-    /// The rule of the file that matched.
+    /// The rule of the file that matched, or what a live map holds.
     pub rule: Option<String>,
     /// What it said, and what follows.
     pub answer: String,
@@ -89,6 +93,25 @@ impl UserMap {
         connector: Option<Arc<Connector>>,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, Vec<ConfigProblem>> {
+        Self::build(config, connector, None, clock)
+    }
+
+    /// The same; a live map keeps its snapshot in this folder, and starts from it.
+    pub fn with_snapshots(
+        config: UserMapConfig,
+        connector: Option<Arc<Connector>>,
+        folder: PathBuf,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, Vec<ConfigProblem>> {
+        Self::build(config, connector, Some(folder), clock)
+    }
+
+    fn build(
+        config: UserMapConfig,
+        connector: Option<Arc<Connector>>,
+        snapshots: Option<PathBuf>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, Vec<ConfigProblem>> {
         let names: Vec<&str> = connector.iter().map(|connector| connector.name()).collect();
         let problems = config.check(&names);
         if !problems.is_empty() {
@@ -109,7 +132,14 @@ impl UserMap {
                     );
                     return Err(vec![ConfigProblem::new("connector", message)]);
                 }
-                MapSource::Ldap(LdapMap::new(&config, connector, Arc::clone(&clock)))
+                let live = match config.live {
+                    true => Some(
+                        LiveMap::new(&config, Arc::clone(&connector), Arc::clone(&clock), snapshots)
+                            .map_err(|problem| vec![problem])?,
+                    ),
+                    false => None,
+                };
+                MapSource::Ldap(LdapMap::new(&config, connector, live, Arc::clone(&clock)))
             }
             (_, None) => {
                 return Err(vec![ConfigProblem::new(
@@ -136,12 +166,21 @@ impl UserMap {
         &self.config.name
     }
 
-    /// What is wrong with the map's file as it is now, while an older version of it is in force.
+    /// What is wrong with the map now, while what it knew before is in force: its file, or the feed of a live map.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
         match &self.source {
             MapSource::File(file) => file.problem(),
-            MapSource::Ldap(_) => None,
+            MapSource::Ldap(map) => map.live().and_then(|live| live.problem()),
+        }
+    }
+
+    /// What keeps a live map right; it is to run as long as the map is used. None for other maps.
+    #[must_use]
+    pub fn live_driver(&self) -> Option<LiveDriver> {
+        match &self.source {
+            MapSource::File(_) => None,
+            MapSource::Ldap(map) => map.live().map(|live| LiveDriver::new(Arc::clone(live))),
         }
     }
 
@@ -162,7 +201,11 @@ impl UserMap {
         trace: &mut Trace,
     ) -> (Answer, Option<String>) {
         match (&self.source, question) {
-            (MapSource::Ldap(map), question) => (map.ask(question, caching, trace).await, None),
+            (MapSource::Ldap(map), question) => {
+                let (answer, found) = map.ask(question, caching, trace).await;
+                let rule = found.filter(|_| trace.is_on()).map(|found| found.to_string());
+                (answer, rule)
+            }
             (MapSource::File(file), question) => {
                 let parsed;
                 let address = match question {

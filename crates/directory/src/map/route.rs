@@ -53,11 +53,13 @@ pub struct Source {
 pub enum Freshness {
     /// A file, as it is now.
     File,
+    /// The live map holds it, and is told of every change.
+    Live,
     /// The directory answered just now.
     Server,
     /// The directory answered within `cache_ttl`.
     Cache,
-    /// The directory answered earlier and is away now.
+    /// The directory, or its live map, said so earlier; it cannot be asked now.
     Stale,
     /// The map has no match and its `default_home` was used.
     Default,
@@ -67,6 +69,7 @@ impl fmt::Display for Freshness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::File => "file",
+            Self::Live => "live",
             Self::Server => "server",
             Self::Cache => "cache",
             Self::Stale => "stale",

@@ -16,6 +16,7 @@ fn map(text: &str, on_no_match: OnNoMatch, default_home: Option<&str>) -> (tempf
         connector: None,
         on_no_match,
         default_home: default_home.map(str::to_owned),
+        live: false,
         cache_ttl: 300,
         negative_ttl: 30,
         stale_for: 86_400,

@@ -27,7 +27,7 @@ fn authenticator(
     .expect("an authenticator")
 }
 
-async fn check(authenticator: &LdapAuthenticator, login: &str, password: &str) -> String {
+pub(crate) async fn check(authenticator: &LdapAuthenticator, login: &str, password: &str) -> String {
     let client = "192.0.2.1:40000".parse().expect("an address");
     let request = AuthRequest {
         login: login.to_owned(),

@@ -195,6 +195,7 @@ fn user_map(connector: &Arc<Connector>, clock: &Arc<ManualClock>) -> UserMaps {
         connector: Some(connector.name().to_owned()),
         on_no_match: OnNoMatch::Reject,
         default_home: None,
+        live: false,
         cache_ttl: 300,
         negative_ttl: 30,
         stale_for: 86_400,

@@ -6,6 +6,7 @@ mod authentication;
 mod checking;
 mod feed;
 mod groups;
+mod live;
 mod lookup;
 mod operator;
 mod persist;

@@ -46,6 +46,7 @@ cn: policy
 pwdAttribute: userPassword
 pwdLockout: TRUE
 pwdMustChange: TRUE
+pwdMaxAge: 31536000
 ";
 
 const POLICY_OVERLAY: &str =
@@ -158,6 +159,69 @@ impl Slapd {
             std::thread::park_timeout(Duration::from_millis(20));
         }
         panic!("slapd does not listen");
+    }
+
+    /// Sends slapd a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let child = self.child.as_ref().expect("slapd runs");
+        let sent = Command::new("kill")
+            .args([format!("-{name}"), child.id().to_string()])
+            .status();
+        assert!(sent.expect("kill").success());
+    }
+
+    /// The database as LDIF, operational attributes and all.
+    pub(crate) fn backup(&self) -> String {
+        let output = Command::new("/usr/sbin/slapcat")
+            .args(["-f", &self.path("slapd.conf"), "-b", SUFFIX])
+            .output()
+            .expect("slapcat, of Debian's package slapd");
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).expect("LDIF")
+    }
+
+    /// Puts a backup in the place of the database.
+    pub(crate) fn restore(&mut self, backup: &str) {
+        self.kill();
+        let db = self.folder.path().join("db");
+        std::fs::remove_dir_all(&db).expect("the database goes");
+        std::fs::create_dir(&db).expect("a folder for the database");
+        self.slapadd(backup);
+        self.restart();
+    }
+
+    /// Builds the tree anew: the same names, other UUIDs.
+    pub(crate) fn rebuild(&mut self) {
+        self.restore(TREE);
+    }
+
+    /// Adds entries at once, while the server is down.
+    pub(crate) fn load(&mut self, ldif: &str) {
+        self.kill();
+        self.slapadd(ldif);
+        self.restart();
+    }
+
+    fn slapadd(&self, ldif: &str) {
+        let file = self.file("load.ldif", ldif);
+        let output = Command::new("/usr/sbin/slapadd")
+            .args([
+                "-q",
+                "-w",
+                "-f",
+                &self.path("slapd.conf"),
+                "-b",
+                SUFFIX,
+                "-l",
+                &file,
+            ])
+            .output()
+            .expect("slapadd, of Debian's package slapd");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 
     /// Changes entries with ldapmodify; records without a changetype are added.

@@ -55,6 +55,9 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     for engine in &parts.sync {
         tasks.spawn(Arc::clone(engine).run(shutdown.token()));
     }
+    for driver in parts.live {
+        tasks.spawn(driver.run(shutdown.clone()));
+    }
     for service in bound {
         tasks.spawn(service.run(shutdown.clone()));
     }

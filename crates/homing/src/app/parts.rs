@@ -3,7 +3,7 @@
 use super::auth;
 use crate::cli::Failure;
 use crate::config::Config;
-use directory::{Connector, Homes, UserMap, UserMaps};
+use directory::{Connector, Homes, LiveDriver, UserMap, UserMaps};
 use frontend::Dialer;
 use ldapsync::SyncEngine;
 use model::{Authenticator, Clock, Domain, OnDemand, OnDemandOutcome, SystemClock};
@@ -26,6 +26,8 @@ pub(super) struct Parts {
     pub(super) on_demand: Option<OnDemand>,
     /// The maps of each proxy service, in its order.
     pub(super) maps: Vec<(&'static str, Arc<UserMaps>)>,
+    /// What keeps the live maps right.
+    pub(super) live: Vec<LiveDriver>,
     pub(super) dialer: Arc<Dialer>,
     /// Checks logins at the IMAP and POP3 servers.
     pub(super) accounts: Option<Arc<dyn Authenticator>>,
@@ -54,6 +56,7 @@ impl Parts {
         let sync = sync_engines(config, store.as_ref(), &connectors, &clock);
         let on_demand = on_demand(&sync);
         let maps = service_maps(config, &all_maps);
+        let live = all_maps.iter().filter_map(|map| map.live_driver()).collect();
         let dialer = Arc::new(Dialer::new(
             Arc::new(homes),
             Resolver::system(),
@@ -69,6 +72,7 @@ impl Parts {
             sync,
             on_demand,
             maps,
+            live,
             dialer,
             accounts: None,
         };
@@ -230,7 +234,8 @@ fn all_maps(
         let connector = connectors
             .iter()
             .find(|connector| Some(connector.name()) == named);
-        let made = UserMap::new(section.clone(), connector.cloned(), Arc::clone(clock));
+        let snapshots = config.data_dir.join("live-maps");
+        let made = UserMap::with_snapshots(section.clone(), connector.cloned(), snapshots, Arc::clone(clock));
         made.map_err(|found| config.faults(&format!("user_map.{index}"), found))
     };
     config.user_map.iter().enumerate().map(build).collect()
