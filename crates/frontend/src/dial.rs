@@ -67,9 +67,13 @@ impl Dialer {
         }
     }
 
-    /// The home has answered as it should.
-    pub(crate) fn well(&self, name: &str) {
-        self.health.succeeded(name);
+    /// Takes the outcome of a whole talk: a home that answered as it should is well.
+    pub(crate) fn learn<T>(&self, name: &str, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        match &outcome {
+            Ok(_) => self.health.succeeded(name),
+            Err(failure) => self.report(name, failure),
+        }
+        outcome
     }
 
     async fn connect(&self, target: &HomeTarget, name: &str) -> Result<Connection, Failure> {
@@ -124,7 +128,8 @@ mod tests {
                 "{failure}"
             );
             assert!(!(failure.clears_home() && failure.blames_home()), "{failure}");
-            dialer.well("a:143");
+            dialer.learn("a:143", Ok(())).expect("as it was");
+            assert!(dialer.failing_homes().is_empty());
         }
     }
 }

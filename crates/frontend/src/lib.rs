@@ -13,6 +13,7 @@ mod config;
 mod dial;
 mod failure;
 mod health;
+mod home_line;
 pub mod imap;
 mod login;
 pub mod pop3;

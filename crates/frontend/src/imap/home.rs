@@ -3,11 +3,10 @@
 use crate::config::AuthenticateAt;
 use crate::dial::{Dialer, Dialled};
 use crate::failure::Failure;
+use crate::home_line::HomeLine;
 use crate::login::{Admitted, Claims, Gate};
-use bytes::Bytes;
 use model::{Peer, Protocol};
-use net::{LinePolicy, LineStream, ReadError, TlsMode};
-use std::time::Duration;
+use net::{LinePolicy, LineStream, TlsMode};
 use wire::imap::{
     Assembler, Code, Command, CommandBody, Condition, IdFields, Literals, Next, Response, StatusLine, Tag,
     Untagged,
@@ -29,9 +28,7 @@ pub(super) struct LoggedIn {
 
 /// The talk with one home up to the login.
 struct Talk {
-    stream: LineStream,
-    name: String,
-    limit: Duration,
+    line: HomeLine,
     /// `None` until the home has said them.
     capabilities: Option<Vec<String>>,
     /// ID has been sent, and its result is still to come.
@@ -51,45 +48,30 @@ pub(super) async fn log_in(
     let dialled = dialer.dial(&admitted.home, Protocol::Imap).await?;
     let name = dialled.name.clone();
     let id = id_fields(peer, claims, hops);
-    let result = talk(gate, dialled, admitted, id).await;
-    match &result {
-        Ok(_) => dialer.well(&name),
-        Err(failure) => dialer.report(&name, failure),
-    }
-    result
+    dialer.learn(&name, talk(gate, dialled, admitted, id).await)
 }
 
 async fn talk(gate: &Gate, dialled: Dialled, admitted: &Admitted, id: IdFields) -> Result<LoggedIn, Failure> {
-    let Dialled {
-        connection,
-        target,
-        name,
-    } = dialled;
+    let (line, target) = HomeLine::new(dialled, MAX_LINE, LinePolicy::AcceptLf);
     let mut talk = Talk {
-        stream: LineStream::new(connection, MAX_LINE).with_policy(LinePolicy::AcceptLf),
-        name,
-        limit: target.connect_timeout,
+        line,
         capabilities: None,
         introduced: None,
         commands: 0,
     };
     talk.greeting().await?;
-    talk.limit = gate.settings.home_timeout;
+    talk.line.limit = gate.settings.home_timeout;
     if target.tls == TlsMode::StartTls {
         let done = talk.run(CommandBody::StartTls).await?;
         if done.condition != Condition::Ok {
-            return Err(talk.tls("it does not offer STARTTLS"));
+            return Err(talk.line.tls("it does not offer STARTTLS"));
         }
-        let encrypted = talk
-            .stream
-            .start_tls_client(&target.trust, &target.host, talk.limit)
-            .await;
-        encrypted.map_err(|error| talk.tls(&error.to_string()))?;
+        talk.line.start_tls(&target).await?;
         // RFC 3501 section 6.2.1: what was said before the handshake no longer counts.
         talk.forget_capabilities();
     }
     if !talk.has("IMAP4REV1").await? && !talk.has("IMAP4REV2").await? {
-        return Err(talk.broken("it announces no version of IMAP that we speak"));
+        return Err(talk.line.broken("it announces no version of IMAP that we speak"));
     }
     if talk.has("ID").await? {
         // In one packet with the login. Whatever it answers: a home that does not trust us ignores it.
@@ -97,11 +79,11 @@ async fn talk(gate: &Gate, dialled: Dialled, admitted: &Admitted, id: IdFields) 
     }
     let done = talk.replay(admitted).await?;
     if done.condition != Condition::Ok {
-        return Err(refusal(gate, &talk.name, &done));
+        return Err(refusal(gate, &talk.line.name, &done));
     }
     let capabilities = talk.capabilities().await?.to_vec();
     Ok(LoggedIn {
-        stream: talk.stream,
+        stream: talk.line.stream,
         capabilities,
     })
 }
@@ -155,27 +137,6 @@ fn id_fields(peer: &Peer, claims: &Claims, hops: u8) -> IdFields {
 }
 
 impl Talk {
-    fn broken(&self, cause: &str) -> Failure {
-        Failure::Protocol {
-            home: self.name.clone(),
-            cause: cause.to_owned(),
-        }
-    }
-
-    fn tls(&self, cause: &str) -> Failure {
-        Failure::Tls {
-            home: self.name.clone(),
-            cause: cause.to_owned(),
-        }
-    }
-
-    fn lost(&self, error: &ReadError) -> Failure {
-        match error {
-            ReadError::TimedOut => Failure::Timeout(self.name.clone()),
-            other => self.broken(&other.to_string()),
-        }
-    }
-
     async fn greeting(&mut self) -> Result<(), Failure> {
         match self.response().await? {
             Response::Untagged(Untagged::Status(status)) => match status.condition {
@@ -183,18 +144,11 @@ impl Talk {
                     self.note(status.code);
                     Ok(())
                 }
-                Condition::Bye => Err(self.temporary(&status)),
+                Condition::Bye => Err(self.line.temporary(&status.text)),
                 // RFC 3501 section 7.1.4: PREAUTH would be somebody else's session.
-                _ => Err(self.broken("its greeting is neither OK nor BYE")),
+                _ => Err(self.line.broken("its greeting is neither OK nor BYE")),
             },
-            _ => Err(self.broken("it does not greet")),
-        }
-    }
-
-    fn temporary(&self, status: &StatusLine) -> Failure {
-        Failure::HomeTemporary {
-            home: self.name.clone(),
-            text: status.text.to_string(),
+            _ => Err(self.line.broken("it does not greet")),
         }
     }
 
@@ -226,12 +180,14 @@ impl Talk {
             let inline = self.has("SASL-IR").await?;
             self.forget_capabilities();
             let tag = self.tag()?;
-            self.stream.write(format!("{tag} AUTHENTICATE PLAIN").as_bytes());
+            self.line
+                .stream
+                .write(format!("{tag} AUTHENTICATE PLAIN").as_bytes());
             if inline && let Some(response) = exchange.initial() {
-                self.stream.write(b" ");
-                self.stream.write(response.expose());
+                self.line.stream.write(b" ");
+                self.line.stream.write(response.expose());
             }
-            self.stream.write(b"\r\n");
+            self.line.stream.write(b"\r\n");
             return self
                 .finish(&tag, |_| {
                     exchange.respond(b"").ok().map(|answer| answer.expose().to_vec())
@@ -239,7 +195,7 @@ impl Talk {
                 .await;
         }
         if self.has("LOGINDISABLED").await? {
-            return Err(self.broken("it takes no password over this connection"));
+            return Err(self.line.broken("it takes no password over this connection"));
         }
         let literals = if self.has("LITERAL+").await? {
             Literals::NonSynchronizing
@@ -257,7 +213,9 @@ impl Talk {
         };
         let command = command.to_bytes(literals);
         let mut pieces = command.pieces().iter();
-        self.stream.write(pieces.next().map_or(&[][..], Vec::as_slice));
+        self.line
+            .stream
+            .write(pieces.next().map_or(&[][..], Vec::as_slice));
         self.finish(&tag, |_| pieces.next().cloned()).await
     }
 
@@ -269,7 +227,7 @@ impl Talk {
     fn tag(&mut self) -> Result<Tag, Failure> {
         self.commands += 1;
         let tag = Tag::parse(format!("H{}", self.commands).as_bytes());
-        tag.ok_or_else(|| self.broken("too many commands"))
+        tag.ok_or_else(|| self.line.broken("too many commands"))
     }
 
     async fn run(&mut self, body: CommandBody) -> Result<StatusLine, Failure> {
@@ -283,7 +241,8 @@ impl Talk {
             tag: tag.clone(),
             body,
         };
-        self.stream
+        self.line
+            .stream
             .write(&command.to_bytes(Literals::NonSynchronizing).concat());
         Ok(tag)
     }
@@ -303,52 +262,49 @@ impl Talk {
                     self.note(status.code.clone());
                     return Ok(status);
                 }
-                Response::Tagged(..) => return Err(self.broken("it answers a command that was not sent")),
+                Response::Tagged(..) => {
+                    return Err(self.line.broken("it answers a command that was not sent"));
+                }
                 Response::Continuation(text) => match go_on(&text) {
                     Some(more) => {
-                        self.stream.write(&more);
+                        self.line.stream.write(&more);
                         if !more.ends_with(b"\r\n") {
-                            self.stream.write(b"\r\n");
+                            self.line.stream.write(b"\r\n");
                         }
                     }
-                    None => return Err(self.broken("it asks for more when there is no more")),
+                    None => return Err(self.line.broken("it asks for more when there is no more")),
                 },
                 Response::Untagged(Untagged::Capability(words)) => self.capabilities = Some(words),
                 Response::Untagged(Untagged::Status(status)) if status.condition == Condition::Bye => {
-                    return Err(self.temporary(&status));
+                    return Err(self.line.temporary(&status.text));
                 }
                 Response::Untagged(_) => {}
             }
         }
-        Err(self.broken("it sends responses without end"))
+        Err(self.line.broken("it sends responses without end"))
     }
 
     async fn response(&mut self) -> Result<Response, Failure> {
         let mut assembler = Assembler::new(MAX_RESPONSE);
         loop {
-            let line = self.line().await?;
+            let line = self.line.read().await?;
             let next = assembler
                 .response_line(&line)
-                .map_err(|error| self.broken(&error.to_string()))?;
+                .map_err(|error| self.line.broken(&error.to_string()))?;
             match next {
                 Next::Complete(response) => {
-                    return Response::parse(&response).map_err(|_| self.broken("it does not speak IMAP"));
+                    return Response::parse(&response)
+                        .map_err(|_| self.line.broken("it does not speak IMAP"));
                 }
                 Next::Literal(header) if assembler.has_room(header.size) => {
                     let size = usize::try_from(header.size).unwrap_or(MAX_RESPONSE);
-                    let data = self.stream.read_exact(size, self.limit).await;
-                    let data = data.map_err(|error| self.lost(&error))?;
+                    let data = self.line.read_exact(size).await?;
                     assembler
                         .literal(&data)
-                        .map_err(|error| self.broken(&error.to_string()))?;
+                        .map_err(|error| self.line.broken(&error.to_string()))?;
                 }
-                Next::Literal(_) => return Err(self.broken("it sends too large a literal")),
+                Next::Literal(_) => return Err(self.line.broken("it sends too large a literal")),
             }
         }
-    }
-
-    async fn line(&mut self) -> Result<Bytes, Failure> {
-        let line = self.stream.read_line(self.limit).await;
-        line.map_err(|error| self.lost(&error))
     }
 }

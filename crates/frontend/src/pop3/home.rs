@@ -2,10 +2,10 @@
 
 use crate::dial::Dialled;
 use crate::failure::Failure;
+use crate::home_line::HomeLine;
 use crate::login::{Admitted, Claims, Gate};
 use model::{Peer, Protocol, Secret};
-use net::{LinePolicy, LineStream, ReadError, TlsMode};
-use std::time::Duration;
+use net::{LinePolicy, LineStream, TlsMode};
 use wire::pop3::{ClientClaims, Command, Response, ResponseCode, XCLIENT_GREETING};
 use wire::sasl::{ClientExchange, Mechanism};
 
@@ -13,9 +13,7 @@ use wire::sasl::{ClientExchange, Mechanism};
 const MAX_LINE: usize = 4096;
 
 struct Talk {
-    stream: LineStream,
-    name: String,
-    limit: Duration,
+    line: HomeLine,
 }
 
 /// Connects, tells who the client is, and replays the login.
@@ -35,12 +33,7 @@ pub(super) async fn log_in(
         session: Some(claims.session.clone()),
         ttl: Some(hops),
     };
-    let result = talk(gate, dialled, admitted, about).await;
-    match &result {
-        Ok(_) => dialer.well(&name),
-        Err(failure) => dialer.report(&name, failure),
-    }
-    result
+    dialer.learn(&name, talk(gate, dialled, admitted, about).await)
 }
 
 async fn talk(
@@ -49,88 +42,52 @@ async fn talk(
     admitted: &Admitted,
     about: ClientClaims,
 ) -> Result<LineStream, Failure> {
-    let Dialled {
-        connection,
-        target,
-        name,
-    } = dialled;
-    let mut talk = Talk {
-        stream: LineStream::new(connection, MAX_LINE).with_policy(LinePolicy::AcceptLf),
-        name,
-        limit: target.connect_timeout,
-    };
+    let (line, target) = HomeLine::new(dialled, MAX_LINE, LinePolicy::AcceptLf);
+    let mut talk = Talk { line };
     let greeting = match talk.response().await? {
         Response::Ok(text) => text,
-        Response::Err(_, text) => return Err(talk.temporary(&text)),
-        Response::Continue(_) => return Err(talk.broken("it does not greet")),
+        Response::Err(_, text) => return Err(talk.line.temporary(&text)),
+        Response::Continue(_) => return Err(talk.line.broken("it does not greet")),
     };
-    talk.limit = gate.settings.home_timeout;
+    talk.line.limit = gate.settings.home_timeout;
     if target.tls == TlsMode::StartTls {
         if !matches!(talk.run(&Command::Stls).await?, Response::Ok(_)) {
-            return Err(talk.tls("it does not offer STLS"));
+            return Err(talk.line.tls("it does not offer STLS"));
         }
-        let encrypted = talk
-            .stream
-            .start_tls_client(&target.trust, &target.host, talk.limit)
-            .await;
-        encrypted.map_err(|error| talk.tls(&error.to_string()))?;
+        talk.line.start_tls(&target).await?;
     }
     // Dovecot announces it in the greeting, to the networks whose word it takes.
     if greeting.starts_with(XCLIENT_GREETING) {
         // A home that finds the session has gone in circles refuses it here. That is nothing against the home.
         if let Response::Err(_, text) = talk.run(&Command::Xclient(about)).await? {
-            return Err(talk.temporary(&text));
+            return Err(talk.line.temporary(&text));
         }
     }
     match talk.replay(admitted).await? {
-        Response::Ok(_) => Ok(talk.stream),
+        Response::Ok(_) => Ok(talk.line.stream),
         Response::Err(Some(ResponseCode::SysTemp | ResponseCode::InUse | ResponseCode::LoginDelay), text) => {
-            Err(talk.temporary(&text))
+            Err(talk.line.temporary(&text))
         }
         // RFC 3206 section 4: not the fault of the user's credentials.
         Response::Err(Some(ResponseCode::SysPerm), text) => Err(Failure::HomeRefusedLogin {
-            home: talk.name,
+            home: talk.line.name,
             text: text.into_owned(),
         }),
-        Response::Err(_, text) => Err(gate.home_refused(&talk.name, &text)),
-        Response::Continue(_) => Err(talk.broken("it asks for more when there is no more")),
+        Response::Err(_, text) => Err(gate.home_refused(&talk.line.name, &text)),
+        Response::Continue(_) => Err(talk.line.broken("it asks for more when there is no more")),
     }
 }
 
 impl Talk {
-    fn broken(&self, cause: &str) -> Failure {
-        Failure::Protocol {
-            home: self.name.clone(),
-            cause: cause.to_owned(),
-        }
-    }
-
-    fn tls(&self, cause: &str) -> Failure {
-        Failure::Tls {
-            home: self.name.clone(),
-            cause: cause.to_owned(),
-        }
-    }
-
-    fn temporary(&self, text: &str) -> Failure {
-        Failure::HomeTemporary {
-            home: self.name.clone(),
-            text: text.to_owned(),
-        }
-    }
-
     async fn response(&mut self) -> Result<Response, Failure> {
-        match self.stream.read_line(self.limit).await {
-            Ok(line) => Response::parse(&line).map_err(|error| self.broken(&error.to_string())),
-            Err(ReadError::TimedOut) => Err(Failure::Timeout(self.name.clone())),
-            Err(error) => Err(self.broken(&error.to_string())),
-        }
+        let line = self.line.read().await?;
+        Response::parse(&line).map_err(|error| self.line.broken(&error.to_string()))
     }
 
     async fn run(&mut self, command: &Command) -> Result<Response, Failure> {
         let mut line = Vec::new();
         command.encode(&mut line);
-        self.stream.write(&line);
+        self.line.stream.write(&line);
         self.response().await
     }
 
@@ -155,9 +112,9 @@ impl Talk {
         }
         let answer = exchange
             .respond(b"")
-            .map_err(|error| self.broken(&error.to_string()))?;
-        self.stream.write(answer.expose());
-        self.stream.write(b"\r\n");
+            .map_err(|error| self.line.broken(&error.to_string()))?;
+        self.line.stream.write(answer.expose());
+        self.line.stream.write(b"\r\n");
         self.response().await
     }
 }

@@ -4,9 +4,10 @@ use super::message::Message;
 use crate::config::HomeProtocol;
 use crate::dial::{Dialer, Dialled};
 use crate::failure::Failure;
+use crate::home_line::HomeLine;
 use directory::HomeRef;
 use model::{Protocol, ReversePath, TraceId};
-use net::{LineStream, ReadError, TlsMode};
+use net::{LinePolicy, TlsMode};
 use std::time::Duration;
 use wire::smtp::{
     Capabilities, ClientClaims, Command, DotEncoder, Extensions, ForwardPath, MailParameters, Reply,
@@ -46,12 +47,10 @@ pub(super) struct LegSettings {
 
 /// One home, with MAIL not yet sent or sent.
 pub(super) struct Leg {
-    stream: LineStream,
+    line: HomeLine,
     pub(super) home: HomeRef,
-    name: String,
     protocol: HomeProtocol,
     capabilities: Capabilities,
-    limit: Duration,
     data_limit: Duration,
     /// What XFORWARD tells the home with each transaction.
     claims: ClientClaims,
@@ -76,12 +75,8 @@ impl Leg {
             HomeProtocol::Lmtp => dialer.dial(home, Protocol::Lmtp).await?,
         };
         let name = dialled.name.clone();
-        let result = Self::greet(dialled, home, protocol, identity, settings).await;
-        match &result {
-            Ok(_) => dialer.well(&name),
-            Err(failure) => dialer.report(&name, failure),
-        }
-        result
+        let greeted = Self::greet(dialled, home, protocol, identity, settings).await;
+        dialer.learn(&name, greeted)
     }
 
     async fn greet(
@@ -91,18 +86,12 @@ impl Leg {
         identity: Identity,
         settings: &LegSettings,
     ) -> Result<Self, Failure> {
-        let Dialled {
-            connection,
-            target,
-            name,
-        } = dialled;
+        let (line, target) = HomeLine::new(dialled, MAX_LINE, LinePolicy::Strict);
         let mut leg = Self {
-            stream: LineStream::new(connection, MAX_LINE),
+            line,
             home: home.clone(),
-            name,
             protocol,
             capabilities: Capabilities::default(),
-            limit: target.connect_timeout,
             data_limit: settings.data_limit,
             claims: settings.claims.clone(),
             recipients: Vec::new(),
@@ -110,18 +99,14 @@ impl Leg {
         };
         let greeting = leg.reply().await?;
         leg.expect(&greeting)?;
-        leg.limit = settings.limit;
+        leg.line.limit = settings.limit;
         leg.hello(&settings.server_name).await?;
         if target.tls == TlsMode::StartTls {
             let reply = leg.run(&Command::StartTls).await?;
             if !reply.is_completed() {
-                return Err(leg.tls("it does not offer STARTTLS"));
+                return Err(leg.line.tls("it does not offer STARTTLS"));
             }
-            let encrypted = leg
-                .stream
-                .start_tls_client(&target.trust, &target.host, leg.limit)
-                .await;
-            encrypted.map_err(|error| leg.tls(&error.to_string()))?;
+            leg.line.start_tls(&target).await?;
             // RFC 3207 section 4.2: what was said before the handshake no longer counts.
             leg.hello(&settings.server_name).await?;
         }
@@ -165,7 +150,7 @@ impl Leg {
 
     /// `host:port`, as the home's health is kept.
     pub(super) fn name(&self) -> &str {
-        &self.name
+        &self.line.name
     }
 
     /// Opens the transaction. Parameters that the home does not announce are left out: it has to take eight
@@ -217,7 +202,7 @@ impl Leg {
             // RFC 5321 section 4.3.2 knows no such answer. Taking it for a yes would lose the message.
             (_, Severity::Completed | Severity::Intermediate) => {
                 self.over = true;
-                Err(self.broken("its reply to DATA is neither 354 nor a refusal"))
+                Err(self.line.broken("its reply to DATA is neither 354 nor a refusal"))
             }
         }
     }
@@ -240,10 +225,10 @@ impl Leg {
             offset += piece.len() as u64;
             for part in piece.chunks(FLUSH_AT) {
                 encoder.encode(part, &mut out);
-                self.stream.write(&out);
+                self.line.stream.write(&out);
                 out.clear();
-                if self.stream.queued() >= FLUSH_AT {
-                    self.flush().await?;
+                if self.line.stream.queued() >= FLUSH_AT {
+                    self.line.flush().await?;
                 }
             }
         }
@@ -251,16 +236,16 @@ impl Leg {
         encoder.finish(&mut end);
         // All but the line with the dot: the end of the last line goes with the message.
         let line_end = end.len().saturating_sub(b".\r\n".len());
-        self.stream.write(&out);
-        self.stream.write(end.get(..line_end).unwrap_or_default());
-        self.flush().await
+        self.line.stream.write(&out);
+        self.line.stream.write(end.get(..line_end).unwrap_or_default());
+        self.line.flush().await
     }
 
     /// Sends the final dot and reads the replies: one for each recipient that the home accepted. They are fewer
     /// when an LMTP home breaks off in the middle of them.
     pub(super) async fn commit(&mut self) -> Result<Vec<Reply>, Failure> {
-        self.stream.write(b".\r\n");
-        let limit = std::mem::replace(&mut self.limit, self.data_limit);
+        self.line.stream.write(b".\r\n");
+        let limit = std::mem::replace(&mut self.line.limit, self.data_limit);
         let wanted = self.recipients.len();
         let first = self.reply().await?;
         let mut replies = match self.protocol {
@@ -274,7 +259,7 @@ impl Leg {
                 Err(failure) => tracing::warn!(home = %self.home, %failure, "leg lost between its replies"),
             }
         }
-        self.limit = limit;
+        self.line.limit = limit;
         Ok(replies)
     }
 
@@ -283,8 +268,8 @@ impl Leg {
         if self.over {
             return;
         }
-        self.stream.write(b"QUIT\r\n");
-        self.stream.close(FAREWELL).await;
+        self.line.stream.write(b"QUIT\r\n");
+        self.line.stream.close(FAREWELL).await;
     }
 
     async fn run(&mut self, command: &Command) -> Result<Reply, Failure> {
@@ -295,13 +280,13 @@ impl Leg {
     fn queue(&mut self, command: &Command) {
         let mut line = Vec::new();
         command.encode(&mut line);
-        self.stream.write(&line);
+        self.line.stream.write(&line);
     }
 
     /// The next reply. After an error, and after 421, no other may be read.
     async fn reply(&mut self) -> Result<Reply, Failure> {
         if self.over {
-            return Err(self.broken("it broke off before"));
+            return Err(self.line.broken("it broke off before"));
         }
         self.over = true;
         let reply = self.read_reply().await?;
@@ -313,49 +298,20 @@ impl Leg {
     async fn read_reply(&mut self) -> Result<Reply, Failure> {
         let mut reader = ReplyReader::new();
         loop {
-            let line = match self.stream.read_line(self.limit).await {
-                Ok(line) => line,
-                Err(ReadError::TimedOut) => return Err(Failure::Timeout(self.name.clone())),
-                Err(error) => return Err(self.broken(&error.to_string())),
-            };
+            let line = self.line.read().await?;
             if let Some(reply) = reader
                 .push_line(&line)
-                .map_err(|error| self.broken(&error.to_string()))?
+                .map_err(|error| self.line.broken(&error.to_string()))?
             {
                 return Ok(reply);
             }
         }
     }
 
-    async fn flush(&mut self) -> Result<(), Failure> {
-        let flushed = self.stream.flush(self.limit).await;
-        flushed.map_err(|error| match error.kind() {
-            std::io::ErrorKind::TimedOut => Failure::Timeout(self.name.clone()),
-            _ => self.broken(&error.to_string()),
-        })
-    }
-
     fn expect(&self, reply: &Reply) -> Result<(), Failure> {
         if reply.is_completed() {
             return Ok(());
         }
-        Err(Failure::HomeTemporary {
-            home: self.name.clone(),
-            text: reply.to_string(),
-        })
-    }
-
-    fn broken(&self, cause: &str) -> Failure {
-        Failure::Protocol {
-            home: self.name.clone(),
-            cause: cause.to_owned(),
-        }
-    }
-
-    fn tls(&self, cause: &str) -> Failure {
-        Failure::Tls {
-            home: self.name.clone(),
-            cause: cause.to_owned(),
-        }
+        Err(self.line.temporary(&reply.to_string()))
     }
 }
