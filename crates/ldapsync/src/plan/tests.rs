@@ -1,3 +1,5 @@
+//! Plans of one object, by tables and properties.
+
 use super::*;
 use model::{AccountId, Address};
 use proptest::prelude::*;
@@ -31,6 +33,7 @@ fn id(number: u64) -> LocalId {
 
 fn here(image: Image) -> Remote {
     Remote::Here(RemoteObject {
+        members: Members::Shown,
         kind: Kind::Account,
         image,
     })

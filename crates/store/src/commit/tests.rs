@@ -1,3 +1,5 @@
+//! The commit queue: grouping, preconditions, failure.
+
 use super::thread::Worker;
 use super::*;
 use model::ManualClock;

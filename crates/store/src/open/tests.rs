@@ -1,5 +1,8 @@
+//! Opening after a clean and an unclean end.
+
 use super::*;
 use crate::{FlagChange, NewAccount, Origin};
+use model::AccountId;
 use model::{Address, Domain, Flag, Flags, MailboxName, ManualClock, Uid};
 
 fn open(folder: &Path) -> Result<Store, StoreError> {

@@ -1,3 +1,5 @@
+//! ENVELOPE and BODYSTRUCTURE of odd messages.
+
 use super::{parse, rows};
 use crate::codec::{Reader, Writer};
 use model::{BodyStructure, EnvelopeAddress};
