@@ -1,3 +1,5 @@
+//! The engine's steps, by tables.
+
 use super::*;
 use crate::plan::{Arrivals, Deletions};
 use directory::config::{Absent, Direction};
@@ -16,6 +18,7 @@ fn settings() -> Settings {
             floor: 50,
             percent: 5,
         },
+        scope: Scope::Same,
         polling_interval: Duration::from_secs(30),
         retry_interval: Duration::from_secs(1),
         seed: 1,
