@@ -11,6 +11,8 @@ pub(crate) const JOURNAL: &[u8] = b"journal";
 pub(crate) const CLEAN: &[u8] = b"clean";
 pub(crate) const NEXT_ID: &[u8] = b"next-id";
 pub(crate) const BOOT: &[u8] = b"boot";
+/// The wall clock at the last housekeeping.
+pub(crate) const HOUSEKEEPING: &[u8] = b"housekeeping";
 pub(crate) const UNCLEAN: &[u8] = b"unclean";
 
 // Space::Log

@@ -3,9 +3,10 @@
 use crate::commit::{Batch, Committer, Reserve, Start, mark_bytes, read_mark};
 use crate::engine::{Durability, Engine, Space};
 use crate::mail::Cells;
+use crate::maintain::Expiry;
 use crate::{CommitStats, EngineKind, StoreConfig, StoreError, keys};
 use bytes::Bytes;
-use model::{AccountId, Clock};
+use model::Clock;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
@@ -30,8 +31,8 @@ struct Inner {
     boot: u64,
     unclean: u64,
     lost: Option<LostCommits>,
-    /// Where the search for expired accounts goes on.
-    expiry: parking_lot::Mutex<Option<AccountId>>,
+    /// Where the search for expired accounts goes on, and whether it may.
+    expiry: parking_lot::Mutex<Expiry>,
 }
 
 /// Commits that were made in an earlier run and are not in the store any more: the file system or the disk
@@ -130,7 +131,7 @@ impl Store {
             boot,
             unclean,
             lost,
-            expiry: parking_lot::Mutex::new(None),
+            expiry: parking_lot::Mutex::default(),
         })))
     }
 
@@ -185,7 +186,7 @@ impl Store {
         boot <= self.0.unclean
     }
 
-    pub(crate) fn expiry(&self) -> &parking_lot::Mutex<Option<AccountId>> {
+    pub(crate) fn expiry(&self) -> &parking_lot::Mutex<Expiry> {
         &self.0.expiry
     }
 }

@@ -282,3 +282,28 @@ async fn unopened_mailboxes_take_mail_and_reopen_right() {
     let read = sent.messages(&[appended.uid]).await.expect("reads").remove(0);
     assert_eq!(sent.body(&read).await.expect("reads"), big);
 }
+
+#[tokio::test]
+async fn a_start_with_a_date_of_next_year_erases_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let year = Duration::from_secs(365 * 24 * 3600);
+    let right = clock();
+    let store = embedded(folder.path(), right.clone());
+    let id = account(&store, "a").await;
+    let month = Duration::from_secs(30 * 24 * 3600);
+    store.delete_account(id, month, &admin()).await.expect("deletes");
+    assert_eq!(store.maintain().await.expect("maintains").erased_accounts, 0);
+    store.close().await.expect("closes");
+    drop(store);
+
+    let wrong = clock();
+    wrong.advance(year);
+    let store = embedded(folder.path(), wrong.clone());
+    assert_eq!(store.maintain().await.expect("maintains").erased_accounts, 0);
+    wrong.advance(Duration::from_secs(23 * 3600));
+    assert_eq!(store.maintain().await.expect("maintains").erased_accounts, 0);
+    assert!(store.account(id).expect("reads").is_some());
+    // Nobody objected for a day: it is next year.
+    wrong.advance(Duration::from_secs(3600));
+    assert_eq!(store.maintain().await.expect("maintains").erased_accounts, 1);
+}
