@@ -4,7 +4,9 @@ use crate::receiver::Receiver;
 use bytes::Bytes;
 use model::{AccountId, ReversePath};
 use std::collections::HashMap;
+use std::time::Duration;
 use store::{Delivered, Delivery, RepeatKey, StoreError};
+use tokio::time::timeout;
 
 /// What became of one recipient.
 pub(crate) type Outcome = Result<Delivered, StoreError>;
@@ -16,6 +18,14 @@ pub(crate) struct Finished {
     pub(crate) bytes: Vec<u8>,
     /// Where the client's own bytes begin.
     pub(crate) client_at: usize,
+}
+
+/// A disk that hangs must not keep sessions for ever. The message may be stored all the same; the client's next
+/// attempt finds it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn too_late() -> StoreError {
+    StoreError::Engine("no answer in time".to_owned())
 }
 
 /// Stores the message for every account of every recipient. The answer has one outcome for each recipient, in
@@ -34,7 +44,11 @@ pub(crate) async fn deliver(
         repeat,
         ..Delivery::new(Bytes::from(message.bytes))
     };
-    let outcomes = receiver.parts.store.deliver_many(&delivery, &accounts).await;
+    let stored = timeout(PATIENCE, receiver.parts.store.deliver_many(&delivery, &accounts)).await;
+    let Ok(outcomes) = stored else {
+        tracing::error!("the store has not answered for {PATIENCE:?}");
+        return recipients.iter().map(|_| Err(too_late())).collect();
+    };
     let outcomes: HashMap<AccountId, Outcome> = outcomes.into_iter().collect();
     let worst = |accounts: &Vec<AccountId>| {
         let mut worst = Ok(Delivered::Repeated);
