@@ -19,8 +19,8 @@ pub enum AuthenticateAt {
 /// What both login proxies are told: where to ask, and how long to wait.
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct ImapProxyConfig {
-    /// The listening sockets, `[[imap_proxy.listener]]`.
+pub struct LoginProxyConfig {
+    /// Where to listen. Default: nowhere, which turns the service off.
     pub listener: Vec<ListenerConfig>,
     /// Names of the `[[user_map]]` that are asked for an account's home, in this order. Required when there is
     /// a listener.
@@ -38,27 +38,11 @@ pub struct ImapProxyConfig {
     pub max_login_failures: u32,
 }
 
-/// What `[pop3_proxy]` holds.
-#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Pop3ProxyConfig {
-    /// The listening sockets, `[[pop3_proxy.listener]]`.
-    pub listener: Vec<ListenerConfig>,
-    /// Names of the `[[user_map]]` that are asked for an account's home, in this order. Required when there is
-    /// a listener.
-    pub user_maps: Vec<String>,
-    /// `edge` (default) checks the password here, `home` leaves it to the home.
-    pub authenticate: AuthenticateAt,
-    /// Names of the sources that check passwords with `authenticate = "edge"`, in order: user maps of an LDAP
-    /// kind, or `local`. Default: the LDAP maps of `user_maps`.
-    pub auth: Vec<String>,
-    /// Seconds that a client has to log in; 10 to 3600, default 180.
-    pub login_timeout: u64,
-    /// Seconds to wait for a home's reply during login; 1 to 600, default 30.
-    pub home_timeout: u64,
-    /// Failed logins after which a session ends; 1 to 100, default 5.
-    pub max_login_failures: u32,
-}
+/// `[imap_proxy]`
+pub type ImapProxyConfig = LoginProxyConfig;
+
+/// `[pop3_proxy]` has the keys of `[imap_proxy]`.
+pub type Pop3ProxyConfig = LoginProxyConfig;
 
 /// What the login proxies share, whatever the protocol.
 #[derive(Debug, Clone)]
@@ -69,59 +53,48 @@ pub(crate) struct LoginSettings {
     pub(crate) max_login_failures: u32,
 }
 
-macro_rules! login_proxy {
-    ($name:ident) => {
-        impl Default for $name {
-            fn default() -> Self {
-                Self {
-                    listener: Vec::new(),
-                    user_maps: Vec::new(),
-                    authenticate: AuthenticateAt::default(),
-                    auth: Vec::new(),
-                    login_timeout: 180,
-                    home_timeout: 30,
-                    max_login_failures: 5,
-                }
-            }
+impl Default for LoginProxyConfig {
+    fn default() -> Self {
+        Self {
+            listener: Vec::new(),
+            user_maps: Vec::new(),
+            authenticate: AuthenticateAt::default(),
+            auth: Vec::new(),
+            login_timeout: 180,
+            home_timeout: 30,
+            max_login_failures: 5,
         }
-
-        impl $name {
-            /// Everything wrong with this section; keys are relative to it. `maps` are the names of the user
-            /// maps, `sources` those of everything that can check a password.
-            #[must_use]
-            pub fn check(&self, maps: &[&str], sources: &[&str]) -> Vec<ConfigProblem> {
-                let mut problems = ListenerConfig::check_all(&self.listener);
-                check_maps(&mut problems, &self.listener, &self.user_maps, maps);
-                check_auth(&mut problems, self.authenticate, &self.auth, sources);
-                in_range(
-                    &mut problems,
-                    "login_timeout",
-                    self.login_timeout,
-                    10..=3600,
-                );
-                in_range(&mut problems, "home_timeout", self.home_timeout, 1..=600);
-                in_range(
-                    &mut problems,
-                    "max_login_failures",
-                    self.max_login_failures.into(),
-                    1..=100,
-                );
-                problems
-            }
-
-            pub(crate) fn login_settings(&self) -> LoginSettings {
-                LoginSettings {
-                    authenticate: self.authenticate,
-                    login_timeout: Duration::from_secs(self.login_timeout),
-                    home_timeout: Duration::from_secs(self.home_timeout),
-                    max_login_failures: self.max_login_failures,
-                }
-            }
-        }
-    };
+    }
 }
-login_proxy!(ImapProxyConfig);
-login_proxy!(Pop3ProxyConfig);
+
+impl LoginProxyConfig {
+    /// Everything wrong with this section; keys are relative to it. `maps` are the names of the user maps,
+    /// `sources` those of everything that can check a password.
+    #[must_use]
+    pub fn check(&self, maps: &[&str], sources: &[&str]) -> Vec<ConfigProblem> {
+        let mut problems = ListenerConfig::check_all(&self.listener);
+        check_maps(&mut problems, &self.listener, &self.user_maps, maps);
+        check_auth(&mut problems, self.authenticate, &self.auth, sources);
+        in_range(&mut problems, "login_timeout", self.login_timeout, 10..=3600);
+        in_range(&mut problems, "home_timeout", self.home_timeout, 1..=600);
+        in_range(
+            &mut problems,
+            "max_login_failures",
+            self.max_login_failures.into(),
+            1..=100,
+        );
+        problems
+    }
+
+    pub(crate) fn login_settings(&self) -> LoginSettings {
+        LoginSettings {
+            authenticate: self.authenticate,
+            login_timeout: Duration::from_secs(self.login_timeout),
+            home_timeout: Duration::from_secs(self.home_timeout),
+            max_login_failures: self.max_login_failures,
+        }
+    }
+}
 
 /// What happens when one message goes to accounts with different homes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]

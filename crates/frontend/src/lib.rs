@@ -20,7 +20,8 @@ pub mod pop3;
 pub mod smtp;
 
 pub use config::{
-    AuthenticateAt, HomeProtocol, ImapProxyConfig, MultiHome, Pop3ProxyConfig, SmtpProxyConfig,
+    AuthenticateAt, HomeProtocol, ImapProxyConfig, LoginProxyConfig, MultiHome, Pop3ProxyConfig,
+    SmtpProxyConfig,
 };
 pub use dial::Dialer;
 pub use failure::{Failure, Rejection};
