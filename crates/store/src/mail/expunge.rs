@@ -2,6 +2,7 @@
 
 use super::chunk::{read_uids, write_uids};
 use super::mailbox::Mailbox;
+use super::mailboxes::EACH;
 use super::types::MailboxId;
 use crate::codec::{Decoded, Reader, Writer};
 use crate::commit::{Batch, Class, Expect};
@@ -42,8 +43,9 @@ impl Mailbox {
     pub async fn expunge(&self, only: Option<&[Uid]>) -> Result<Vec<Uid>, StoreError> {
         let (store, id) = (&self.mail.store, self.id);
         let only: Option<BTreeSet<Uid>> = only.map(|uids| uids.iter().copied().collect());
+        let most = self.snapshot().deleted_count();
         store
-            .write_mail(self.mail.id, 0, Some(id), |txn| {
+            .write_mail(self.mail.id, most as usize * EACH, Some(id), |txn| {
                 let items = txn.peek(id)?.chunks().iter().flat_map(|chunk| chunk.items());
                 let doomed: BTreeSet<Uid> = items
                     .filter(|item| item.flags & SystemFlag::Deleted as u8 != 0)
@@ -60,7 +62,9 @@ impl Mailbox {
         let (store, id) = (&self.mail.store, self.id);
         let doomed: BTreeSet<Uid> = uids.iter().copied().collect();
         store
-            .write_mail(self.mail.id, 0, Some(id), |txn| txn.expunge(id, &doomed))
+            .write_mail(self.mail.id, uids.len() * EACH, Some(id), |txn| {
+                txn.expunge(id, &doomed)
+            })
             .await
     }
 

@@ -9,9 +9,14 @@ use crate::engine::Space;
 use crate::{Store, StoreError, keys};
 use model::{AccountId, MailboxName, ModSeq, SpecialUse, Uid};
 use std::collections::BTreeSet;
+use tokio::runtime::RuntimeFlavor;
 
 /// How often a change is built anew after a failed commit made its base void.
 const TRIES: usize = 4;
+/// A change of at least this many octets is built off the executor's threads.
+const LARGE: usize = 256 << 10;
+/// About what each message adds to a change that copies or removes it.
+pub(super) const EACH: usize = 1024;
 
 /// One account's mail. A cheap handle; nothing is in memory until it is used.
 #[derive(Clone)]
@@ -30,7 +35,8 @@ impl Store {
         }
     }
 
-    /// Builds a change under the account's lock, queues it, lets the lock go, and waits for the commit.
+    /// Builds a change of about `bytes` under the account's lock, queues it, lets the lock go, and waits for the
+    /// commit.
     pub(super) async fn write_mail<T>(
         &self,
         id: AccountId,
@@ -52,13 +58,20 @@ impl Store {
                     other => other?,
                 }
             }
-            let mut txn = Txn::new(self, id, building, Class::Relaxed)?;
-            let value = change(&mut txn)?;
-            if txn.is_empty() {
+            let built = off_the_executor(bytes, || {
+                let mut txn = Txn::new(self, id, building, Class::Relaxed)?;
+                let value = change(&mut txn)?;
+                if txn.is_empty() {
+                    return Ok((value, None));
+                }
+                let mut batch = Batch::new(Class::Relaxed);
+                let done = txn.finish(&cell, &mut batch);
+                Ok((value, Some((batch, done))))
+            });
+            let (value, made) = built?;
+            let Some((batch, done)) = made else {
                 return Ok(value);
-            }
-            let mut batch = Batch::new(Class::Relaxed);
-            let done = txn.finish(&cell, &mut batch);
+            };
             let queued = slot.send(batch);
             done.apply(building);
             drop(guard);
@@ -69,6 +82,18 @@ impl Store {
             }
         }
         Err(last)
+    }
+}
+
+/// Runs what reads or writes much without holding up the other tasks of this thread. A runtime of one thread
+/// has nobody to hand them to.
+fn off_the_executor<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    let many = tokio::runtime::Handle::try_current()
+        .is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if many && bytes >= LARGE {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
     }
 }
 

@@ -148,6 +148,11 @@ impl Snapshot {
         self.row.recent
     }
 
+    /// Messages with `\Deleted`.
+    pub(super) fn deleted_count(&self) -> u32 {
+        self.row.deleted
+    }
+
     /// Octets of all messages.
     #[must_use]
     pub fn size(&self) -> u64 {

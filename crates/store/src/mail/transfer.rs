@@ -1,6 +1,7 @@
 //! COPY and MOVE: a new place and one more reference; the body stays where it is.
 
 use super::mailbox::Mailbox;
+use super::mailboxes::EACH;
 use super::message::{NewMessage, body_of};
 use super::txn::Txn;
 use super::types::Copied;
@@ -18,7 +19,7 @@ impl Mailbox {
         let wanted: BTreeSet<Uid> = uids.iter().copied().collect();
         self.mail
             .store
-            .write_mail(self.mail.id, 0, Some(self.id), |txn| {
+            .write_mail(self.mail.id, uids.len() * EACH, Some(self.id), |txn| {
                 let sizes: u64 = self.sizes(txn, &wanted)?;
                 txn.within_quota(quota, sizes)?;
                 self.place(txn, &wanted, to)
@@ -31,7 +32,7 @@ impl Mailbox {
         let wanted: BTreeSet<Uid> = uids.iter().copied().collect();
         self.mail
             .store
-            .write_mail(self.mail.id, 0, Some(self.id), |txn| {
+            .write_mail(self.mail.id, uids.len() * EACH, Some(self.id), |txn| {
                 let copied = self.place(txn, &wanted, to)?;
                 let gone = copied.uids.iter().map(|(old, _)| *old).collect();
                 txn.expunge(self.id, &gone)?;

@@ -307,3 +307,26 @@ async fn a_start_with_a_date_of_next_year_erases_nobody() {
     wrong.advance(Duration::from_secs(3600));
     assert_eq!(store.maintain().await.expect("maintains").erased_accounts, 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn many_messages_are_copied_and_removed_beside_other_work() {
+    let store = memory();
+    let id = account(&store, "a").await;
+    let mail = store.mail(id);
+    let inbox = ::model::MailboxName::inbox();
+    for number in 0..300 {
+        let appended = mail.append(&inbox, message(number), Flags::EMPTY, None).await;
+        appended.expect("appends");
+    }
+    let open = mail.open(&inbox).await.expect("opens");
+    let uids: Vec<_> = open.snapshot().iter().map(|entry| entry.uid).collect();
+    let other = tokio::spawn({
+        let mail = mail.clone();
+        async move { mail.list_mailboxes().await }
+    });
+    let copied = open.copy(&uids, &name("Archive")).await.expect("copies");
+    assert_eq!(copied.uids.len(), 300);
+    assert_eq!(open.remove(&uids).await.expect("removes").len(), 300);
+    assert_eq!(mail.status(&name("Archive")).await.expect("status").messages, 300);
+    assert!(other.await.expect("ends").is_ok());
+}
