@@ -23,6 +23,8 @@ pub enum Field {
     /// Members that have no address yet. Only a base holds this field: it tells which groups to read again
     /// when an entry gets its address.
     PendingMembers,
+    /// The home that still holds an account's mail: kept in the base as long as the mail has not come.
+    AwaitedFrom,
 }
 
 impl Field {
@@ -37,6 +39,7 @@ impl Field {
             Self::Enabled => "enabled",
             Self::Members => "members",
             Self::PendingMembers => "pending_members",
+            Self::AwaitedFrom => "awaited_from",
         }
     }
 }

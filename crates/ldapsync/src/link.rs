@@ -5,7 +5,7 @@ use bytes::Bytes;
 use model::{Address, EntryUuid};
 use std::collections::BTreeMap;
 
-const FIELDS: [Field; 7] = [
+const FIELDS: [Field; 8] = [
     Field::Address,
     Field::Aliases,
     Field::DisplayName,
@@ -13,6 +13,7 @@ const FIELDS: [Field; 7] = [
     Field::Enabled,
     Field::Members,
     Field::PendingMembers,
+    Field::AwaitedFrom,
 ];
 
 /// Field name to values. A member is written `UUID address`, everything else as itself; the canonical form is
@@ -60,7 +61,7 @@ fn values(field: Field, texts: &[&str]) -> Values {
             Values::addresses(&addresses)
         }
         Field::PendingMembers => Values::entries(texts.iter().filter_map(|text| EntryUuid::parse(text).ok())),
-        Field::DisplayName => first.map(Values::text).unwrap_or_default(),
+        Field::DisplayName | Field::AwaitedFrom => first.map(Values::text).unwrap_or_default(),
         Field::Quota => first
             .and_then(|text| text.parse().ok())
             .map(Values::number)
@@ -100,7 +101,8 @@ mod tests {
             .with(
                 Field::PendingMembers,
                 Values::entries([EntryUuid::from_bytes([4; 16])]),
-            );
+            )
+            .with(Field::AwaitedFrom, Values::text("b.test"));
         assert_eq!(decode(&encode(&image)), image);
         assert_eq!(decode(&BTreeMap::new()), Image::default());
     }

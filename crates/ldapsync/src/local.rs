@@ -163,7 +163,7 @@ impl Local {
             Err(error) => Outcome::Refused(error.to_string()),
         };
         let count = plan.ops.iter().fold(LinkCount::Same, |count, op| match op {
-            Op::Create { .. } | Op::Link { .. } | Op::Revive => LinkCount::More,
+            Op::Create { .. } | Op::Link { .. } | Op::Revive | Op::Await { .. } => LinkCount::More,
             Op::Remove { .. } => LinkCount::Less,
             _ => count,
         });
@@ -224,11 +224,60 @@ impl Local {
 
     /// An account that lives here now knows itself where its mail is; the note of another home has served.
     async fn forget_elsewhere(&self, plan: &Plan, seen: &Seen) -> Result<(), StoreError> {
-        let arrives = |op: &Op| matches!(op, Op::Create { .. } | Op::Link { .. } | Op::Revive);
+        let arrives = |op: &Op| {
+            matches!(
+                op,
+                Op::Create { .. } | Op::Link { .. } | Op::Revive | Op::Await { .. }
+            )
+        };
         if seen.noted_elsewhere && plan.ops.iter().any(arrives) {
             self.store
                 .note_elsewhere(&self.connector, &[(plan.uuid, None)])
                 .await?;
+        }
+        Ok(())
+    }
+
+    /// Gives an object a name that nobody wants, for as long as another one of the same round takes its own: two
+    /// people who swap addresses. Should the process die here, the round is repeated, for its cookie is not
+    /// committed.
+    pub(crate) async fn park(&self, uuid: EntryUuid, seen: &mut Seen) -> Result<(), StoreError> {
+        let origin = Origin::Connector(self.connector.clone());
+        let Some(found) = self.store.association_by_uuid(&self.connector, uuid)? else {
+            return Ok(());
+        };
+        let parked = |address: &Address| {
+            Address::parse(&format!("parked-{uuid}@{}", address.domain()))
+                .map_err(|error| StoreError::Invalid(error.to_string()))
+        };
+        match found.local {
+            store::LocalId::Account(id) => {
+                let Some(account) = self.store.account(id)? else {
+                    return Ok(());
+                };
+                let change = AccountChange {
+                    address: Some(parked(&account.address)?),
+                    aliases: Some(Vec::new()),
+                    ..AccountChange::default()
+                };
+                let account = self
+                    .store
+                    .update_account(id, seen.version, change, &origin)
+                    .await?;
+                seen.version = Some(account.version);
+            }
+            store::LocalId::Group(id) => {
+                let Some(group) = self.store.group(id)? else {
+                    return Ok(());
+                };
+                let change = GroupChange {
+                    address: Some(parked(&group.address)?),
+                    aliases: Some(Vec::new()),
+                    ..GroupChange::default()
+                };
+                let group = self.store.update_group(id, seen.version, change, &origin).await?;
+                seen.version = Some(group.version);
+            }
         }
         Ok(())
     }
@@ -246,9 +295,10 @@ impl Local {
                     Field::DisplayName => change.display_name = Some(values.first().map(str::to_owned)),
                     Field::Quota => change.quota = Some(quota_of(values)),
                     Field::Enabled => change.enabled = Some(values.equals(&Values::switch(true))),
-                    Field::Members | Field::PendingMembers => {}
+                    Field::Members | Field::PendingMembers | Field::AwaitedFrom => {}
                 },
                 Op::Revive => change.state = Some(AccountState::Active),
+                Op::Await { from } => change.state = Some(AccountState::AwaitingMail { from: from.clone() }),
                 Op::Remove { why } => {
                     change.state = Some(AccountState::SoftDeleted {
                         until: self.until(*why),
@@ -282,7 +332,7 @@ impl Local {
                     Field::Aliases => change.aliases = Some(values.to_addresses().collect()),
                     Field::DisplayName => change.display_name = Some(values.first().map(str::to_owned)),
                     Field::Members => change.members = Some(members_of(values)),
-                    Field::Quota | Field::Enabled | Field::PendingMembers => {}
+                    Field::Quota | Field::Enabled | Field::PendingMembers | Field::AwaitedFrom => {}
                 }
             }
         }
@@ -310,6 +360,7 @@ impl Local {
                 } => {
                     data.state = LinkState::AwaitingMail { from: from.clone() };
                 }
+                Op::Await { from } => data.state = LinkState::AwaitingMail { from: from.clone() },
                 Op::Create { .. } | Op::Link { .. } | Op::Revive => data.state = LinkState::Linked,
                 Op::Remove { why: Farewell::Gone } => data.state = LinkState::Gone { since },
                 Op::Remove { .. } => data.state = LinkState::OutOfScope { since },

@@ -1,7 +1,7 @@
 //! From a directory entry to fields and scope: whose entry is it, and what does it say.
 
 use crate::field::{Field, Image, Values};
-use crate::plan::{Kind, Reason, Remote, RemoteObject};
+use crate::plan::{self, Kind, Reason, Remote, RemoteObject};
 use directory::feed::ChangedEntry;
 use directory::{AccountState, ConnectorConfig, DirectoryAccount, EntryKind, Host};
 use model::{Address, Domain, EntryUuid};
@@ -145,7 +145,13 @@ impl Scope {
                 Kind::Group
             }
         };
-        Remote::Here(RemoteObject { kind, image })
+        // What was mapped from no value at all may be hidden; a placeholder is a value.
+        let members = if account.members.is_empty() {
+            plan::Members::Withheld
+        } else {
+            plan::Members::Shown
+        };
+        Remote::Here(RemoteObject { kind, image, members })
     }
 }
 

@@ -4,7 +4,7 @@ use super::SyncEngine;
 use crate::engine::Outcome;
 use crate::local::Seen;
 use crate::mapping::Place;
-use crate::plan::{Decision, Plan, Remote, Situation, plan};
+use crate::plan::{Decision, Op, Plan, Remote, Situation, plan};
 use directory::{DirectoryAccount, EntryKind};
 use model::OnDemandOutcome;
 
@@ -41,6 +41,14 @@ pub(super) async fn one(parts: &SyncEngine, account: &DirectoryAccount) -> OnDem
 }
 
 async fn apply_one(parts: &SyncEngine, situation: &Situation, whole: &Plan, seen: &Seen) -> OnDemandOutcome {
+    // The server that answers may be behind: what was removed here comes back by a round, which asks how far it is.
+    if whole
+        .ops
+        .iter()
+        .any(|op| matches!(op, Op::Revive | Op::Await { .. }))
+    {
+        return OnDemandOutcome::Unavailable;
+    }
     let part = whole.harmless(situation.link.as_ref().map(|link| &link.base));
     if part.ops.is_empty() {
         // Here already, and the caller looks again; or something is wrong with it that a round decides.

@@ -5,6 +5,7 @@
 //! committed last.
 
 mod fetch;
+mod order;
 mod quarantine;
 mod report;
 mod worker;

@@ -1,7 +1,9 @@
 //! One connector's work: feeds the engine, carries out its effects.
 
-use super::{Request, SyncEngine, quarantine};
-use crate::engine::{Aside, Checkpoint, Effect, Engine, Input, Notice, Outcome, Settings, Trouble, Wake};
+use super::{Request, SyncEngine, order, quarantine};
+use crate::engine::{
+    Aside, Checkpoint, Effect, Engine, Input, Notice, Outcome, Scope, Settings, Trouble, Wake,
+};
 use crate::guard::Limits;
 use crate::local::{LinkCount, Seen, is_living};
 use crate::mapping::Members;
@@ -40,10 +42,7 @@ impl<'a> Worker<'a> {
         }
         let same_scope = state.scope_fingerprint.as_deref() == Some(parts.fingerprint.as_bytes().as_slice());
         // A damaged cookie is never sent: slapd would accept it and name no deletion.
-        let cookie = state
-            .cookie
-            .filter(|_| same_scope)
-            .and_then(|stored| Cookie::from_stored(&stored).ok());
+        let cookie = state.cookie.and_then(|stored| Cookie::from_stored(&stored).ok());
         let server = state
             .server_fingerprint
             .as_deref()
@@ -66,6 +65,7 @@ impl<'a> Worker<'a> {
                 floor: guard.floor,
                 percent: guard.percent,
             },
+            scope: if same_scope { Scope::Same } else { Scope::Changed },
             polling_interval: Duration::from_secs(parts.config.polling_interval),
             retry_interval: Duration::from_secs(parts.config.retry_interval),
             seed: parts.seed,
@@ -361,17 +361,23 @@ impl<'a> Worker<'a> {
     async fn sample(&mut self, absent: &[EntryUuid]) -> Result<(), Trouble> {
         let absent: std::collections::HashSet<&EntryUuid> = absent.iter().collect();
         let mut sample = Vec::new();
+        let mut leaving = 0usize;
         let local = &self.parts.local;
-        let wanted = |found: &store::Association| {
-            found.data.state == LinkState::Linked && !absent.contains(&found.remote)
+        // Accounts alone: rights to read them and rights to read groups are not the same.
+        let account = |found: &store::Association| {
+            found.data.state == LinkState::Linked && matches!(found.local, store::LocalId::Account(_))
         };
         local
-            .associations(|found| {
-                if sample.len() < SAMPLE && wanted(found) {
-                    sample.push(found.remote);
-                }
+            .associations(|found| match (account(found), absent.contains(&found.remote)) {
+                (true, true) => leaving += 1,
+                (true, false) if sample.len() < SAMPLE => sample.push(found.remote),
+                _ => {}
             })
             .map_err(store_trouble)?;
+        if sample.is_empty() && leaving > SAMPLE {
+            // Nobody is left to ask for: an empty answer, as far as accounts go.
+            return Err(Trouble::Blind(leaving));
+        }
         let answers = if sample.is_empty() {
             Vec::new()
         } else {
@@ -390,16 +396,17 @@ impl<'a> Worker<'a> {
 
     /// Applies this plan and all others that are queued, side by side.
     async fn apply(&mut self, first: Box<Plan>) {
-        let mut plans = vec![first];
+        let mut plans = vec![*first];
         let (applies, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.effects)
             .into_iter()
             .partition(|effect| matches!(effect, Effect::Apply(_)));
         self.effects = others.into();
         plans.extend(applies.into_iter().filter_map(|effect| match effect {
-            Effect::Apply(plan) => Some(plan),
+            Effect::Apply(plan) => Some(*plan),
             _ => None,
         }));
         let mut running = JoinSet::new();
+        let (plans, waiting) = order::split(plans);
         for plan in plans {
             let Some(seen) = self.seen.remove(&plan.uuid) else {
                 self.step(Input::Applied(plan.uuid, Outcome::Stale));
@@ -418,18 +425,41 @@ impl<'a> Worker<'a> {
                 )));
                 continue;
             };
-            if outcome == Outcome::Done {
-                for line in plan.lines() {
-                    tracing::info!(connector = %self.parts.config.name, uuid = %plan.uuid, "{line}");
-                }
-            }
-            self.linked = match count {
-                LinkCount::Same => self.linked,
-                LinkCount::More => self.linked.saturating_add(1),
-                LinkCount::Less => self.linked.saturating_sub(1),
-            };
-            self.step(Input::Applied(plan.uuid, outcome));
+            self.applied(&plan, outcome, count);
         }
+        for step in waiting {
+            match step {
+                order::Step::Park(uuid) => {
+                    if let Some(seen) = self.seen.get_mut(&uuid)
+                        && let Err(error) = self.parts.local.park(uuid, seen).await
+                    {
+                        // Whoever waits for its address is refused, and set aside with the reason.
+                        tracing::warn!(connector = %self.parts.config.name, %uuid, %error, "cannot step aside");
+                    }
+                }
+                order::Step::Apply(plan) => match self.seen.remove(&plan.uuid) {
+                    Some(seen) => {
+                        let (outcome, count) = self.parts.local.apply(&plan, &seen).await;
+                        self.applied(&plan, outcome, count);
+                    }
+                    None => self.step(Input::Applied(plan.uuid, Outcome::Stale)),
+                },
+            }
+        }
+    }
+
+    fn applied(&mut self, plan: &Plan, outcome: Outcome, count: LinkCount) {
+        if outcome == Outcome::Done {
+            for line in plan.lines() {
+                tracing::info!(connector = %self.parts.config.name, uuid = %plan.uuid, "{line}");
+            }
+        }
+        self.linked = match count {
+            LinkCount::Same => self.linked,
+            LinkCount::More => self.linked.saturating_add(1),
+            LinkCount::Less => self.linked.saturating_sub(1),
+        };
+        self.step(Input::Applied(plan.uuid, outcome));
     }
 
     async fn set_aside(&mut self, uuid: EntryUuid, row: Aside) -> Result<(), Trouble> {

@@ -24,6 +24,9 @@ impl Engine {
         let hazards = u64::try_from(whole.hazards().count()).unwrap_or(u64::MAX);
         let dangerous = hazards > 0 && !self.is_approved(&whole);
         if dangerous && self.guard.admit(hazards, self.linked, now) == Admission::Held {
+            if let Some(effects) = self.too_many_aside(uuid, "held by the guard", now) {
+                return effects;
+            }
             let mut effects = self.hold(&whole, now);
             let part = whole.harmless(old_base);
             if part.ops.is_empty() {
@@ -87,9 +90,8 @@ impl Engine {
                 return self.finished(uuid, now);
             }
         }
-        if self.aside.len() >= MOST_ASIDE && !self.aside.contains_key(&uuid) {
-            let message = format!("{MOST_ASIDE} objects are in quarantine; the newest: {reason}");
-            return self.fail(Trouble::Store(message), now);
+        if let Some(effects) = self.too_many_aside(uuid, &reason.to_string(), now) {
+            return effects;
         }
         let row = Aside::again(self.aside.get(&uuid), reason, now);
         self.aside.insert(uuid, row.clone());
@@ -97,6 +99,16 @@ impl Engine {
         let mut effects = vec![Effect::SetAside(uuid, row)];
         effects.extend(self.finished(uuid, now));
         effects
+    }
+
+    /// Gives the round up when one more row would be too many. What is held is approved, or what is wrong is
+    /// repaired, ten thousand at a time: the cookie stays, so the rest comes again.
+    fn too_many_aside(&mut self, uuid: EntryUuid, newest: &str, now: Timestamp) -> Option<Vec<Effect>> {
+        if self.aside.len() < MOST_ASIDE || self.aside.contains_key(&uuid) {
+            return None;
+        }
+        let message = format!("{MOST_ASIDE} objects are in quarantine; the newest: {newest}");
+        Some(self.fail(Trouble::Store(message), now))
     }
 
     fn hold(&mut self, plan: &Plan, now: Timestamp) -> Vec<Effect> {

@@ -36,10 +36,20 @@ const AUDIT: Duration = Duration::from_secs(86_400);
 pub(crate) struct Settings {
     pub(crate) policy: Policy,
     pub(crate) limits: Limits,
+    /// Whether the stored cookie belongs to these bases, filters and mapping.
+    pub(crate) scope: Scope,
     pub(crate) polling_interval: Duration,
     pub(crate) retry_interval: Duration,
     /// For the jitter of retries: any number that differs between servers.
     pub(crate) seed: u64,
+}
+
+/// What the bases, filters and mapping are, compared with those of the last committed round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Same,
+    /// Everything is compared once, and no absence counts: a wrong base looks like mass deletion.
+    Changed,
 }
 
 /// What is committed at the end of a round.
@@ -199,6 +209,9 @@ pub(crate) struct Engine {
     last_change: Option<Timestamp>,
     trouble: Option<Trouble>,
     next_audit: Option<Timestamp>,
+    /// The session log of the server no longer reaches back to the cookie. The cookie itself is kept: it says how
+    /// far a server must have come to be believed.
+    log_lost: bool,
 }
 
 /// Where the engine stands.
@@ -242,6 +255,7 @@ impl Engine {
             last_change: None,
             trouble: None,
             next_audit: None,
+            log_lost: false,
         }
     }
 
@@ -306,7 +320,8 @@ impl Engine {
         }
         // What no message tells (a member's DN that comes to life, an edit of ours) is found once a day.
         let audit = *self.next_audit.get_or_insert(now.after(AUDIT)) <= now;
-        let cookie = cookie.filter(|_| !audit);
+        let rescoped = self.settings.scope == Scope::Changed;
+        let cookie = cookie.filter(|_| !audit && !rescoped && !self.log_lost);
         let due = self
             .aside
             .iter()
@@ -315,7 +330,7 @@ impl Engine {
             .collect();
         self.phase = Phase::InRound(Box::new(Round::new(
             server.suffix_uuid,
-            changed,
+            changed || rescoped,
             cookie.is_none(),
             due,
         )));
@@ -390,6 +405,8 @@ impl Engine {
         if matches!(&self.phase, Phase::InRound(round) if round.full) {
             self.next_audit = Some(now.after(AUDIT));
         }
+        self.settings.scope = Scope::Same;
+        self.log_lost = false;
         self.linked = linked;
         self.backoff.reset();
         self.trouble = None;
@@ -404,8 +421,8 @@ impl Engine {
     /// that the next round sees everything again.
     fn fail(&mut self, trouble: Trouble, now: Timestamp) -> Vec<Effect> {
         if matches!(trouble, Trouble::Feed(FeedError::RefreshRequired)) {
-            // The session log no longer reaches back to our cookie. Full, but under guard and verification.
-            self.checkpoint.cookie = None;
+            // Full, but under guard and verification.
+            self.log_lost = true;
         }
         if matches!(self.phase, Phase::Idle { .. }) {
             // The round is over already; what comes in late changes nothing.

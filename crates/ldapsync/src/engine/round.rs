@@ -145,8 +145,11 @@ impl Engine {
                 vec![Effect::FindGroups(members)]
             }
             Stage::Committing => {
-                if let Some(cookie) = round.cookie.take() {
-                    self.checkpoint.cookie = Some(cookie);
+                match round.cookie.take() {
+                    Some(cookie) => self.checkpoint.cookie = Some(cookie),
+                    // An old one would not fit to what was compared now.
+                    None if round.full => self.checkpoint.cookie = None,
+                    None => {}
                 }
                 self.checkpoint.server = Some(round.server);
                 self.checkpoint.guard = self.guard.counted();

@@ -117,7 +117,7 @@ impl Counts {
                 Op::Create { .. } => self.created += 1,
                 Op::Link { .. } => self.linked += 1,
                 Op::Set { .. } => updated = true,
-                Op::Revive => self.revived += 1,
+                Op::Revive | Op::Await { .. } => self.revived += 1,
                 Op::Remove { .. } => self.removed += 1,
                 Op::MoveAway { .. } => self.moved_away += 1,
             }

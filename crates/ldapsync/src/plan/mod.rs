@@ -77,6 +77,16 @@ pub(crate) struct RemoteObject {
     pub(crate) kind: Kind,
     /// Its fields. An attribute that is absent gives no value.
     pub(crate) image: Image,
+    /// Whether a group's members could be seen.
+    pub(crate) members: Members,
+}
+
+/// A group always shows a member, if only a placeholder: one that shows none withholds them, and one whose
+/// members are no entries has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Members {
+    Shown,
+    Withheld,
 }
 
 /// The association as it was last committed.
@@ -253,17 +263,32 @@ fn present(situation: &Situation, remote: &RemoteObject, policy: &Policy) -> Dec
             Ok(Some(found)) => (found, &none, vec![Op::Link { local: found.id }]),
         },
     };
-    if matches!(local.state, LocalState::Deleted | LocalState::MovedAway { .. }) {
-        ops.push(Op::Revive);
-    }
     let mut next = Image::default();
+    // An account that never had its mail here still has it at the home that it was to come from, however often
+    // its entry went to and fro since.
+    let awaited = base.get(Field::AwaitedFrom);
+    match (&local.state, awaited.first(), policy.arrivals) {
+        (LocalState::AwaitingMail { .. }, ..) => next.set(Field::AwaitedFrom, awaited.clone()),
+        (LocalState::Deleted | LocalState::MovedAway { .. }, Some(from), Arrivals::Hold) => {
+            next.set(Field::AwaitedFrom, awaited.clone());
+            ops.push(Op::Await {
+                from: from.to_owned(),
+            });
+        }
+        (LocalState::Deleted | LocalState::MovedAway { .. }, ..) => ops.push(Op::Revive),
+        (LocalState::Active, ..) => {}
+    }
     for field in fields_of(remote.kind) {
         let sides = (
             base.get(*field),
             local.image.get(*field),
             remote.image.get(*field),
         );
-        let merged = merge(*field, sides, policy.direction, policy.absent);
+        let absent = match (field, remote.members) {
+            (Field::Members, Members::Shown) => Absent::Clear,
+            _ => policy.absent,
+        };
+        let merged = merge(*field, sides, policy.direction, absent);
         if let Some((values, cause)) = merged.local {
             ops.push(Op::Set {
                 field: *field,
@@ -318,6 +343,9 @@ fn create(situation: &Situation, remote: &RemoteObject, policy: &Policy, subject
         (Some(from), Kind::Account, Arrivals::Hold) => LocalState::AwaitingMail { from: from.clone() },
         _ => LocalState::Active,
     };
+    if let LocalState::AwaitingMail { from } = &state {
+        base.set(Field::AwaitedFrom, Values::text(from));
+    }
     let ops = vec![Op::Create {
         kind: remote.kind,
         image,

@@ -98,6 +98,11 @@ pub enum Op {
     },
     /// The entry is back (or was never really away): the object is in use again.
     Revive,
+    /// The same, and its mail is still at the home that it was to come from.
+    Await {
+        /// That home.
+        from: String,
+    },
     /// Login off, mail kept.
     Remove {
         /// Why.
@@ -135,7 +140,7 @@ impl Op {
     #[must_use]
     pub fn hazard(&self) -> Option<Hazard> {
         match self {
-            Self::Create { .. } | Self::Link { .. } | Self::Revive => None,
+            Self::Create { .. } | Self::Link { .. } | Self::Revive | Self::Await { .. } => None,
             Self::Remove { why: Farewell::Gone } => Some(Hazard::Delete),
             Self::Remove { .. } => Some(Hazard::ScopeExit),
             Self::MoveAway { .. } => Some(Hazard::HostChange),
@@ -204,6 +209,7 @@ impl fmt::Display for Op {
                 write!(f, "~ {field}: {was} -> {values}{why}")
             }
             Self::Revive => f.write_str("+ revive"),
+            Self::Await { from } => write!(f, "+ revive (awaiting mail from {from})"),
             Self::Remove { why } => f.write_str(match why {
                 Farewell::Gone => "- remove: the entry is gone",
                 Farewell::OutOfScope => "- remove: the entry is out of scope",

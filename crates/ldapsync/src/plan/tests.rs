@@ -314,6 +314,10 @@ fn apply(situation: &Situation, plan: &Plan) -> Situation {
                     .set(*field, values.clone());
             }
             Op::Revive => next.local.as_mut().expect("an object").state = LocalState::Active,
+            Op::Await { from } => {
+                next.local.as_mut().expect("an object").state =
+                    LocalState::AwaitingMail { from: from.clone() };
+            }
             Op::Remove { .. } => next.local.as_mut().expect("an object").state = LocalState::Deleted,
             Op::MoveAway { to } => {
                 next.local.as_mut().expect("an object").state = LocalState::MovedAway { to: to.clone() };

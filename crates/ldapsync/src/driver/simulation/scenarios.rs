@@ -379,3 +379,150 @@ async fn runs_on_its_own_and_stops_when_told() {
     running.await.expect("ends");
     assert!(world.engine.sync_now().await.is_err());
 }
+
+// Two people swap their addresses between two polls, and a third hands an alias on.
+#[tokio::test]
+async fn addresses_change_hands_in_one_round() {
+    let mut world = World::new(20, config(1000, false)).await;
+    let mut one = person(&mut world, "one", "a.test");
+    let mut two = person(&mut world, "two", "a.test");
+    let mut giver = person(&mut world, "giver", "a.test");
+    giver.aliases = vec![address("desk@example.test")];
+    world.directory.lock().put(giver.clone());
+    let mut taker = person(&mut world, "taker", "a.test");
+    assert!(world.round(Wake::Now).await);
+    let id = |world: &World, person: &Person| account(world, person.uuid).expect("linked").id;
+    let ids = [id(&world, &one), id(&world, &two)];
+    std::mem::swap(&mut one.address, &mut two.address);
+    std::mem::swap(&mut giver.aliases, &mut taker.aliases);
+    for person in [&one, &two, &taker, &giver] {
+        world.directory.lock().put(person.clone());
+    }
+    assert!(world.round(Wake::Now).await);
+    assert_eq!(world.engine.status().quarantine, []);
+    for (person, id) in [(&one, ids[0]), (&two, ids[1])] {
+        let account = account(&world, person.uuid).expect("linked");
+        assert_eq!((account.id, &account.address), (id, &person.address));
+    }
+    assert_eq!(
+        account(&world, taker.uuid).expect("linked").aliases,
+        taker.aliases
+    );
+}
+
+// A new base that is wrong looks like mass deletion: the first comparison after it removes nothing.
+#[tokio::test]
+async fn a_changed_scope_removes_nothing_at_once() {
+    let mut world = World::new(21, config(1000, false)).await;
+    let mut leaves = person(&mut world, "leaves", "a.test");
+    person(&mut world, "stays", "a.test");
+    assert!(world.round(Wake::Now).await);
+    let mut state = world.store.connector_state("people").expect("reads");
+    state.scope_fingerprint = Some(bytes::Bytes::from_static(b"another mapping"));
+    world
+        .store
+        .put_connector_state("people", &state)
+        .await
+        .expect("stored");
+    leaves.in_scope = false;
+    world.directory.lock().put(leaves.clone());
+    // A server that lags is not believed either, though everything is compared.
+    world.directory.lock().csn -= 2;
+    assert!(!world.round(Wake::Now).await);
+    world.directory.lock().csn += 2;
+    assert!(world.round(Wake::Now).await);
+    assert!(account(&world, leaves.uuid).expect("linked").can_log_in());
+    assert!(world.round(Wake::Full).await);
+    assert!(!account(&world, leaves.uuid).expect("linked").can_log_in());
+}
+
+// Rights to read people are withdrawn, those to read groups are not.
+#[tokio::test]
+async fn people_that_vanish_all_at_once_stay() {
+    let mut world = World::new(22, config(1000, false)).await;
+    let people: Vec<Person> = (0..8)
+        .map(|number| person(&mut world, &format!("v{number}"), "a.test"))
+        .collect();
+    let mut group = person(&mut world, "team", "a.test");
+    group.kind = EntryKind::Group;
+    group.members = vec![people[0].dn.clone()];
+    world.directory.lock().put(group.clone());
+    assert!(world.round(Wake::Now).await);
+    world
+        .directory
+        .lock()
+        .entries
+        .retain(|uuid, _| *uuid == group.uuid);
+    assert!(!world.round(Wake::Full).await);
+    assert_eq!(world.engine.status().state, State::Fault);
+    for person in &people {
+        assert!(account(&world, person.uuid).expect("linked").can_log_in());
+    }
+}
+
+// To and fro before the mail has come: it still is where it was.
+#[tokio::test]
+async fn an_account_that_waits_goes_and_comes_back_waiting() {
+    let mut world = World::new(23, config(1000, true)).await;
+    let mut moves = person(&mut world, "moves", "b.test");
+    assert!(world.round(Wake::Now).await);
+    for host in ["a.test", "b.test", "a.test", "c.test", "a.test"] {
+        moves.host = Some(host.to_owned());
+        world.directory.lock().put(moves.clone());
+        assert!(world.round(Wake::Now).await);
+        let state = account(&world, moves.uuid).expect("linked").state.clone();
+        let want = if host == "a.test" {
+            AccountState::AwaitingMail {
+                from: "b.test".to_owned(),
+            }
+        } else {
+            AccountState::MovedAway { to: host.to_owned() }
+        };
+        assert_eq!(state, want, "{host}");
+    }
+}
+
+// A server that is behind still has the entry of somebody who was removed: he does not come back by asking.
+#[tokio::test]
+async fn nobody_is_revived_on_demand() {
+    let mut world = World::new(24, config(1000, false)).await;
+    let gone = person(&mut world, "gone", "a.test");
+    person(&mut world, "stays", "a.test");
+    assert!(world.round(Wake::Now).await);
+    world.directory.lock().delete(gone.uuid);
+    assert!(world.round(Wake::Now).await);
+    assert!(!account(&world, gone.uuid).expect("kept").can_log_in());
+    world.directory.lock().entries.insert(gone.uuid, gone.clone());
+    let outcome = world.engine.on_demand(&gone.address).await;
+    assert_eq!(outcome, OnDemandOutcome::Unavailable);
+    assert!(!account(&world, gone.uuid).expect("kept").can_log_in());
+}
+
+// groupOfNames needs a member, so the last one that leaves leaves a placeholder behind: under the default
+// `absent = "keep"` too that is an empty group and no missing attribute.
+#[tokio::test]
+async fn the_last_member_leaves() {
+    let mut keep = config(1000, false);
+    keep.absent = directory::config::Absent::Keep;
+    let mut world = World::new(25, keep).await;
+    let member = person(&mut world, "member", "a.test");
+    let mut group = person(&mut world, "list", "a.test");
+    group.kind = EntryKind::Group;
+    group.members = vec![member.dn.clone()];
+    world.directory.lock().put(group.clone());
+    assert!(world.round(Wake::Now).await);
+    let members = |world: &World| {
+        let found = world.store.group_by_address(&group.address).expect("reads");
+        found.expect("there").members.len()
+    };
+    assert_eq!(members(&world), 1);
+    // Withheld: kept.
+    group.members = Vec::new();
+    world.directory.lock().put(group.clone());
+    assert!(world.round(Wake::Now).await);
+    assert_eq!(members(&world), 1);
+    group.members = vec!["cn=no-member,dc=test".to_owned()];
+    world.directory.lock().put(group.clone());
+    assert!(world.round(Wake::Now).await);
+    assert_eq!(members(&world), 0);
+}
