@@ -123,6 +123,16 @@ fn plan_text(plan: &Value) -> String {
         .flatten()
         .filter_map(Value::as_str)
         .collect();
+    let mut lines: Vec<String> = lines.into_iter().map(str::to_owned).collect();
+    let aside = plan
+        .get("set_aside")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    lines.extend(aside.map(|object| {
+        let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or("-");
+        format!("set aside {}: {}", text("uuid"), text("reason"))
+    }));
     let hash = plan.get("hash").and_then(Value::as_str).unwrap_or("-");
     if lines.is_empty() {
         return format!("nothing to do\nhash {hash}");

@@ -15,15 +15,18 @@ use std::path::{Path, PathBuf};
 pub(super) const HELP: &str = "\
 Example, with a configuration file:
   homing directory init --static --suffix dc=example,dc=org --database-dir /var/lib/ldap --output /etc/ldap/homing
-  slaptest -f /etc/ldap/homing/slapd.conf
+  slaptest -u -f /etc/ldap/homing/slapd.conf
   slapadd -f /etc/ldap/homing/slapd.conf -l /etc/ldap/homing/base.ldif
   slapadd -f /etc/ldap/homing/slapd.conf -l /etc/ldap/homing/identities.ldif
+  chown -R openldap: /etc/ldap/homing /var/lib/ldap
+  slapd -u openldap -g openldap -f /etc/ldap/homing/slapd.conf -h 'ldap:/// ldapi:///'
 
 Example, with cn=config in an empty folder:
   homing directory init --dynamic --suffix dc=example,dc=org --database-dir /var/lib/ldap --output /etc/ldap/homing
   slapadd -n0 -F /etc/ldap/slapd.d -l /etc/ldap/homing/config.ldif
   slapadd -n1 -F /etc/ldap/slapd.d -l /etc/ldap/homing/base.ldif
   slapadd -n1 -F /etc/ldap/slapd.d -l /etc/ldap/homing/identities.ldif
+  chown -R openldap: /etc/ldap/slapd.d /var/lib/ldap
 
 Example, with a server that runs already; nothing it has is changed:
   homing directory init --dynamic --running ldapi:/// --suffix dc=example,dc=org --database-dir /var/lib/ldap/mail --output homing-ldap
@@ -161,21 +164,27 @@ fn text(form: &Form, options: &SetupOptions, files: &[String], identities: &[Val
 
 /// The commands that load the files, one a line.
 fn next_steps(form: &Form, options: &SetupOptions) -> Vec<String> {
-    let folder = options.output_dir.display();
+    let (folder, database) = (options.output_dir.display(), options.database_dir.display());
     let data = ["base.ldif", "identities.ldif"];
     match form {
-        Form::Static => std::iter::once(format!("slaptest -f {folder}/slapd.conf"))
+        // -u, for there is no database yet that could be opened.
+        Form::Static => std::iter::once(format!("slaptest -u -f {folder}/slapd.conf"))
             .chain(data.map(|file| format!("slapadd -f {folder}/slapd.conf -l {folder}/{file}")))
+            .chain([
+                format!("chown -R openldap: {folder} {database}"),
+                format!("slapd -u openldap -g openldap -f {folder}/slapd.conf -h 'ldap:/// ldapi:///'"),
+            ])
             .collect(),
         Form::Fresh => std::iter::once(format!(
             "slapadd -n0 -F /etc/ldap/slapd.d -l {folder}/config.ldif"
         ))
         .chain(data.map(|file| format!("slapadd -n1 -F /etc/ldap/slapd.d -l {folder}/{file}")))
+        .chain([format!("chown -R openldap: /etc/ldap/slapd.d {database}")])
         .collect(),
         Form::Running(uri) => {
             let [root, ..] = identity_dns(&options.suffix);
             [
-                format!("chown openldap: {}", options.database_dir.display()),
+                format!("chown openldap: {database}"),
                 format!("ldapadd -Y EXTERNAL -H {uri} -f {folder}/config.ldif"),
             ]
             .into_iter()
