@@ -28,7 +28,7 @@ pub enum StoreError {
     #[error("the account is over its quota")]
     OverQuota,
     /// The disk is nearly full; reads go on.
-    #[error("the disk is full")]
+    #[error("the disk is full, or less is free than [store] free_space_reserve keeps back")]
     Full,
     /// A write failed earlier; the store reads but does not write until it is opened again.
     #[error("the store is read-only after a failed write: {0}")]
