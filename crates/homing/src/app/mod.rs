@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Maintenance, Origin, Store, StoreError};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
 /// Between two rounds of housekeeping.
@@ -49,6 +49,8 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         let handle = service.handle();
         tracing::info!(service = handle.name(), address = %handle.address(), "listening");
     }
+    // Before anybody is told that we are ready: a signal that nobody handles would kill the process.
+    let mut signals = Signals::new()?;
     tracing::info!(server_name = config.server_name, admin_socket = %config.admin_socket().display(), "ready");
     crate::process::tell_ready();
     let mut tasks = JoinSet::new();
@@ -65,7 +67,10 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         tasks.spawn(maintain(store.clone(), shutdown.clone()));
     }
     tasks.spawn(socket.run(admin, shutdown));
-    wait_for_signal(parts.tls.as_ref()).await?;
+    let ended = tokio::select! {
+        () = signals.stop(parts.tls.as_ref()) => Ok(()),
+        () = panicked(&mut tasks) => Err(Failure::Temporary("a part of the server failed; see its log".to_owned())),
+    };
     stop(trigger, tasks, Duration::from_secs(config.drain_timeout)).await;
     if let Some(store) = parts.store {
         store
@@ -74,7 +79,22 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
             .map_err(|error| Failure::Refused(format!("the store did not close well: {error}")))?;
     }
     tracing::info!("stopped");
-    Ok(())
+    ended
+}
+
+/// Returns when a part has panicked. Its service would be gone while the process looks well: it is better to stop
+/// in order and be started again.
+async fn panicked(tasks: &mut JoinSet<()>) {
+    loop {
+        match tasks.join_next().await {
+            Some(Err(error)) if error.is_panic() => {
+                tracing::error!(%error, "a part of the server panicked: stopping");
+                return;
+            }
+            Some(_) => {}
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// A domain that the file names is hosted here; one that it no longer names stays until it is deleted by hand.
@@ -115,22 +135,36 @@ async fn maintain(store: Store, shutdown: Shutdown) {
     }
 }
 
-/// Until SIGTERM or SIGINT. SIGHUP does not end the server: it reads the certificate again.
-async fn wait_for_signal(tls: Option<&ServerTls>) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::Refused(format!("cannot wait for signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
-            _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
-            _ = hangup.recv() => {
-                reload(tls);
-                continue;
+/// The signals that the server obeys.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let on = |kind| {
+            let failed =
+                |error: std::io::Error| Failure::Refused(format!("cannot wait for signals: {error}"));
+            signal(kind).map_err(failed)
+        };
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            hangup: on(SignalKind::hangup())?,
+        })
+    }
+
+    /// Until SIGTERM or SIGINT. SIGHUP does not end the server: it reads the certificate again.
+    async fn stop(&mut self, tls: Option<&ServerTls>) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return tracing::info!("SIGTERM: stopping"),
+                _ = self.interrupt.recv() => return tracing::info!("SIGINT: stopping"),
+                _ = self.hangup.recv() => reload(tls),
             }
         }
-        return Ok(());
     }
 }
 
@@ -156,4 +190,19 @@ async fn stop(trigger: ShutdownTrigger, mut tasks: JoinSet<()>, drain: Duration)
         tracing::warn!("sessions were still open at the end of drain_timeout and have been cut off");
     }
     tasks.shutdown().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_panic_stops_the_server() {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async {});
+        let quiet = tokio::time::timeout(Duration::from_millis(50), panicked(&mut tasks)).await;
+        assert!(quiet.is_err(), "a part may end");
+        tasks.spawn(async { panic!("on purpose") });
+        panicked(&mut tasks).await;
+    }
 }
