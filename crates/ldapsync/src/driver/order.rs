@@ -16,7 +16,7 @@ pub(super) enum Step {
 
 /// Plans that touch no other, and the rest in order.
 pub(super) fn split(plans: Vec<Plan>) -> (Vec<Plan>, Vec<Step>) {
-    let moves: Vec<Moves> = plans.iter().map(|plan| Moves::of(plan)).collect();
+    let moves: Vec<Moves> = plans.iter().map(Moves::of).collect();
     let givers: BTreeMap<&str, usize> = moves
         .iter()
         .enumerate()

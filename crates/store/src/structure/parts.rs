@@ -5,12 +5,15 @@ use super::{Parsed, address, params};
 use model::{BodyFields, BodyStructure, Disposition, Envelope, EnvelopeAddress};
 use std::ops::Range;
 
-/// Multiparts and messages within each other.
-const DEPTH: u32 = 32;
+/// Multiparts and messages within each other: as deep as the part numbers that IMAP takes.
+const DEPTH: u32 = 64;
 /// Parts of the whole message.
 const PARTS: u32 = 1000;
 /// RFC 2046 section 5.1.1 allows 70 octets; some senders exceed it.
 const BOUNDARY: usize = 256;
+/// Octets that may be searched for boundaries in any case: a message of common size may nest as deep as it
+/// likes, within [`DEPTH`], and a large one as often as its own size allows.
+const SEARCHED: usize = 16 << 20;
 /// Octets of header values that are kept of all embedded parts together. Beyond it no part is looked into any
 /// more, or one message could make a row, and every reader of it, larger than itself.
 const KEPT: usize = 1 << 20;
@@ -19,7 +22,7 @@ pub(super) fn parse(message: &[u8]) -> Parsed {
     let mut walk = Walk {
         message,
         parts: 0,
-        budget: message.len().saturating_mul(8),
+        budget: message.len().saturating_mul(8).max(SEARCHED),
         kept: KEPT,
     };
     let header = Header::read(message, 0..message.len());

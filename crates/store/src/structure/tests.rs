@@ -118,6 +118,29 @@ fn hostile_nesting_and_counts_are_bounded() {
     assert!(parse(&many).envelope.to.len() <= 1001);
 }
 
+// Common deep nesting is shown whole; what is deeper than the bound ends as a plain part.
+#[test]
+fn nesting_has_a_depth() {
+    for (levels, shown) in [(30usize, 30usize), (64, 64), (65, 64), (500, 64)] {
+        let mut message = String::new();
+        for level in 0..levels {
+            message.push_str(&format!(
+                "Content-Type: multipart/mixed; boundary=\"level {level}\"\r\n\r\n--level {level}\r\n"
+            ));
+        }
+        message.push_str("\r\ndeep down\r\n");
+        for level in (0..levels).rev() {
+            message.push_str(&format!("--level {level}--\r\n"));
+        }
+        let (mut body, mut depth) = (parse(message.as_bytes()).body, 0);
+        while let BodyStructure::Multipart { mut parts, .. } = body {
+            body = parts.remove(0);
+            depth += 1;
+        }
+        assert_eq!(depth, shown, "{levels}");
+    }
+}
+
 fn every_part(body: &BodyStructure, len: usize) {
     let fields = body.fields();
     assert!(fields.header <= fields.body && fields.body <= fields.end && fields.end as usize <= len);
