@@ -120,11 +120,18 @@ impl Session {
         // RFC 2034 section 3: the greeting has no enhanced code.
         self.say(&Reply::new(220, None, greeting));
         let last = loop {
-            let shutdown = self.shutdown.clone();
+            let (shutdown, in_transaction) = (self.shutdown.clone(), self.transaction.is_some());
             let limit = self.proxy.command_limit();
+            // Between transactions we stop at once; one that has begun may end within the time to drain.
+            let stop = async move {
+                match in_transaction {
+                    true => shutdown.drained().await,
+                    false => shutdown.requested().await,
+                }
+            };
             let read = tokio::select! {
                 read = self.stream.read_line(limit) => read,
-                () = shutdown.requested() => break Some(reply::shutting_down()),
+                () = stop => break Some(reply::shutting_down()),
             };
             let after = match read {
                 Ok(line) => match Command::parse(&line, self.extensions()) {

@@ -181,3 +181,20 @@ async fn space_for_messages_is_bounded() {
     let (_, end) = deliver(&mut second, &["a"], &part.repeat(200)).await;
     assert_eq!(end, "250 2.0.0 kept", "the space is free again");
 }
+
+/// A transaction that has begun may end while we drain; then the session does.
+#[tokio::test]
+async fn draining_lets_a_transaction_end() {
+    let home = Home::start(GOOD).await;
+    let front = smtp(&[("@example.test", &home.name)], |_| {}).await;
+    let (mut busy, mut idle) = (greeted(&front).await, greeted(&front).await);
+    busy.ask("MAIL FROM:<>").await;
+    front.trigger.request(crate::support::SOON);
+    assert!(idle.line().await.starts_with("421 4.3.2"));
+    assert!(idle.is_closed().await);
+    assert!(busy.ask("RCPT TO:<a@example.test>").await.starts_with("250"));
+    assert!(busy.ask("DATA").await.starts_with("354"));
+    assert_eq!(busy.ask("x\r\n.").await, "250 2.0.0 kept");
+    assert!(busy.line().await.starts_with("421 4.3.2"));
+    assert!(busy.is_closed().await);
+}
