@@ -28,7 +28,7 @@ struct Limits {
 
 const ONE_NETWORK: Limits = Limits {
     free: 10,
-    at_once: 32,
+    at_once: 64,
 };
 /// Somebody with many networks has no more guesses than this.
 const ALL_NETWORKS: Limits = Limits {
@@ -52,7 +52,8 @@ struct Record {
 
 impl Record {
     fn allows(&self, limits: &Limits, now: Duration) -> bool {
-        let at_once = limits.at_once.saturating_sub(self.failures).max(1);
+        let less = self.failures.saturating_mul(limits.at_once / limits.free);
+        let at_once = limits.at_once.saturating_sub(less).max(1);
         self.blocked_until <= now && self.running < at_once
     }
 
@@ -117,7 +118,11 @@ impl<K: Copy + Eq + Hash> Throttle<K> {
         let known = matches!(records.known.get(&(account, network)), Cached::Fresh(()));
         let mut here = fresh(&records.networks, &(account, network));
         let mut all = fresh(&records.accounts, &account);
-        if !here.allows(&ONE_NETWORK, now) || !(known || all.allows(&ALL_NETWORKS, now)) {
+        // A client of many connections that has not failed yet, at the owner's or on this machine, may open them
+        // all at once.
+        let trusted = here.failures == 0 && (known || client.to_canonical().is_loopback());
+        let local = trusted || here.allows(&ONE_NETWORK, now);
+        if !local || !(trusted || known || all.allows(&ALL_NETWORKS, now)) {
             return None;
         }
         here.running += 1;
@@ -256,6 +261,7 @@ mod tests {
             assert!(running.len() <= 1000, "without a bound");
         }
         assert_eq!(running.len(), ONE_NETWORK.at_once as usize);
+        assert!(throttle.attempt(1, ip("198.51.100.1")).is_some(), "somebody else");
         // Those that decide nothing leave no trace.
         running.clear();
         assert!(throttle.attempt(1, client).is_some());
@@ -265,6 +271,16 @@ mod tests {
         assert!(throttle.records.lock().networks.len() == 1);
         throttle.attempt(1, client).expect("may try").succeeded();
         assert!(throttle.records.lock().networks.is_empty(), "nothing to remember");
+    }
+
+    #[test]
+    fn many_connections_of_one_who_never_failed_open_at_once() {
+        let (_, throttle) = throttle();
+        for (account, client) in [(1, ip("198.51.100.1")), (2, ip("::1"))] {
+            throttle.attempt(account, client).expect("may try").succeeded();
+            let running: Vec<_> = (0..200).map(|_| throttle.attempt(account, client)).collect();
+            assert!(running.iter().all(Option::is_some));
+        }
     }
 
     #[test]
