@@ -153,6 +153,12 @@ impl<'a> View<'a> {
 
     /// The texts, the address first.
     pub(super) fn texts(self) -> impl Iterator<Item = (Role, &'a str)> {
+        self.octets()
+            .map_while(|(role, text)| Some((role, std::str::from_utf8(text).ok()?)))
+    }
+
+    /// The same without a look at each octet.
+    pub(super) fn octets(self) -> impl Iterator<Item = (Role, &'a [u8])> {
         let mut rest = self.0.get(FIXED..).unwrap_or_default();
         std::iter::from_fn(move || {
             let (head, tail) = rest.split_first_chunk::<TEXT_HEAD>()?;
@@ -160,7 +166,7 @@ impl<'a> View<'a> {
             let length = usize::from(head & ((1 << ROLE_SHIFT) - 1));
             let (text, tail) = tail.split_at_checked(length)?;
             rest = tail;
-            Some((role(head >> ROLE_SHIFT), std::str::from_utf8(text).ok()?))
+            Some((role(head >> ROLE_SHIFT), text))
         })
     }
 

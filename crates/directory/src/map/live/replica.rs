@@ -164,8 +164,9 @@ impl Replica {
             .places(self.print(key))
             .filter_map(|at| View::new(self.arena.get(at)?))
             .filter(move |view| {
-                view.texts()
-                    .any(|(role, text)| (role == Role::Login) == login && text.eq_ignore_ascii_case(wanted))
+                view.octets().any(|(role, text)| {
+                    (role == Role::Login) == login && text.eq_ignore_ascii_case(wanted.as_bytes())
+                })
             })
     }
 
