@@ -2,9 +2,9 @@
 
 use super::slapd::{SUFFIX, Slapd};
 use super::{clock, config};
-use directory::ConnectorConfig;
 use directory::check::{CheckOptions, Level, Need, Report, Verdict, check};
 use directory::config::ConnectorTls;
+use directory::{ConnectorConfig, Host, Lookup};
 use model::Secret;
 use std::net::TcpListener;
 
@@ -164,4 +164,28 @@ async fn a_wrong_password_and_a_certificate_that_nobody_vouches_for() {
         untrusted.findings
     );
     assert_eq!(untrusted.verdict(), Verdict::Wrong);
+}
+
+#[tokio::test]
+async fn another_schema_needs_a_mapping_and_nothing_else() {
+    let slapd = Slapd::start();
+    slapd.person(
+        "anna",
+        "departmentNumber: store1.test\nemployeeNumber: a.nna@localdomain.test\nuserPassword: secret\n",
+    );
+    slapd.person("left", "employeeType: left\n");
+    let mut config = config(&[&slapd]);
+    config.accounts.filter = Some("(!(employeeType=left))".to_owned());
+    config.attributes.host = Some("departmentNumber".to_owned());
+    config.attributes.aliases = Some("employeeNumber".to_owned());
+    let report = report(&config).await;
+    assert_eq!(report.verdict(), Verdict::Good, "{:#?}", report.findings);
+    assert!(text(&report, Level::Good, "entries").contains("1 accounts"));
+    let lookup = super::connect(config, &clock())
+        .lookup_address(&super::address("a.nna@localdomain.test"))
+        .await;
+    match lookup {
+        Lookup::Found(account) => assert_eq!(account.host, Host::One("store1.test".to_owned())),
+        other => panic!("{other:?}"),
+    }
 }
