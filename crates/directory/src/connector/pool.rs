@@ -43,6 +43,8 @@ pub(super) struct Pool {
     identity: Arc<Identity>,
     options: Vec<ConnectOptions>,
     health: Mutex<Health>,
+    /// The server that failed last, and why: what is said while no server is to be tried yet.
+    last_failure: Mutex<Option<String>>,
     service: Vec<Arc<Slot>>,
     next: AtomicUsize,
     bind_places: Semaphore,
@@ -76,6 +78,7 @@ impl Pool {
                 options.len(),
                 Duration::from_secs(config.retry_interval),
             )),
+            last_failure: Mutex::new(None),
             options,
             service: (0..SERVICE_CONNECTIONS)
                 .map(|_| Arc::new(Slot::default()))
@@ -252,7 +255,14 @@ impl Pool {
     /// Tries the servers in their order of merit.
     async fn connect(&self, identity: &Identity, purpose: Purpose) -> Result<Pooled, Unavailable> {
         let candidates = self.health.lock().candidates(self.clock.monotonic());
-        let mut last = "every server failed a moment ago".to_owned();
+        if candidates.is_empty() {
+            let why = match self.last_failure.lock().as_deref() {
+                Some(last) => format!("every server failed a moment ago; {last}"),
+                None => "every server failed a moment ago".to_owned(),
+            };
+            return Err(self.unavailable(&why));
+        }
+        let mut last = String::new();
         for server in candidates {
             match self.connect_to(server, identity, purpose).await {
                 Ok(pooled) => {
@@ -265,6 +275,7 @@ impl Pool {
                     self.health
                         .lock()
                         .failed(server, self.clock.monotonic(), jitter());
+                    *self.last_failure.lock() = Some(last.clone());
                 }
             }
         }
