@@ -74,9 +74,12 @@ impl AdminSocket {
         let router = crate::routes::router(admin);
         let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
-                return;
+            // A full house does not keep the server from stopping.
+            let permit = tokio::select! {
+                permit = Arc::clone(&permits).acquire_owned() => permit,
+                () = shutdown.requested() => return,
             };
+            let Ok(permit) = permit else { return };
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
                 () = shutdown.requested() => return,
