@@ -33,7 +33,7 @@ pub(crate) enum GroupCommand {
     Add {
         /// The group's address.
         address: String,
-        /// The new member's address.
+        /// The new member's address. Mail to a group with members on other servers is answered "try later".
         member: String,
     },
     /// Remove a member.
