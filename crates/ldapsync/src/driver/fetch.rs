@@ -6,7 +6,7 @@ use crate::local::Seen;
 use crate::mapping::Place;
 use crate::plan::{Decision, Op, Plan, Remote, Situation, plan};
 use directory::{DirectoryAccount, EntryKind};
-use model::OnDemandOutcome;
+use model::{EntryUuid, OnDemandOutcome};
 
 /// Brings one entry here that was looked up by its address. Only what endangers nothing is done at once: the
 /// rest is for the next round, and for the guard.
@@ -40,6 +40,13 @@ pub(super) async fn one(parts: &SyncEngine, account: &DirectoryAccount) -> OnDem
     }
 }
 
+fn is_linked(parts: &SyncEngine, uuid: EntryUuid) -> bool {
+    matches!(
+        parts.local.store.association_by_uuid(&parts.config.name, uuid),
+        Ok(Some(_))
+    )
+}
+
 async fn apply_one(parts: &SyncEngine, situation: &Situation, whole: &Plan, seen: &Seen) -> OnDemandOutcome {
     // The server that answers may be behind: what was removed here comes back by a round, which asks how far it is.
     if whole
@@ -62,6 +69,10 @@ async fn apply_one(parts: &SyncEngine, situation: &Situation, whole: &Plan, seen
     match parts.local.apply(&part, seen).await.0 {
         // A round may have been faster.
         Outcome::Done | Outcome::Stale => OnDemandOutcome::Synced,
+        // So may somebody else who asked for the same name.
+        Outcome::Refused(_) if situation.link.is_none() && is_linked(parts, part.uuid) => {
+            OnDemandOutcome::Synced
+        }
         Outcome::Refused(why) | Outcome::Temporary(why) => {
             tracing::warn!(connector = %parts.config.name, uuid = %part.uuid, why, "not synchronised on demand");
             OnDemandOutcome::Unavailable

@@ -526,3 +526,25 @@ async fn the_last_member_leaves() {
     assert!(world.round(Wake::Now).await);
     assert_eq!(members(&world), 0);
 }
+
+// Three deliveries for somebody new at once: one account, and nobody hears "try later".
+#[tokio::test]
+async fn many_ask_for_one_name_at_once() {
+    let mut world = World::new(26, config(1000, false)).await;
+    let new = person(&mut world, "new", "a.test");
+    let engine = &world.engine;
+    let (a, b, c) = tokio::join!(
+        engine.on_demand(&new.address),
+        engine.on_demand(&new.address),
+        engine.on_demand(&new.address)
+    );
+    assert_eq!([a, b, c], [OnDemandOutcome::Synced; 3]);
+    let id = account(&world, new.uuid).expect("linked").id;
+    assert!(world.round(Wake::Now).await);
+    assert_eq!(account(&world, new.uuid).expect("linked").id, id);
+    assert_eq!(
+        world.store.list_accounts(None, 10).expect("reads").len(),
+        2,
+        "and postmaster"
+    );
+}
