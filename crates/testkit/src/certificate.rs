@@ -14,7 +14,13 @@ pub struct Certificate {
 
 /// Makes one for `localhost` and 127.0.0.1 in `folder`.
 pub fn self_signed(folder: &Path) -> Result<Certificate> {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+    self_signed_for(folder, &["localhost", "127.0.0.1"])
+}
+
+/// Makes one for these names and IP addresses in `folder`.
+pub fn self_signed_for(folder: &Path, names: &[&str]) -> Result<Certificate> {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let made = rcgen::generate_simple_self_signed(names)?;
     let (certificate, key) = (folder.join("tls.crt"), folder.join("tls.key"));
     std::fs::write(&certificate, made.cert.pem())?;
     std::fs::write(&key, made.signing_key.serialize_pem())?;

@@ -57,6 +57,17 @@ impl Child {
         self.child.id()
     }
 
+    /// How many bytes of memory it holds now (VmRSS).
+    pub fn memory(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let kib = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|rest| rest.trim().strip_suffix(" kB"))
+            .with_context(|| format!("{} has no VmRSS", self.name))?;
+        Ok(kib.trim().parse::<u64>()? * 1024)
+    }
+
     /// What it has printed so far.
     #[must_use]
     pub fn output(&self) -> String {

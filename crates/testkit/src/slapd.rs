@@ -2,7 +2,7 @@
 
 use crate::process::Child;
 use crate::scratch::{Scratch, free_port};
-use crate::{HomingBinary, run_with_input};
+use crate::{Certificate, HomingBinary, run_with_input};
 use anyhow::{Context, Result, ensure};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,6 +33,8 @@ pub struct Slapd {
     binary: PathBuf,
     /// Its port on 127.0.0.1.
     pub port: u16,
+    /// Its port for TLS from the first byte, when it has a certificate.
+    tls_port: Option<u16>,
     /// The suffix.
     pub suffix: String,
     /// The identity that may do everything.
@@ -44,22 +46,43 @@ pub struct Slapd {
 impl Slapd {
     /// Writes the set-up with the product's own command, loads `ldif` and starts the server.
     pub fn start(homing: &HomingBinary, options: &SlapdOptions, ldif: &str) -> Result<Self> {
+        Self::launch(homing, options, ldif, None)
+    }
+
+    /// The same with a certificate: StartTLS on its port, and a second port for `ldaps`.
+    pub fn start_with_tls(
+        homing: &HomingBinary,
+        options: &SlapdOptions,
+        ldif: &str,
+        certificate: &Certificate,
+    ) -> Result<Self> {
+        Self::launch(homing, options, ldif, Some(certificate))
+    }
+
+    fn launch(
+        homing: &HomingBinary,
+        options: &SlapdOptions,
+        ldif: &str,
+        certificate: Option<&Certificate>,
+    ) -> Result<Self> {
         let scratch = Scratch::new()?;
         let binary = unconfined_slapd(&scratch)?;
         let database = scratch.folder("db")?;
         let setup = scratch.folder("setup")?;
-        let printed = homing.run(&[
-            "directory",
-            "init",
-            "--static",
-            "--suffix",
-            &options.suffix,
-            "--database-dir",
-            &database.display().to_string(),
-            "--output",
-            &setup.display().to_string(),
-            "--json",
-        ])?;
+        let mut args = ["directory", "init", "--static", "--json", "--suffix"]
+            .map(str::to_owned)
+            .to_vec();
+        args.push(options.suffix.clone());
+        let mut files = vec![("--database-dir", &database), ("--output", &setup)];
+        if let Some(certificate) = certificate {
+            files.push(("--tls-certificate", &certificate.certificate));
+            files.push(("--tls-key", &certificate.key));
+        }
+        for (option, path) in files {
+            args.extend([option.to_owned(), path.display().to_string()]);
+        }
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let printed = homing.run(&args)?;
         let [root, reader, _writer] = identities(&printed)?;
         let port = if options.port == 0 {
             free_port()?
@@ -71,6 +94,7 @@ impl Slapd {
             scratch,
             binary,
             port,
+            tls_port: certificate.map(|_| free_port()).transpose()?,
             suffix: options.suffix.clone(),
             root,
             reader,
@@ -90,6 +114,12 @@ impl Slapd {
     #[must_use]
     pub fn uri(&self) -> String {
         format!("ldap://127.0.0.1:{}", self.port)
+    }
+
+    /// `ldaps://127.0.0.1:PORT`, when it has a certificate.
+    #[must_use]
+    pub fn tls_uri(&self) -> Option<String> {
+        self.tls_port.map(|port| format!("ldaps://127.0.0.1:{port}"))
     }
 
     /// The configuration file.
@@ -119,13 +149,14 @@ impl Slapd {
     /// Starts it (again) on the same port and data.
     pub fn restart(&mut self) -> Result<()> {
         self.child = None;
+        let uris: Vec<String> = [Some(self.uri()), self.tls_uri()].into_iter().flatten().collect();
         let args = [
             "-d".to_owned(),
             "none".to_owned(),
             "-f".to_owned(),
             self.config().display().to_string(),
             "-h".to_owned(),
-            self.uri(),
+            uris.join(" "),
         ];
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let mut child = Child::spawn(&self.binary, &args, &self.scratch.join("slapd.log"))?;

@@ -8,4 +8,6 @@ mod directory_cli;
 mod faults;
 mod front;
 mod front_end;
+mod local;
 mod login;
+mod spill;
