@@ -527,24 +527,20 @@ async fn the_last_member_leaves() {
     assert_eq!(members(&world), 0);
 }
 
-// Three deliveries for somebody new at once: one account, and nobody hears "try later".
-#[tokio::test]
+// Deliveries for somebody new, side by side: one account, and nobody hears "try later".
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_ask_for_one_name_at_once() {
     let mut world = World::new(26, config(1000, false)).await;
-    let new = person(&mut world, "new", "a.test");
-    let engine = &world.engine;
-    let (a, b, c) = tokio::join!(
-        engine.on_demand(&new.address),
-        engine.on_demand(&new.address),
-        engine.on_demand(&new.address)
-    );
-    assert_eq!([a, b, c], [OnDemandOutcome::Synced; 3]);
-    let id = account(&world, new.uuid).expect("linked").id;
-    assert!(world.round(Wake::Now).await);
-    assert_eq!(account(&world, new.uuid).expect("linked").id, id);
-    assert_eq!(
-        world.store.list_accounts(None, 10).expect("reads").len(),
-        2,
-        "and postmaster"
-    );
+    for number in 0..10 {
+        let new = person(&mut world, &format!("new{number}"), "a.test");
+        let mut asking = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let (engine, address) = (Arc::clone(&world.engine), new.address.clone());
+            asking.spawn(async move { engine.on_demand(&address).await });
+        }
+        let answers = asking.join_all().await;
+        assert_eq!(answers, [OnDemandOutcome::Synced; 8]);
+    }
+    let accounts = world.store.list_accounts(None, 100).expect("reads").len();
+    assert_eq!(accounts, 11, "and postmaster");
 }
