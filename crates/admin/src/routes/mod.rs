@@ -3,6 +3,7 @@
 mod accounts;
 mod domains;
 mod groups;
+mod problems;
 mod route;
 mod service;
 mod sync;
@@ -12,7 +13,7 @@ use crate::{ApiError, Service};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query};
 use axum::routing::{delete, get, post, put};
-use directory::UserMaps;
+use directory::{Connector, UserMaps};
 use frontend::Dialer;
 use ldapsync::SyncEngine;
 use net::Shutdown;
@@ -35,6 +36,8 @@ pub struct Admin {
     pub passwords: VerifyPool,
     /// The user maps of each proxy service.
     pub maps: Vec<(&'static str, Arc<UserMaps>)>,
+    /// Every connector, to see whether its directory answers.
+    pub connectors: Vec<Arc<Connector>>,
     /// One for each connector that synchronises.
     pub sync: Vec<Arc<SyncEngine>>,
     /// Connects the proxies to the homes, and knows which of them have failed lately.

@@ -4,7 +4,7 @@ use super::{Admin, Named, address};
 use crate::ApiError;
 use axum::Json;
 use axum::extract::State;
-use directory::{Attempt, ExplainStep};
+use directory::{Attempt, ExplainStep, Route};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub(super) async fn explain(
     for (service, maps) in &admin.maps {
         let explanation = maps.explain(&address).await;
         let steps: Vec<String> = explanation.steps.iter().map(line).collect();
-        services.push(json!({ "service": service, "steps": steps, "answer": explanation.route.to_string() }));
+        services.push(json!({ "service": service, "steps": steps, "answer": explanation.route.to_string(), "outcome": outcome(&explanation.route) }));
     }
     let same = |key: &str| {
         services
@@ -52,8 +52,33 @@ pub(super) async fn explain(
         .cloned()
         .unwrap_or_default();
     Ok(Json(
-        json!({ "address": address, "steps": steps, "answer": answer, "services": services }),
+        json!({ "address": address, "steps": steps, "answer": answer, "outcome": worst(&services), "services": services }),
     ))
+}
+
+/// In one word, for programs: `home`, `no` or `later`.
+fn outcome(route: &Route) -> &'static str {
+    match route {
+        Route::Home(_) => "home",
+        Route::NoSuchAccount | Route::Rejected => "no",
+        Route::NoHome { .. } | Route::Ambiguous(_) | Route::Unavailable(_) => "later",
+    }
+}
+
+/// The outcome of all services together: "later" from one of them outweighs a definite answer of the others.
+fn worst(services: &[Value]) -> &'static str {
+    let has = |word: &str| {
+        services
+            .iter()
+            .any(|row| row.get("outcome").and_then(Value::as_str) == Some(word))
+    };
+    if has("later") {
+        "later"
+    } else if has("no") {
+        "no"
+    } else {
+        "home"
+    }
 }
 
 /// One map: what was asked, what was found, how long it took.

@@ -40,6 +40,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
         store: parts.store.clone(),
         passwords: parts.passwords.clone(),
         maps: parts.maps.clone(),
+        connectors: parts.connectors.clone(),
         sync: parts.sync.clone(),
         homes: Arc::clone(&parts.dialer),
         services: bound.iter().map(|service| service.handle()).collect(),

@@ -32,5 +32,17 @@ pub(crate) fn run(global: &Global, command: RouteCommand) -> Result<(), Failure>
             .chain([format!("=> {answer}")])
             .collect()
     });
-    Ok(())
+    // The answer is printed; the exit code says whether mail would get there.
+    let said = || {
+        answer
+            .get("answer")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    match answer.get("outcome").and_then(Value::as_str) {
+        Some("no") => Err(Failure::Refused(said())),
+        Some("later") => Err(Failure::Temporary(said())),
+        _ => Ok(()),
+    }
 }

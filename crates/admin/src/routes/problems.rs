@@ -1,0 +1,78 @@
+//! What an administrator should look at, as `homing service status` lists it.
+
+use super::Admin;
+use frontend::HomeState;
+use std::time::Duration;
+
+/// How long a directory may take to answer when somebody asks for the status.
+const PROBE: Duration = Duration::from_secs(2);
+
+/// One line a problem; none when all is well.
+pub(super) async fn list(admin: &Admin) -> Vec<String> {
+    let mut problems = directories(admin).await;
+    problems.extend(sync(admin));
+    problems.extend(maps(admin));
+    problems.extend(homes(admin));
+    problems
+}
+
+async fn directories(admin: &Admin) -> Vec<String> {
+    let mut problems = Vec::new();
+    for connector in &admin.connectors {
+        let why = match tokio::time::timeout(PROBE, connector.service()).await {
+            Ok(Ok(_)) => continue,
+            Ok(Err(why)) => why.to_string(),
+            Err(_) => format!("no answer within {} s", PROBE.as_secs()),
+        };
+        problems.push(format!("directory {} is unavailable: {why}", connector.name()));
+    }
+    problems
+}
+
+fn sync(admin: &Admin) -> Vec<String> {
+    let mut problems = Vec::new();
+    for engine in &admin.sync {
+        let (name, status) = (engine.name(), engine.status());
+        if let Some(error) = &status.error {
+            problems.push(format!("sync {name}: {error}"));
+        }
+        if !status.quarantine.is_empty() {
+            let count = status.quarantine.len();
+            problems.push(format!(
+                "sync {name}: {count} objects are set aside; see homing sync quarantine"
+            ));
+        }
+        if status.guard.held > 0 {
+            problems.push(format!(
+                "sync {name}: the guard holds destructive changes; see homing sync status"
+            ));
+        }
+    }
+    problems
+}
+
+/// Services share maps, so that each is named once.
+fn maps(admin: &Admin) -> Vec<String> {
+    let mut problems = Vec::new();
+    for map in admin.maps.iter().flat_map(|(_, maps)| maps.maps()) {
+        let text = map.problem().map(|why| format!("user map {}: {why}", map.name()));
+        problems.extend(text.filter(|text| !problems.contains(text)));
+    }
+    problems
+}
+
+fn homes(admin: &Admin) -> Vec<String> {
+    let line = |home: &frontend::HomeStatus| {
+        let state = if home.state == HomeState::Down {
+            "down"
+        } else {
+            "suspect"
+        };
+        format!(
+            "home {} is {state}: {}",
+            home.home,
+            home.reason.as_deref().unwrap_or("-")
+        )
+    };
+    admin.homes.failing_homes().iter().map(line).collect()
+}
