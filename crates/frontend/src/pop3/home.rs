@@ -6,11 +6,13 @@ use crate::home_line::HomeLine;
 use crate::login::{Admitted, Claims, Gate};
 use model::{Peer, Protocol, Secret};
 use net::{LinePolicy, LineStream, TlsMode};
-use wire::pop3::{ClientClaims, Command, Response, ResponseCode, XCLIENT_GREETING};
+use wire::pop3::{Capabilities, ClientClaims, Command, Response, ResponseCode, XCLIENT_GREETING};
 use wire::sasl::{ClientExchange, Mechanism};
 
 /// The longest response line that a home may send: RFC 2449 section 4 has 512.
 const MAX_LINE: usize = 4096;
+/// The most lines that a home's list of capabilities may have.
+const MAX_CAPABILITIES: usize = 100;
 
 struct Talk {
     line: HomeLine,
@@ -97,7 +99,7 @@ impl Talk {
         if fits_a_line(&admitted.password) {
             let reply = self.run(&Command::User(address.to_owned())).await?;
             if !matches!(reply, Response::Ok(_)) {
-                return Ok(reply);
+                return self.refused_unheard(reply).await;
             }
             return self.run(&Command::Pass(admitted.password.clone())).await;
         }
@@ -108,7 +110,7 @@ impl Talk {
         };
         match self.run(&auth).await? {
             Response::Continue(_) => {}
-            other => return Ok(other),
+            other => return self.refused_unheard(other).await,
         }
         let answer = exchange
             .respond(b"")
@@ -116,6 +118,31 @@ impl Talk {
         self.line.stream.write(answer.expose());
         self.line.stream.write(b"\r\n");
         self.response().await
+    }
+
+    /// A refusal before the password was said. A home that wants TLS first refuses so, some with `[AUTH]`, and
+    /// that is nothing against the user: its capabilities tell (RFC 2449 sections 6.3 and 6.4).
+    async fn refused_unheard(&mut self, reply: Response) -> Result<Response, Failure> {
+        if self.line.stream.is_encrypted() || !matches!(self.run(&Command::Capa).await, Ok(Response::Ok(_))) {
+            return Ok(reply);
+        }
+        let mut capabilities = Capabilities::default();
+        for _ in 0..MAX_CAPABILITIES {
+            let line = self.line.read().await?;
+            if &*line == b"." {
+                if capabilities.user
+                    || capabilities
+                        .sasl
+                        .iter()
+                        .any(|name| name == Mechanism::Plain.name())
+                {
+                    return Ok(reply);
+                }
+                return Err(self.line.broken("it takes no password over this connection"));
+            }
+            capabilities.add_line(&line);
+        }
+        Err(self.line.broken("its list of capabilities does not end"))
     }
 }
 

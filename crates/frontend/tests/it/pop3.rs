@@ -303,3 +303,34 @@ async fn a_home_with_troubles_of_its_own() {
         .count();
     assert_eq!(told, 4, "it is still tried");
 }
+
+/// A home that wants TLS first refuses the name unheard, with or without a code; an unknown name is refused too.
+#[tokio::test]
+async fn a_home_that_takes_no_password_in_the_clear() {
+    let no_password = "+OK\r\nTOP\r\nSTLS\r\n.\r\n";
+    for (refusal, capabilities, expected) in [
+        ("-ERR start TLS first\r\n", no_password, "-ERR [SYS/TEMP]"),
+        ("-ERR [AUTH] not in the clear\r\n", no_password, "-ERR [SYS/TEMP]"),
+        ("-ERR never heard of\r\n", "+OK\r\nUSER\r\n.\r\n", "-ERR [AUTH]"),
+        (
+            "-ERR never heard of\r\n",
+            "+OK\r\nSASL CRAM-MD5 PLAIN\r\n.\r\n",
+            "-ERR [AUTH]",
+        ),
+        ("-ERR never heard of\r\n", "-ERR what?\r\n", "-ERR [AUTH]"),
+    ] {
+        let home = Home::start(&[&[
+            Say("+OK\r\n"),
+            Hear("USER"),
+            Say(refusal),
+            Hear("CAPA"),
+            Say(capabilities),
+        ]])
+        .await;
+        let front = pop3(&home.name, |_| {}, AuthenticateAt::Home).await;
+        let mut client = greeted(&front).await;
+        let done = log_in(&mut client, "secret").await;
+        assert!(done.starts_with(expected), "{refusal} {capabilities}: {done}");
+        assert!(home.line_with("PASS").is_none(), "the password was told");
+    }
+}
