@@ -66,7 +66,10 @@ pub(super) async fn start_tls(
     match message.operation {
         Response::Extended(response) if message.id == MessageId::FIRST => {
             if !response.result.is_success() {
-                return Err(refused(response.result, message.controls));
+                let mut result = response.result;
+                // A server without TLS only says that it does not know the operation, and nobody asked for one.
+                result.diagnostic = format!("StartTLS refused: {}", result.diagnostic);
+                return Err(refused(result, message.controls));
             }
             Ok(connection.connect_tls(tls, name, limit).await?)
         }
