@@ -12,6 +12,8 @@ pub struct Pop3Config {
     /// Whether a mailbox is for one POP3 session at a time; a second one hears `[IN-USE]`. Default false: each
     /// session has its own snapshot, and two of them do no harm.
     pub exclusive: bool,
+    /// Seconds that a client may take from connecting to its login; 10 to 3600, default 180.
+    pub login_timeout: u64,
     /// After this many failed logins a session ends; 1 to 100, default 3.
     pub max_login_failures: u32,
     /// After this many commands that are wrong or out of place a session ends; 1 to 1000, default 20.
@@ -23,6 +25,7 @@ impl Default for Pop3Config {
         Self {
             listener: Vec::new(),
             exclusive: false,
+            login_timeout: 180,
             max_login_failures: 3,
             max_errors: 20,
         }
@@ -45,6 +48,10 @@ impl Pop3Config {
                 ));
             }
         }
+        if !(10..=3600).contains(&self.login_timeout) {
+            let message = format!("{} is not between 10 and 3600 seconds", self.login_timeout);
+            problems.push(ConfigProblem::new("login_timeout", message));
+        }
         problems
     }
 }
@@ -59,9 +66,10 @@ mod tests {
         let bad = Pop3Config {
             max_login_failures: 0,
             max_errors: 1001,
+            login_timeout: 9,
             ..Pop3Config::default()
         };
         let keys: Vec<_> = bad.check().into_iter().map(|problem| problem.key).collect();
-        assert_eq!(keys, ["max_login_failures", "max_errors"]);
+        assert_eq!(keys, ["max_login_failures", "max_errors", "login_timeout"]);
     }
 }

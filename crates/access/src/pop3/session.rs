@@ -8,6 +8,7 @@ use model::TlsState;
 use net::{Accepted, LinePolicy, LineStream, ReadError, ServerTls, Shutdown};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use wire::pop3::{Command, DotEncoder, Response, XCLIENT_GREETING};
 
 /// RFC 2449 section 4 has 255 octets; a SASL response may be longer (RFC 5034 section 4).
@@ -46,6 +47,8 @@ struct Driver {
     tls: Option<ServerTls>,
     shutdown: Shutdown,
     idle: Duration,
+    /// When the client must have logged in.
+    login_by: Instant,
     errors: u32,
     session: Session,
 }
@@ -59,6 +62,7 @@ impl Driver {
             tls: accepted.tls,
             shutdown: accepted.shutdown,
             idle: accepted.config.idle(),
+            login_by: Instant::now() + Duration::from_secs(service.config.login_timeout),
             errors: 0,
             session: Session {
                 service,
@@ -128,9 +132,19 @@ impl Driver {
                 shutdown.requested().await;
             }
         };
+        let limit = if logged_in {
+            self.idle
+        } else {
+            let left = self.login_by.saturating_duration_since(Instant::now());
+            // Commands that anybody may give do not put the end off, however fast they come.
+            if left.is_zero() {
+                return Err(ReadError::TimedOut);
+            }
+            self.idle.min(left)
+        };
         tokio::select! {
             biased;
-            line = self.stream.read_line(self.idle) => line,
+            line = self.stream.read_line(limit) => line,
             () = stop => Err(ReadError::Closed),
         }
     }

@@ -204,3 +204,25 @@ async fn s3_autologout_removes_nothing() {
     client.closed().await;
     assert_eq!(bench.left().await, 2);
 }
+
+/// Who only asks what the server can do does not hold a connection for ever; who has logged in may be slow.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_log_in_is_ended() {
+    let bench = Bench::new(Pop3Config {
+        login_timeout: 20,
+        ..Pop3Config::default()
+    })
+    .await;
+    let mut stranger = bench.greeted().await;
+    for _ in 0..3 {
+        tokio::time::advance(Duration::from_secs(6)).await;
+        stranger.list("CAPA").await;
+    }
+    tokio::time::advance(Duration::from_secs(3)).await;
+    stranger.closed().await;
+    // The time stands still only while nobody waits for the store, so the mailbox is opened before.
+    bench.deliver("A: b\r\n\r\nx\r\n").await;
+    let mut alice = bench.logged_in().await;
+    tokio::time::advance(Duration::from_secs(21)).await;
+    alice.play(&[("NOOP", "+OK")]).await;
+}
