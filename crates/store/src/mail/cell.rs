@@ -3,6 +3,7 @@
 //! Cells are kept only while somebody works with the account, plus a bounded number of idle ones.
 
 use super::chunk::Chunk;
+use super::recent::{Kept, Recent};
 use super::rows::{self, AccountRow, MailboxRow};
 use super::snapshot::Snapshot;
 use super::types::MailboxId;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use model::{AccountId, MailboxName, Uid};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use tokio::sync::watch;
 
@@ -85,23 +87,27 @@ pub(super) struct View {
     mailbox: MailboxId,
 }
 
+impl View {
+    pub(super) fn mailbox(&self) -> MailboxId {
+        self.mailbox
+    }
+
+    /// About what it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.published.borrow().bytes()
+    }
+}
+
 impl Drop for View {
-    /// The last session is gone: the messages need not stay in memory. A writer that holds the lock right now
-    /// does the same when it finishes.
+    /// The last session is gone: the messages need not stay in memory. When somebody holds the lock right now,
+    /// the next one who takes it sees to that.
     fn drop(&mut self) {
         let Some(cell) = self.cell.upgrade() else { return };
-        let Ok(mut building) = cell.building.try_lock() else {
-            return;
-        };
-        // Only under the lock: a session may have opened the mailbox again meanwhile.
-        if cell.view(self.mailbox).is_some() {
-            return;
-        }
-        let working = building
-            .as_mut()
-            .and_then(|building| building.mailboxes.get_mut(&self.mailbox));
-        if let Some(working) = working {
-            Arc::make_mut(working).trim();
+        cell.untidy.store(true, Ordering::SeqCst);
+        if let Ok(mut building) = cell.building.try_lock()
+            && let Some(building) = building.as_mut()
+        {
+            cell.tidy(building);
         }
     }
 }
@@ -112,15 +118,31 @@ pub(crate) struct Cell {
     pub(super) fence: Arc<Fence>,
     pub(super) building: tokio::sync::Mutex<Option<Building>>,
     views: Mutex<HashMap<MailboxId, Weak<View>>>,
+    /// A view went, and its messages may still be in the working state.
+    untidy: AtomicBool,
 }
 
 impl Cell {
-    fn new(id: AccountId) -> Self {
+    pub(super) fn new(id: AccountId) -> Self {
         Self {
             id,
             fence: Arc::default(),
             building: tokio::sync::Mutex::new(None),
             views: Mutex::default(),
+            untidy: AtomicBool::new(false),
+        }
+    }
+
+    /// Keeps only what appending needs of mailboxes that nobody looks at. Only under the lock: a session may
+    /// have opened the mailbox again meanwhile.
+    fn tidy(&self, building: &mut Building) {
+        if !self.untidy.swap(false, Ordering::SeqCst) {
+            return;
+        }
+        for (id, working) in &mut building.mailboxes {
+            if matches!(working.content, Content::Full(_)) && self.view(*id).is_none() {
+                Arc::make_mut(working).trim();
+            }
         }
     }
 
@@ -157,6 +179,7 @@ struct Known {
     cells: HashMap<AccountId, Arc<Cell>>,
     /// The number of cells at which the next sweep is due.
     sweep_at: usize,
+    recent: Recent,
 }
 
 impl Cells {
@@ -178,16 +201,64 @@ impl Cells {
         known.cells.insert(id, Arc::clone(&cell));
         cell
     }
+
+    /// The cell of an account that is in memory.
+    pub(super) fn known(&self, id: AccountId) -> Option<Arc<Cell>> {
+        self.0.lock().cells.get(&id).map(Arc::clone)
+    }
+
+    /// Keeps a view that was opened in memory for a while. What goes for it is the caller's to drop, without
+    /// the account's lock.
+    #[must_use]
+    pub(super) fn keep(&self, cell: &Arc<Cell>, view: &Arc<View>) -> Vec<Kept> {
+        let bytes = view.bytes();
+        let mut known = self.0.lock();
+        let current = known.cells.get(&cell.id);
+        if current.is_some_and(|current| Arc::ptr_eq(current, cell)) {
+            known.recent.keep(cell, view, bytes)
+        } else {
+            // The account was erased meanwhile.
+            Vec::new()
+        }
+    }
+
+    /// Counts a view anew that a change is about to move.
+    pub(super) fn resized(&self, account: AccountId, mailbox: MailboxId, bytes: usize) {
+        let gone = self.0.lock().recent.resized(account, mailbox, bytes);
+        drop(gone);
+    }
+
+    /// Lets go of the view of a mailbox that is deleted.
+    pub(super) fn let_go(&self, account: AccountId, mailbox: MailboxId) {
+        let gone = self.0.lock().recent.remove(account, mailbox);
+        drop(gone);
+    }
+
+    /// Lets go of all views of an account.
+    fn let_all_go(&self, account: AccountId) {
+        let gone = self.0.lock().recent.forget(account);
+        drop(gone);
+    }
+
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> (usize, usize) {
+        self.0.lock().recent.counted()
+    }
 }
 
 impl Store {
     /// Brings the working state up: when there is none, or a failed commit made it void.
     pub(super) async fn load(&self, cell: &Cell, building: &mut Option<Building>) -> Result<(), StoreError> {
         let current = cell.fence.generation();
-        if building.as_ref().is_some_and(|known| known.generation == current) {
+        if let Some(known) = building.as_mut()
+            && known.generation == current
+        {
+            cell.tidy(known);
             return Ok(());
         }
         *building = None;
+        // A view that only waits to be opened again is not worth reading anew.
+        self.cells().let_all_go(cell.id);
         self.settle(cell).await?;
         let generation = cell.fence.generation();
         let id = cell.id;
@@ -257,14 +328,31 @@ impl Store {
                     .and_then(|digits| digits.try_into().ok())
                     .map(u32::from_be_bytes)
                     .ok_or_else(|| corrupt("mailbox key"))?;
-                let mut row = rows::read_mailbox(MailboxId(number), row)?;
-                if self.is_doubtful(row.boot) && row.uid_next != 0 {
-                    row.uid_next = row.uid_next.max(row.uid_ceiling);
-                }
-                Ok(row)
+                self.read_mailbox_row(MailboxId(number), row)
             })
             .collect::<Result<_, StoreError>>()
             .map_err(|error| error.of(id))
+    }
+
+    /// One mailbox as committed.
+    pub(super) fn mailbox_row(
+        &self,
+        snapshot: &crate::engine::Snapshot<'_>,
+        id: AccountId,
+        mailbox: MailboxId,
+    ) -> Result<Option<MailboxRow>, StoreError> {
+        let row = snapshot.get(Space::Mail, &keys::mailbox(id, mailbox))?;
+        row.map(|row| self.read_mailbox_row(mailbox, &row))
+            .transpose()
+            .map_err(|error| error.of(id))
+    }
+
+    fn read_mailbox_row(&self, mailbox: MailboxId, row: &[u8]) -> Result<MailboxRow, StoreError> {
+        let mut row = rows::read_mailbox(mailbox, row)?;
+        if self.is_doubtful(row.boot) && row.uid_next != 0 {
+            row.uid_next = row.uid_next.max(row.uid_ceiling);
+        }
+        Ok(row)
     }
 
     /// Waits until what is committed is all there is of this account; the caller holds its lock.
@@ -317,12 +405,16 @@ impl Store {
 
     /// Drops what is in memory of an account that is erased; its sessions see their mailboxes go.
     pub(crate) fn forget_mail(&self, id: AccountId) {
-        let cell = self.cells().0.lock().cells.remove(&id);
+        let (cell, kept) = {
+            let mut known = self.cells().0.lock();
+            (known.cells.remove(&id), known.recent.forget(id))
+        };
         let Some(cell) = cell else { return };
         for view in cell.views.lock().values().filter_map(Weak::upgrade) {
             view.published
                 .send_modify(|snapshot| *snapshot = Arc::new(snapshot.deleted()));
         }
+        drop(kept);
     }
 }
 

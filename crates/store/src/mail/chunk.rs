@@ -3,6 +3,7 @@
 use crate::codec::{Decoded, Reader, Writer};
 use bytes::Bytes;
 use model::Uid;
+use std::sync::Arc;
 
 /// Most messages in a chunk.
 pub(crate) const CHUNK: usize = 128;
@@ -71,11 +72,20 @@ impl Chunk {
     }
 
     fn keywords_at(&self, position: usize) -> Vec<u16> {
+        let start = self
+            .keywords
+            .partition_point(|(at, _)| usize::from(*at) < position);
         self.keywords
             .iter()
-            .filter(|(at, _)| usize::from(*at) == position)
+            .skip(start)
+            .take_while(|(at, _)| usize::from(*at) == position)
             .map(|(_, keyword)| *keyword)
             .collect()
+    }
+
+    /// About what it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.len() * 17 + self.keywords.len() * size_of::<(u8, u16)>()
     }
 
     /// Appends; the UID is above all others.
@@ -96,6 +106,9 @@ impl Chunk {
         }
         if let Some(slot) = self.modseqs.get_mut(position) {
             *slot = modseq;
+        }
+        if self.keywords.is_empty() && keywords.is_empty() {
+            return;
         }
         let at = u8::try_from(position).unwrap_or(u8::MAX);
         self.keywords.retain(|(position, _)| *position != at);
@@ -165,6 +178,40 @@ impl Chunk {
             sizes,
             keywords,
         })
+    }
+}
+
+/// Finds UIDs in the chunks of a mailbox: the one behind the last found costs nothing, so whoever asks in
+/// ascending order walks instead of searching each time.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Walk {
+    chunk: usize,
+    position: usize,
+}
+
+impl Walk {
+    /// The number of the chunk and the position in it.
+    pub(crate) fn find(&mut self, chunks: &[Arc<Chunk>], uid: Uid) -> Option<(usize, usize)> {
+        let is_at = |at: usize, position: usize| {
+            let known = chunks.get(at).and_then(|chunk| chunk.uids.get(position));
+            (known == Some(&uid)).then_some((at, position))
+        };
+        let found = is_at(self.chunk, self.position)
+            .or_else(|| is_at(self.chunk.saturating_add(1), 0))
+            .or_else(|| {
+                let at = chunks
+                    .partition_point(|chunk| chunk.first <= uid)
+                    .checked_sub(1)?;
+                Some((at, chunks.get(at)?.position(uid)?))
+            })?;
+        (self.chunk, self.position) = (found.0, found.1.saturating_add(1));
+        Some(found)
+    }
+
+    /// The same with the message.
+    pub(crate) fn item(&mut self, chunks: &[Arc<Chunk>], uid: Uid) -> Option<(usize, usize, Item)> {
+        let (at, position) = self.find(chunks, uid)?;
+        Some((at, position, chunks.get(at)?.item(position)?))
     }
 }
 

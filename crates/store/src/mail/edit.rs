@@ -1,7 +1,7 @@
 //! What a change does to messages that are there: new flags, or removal.
 
-use super::cell::{Content, Working};
-use super::chunk::Item;
+use super::cell::Content;
+use super::chunk::{Item, Walk};
 use super::expunge::write_log;
 use super::message::body_of;
 use super::rows::MailboxRow;
@@ -22,30 +22,46 @@ impl Txn<'_> {
         uids: &[Uid],
         change: impl Fn(&Item) -> Option<(u8, Vec<u16>)>,
     ) -> Result<Vec<Uid>, StoreError> {
-        let mut changed = Vec::new();
+        let different = |item: &Item| {
+            let (flags, keywords) = change(item)?;
+            (flags != item.flags || keywords != item.keywords).then_some((flags, keywords))
+        };
+        // Nothing is touched before the first message that is different.
+        let working = self.peek(id)?;
+        let mut walk = Walk::default();
+        let first = uids.iter().position(|uid| {
+            let item = walk.item(working.chunks(), *uid);
+            item.is_some_and(|(_, _, item)| different(&item).is_some())
+        });
+        let Some(uids) = first.and_then(|first| uids.get(first..)) else {
+            return Ok(Vec::new());
+        };
+        let modseq = self.modseq();
+        let working = self.mailbox(id)?;
+        let Content::Full(chunks) = &mut working.content else {
+            return Err(StoreError::Conflict);
+        };
+        let row = &mut working.row;
+        row.highest_modseq = modseq;
+        let mut changed = Vec::with_capacity(uids.len());
+        let mut written: Vec<Uid> = Vec::new();
+        let mut walk = Walk::default();
         for uid in uids {
-            let Some((at, position, item)) = locate(self.peek(id)?, *uid) else {
+            let Some((at, position, item)) = walk.item(chunks, *uid) else {
                 continue;
             };
-            let Some((flags, keywords)) = change(&item) else {
+            let Some((flags, keywords)) = different(&item) else {
                 continue;
             };
-            if flags == item.flags && keywords == item.keywords {
-                continue;
-            }
-            let modseq = self.modseq();
-            let working = self.mailbox(id)?;
-            count_flags(&mut working.row, item.flags, flags);
-            working.row.highest_modseq = modseq;
-            if let Content::Full(chunks) = &mut working.content
-                && let Some(chunk) = chunks.get_mut(at)
-            {
-                Arc::make_mut(chunk).set(position, flags, &keywords, modseq);
-                let first = chunk.first;
-                self.chunks.insert((id, first));
+            let Some(chunk) = chunks.get_mut(at) else { continue };
+            count_flags(row, item.flags, flags);
+            Arc::make_mut(chunk).set(position, flags, &keywords, modseq);
+            if written.last() != Some(&chunk.first) {
+                written.push(chunk.first);
             }
             changed.push(*uid);
         }
+        self.chunks.extend(written.into_iter().map(|first| (id, first)));
         Ok(changed)
     }
 
@@ -53,8 +69,9 @@ impl Txn<'_> {
     /// the message rows.
     pub(super) fn expunge(&mut self, id: MailboxId, uids: &BTreeSet<Uid>) -> Result<Vec<Uid>, StoreError> {
         let mut gone = Vec::new();
+        let mut walk = Walk::default();
         for uid in uids {
-            let Some((_, _, item)) = locate(self.peek(id)?, *uid) else {
+            let Some((_, _, item)) = walk.item(self.peek(id)?.chunks(), *uid) else {
                 continue;
             };
             let key = keys::message(self.id, id, *uid);
@@ -106,16 +123,6 @@ impl Txn<'_> {
         row.recent = row.recent.saturating_sub(u32::from(recent));
         Ok(())
     }
-}
-
-fn locate(working: &Working, uid: Uid) -> Option<(usize, usize, Item)> {
-    let chunks = working.chunks();
-    let at = chunks
-        .partition_point(|chunk| chunk.first <= uid)
-        .checked_sub(1)?;
-    let chunk = chunks.get(at)?;
-    let position = chunk.position(uid)?;
-    Some((at, position, chunk.item(position)?))
 }
 
 fn count_flags(row: &mut MailboxRow, old: u8, new: u8) {

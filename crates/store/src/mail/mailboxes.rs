@@ -122,7 +122,10 @@ impl Mail {
             .store
             .mailbox_rows(&snapshot, self.id)?
             .into_iter()
-            .map(|row| info(row, &subscribed))
+            .map(|row| {
+                let subscribed = subscribed.contains(&row.name);
+                info(row, subscribed)
+            })
             .collect();
         list.sort_by(|a, b| (!a.name.is_inbox(), &a.name).cmp(&(!b.name.is_inbox(), &b.name)));
         Ok(list)
@@ -130,9 +133,55 @@ impl Mail {
 
     /// One mailbox as committed.
     pub async fn status(&self, name: &MailboxName) -> Result<MailboxInfo, StoreError> {
+        // Point reads when the account is in memory: a scan steps over every older version of its rows.
+        let cell = self.store.cells().known(self.id);
+        let building = cell.as_ref().and_then(|cell| cell.building.try_lock().ok());
+        let place = building
+            .as_ref()
+            .and_then(|building| Some(building.as_ref()?.by_name(name)?.row.id));
+        drop(building);
+        let snapshot = self.store.engine().snapshot();
+        if let Some(row) = self.committed(&snapshot, place, name)? {
+            let key = keys::subscription(self.id, name.as_str());
+            let subscribed = snapshot.get(Space::Mail, &key)?.is_some();
+            return Ok(info(row, subscribed));
+        }
+        drop(snapshot);
         let list = self.list_mailboxes().await?;
         let found = list.into_iter().find(|info| info.name == *name);
         found.ok_or(StoreError::NotFound("the mailbox"))
+    }
+
+    /// Whether there is such a mailbox, as committed: what APPEND asks before the message is sent. Reads what
+    /// the append itself needs.
+    pub async fn has_mailbox(&self, name: &MailboxName) -> Result<bool, StoreError> {
+        let cell = self.store.cells().get(self.id);
+        let mut guard = cell.building.lock().await;
+        self.store.load(&cell, &mut guard).await?;
+        let building = guard.as_ref();
+        let place = building.and_then(|building| Some(building.by_name(name)?.row.id));
+        drop(guard);
+        let row = self.committed(&self.store.engine().snapshot(), place, name)?;
+        if row.is_some() {
+            return Ok(true);
+        }
+        match self.status(name).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::NotFound(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The mailbox that the working state has under this name, if that is what is committed.
+    fn committed(
+        &self,
+        snapshot: &crate::engine::Snapshot<'_>,
+        place: Option<super::MailboxId>,
+        name: &MailboxName,
+    ) -> Result<Option<MailboxRow>, StoreError> {
+        let Some(place) = place else { return Ok(None) };
+        let row = self.store.mailbox_row(snapshot, self.id, place)?;
+        Ok(row.filter(|row| row.name == *name))
     }
 
     /// What the account uses, as committed.
@@ -289,6 +338,9 @@ impl Mail {
             let id = building.by_name(name).map(|working| working.row.id);
             let id = id.ok_or(StoreError::NotFound("the mailbox"))?;
             if let Some(view) = cell.view(id) {
+                let gone = self.store.cells().keep(&cell, &view);
+                drop(guard);
+                drop(gone);
                 return Ok(Mailbox::new(self.clone(), &cell, id, view));
             }
             // What is queued must not be seen before it is committed.
@@ -300,6 +352,9 @@ impl Mail {
             let working = building.mailboxes.get(&id);
             if let Some(snapshot) = working.and_then(|working| working.snapshot()) {
                 let view = cell.add_view(id, snapshot);
+                let gone = self.store.cells().keep(&cell, &view);
+                drop(guard);
+                drop(gone);
                 return Ok(Mailbox::new(self.clone(), &cell, id, view));
             }
         }
@@ -343,11 +398,11 @@ fn subscriptions(
         .collect()
 }
 
-fn info(row: MailboxRow, subscribed: &BTreeSet<MailboxName>) -> MailboxInfo {
+fn info(row: MailboxRow, subscribed: bool) -> MailboxInfo {
     MailboxInfo {
         id: row.id,
         special_use: row.special_use,
-        subscribed: subscribed.contains(&row.name),
+        subscribed,
         name: row.name,
         uid_validity: row.uid_validity,
         uid_next: Uid::new(row.uid_next).unwrap_or(Uid::MAX),

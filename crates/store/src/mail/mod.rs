@@ -19,6 +19,7 @@ mod mailbox;
 mod mailboxes;
 pub(crate) mod message;
 mod read;
+mod recent;
 mod rows;
 mod snapshot;
 #[cfg(test)]
@@ -29,7 +30,7 @@ mod types;
 
 pub use mailbox::Mailbox;
 pub use mailboxes::Mail;
-pub use snapshot::{Changes, Entry, Snapshot};
+pub use snapshot::{Changes, Entry, Lookup, Snapshot};
 pub use types::{
     Appended, Copied, Delivered, Delivery, FlagChange, MailboxId, MailboxInfo, Message, RepeatKey,
     StoreOutcome, Usage,

@@ -1,6 +1,6 @@
 //! A mailbox at one moment, shared by every session that looks at it.
 
-use super::chunk::{Chunk, Item};
+use super::chunk::{Chunk, Item, Walk};
 use super::rows::MailboxRow;
 use super::types::MailboxId;
 use model::{Flags, Keyword, MailboxName, ModSeq, SystemFlag, Uid, UidValidity};
@@ -50,15 +50,43 @@ pub struct Snapshot {
     /// Messages before each chunk.
     starts: Vec<u32>,
     len: u32,
+    bytes: usize,
     gone: bool,
+}
+
+/// Looks messages of one snapshot up, best in ascending order: the next one is found without a search.
+#[derive(Debug, Clone)]
+pub struct Lookup<'a> {
+    snapshot: &'a Snapshot,
+    walk: Walk,
+}
+
+impl Lookup<'_> {
+    /// The message with this UID.
+    #[must_use]
+    pub fn by_uid(&mut self, uid: Uid) -> Option<Entry> {
+        let (at, position, item) = self.walk.item(&self.snapshot.chunks, uid)?;
+        let seq = self.snapshot.seq_at(at, position)?;
+        Some(self.snapshot.entry(seq, &item))
+    }
+
+    /// The sequence number of this UID.
+    #[must_use]
+    pub fn seq_of(&mut self, uid: Uid) -> Option<u32> {
+        let (at, position) = self.walk.find(&self.snapshot.chunks, uid)?;
+        self.snapshot.seq_at(at, position)
+    }
 }
 
 impl Snapshot {
     pub(super) fn new(row: MailboxRow, chunks: Vec<Arc<Chunk>>) -> Self {
         let mut len = 0u32;
+        let words = row.keywords.iter();
+        let mut bytes: usize = words.map(|keyword| 16 + keyword.as_str().len()).sum();
         let starts = chunks
             .iter()
             .map(|chunk| {
+                bytes += chunk.bytes();
                 let start = len;
                 len = len.saturating_add(u32::try_from(chunk.len()).unwrap_or(0));
                 start
@@ -69,8 +97,14 @@ impl Snapshot {
             chunks,
             starts,
             len,
+            bytes,
             gone: false,
         }
+    }
+
+    /// About what it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The same state, after the mailbox was deleted.
@@ -196,16 +230,47 @@ impl Snapshot {
     /// The message with this UID.
     #[must_use]
     pub fn by_uid(&self, uid: Uid) -> Option<Entry> {
-        let (at, position) = self.find(uid)?;
-        let item = self.chunks.get(at)?.item(position)?;
-        Some(self.entry(self.seq_at(at, position)?, &item))
+        self.lookup().by_uid(uid)
     }
 
     /// The sequence number of this UID.
     #[must_use]
     pub fn seq_of(&self, uid: Uid) -> Option<u32> {
-        let (at, position) = self.find(uid)?;
-        self.seq_at(at, position)
+        self.lookup().seq_of(uid)
+    }
+
+    /// For looking up many messages.
+    #[must_use]
+    pub fn lookup(&self) -> Lookup<'_> {
+        Lookup {
+            snapshot: self,
+            walk: Walk::default(),
+        }
+    }
+
+    /// UIDs from `first` to `last`, both included, of messages that are there.
+    pub fn uids(&self, first: Uid, last: Uid) -> impl Iterator<Item = Uid> + '_ {
+        let start = self.chunks.partition_point(|chunk| chunk.first <= first);
+        self.uids_from(start.saturating_sub(1))
+            .skip_while(move |uid| *uid < first)
+            .take_while(move |uid| *uid <= last)
+    }
+
+    /// UIDs of the messages with sequence numbers from `first` to `last`, both included.
+    pub fn uids_of_seqs(&self, first: u32, last: u32) -> impl Iterator<Item = Uid> + '_ {
+        let start = self.starts.partition_point(|start| *start < first);
+        let start = start.saturating_sub(1);
+        let before = self.starts.get(start).copied().unwrap_or(0);
+        let skipped = first.saturating_sub(before).saturating_sub(1);
+        let count = (last.saturating_add(1)).saturating_sub(first.max(1));
+        self.uids_from(start).skip(skipped as usize).take(count as usize)
+    }
+
+    fn uids_from(&self, at: usize) -> impl Iterator<Item = Uid> + '_ {
+        self.chunks
+            .iter()
+            .skip(at)
+            .flat_map(|chunk| chunk.uids.iter().copied())
     }
 
     /// All messages in order.
@@ -251,14 +316,6 @@ impl Snapshot {
             modseq: ModSeq::new(item.modseq).unwrap_or_default(),
             size: u64::from(item.size),
         }
-    }
-
-    fn find(&self, uid: Uid) -> Option<(usize, usize)> {
-        let at = self
-            .chunks
-            .partition_point(|chunk| chunk.first <= uid)
-            .checked_sub(1)?;
-        Some((at, self.chunks.get(at)?.position(uid)?))
     }
 
     fn seq_at(&self, chunk: usize, position: usize) -> Option<u32> {
@@ -319,6 +376,98 @@ fn compare(was: Option<(&Chunk, u32)>, is: Option<&Chunk>, changes: &mut Changes
                 if before != is.and_then(|chunk| chunk.modseqs.get(position)) {
                     changes.flags.push(*uid);
                 }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::chunk::CHUNK;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    /// A mailbox with these UIDs; some of the first of a chunk may have gone since.
+    fn snapshot(there: &BTreeSet<u32>, chunk: usize) -> Snapshot {
+        let row = MailboxRow {
+            id: MailboxId(1),
+            boot: 1,
+            name: MailboxName::inbox(),
+            special_use: None,
+            uid_validity: UidValidity::new(1).expect("validity"),
+            uid_next: 1 << 20,
+            uid_ceiling: 1 << 20,
+            highest_modseq: 1,
+            messages: 0,
+            unseen: 0,
+            deleted: 0,
+            recent: 0,
+            recent_from: 1,
+            size: 0,
+            tail: None,
+            keywords: Arc::new(
+                ["a", "b"]
+                    .map(|word| Keyword::parse(word).expect("keyword"))
+                    .to_vec(),
+            ),
+        };
+        let uids: Vec<u32> = there.iter().copied().collect();
+        let chunks = uids.chunks(chunk).map(|uids| {
+            let gone = uids[0] > 1 && !there.contains(&(uids[0] - 1));
+            let mut chunk = Chunk::new(Uid::new(uids[0] - u32::from(gone)).expect("uid"));
+            for uid in uids {
+                let keywords = (0..2).filter(|word| (uid >> word) & 1 == 1).collect();
+                chunk.push(Item {
+                    uid: Uid::new(*uid).expect("uid"),
+                    flags: u8::try_from(uid % 32).expect("small"),
+                    modseq: u64::from(*uid),
+                    size: *uid,
+                    keywords,
+                });
+            }
+            Arc::new(chunk)
+        });
+        Snapshot::new(row, chunks.collect())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn walking_finds_what_searching_finds(
+            there in proptest::collection::btree_set(1u32..600, 0..300),
+            asked in proptest::collection::vec(1u32..600, 0..100),
+            chunk in 1..CHUNK,
+            sorted: bool,
+            a in 0u32..320, b in 0u32..320,
+        ) {
+            let snapshot = snapshot(&there, chunk);
+            let all: Vec<Entry> = snapshot.iter().collect();
+            prop_assert_eq!(all.len(), there.len());
+            let mut asked = asked;
+            if sorted {
+                asked.sort_unstable();
+            }
+            let mut lookup = snapshot.lookup();
+            for number in asked.iter().chain(&there) {
+                let uid = Uid::new(*number).expect("uid");
+                let expected = all.iter().find(|entry| entry.uid == uid);
+                prop_assert_eq!(lookup.by_uid(uid), expected.cloned());
+                prop_assert_eq!(lookup.clone().seq_of(uid), expected.map(|entry| entry.seq));
+                prop_assert_eq!(snapshot.by_uid(uid), expected.cloned());
+                if let Some(entry) = expected {
+                    let words: Vec<&str> = entry.flags.keywords().iter().map(Keyword::as_str).collect();
+                    let known = [(1, "a"), (2, "b")].into_iter().filter(|(bit, _)| number & bit != 0);
+                    prop_assert_eq!(words, known.map(|(_, word)| word).collect::<Vec<_>>());
+                }
+            }
+            let within = |entry: &&Entry| (a..=b).contains(&entry.seq);
+            let expected: Vec<Uid> = all.iter().filter(within).map(|entry| entry.uid).collect();
+            prop_assert_eq!(snapshot.uids_of_seqs(a, b).collect::<Vec<_>>(), expected);
+            if let (Ok(first), Ok(last)) = (Uid::new(a), Uid::new(b)) {
+                let within = |uid: &Uid| (first..=last).contains(uid);
+                let expected: Vec<Uid> = all.iter().map(|entry| entry.uid).filter(within).collect();
+                prop_assert_eq!(snapshot.uids(first, last).collect::<Vec<_>>(), expected);
             }
         }
     }

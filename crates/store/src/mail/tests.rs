@@ -241,3 +241,122 @@ async fn a_long_expunge_log_is_merged_and_nobody_misses_a_uid() {
     assert_eq!(inbox.vanished_since(newest).expect("reads").len(), 1);
     assert_eq!(store.maintain().await.expect("maintains").merged_expunges, 0);
 }
+
+/// A commit of this account that fails.
+async fn fail_a_commit(store: &Store, id: AccountId) {
+    let cell = store.cells().get(id);
+    let mut batch = crate::commit::Batch::new(crate::commit::Class::Durable);
+    let absent = crate::commit::Expect::Absent;
+    batch.expect(Space::Mail, keys::owner(id), absent, StoreError::Conflict);
+    let generation = cell.fence.generation();
+    batch.fences.push((Arc::clone(&cell.fence), generation));
+    batch.delete(Space::Mail, keys::owner(id));
+    assert!(matches!(store.commit(batch).await, Err(StoreError::Conflict)));
+    assert_ne!(cell.fence.generation(), generation);
+}
+
+#[tokio::test]
+async fn a_mailbox_opened_again_is_not_read_again_until_a_commit_fails() {
+    let (store, id, _) = two_accounts().await;
+    let inbox = MailboxName::inbox();
+    drop(store.mail(id).open(&inbox).await.expect("opens"));
+    let (views, bytes) = store.cells().kept();
+    assert_eq!(views, 1);
+    let message = Bytes::from_static(b"Subject: y\r\n\r\n");
+    let appended = store.mail(id).append(&inbox, message, Flags::EMPTY, None).await;
+    let second = appended.expect("appends").uid;
+    assert!(store.cells().kept().1 > bytes, "it grows with what arrives");
+    // Whoever reads it from now on fails.
+    let chunk = keys::chunk(id, MailboxId(1), Uid::MIN);
+    overwrite(&store, Space::Mail, chunk, b"\x01\xff\xff");
+    let open = store.mail(id).open(&inbox).await.expect("opens");
+    assert!(open.snapshot().seq_of(second).is_some());
+    drop(open);
+    fail_a_commit(&store, id).await;
+    assert!(is_corrupt_of(store.mail(id).open(&inbox).await, id));
+    assert_eq!(store.cells().kept(), (0, 0));
+}
+
+#[tokio::test]
+async fn no_view_outlives_its_mailbox_or_account() {
+    let (store, a, b) = two_accounts().await;
+    let archive = MailboxName::parse("Archive").expect("name");
+    for id in [a, b] {
+        for name in [&MailboxName::inbox(), &archive] {
+            drop(store.mail(id).open(name).await.expect("opens"));
+        }
+    }
+    assert_eq!(store.cells().kept().0, 4);
+    store.mail(a).delete_mailbox(&archive).await.expect("deletes");
+    assert_eq!(store.cells().kept().0, 3);
+    let opened = store.mail(a).open(&archive).await;
+    assert!(matches!(opened, Err(StoreError::NotFound(_))));
+    store.erase_account(b, &Origin::System).await.expect("erases");
+    assert_eq!(store.cells().kept().0, 1);
+    works(&store, a).await;
+}
+
+#[tokio::test]
+async fn messages_leave_memory_when_nobody_looks_and_no_view_is_kept() {
+    let (store, id, _) = two_accounts().await;
+    let inbox = MailboxName::inbox();
+    let open = store.mail(id).open(&inbox).await.expect("opens");
+    let cell = store.cells().get(id);
+    let is_full = |building: &Option<cell::Building>| {
+        let working = building.as_ref().and_then(|building| building.by_name(&inbox));
+        matches!(working.expect("there").content, cell::Content::Full(_))
+    };
+    // The last one goes while somebody holds the lock.
+    let guard = cell.building.lock().await;
+    store.cells().let_go(id, MailboxId(1));
+    drop(open);
+    assert!(is_full(&guard));
+    drop(guard);
+    assert!(store.mail(id).has_mailbox(&inbox).await.expect("reads"));
+    assert!(!is_full(&*cell.building.lock().await));
+    works(&store, id).await;
+}
+
+#[tokio::test]
+async fn one_mailbox_is_asked_for_without_reading_all() {
+    let (store, id, _) = two_accounts().await;
+    let (mail, inbox) = (store.mail(id), MailboxName::inbox());
+    let archive = MailboxName::parse("Archive").expect("name");
+    let old = MailboxName::parse("Old").expect("name");
+    mail.rename_mailbox(&archive, &old).await.expect("renames");
+    for name in [&archive, &MailboxName::parse("None").expect("name")] {
+        assert!(!mail.has_mailbox(name).await.expect("reads"));
+        assert!(matches!(mail.status(name).await, Err(StoreError::NotFound(_))));
+    }
+    for info in mail.list_mailboxes().await.expect("lists") {
+        assert!(mail.has_mailbox(&info.name).await.expect("reads"));
+        assert_eq!(mail.status(&info.name).await.expect("reads"), info);
+    }
+    // A scan fails.
+    overwrite(&store, Space::Mail, keys::mailbox(id, MailboxId(6)), b"\x01\xff");
+    assert!(is_corrupt_of(mail.list_mailboxes().await, id));
+    assert_eq!(mail.status(&inbox).await.expect("reads").messages, 1);
+    assert!(mail.has_mailbox(&inbox).await.expect("reads"));
+}
+
+#[tokio::test]
+async fn what_is_only_queued_is_not_there_yet() {
+    let (store, id, _) = two_accounts().await;
+    let (mail, inbox) = (store.mail(id), MailboxName::inbox());
+    let draft = MailboxName::parse("Drafts").expect("name");
+    assert!(mail.has_mailbox(&draft).await.expect("reads"));
+    // The working state is ahead: Drafts has another name.
+    let cell = store.cells().get(id);
+    let mut guard = cell.building.lock().await;
+    let building = guard.as_mut().expect("loaded");
+    let place = building.by_name(&draft).expect("there").row.id;
+    let ahead = MailboxName::parse("Ahead").expect("name");
+    let working = building.mailboxes.get_mut(&place).expect("there");
+    Arc::make_mut(working).row.name = ahead.clone();
+    drop(guard);
+    assert!(!mail.has_mailbox(&ahead).await.expect("reads"));
+    assert!(mail.has_mailbox(&draft).await.expect("reads"));
+    assert_eq!(mail.status(&draft).await.expect("reads").name, draft);
+    assert!(matches!(mail.status(&ahead).await, Err(StoreError::NotFound(_))));
+    assert!(mail.has_mailbox(&inbox).await.expect("reads"));
+}

@@ -317,15 +317,18 @@ impl<'a> Txn<'a> {
         for (id, first) in &self.chunks {
             let key = keys::chunk(self.id, *id, *first);
             let working = self.touched.get(id).and_then(Option::as_ref);
-            let chunk =
-                working.and_then(|working| working.chunks().iter().find(|chunk| chunk.first == *first));
+            let chunk = working.and_then(|working| {
+                let chunks = working.chunks();
+                let at = chunks.binary_search_by_key(first, |chunk| chunk.first).ok()?;
+                chunks.get(at)
+            });
             match chunk {
                 Some(chunk) => batch.put(Space::Mail, key, chunk.encode()),
                 None => batch.delete(Space::Mail, key),
             }
         }
         for (id, working) in &mut self.touched {
-            publish(cell, *id, working.as_mut(), batch);
+            publish(self.store, cell, *id, working.as_mut(), batch);
         }
         Done {
             account: self.account,
@@ -349,21 +352,25 @@ impl Done {
 }
 
 /// Has the committer move the view of a mailbox; without a view, keeps only what appending needs.
-fn publish(cell: &Cell, id: MailboxId, working: Option<&mut Working>, batch: &mut Batch) {
+fn publish(store: &Store, cell: &Cell, id: MailboxId, working: Option<&mut Working>, batch: &mut Batch) {
     let view = cell.view(id);
     match (view, working) {
         (Some(view), Some(working)) => {
             if let Some(snapshot) = working.snapshot() {
+                store.cells().resized(cell.id, id, snapshot.bytes());
                 let snapshot = Arc::new(snapshot);
                 batch.publish.push(Box::new(move || {
                     view.published.send_replace(snapshot);
                 }));
             }
         }
-        (Some(view), None) => batch.publish.push(Box::new(move || {
-            view.published
-                .send_modify(|snapshot| *snapshot = Arc::new(snapshot.deleted()));
-        })),
+        (Some(view), None) => {
+            store.cells().let_go(cell.id, id);
+            batch.publish.push(Box::new(move || {
+                view.published
+                    .send_modify(|snapshot| *snapshot = Arc::new(snapshot.deleted()));
+            }));
+        }
         (None, Some(working)) => working.trim(),
         (None, None) => {}
     }
