@@ -91,8 +91,7 @@ impl Recent {
                 Uid::new(range.end.checked_sub(1)?).ok()?,
             ))
         });
-        ends.map(|(first, last)| snapshot.range_uids(first, last).count())
-            .sum()
+        ends.map(|(first, last)| snapshot.uids(first, last).count()).sum()
     }
 }
 
@@ -116,16 +115,13 @@ impl Selected {
                     return Err(Failure::NoSuchMessage);
                 }
                 for range in set.resolve(told.len()) {
-                    uids.extend(
-                        told.range_seqs(*range.start(), *range.end())
-                            .map(|entry| entry.uid),
-                    );
+                    uids.extend(told.uids_of_seqs(*range.start(), *range.end()));
                 }
             }
             Numbering::Uid => {
                 for range in set.resolve(self.largest_uid()) {
                     if let (Ok(first), Ok(last)) = (Uid::new(*range.start()), Uid::new(*range.end())) {
-                        uids.extend(told.range_uids(first, last).map(|entry| entry.uid));
+                        uids.extend(told.uids(first, last));
                     }
                 }
             }

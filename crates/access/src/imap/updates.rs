@@ -46,12 +46,16 @@ pub(super) async fn tell(
         stream.write(format!("* {} EXISTS\r\n* {recent} RECENT\r\n", now.len()).as_bytes());
     }
     tell_keywords(stream, selected, &now);
+    let mut newest = now.lookup();
+    let mut out = Vec::with_capacity(64);
     for uid in &changes.flags {
-        let Some(entry) = now.by_uid(*uid) else { continue };
+        let Some(entry) = newest.by_uid(*uid) else {
+            continue;
+        };
         if selected.own.contains(&entry.modseq) {
             continue;
         }
-        let mut out = Vec::with_capacity(64);
+        out.clear();
         fetch_flags(&mut out, selected, &entry);
         stream.write(&out);
         relieve(stream).await?;
@@ -92,9 +96,29 @@ pub(super) async fn meet(selected: &mut Selected, now: &Snapshot) {
 
 /// A FETCH response with the flags. The UID is always with it: clients that work by UID need no second look.
 pub(super) fn fetch_flags(out: &mut Vec<u8>, selected: &Selected, entry: &Entry) {
-    out.extend_from_slice(format!("* {} FETCH (UID {} FLAGS ", entry.seq, entry.uid).as_bytes());
+    out.extend_from_slice(b"* ");
+    number(out, entry.seq.into());
+    out.extend_from_slice(b" FETCH (UID ");
+    number(out, entry.uid.get().into());
+    out.extend_from_slice(b" FLAGS ");
     write::flags(out, &entry.flags, selected.recent.of(entry.uid));
     out.extend_from_slice(b")\r\n");
+}
+
+/// A number without a text in between: FETCH writes two or three for each message.
+pub(super) fn number(out: &mut Vec<u8>, mut number: u64) {
+    let start = out.len();
+    loop {
+        // A digit always fits.
+        out.push(b'0' + (number % 10) as u8);
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    if let Some(digits) = out.get_mut(start..) {
+        digits.reverse();
+    }
 }
 
 /// The FLAGS response: what messages of this mailbox can have (RFC 3501 section 7.2.6).
@@ -112,4 +136,18 @@ pub(super) fn flag_words(snapshot: &Snapshot) -> Vec<String> {
         .iter()
         .map(|keyword| keyword.as_str().to_owned());
     system.chain(keywords).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn numbers() {
+        for given in [0, 7, 10, 128, 4_294_967_295, u64::MAX] {
+            let mut out = b"* ".to_vec();
+            number(&mut out, given);
+            assert_eq!(out, format!("* {given}").as_bytes());
+        }
+    }
 }

@@ -12,9 +12,9 @@ use wire::imap::{Append, Code, SequenceSet, StatusLine};
 pub(in crate::imap) async fn check(session: &mut Session, append: &Append) -> Result<(), Failure> {
     let name = name(&append.mailbox)?;
     let (_, user) = session.user()?;
-    match user.mail.status(&name).await {
-        Ok(_) => Ok(()),
-        Err(StoreError::NotFound(_)) => Err(Failure::TryCreate),
+    match user.mail.has_mailbox(&name).await {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(StoreError::NotFound(_)) => Err(Failure::TryCreate),
         Err(error) => Err(error.into()),
     }
 }

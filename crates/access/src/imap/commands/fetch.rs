@@ -44,6 +44,7 @@ pub(super) async fn run(
     };
     let needs_rows = items.iter().any(needs_row);
     let mut missing = false;
+    let mut out = Vec::with_capacity(256);
     let mut broken: Option<StoreError> = None;
     for batch in uids.chunks(BATCH) {
         let rows = if needs_rows {
@@ -53,12 +54,13 @@ pub(super) async fn run(
         };
         let now = selected.mailbox.snapshot();
         updates::tell_keywords(stream, selected, &now);
+        let (mut newest, mut told) = (now.lookup(), selected.told.lookup());
         for uid in batch {
             let row = rows
                 .binary_search_by_key(uid, |row| row.uid)
                 .ok()
                 .and_then(|at| rows.get(at));
-            let (Some(entry), Some(seq)) = (now.by_uid(*uid), selected.told.seq_of(*uid)) else {
+            let (Some(entry), Some(seq)) = (newest.by_uid(*uid), told.seq_of(*uid)) else {
                 missing = true;
                 continue;
             };
@@ -74,7 +76,7 @@ pub(super) async fn run(
                 body: row.map(|row| Body::new(&service, &selected.mailbox, row)),
             };
             // One damaged message is reported at the end and does not take the others down.
-            if let Err(failure) = answer.write(stream, &items, tell_flags).await {
+            if let Err(failure) = answer.write(stream, &mut out, &items, tell_flags).await {
                 match failure {
                     Failure::Store(error) => broken = Some(error),
                     other => return Err(other),
@@ -106,8 +108,10 @@ fn needs_row(item: &FetchItem) -> bool {
 /// Sets `\Seen` where it is not set; those messages' new flags are told with their answer.
 async fn mark_seen(selected: &mut Selected, uids: &[Uid]) -> Result<Vec<Uid>, Failure> {
     let now = selected.mailbox.snapshot();
+    let mut newest = now.lookup();
     let unseen = |uid: &Uid| {
-        now.by_uid(*uid)
+        newest
+            .by_uid(*uid)
             .is_some_and(|entry| !entry.flags.has(SystemFlag::Seen))
     };
     let unseen: Vec<Uid> = uids.iter().copied().filter(unseen).collect();
@@ -132,11 +136,15 @@ impl Answer<'_> {
     async fn write(
         &mut self,
         stream: &mut LineStream,
+        out: &mut Vec<u8>,
         items: &[FetchItem],
         tell_flags: bool,
     ) -> Result<(), Failure> {
         // Small items first and in one piece, so that a message that cannot be read leaves no half answer.
-        let mut out = format!("* {} FETCH (", self.entry.seq).into_bytes();
+        out.clear();
+        out.extend_from_slice(b"* ");
+        updates::number(out, self.entry.seq.into());
+        out.extend_from_slice(b" FETCH (");
         let mut first = true;
         let mut separate = |out: &mut Vec<u8>| {
             if !std::mem::take(&mut first) {
@@ -145,19 +153,19 @@ impl Answer<'_> {
         };
         let flags_asked = items.contains(&FetchItem::Flags);
         if tell_flags && !flags_asked {
-            separate(&mut out);
+            separate(out);
             out.extend_from_slice(b"FLAGS ");
-            write::flags(&mut out, &self.entry.flags, self.recency);
+            write::flags(out, &self.entry.flags, self.recency);
         }
         let mut streamed = false;
         for item in items {
-            separate(&mut out);
-            item.write_response_name(&mut out);
+            separate(out);
+            item.write_response_name(out);
             out.push(b' ');
             match self.body_of(item) {
-                None => self.small(&mut out, item),
+                None => self.small(out, item),
                 Some((section, partial)) => {
-                    if let Err(error) = self.section(stream, &mut out, &section, partial).await {
+                    if let Err(error) = self.section(stream, out, &section, partial).await {
                         // What was sent cannot be taken back: the only honest end is to close.
                         return Err(if streamed { Failure::Gone } else { error });
                     }
@@ -166,7 +174,7 @@ impl Answer<'_> {
             }
         }
         out.extend_from_slice(b")\r\n");
-        stream.write(&out);
+        stream.write(out);
         relieve(stream).await
     }
 
@@ -193,9 +201,9 @@ impl Answer<'_> {
     fn small(&self, out: &mut Vec<u8>, item: &FetchItem) {
         let entry = &self.entry;
         match (item, self.row) {
-            (FetchItem::Uid, _) => out.extend_from_slice(entry.uid.to_string().as_bytes()),
+            (FetchItem::Uid, _) => updates::number(out, entry.uid.get().into()),
             (FetchItem::Flags, _) => write::flags(out, &entry.flags, self.recency),
-            (FetchItem::Rfc822Size, _) => out.extend_from_slice(entry.size.to_string().as_bytes()),
+            (FetchItem::Rfc822Size, _) => updates::number(out, entry.size),
             (FetchItem::InternalDate, Some(row)) => write::date_time(out, row.internal_date),
             (FetchItem::Envelope, Some(row)) => envelope(out, &row.envelope),
             (FetchItem::Body, Some(row)) => body_structure(out, &row.structure, Extensions::Without),

@@ -103,9 +103,10 @@ async fn search_batch(
 ) -> Result<Vec<(u32, Uid)>, Failure> {
     let mut found = Vec::new();
     let mut unclear = Vec::new();
+    let mut newest = now.lookup();
     for known in selected.told.range_seqs(*seqs.start(), *seqs.end()) {
         // Flags as they are now; a message that is gone but not yet told matches nothing.
-        let Some(entry) = now.by_uid(known.uid) else {
+        let Some(entry) = newest.by_uid(known.uid) else {
             continue;
         };
         let facts = Facts {

@@ -4,6 +4,7 @@ use crate::imap::reply::{self, Failure};
 use crate::imap::session::{Session, relieve};
 use crate::imap::updates;
 use model::Flags;
+use std::sync::Arc;
 use store::{Entry, FlagChange};
 use wire::imap::{StatusLine, Store, StoreAction, StoreAnswer};
 
@@ -23,11 +24,14 @@ pub(super) async fn run(session: &mut Session, store: Store) -> Result<StatusLin
     if store.answer == StoreAnswer::Fetch {
         let now = selected.mailbox.snapshot();
         updates::tell_keywords(stream, selected, &now);
+        let told = Arc::clone(&selected.told);
+        let (mut told, mut newest) = (told.lookup(), now.lookup());
+        let mut out = Vec::with_capacity(64);
         for uid in uids {
-            let (Some(seq), Some(entry)) = (selected.told.seq_of(uid), now.by_uid(uid)) else {
+            let (Some(seq), Some(entry)) = (told.seq_of(uid), newest.by_uid(uid)) else {
                 continue;
             };
-            let mut out = Vec::with_capacity(64);
+            out.clear();
             updates::fetch_flags(&mut out, selected, &Entry { seq, ..entry });
             stream.write(&out);
             relieve(stream).await?;
