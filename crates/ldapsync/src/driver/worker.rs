@@ -51,6 +51,7 @@ impl<'a> Worker<'a> {
             cookie,
             server: server.map(EntryUuid::from_bytes),
             last_success: state.last_success,
+            last_full: state.last_full,
             guard: state.guard,
         };
         let mut linked = 0u64;
@@ -492,6 +493,7 @@ impl<'a> Worker<'a> {
         state.server_fingerprint = checkpoint.server.map(|uuid| uuid.as_bytes().to_vec().into());
         state.scope_fingerprint = Some(self.parts.fingerprint.as_bytes().to_vec().into());
         state.last_success = checkpoint.last_success;
+        state.last_full = checkpoint.last_full;
         state.guard = checkpoint.guard;
         state.last_error = None;
         store

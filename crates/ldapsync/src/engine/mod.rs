@@ -59,8 +59,18 @@ pub(crate) struct Checkpoint {
     /// The suffix entry's UUID of the directory that gave the cookie.
     pub(crate) server: Option<EntryUuid>,
     pub(crate) last_success: Option<Timestamp>,
+    /// When everything was last compared. Kept over restarts: a server that is restarted daily needs it too.
+    pub(crate) last_full: Option<Timestamp>,
     /// Destructive changes of the last hour, so that a restart does not open the guard.
     pub(crate) guard: Vec<(Timestamp, u32)>,
+}
+
+impl Checkpoint {
+    /// Whether everything is to be compared again. A moment that is still to come says nothing: the clock was set.
+    fn audit_is_due(&self, now: Timestamp) -> bool {
+        self.last_full
+            .is_none_or(|last| last > now || last.after(AUDIT) <= now)
+    }
 }
 
 /// What a feed message was about.
@@ -208,7 +218,6 @@ pub(crate) struct Engine {
     counts: Counts,
     last_change: Option<Timestamp>,
     trouble: Option<Trouble>,
-    next_audit: Option<Timestamp>,
     /// The session log of the server no longer reaches back to the cookie. The cookie itself is kept: it says how
     /// far a server must have come to be believed.
     log_lost: bool,
@@ -254,7 +263,6 @@ impl Engine {
             counts: Counts::default(),
             last_change: None,
             trouble: None,
-            next_audit: None,
             log_lost: false,
         }
     }
@@ -319,7 +327,7 @@ impl Engine {
             return self.fail(Trouble::Lagging, now);
         }
         // What no message tells (a member's DN that comes to life, an edit of ours) is found once a day.
-        let audit = *self.next_audit.get_or_insert(now.after(AUDIT)) <= now;
+        let audit = self.checkpoint.audit_is_due(now);
         let rescoped = self.settings.scope == Scope::Changed;
         let cookie = cookie.filter(|_| !audit && !rescoped && !self.log_lost);
         let due = self
@@ -403,7 +411,7 @@ impl Engine {
 
     fn committed(&mut self, linked: u64, now: Timestamp) -> Vec<Effect> {
         if matches!(&self.phase, Phase::InRound(round) if round.full) {
-            self.next_audit = Some(now.after(AUDIT));
+            self.checkpoint.last_full = Some(now);
         }
         self.settings.scope = Scope::Same;
         self.log_lost = false;

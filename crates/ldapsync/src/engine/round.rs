@@ -153,8 +153,10 @@ impl Engine {
                 }
                 self.checkpoint.server = Some(round.server);
                 self.checkpoint.guard = self.guard.counted();
+                let full = round.full.then_some(now);
                 vec![Effect::Commit(Checkpoint {
                     last_success: Some(now),
+                    last_full: full.or(self.checkpoint.last_full),
                     ..self.checkpoint.clone()
                 })]
             }

@@ -47,6 +47,7 @@ fn known() -> Checkpoint {
         cookie: cookie("20260102000000"),
         server: Some(EntryUuid::from_bytes([1; 16])),
         last_success: None,
+        last_full: Some(NOW),
         guard: Vec::new(),
     }
 }
@@ -217,6 +218,51 @@ fn once_a_day_everything_is_compared_but_not_with_a_server_that_lags() {
         start(tomorrow, "20260103000000", fails),
         [Effect::Poll(cookie("20260103000000"))]
     );
+}
+
+// Every restart is a new engine, which knows only what was committed.
+#[test]
+fn the_daily_comparison_is_due_after_a_restart_too() {
+    let poll = |last_full, now| {
+        let mut engine = engine(Checkpoint { last_full, ..known() }, 3);
+        engine.step(Input::Wake(Wake::Now), now);
+        engine.step(server("20260103000000", 1), now)
+    };
+    let from_cookie = [Effect::Poll(cookie("20260102000000"))];
+    let almost = NOW.after(AUDIT - Duration::from_secs(1));
+    assert_eq!(poll(Some(NOW), almost), from_cookie);
+    assert_eq!(poll(Some(NOW), NOW.after(AUDIT)), [Effect::Poll(None)]);
+    assert_eq!(poll(None, NOW), [Effect::Poll(None)], "never, as far as is known");
+    assert_eq!(
+        poll(Some(almost), NOW),
+        [Effect::Poll(None)],
+        "the clock was set back"
+    );
+
+    let mut engine = engine(known(), 3);
+    let commits = |engine: &mut Engine, wake, now| {
+        engine.step(Input::Wake(wake), now);
+        engine.step(server("20260103000000", 1), now);
+        engine.step(Input::Noticed(Notice::Present(ONE)), now);
+        let full = wake == Wake::Full;
+        let coverage = if full {
+            Coverage::Everything
+        } else {
+            Coverage::NamedDeletes
+        };
+        let mut effects = engine.step(ended("20260103000000", coverage), now);
+        if full {
+            effects = engine.step(Input::Links(vec![]), now);
+        }
+        let [Effect::Commit(checkpoint)] = effects.as_slice() else {
+            panic!("{effects:?}")
+        };
+        engine.step(Input::Committed { linked: 3 }, now);
+        checkpoint.last_full
+    };
+    let later = NOW.after(Duration::from_secs(60));
+    assert_eq!(commits(&mut engine, Wake::Now, later), Some(NOW));
+    assert_eq!(commits(&mut engine, Wake::Full, later), Some(later));
 }
 
 #[test]

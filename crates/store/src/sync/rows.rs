@@ -6,6 +6,8 @@ use crate::codec::{Decoded, Reader, Writer};
 use bytes::Bytes;
 
 const VERSION: u8 = 1;
+/// Connector states: 2 has `last_full` at its end. Rows of version 1 are read as well.
+const STATE_VERSION: u8 = 2;
 
 fn owned(r: &mut Reader<'_>) -> Decoded<Bytes> {
     r.bytes().map(Bytes::copy_from_slice)
@@ -95,7 +97,7 @@ pub(super) fn write_state(state: &ConnectorState) -> Bytes {
     let bytes = |w: &mut Writer, value: &Bytes| {
         w.bytes(value);
     };
-    Writer::new(VERSION)
+    Writer::new(STATE_VERSION)
         .u8(match state.phase {
             Phase::Initial => 0,
             Phase::Refreshing => 1,
@@ -119,11 +121,18 @@ pub(super) fn write_state(state: &ConnectorState) -> Bytes {
             w.time(*time).num(u64::from(*count));
         })
         .option(state.approved.as_ref(), bytes)
+        .option(state.last_full, |w, time| {
+            w.time(time);
+        })
         .done()
 }
 
 pub(super) fn read_state(row: &[u8]) -> Decoded<ConnectorState> {
-    let mut r = Reader::new(row, "connector state", VERSION)?;
+    let version = match row.first() {
+        Some(&VERSION) => VERSION,
+        _ => STATE_VERSION,
+    };
+    let mut r = Reader::new(row, "connector state", version)?;
     let phase = match r.u8()? {
         0 => Phase::Initial,
         1 => Phase::Refreshing,
@@ -145,6 +154,10 @@ pub(super) fn read_state(row: &[u8]) -> Decoded<ConnectorState> {
         last_error: r.option(Reader::text)?,
         guard: r.list(|r| Ok((r.time()?, r.num32()?)))?,
         approved: r.option(owned)?,
+        last_full: match version {
+            VERSION => None,
+            _ => r.option(Reader::time)?,
+        },
     };
     r.end()?;
     Ok(state)
@@ -186,6 +199,7 @@ mod tests {
             epoch: 4,
             scope_fingerprint: Some(Bytes::from_static(b"s")),
             last_success: Some(Timestamp::from_millis(8)),
+            last_full: Some(Timestamp::from_millis(6)),
             guard: vec![(Timestamp::from_millis(1), 2)],
             ..ConnectorState::default()
         }
@@ -199,6 +213,23 @@ mod tests {
         row[at] ^= 1;
         let damaged = read_state(&row).expect("reads");
         assert!(damaged.cookie.is_none() && damaged.cookie_damaged);
+    }
+
+    #[test]
+    fn a_state_of_the_first_version_still_reads() {
+        let mut old = ConnectorState {
+            last_full: None,
+            ..state()
+        };
+        // Version 1 ended before `last_full`, which is one byte when there is none.
+        let mut row = write_state(&old).to_vec();
+        assert_eq!((row[0], row.pop()), (STATE_VERSION, Some(0)));
+        row[0] = VERSION;
+        assert_eq!(read_state(&row).expect("reads"), old);
+        row[0] = STATE_VERSION + 1;
+        assert!(read_state(&row).is_err(), "a row of a later release");
+        old.last_full = Some(Timestamp::from_millis(0));
+        assert_eq!(read_state(&write_state(&old)).expect("reads"), old);
     }
 
     #[test]

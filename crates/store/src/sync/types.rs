@@ -131,6 +131,9 @@ pub struct ConnectorState {
     pub journal_offset: u64,
     /// End of the last successful run.
     pub last_success: Option<Timestamp>,
+    /// End of the last successful comparison of everything; none before the first, or in a row of an earlier
+    /// release, which did not keep it.
+    pub last_full: Option<Timestamp>,
     /// What the last run failed with.
     pub last_error: Option<String>,
     /// Destructive changes of the rolling hour, for the guard: moment and count.

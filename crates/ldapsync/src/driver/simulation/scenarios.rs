@@ -380,6 +380,26 @@ async fn runs_on_its_own_and_stops_when_told() {
     assert!(world.engine.sync_now().await.is_err());
 }
 
+// A process that never lives for a day: what no message tells is found once a day all the same.
+#[tokio::test]
+async fn restarts_do_not_put_the_daily_comparison_off() {
+    let mut world = World::new(27, config(1000, false)).await;
+    let mut silent = person(&mut world, "silent", "a.test");
+    assert!(world.round(Wake::Now).await);
+    silent.name = "Changed without a message".to_owned();
+    world.directory.lock().entries.insert(silent.uuid, silent.clone());
+    let name = |world: &World| account(world, silent.uuid).expect("here").display_name.clone();
+    for _ in 0..3 {
+        // Each round of this world is a new process.
+        world.clock.advance(Duration::from_secs(28_000));
+        assert!(world.round(Wake::Now).await);
+        assert_ne!(name(&world), Some(silent.name.clone()), "not yet a day");
+    }
+    world.clock.advance(Duration::from_secs(2_400));
+    assert!(world.round(Wake::Now).await);
+    assert_eq!(name(&world), Some(silent.name.clone()));
+}
+
 // Two people swap their addresses between two polls, and a third hands an alias on.
 #[tokio::test]
 async fn addresses_change_hands_in_one_round() {
