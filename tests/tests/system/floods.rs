@@ -27,7 +27,10 @@ impl Site {
     fn start(keys: &str) -> Result<Self> {
         let (home_ports, front_ports) = (Ports::free()?, Ports::free()?);
         let keys = format!("idle_timeout = 10\n{keys}");
-        let config = format!("[imap]\nlogin_timeout = 10\n{}", listeners("", home_ports, &keys));
+        let config = format!(
+            "[imap]\nlogin_timeout = 10\n[pop3]\nlogin_timeout = 10\n{}",
+            listeners("", home_ports, &keys)
+        );
         let home = start_home(&config, &[ALICE])?;
         let sections = listeners("_proxy", front_ports, &keys) + &home_entry("home", home_ports, "", "");
         let parts = FrontParts {
@@ -127,7 +130,7 @@ const fn slow(
     }
 }
 
-const SLOW: [Slow; 16] = [
+const SLOW: [Slow; 17] = [
     slow("silent", "home imap", "", "", "* BYE"),
     // RFC 1939 section 3: the autologout timer closes in silence.
     slow("silent", "home pop3", "", "", ""),
@@ -143,6 +146,7 @@ const SLOW: [Slow; 16] = [
     slow("a byte a second", "front smtp", "EH", "x", "421"),
     // Commands that are allowed do not put the end off.
     slow("busy without a login", "home imap", "", "a NOOP\r\n", "* BYE"),
+    slow("busy without a login", "home pop3", "", "CAPA\r\n", ""),
     slow("busy without a login", "front imap", "", "a NOOP\r\n", "* BYE"),
     slow("busy without a login", "front pop3", "", "CAPA\r\n", ""),
     slow(
