@@ -191,7 +191,7 @@ async fn a_base_that_does_not_exist_is_no_empty_directory() {
         misspelt.persist = persist;
         let mut source = ContentSync::new(connect(misspelt, &clock()));
         for cookie in [None, cookie.as_ref()] {
-            let error = source.follow(cookie).await.err().expect("an error");
+            let error = source.follow(cookie).await.map(drop).expect_err("an error");
             assert!(
                 matches!(&error, FeedError::Protocol(text) if text.contains(&wrong)),
                 "{error:?}"
