@@ -87,11 +87,17 @@ impl Local {
         let link = association.map(|found| Link {
             local: own_id(found.local),
             base: link::decode(&found.data.base),
+            dn: found.data.dn,
         });
+        let name = match &link {
+            Some(link) if seen.dn.is_empty() => link.dn.clone(),
+            _ => seen.dn.clone(),
+        };
         let seen_at = elsewhere.map(|seen| seen.host);
         Ok((
             Situation {
                 uuid,
+                name,
                 remote,
                 link,
                 local,

@@ -183,6 +183,17 @@ impl ContentSync {
         Ok(found.map(|found| found.into_iter().next()))
     }
 
+    async fn sees(&mut self, dn: &str) -> Result<bool, FeedError> {
+        match self.try_ask(whole(dn, ["1.1"])).await? {
+            Ok(found) => Ok(found.is_some()),
+            // A server that hides an entry says either (RFC 4511 section 4.1.9 leaves it the choice).
+            Err(error) => match error.code() {
+                Some(ResultCode::NoSuchObject | ResultCode::InsufficientAccessRights) => Ok(false),
+                _ => Err(told(&error, None)),
+            },
+        }
+    }
+
     /// The feed searches from the common ancestor of the bases, where a base that is misspelt or was renamed
     /// is no error: every entry below it would seem to have left, and its account would be removed.
     async fn require_bases(&mut self) -> Result<(), FeedError> {
@@ -247,6 +258,10 @@ impl ChangeSource for ContentSync {
 
     fn verify<'a>(&'a mut self, uuids: &'a [EntryUuid]) -> BoxFuture<'a, Result<Vec<Presence>, FeedError>> {
         Box::pin(self.look(uuids))
+    }
+
+    fn can_read<'a>(&'a mut self, dn: &'a str) -> BoxFuture<'a, Result<bool, FeedError>> {
+        Box::pin(self.sees(dn))
     }
 
     fn fingerprint(&mut self) -> BoxFuture<'_, Result<Fingerprint, FeedError>> {

@@ -130,6 +130,10 @@ pub trait ChangeSource: Send {
     /// in the order of the question.
     fn verify<'a>(&'a mut self, uuids: &'a [EntryUuid]) -> BoxFuture<'a, Result<Vec<Presence>, FeedError>>;
 
+    /// Whether the entry of this name can be read, on the same server. What is missing below an entry that cannot
+    /// be read is perhaps only hidden.
+    fn can_read<'a>(&'a mut self, dn: &'a str) -> BoxFuture<'a, Result<bool, FeedError>>;
+
     /// Which server this is and how far it has come.
     fn fingerprint(&mut self) -> BoxFuture<'_, Result<Fingerprint, FeedError>>;
 }

@@ -5,6 +5,7 @@
 //! committed last.
 
 mod fetch;
+mod gone;
 mod order;
 mod quarantine;
 mod report;

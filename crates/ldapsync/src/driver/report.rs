@@ -1,6 +1,6 @@
 //! The plan as a document: what a full comparison would do, without doing it.
 
-use super::{SyncEngine, SyncError};
+use super::{SyncEngine, SyncError, gone};
 use crate::engine::short_hex;
 use crate::mapping::Members;
 use crate::plan::{Decision, Hazard, Op, Remote, plan};
@@ -154,10 +154,17 @@ impl Making<'_> {
 
     async fn look_up(&mut self, source: &mut dyn ChangeSource, uuids: &[EntryUuid]) -> Result<(), SyncError> {
         let answers = source.verify(uuids).await.map_err(feed_error)?;
+        let mut parents = gone::Parents::default();
         for (uuid, presence) in uuids.iter().zip(answers) {
             match presence {
-                Presence::Gone => self.object(*uuid, Remote::Gone)?,
-                Presence::OutOfScope(_) => self.object(*uuid, Remote::OutOfScope)?,
+                Presence::Gone => {
+                    let remote = parents
+                        .judge(self.parts, source, *uuid)
+                        .await
+                        .map_err(|trouble| SyncError::Directory(trouble.to_string()))?;
+                    self.object(*uuid, "", remote)?;
+                }
+                Presence::OutOfScope(entry) => self.object(*uuid, &entry.dn, Remote::OutOfScope)?,
                 Presence::InScope(entry) => {
                     let members = match &entry.account {
                         Ok(group) => self.parts.resolve(&group.members).await,
@@ -176,11 +183,11 @@ impl Making<'_> {
         let remote = parts
             .scope
             .remote(entry, members, &|domain| parts.is_local(domain));
-        self.object(entry.uuid, remote)
+        self.object(entry.uuid, &entry.entry.dn, remote)
     }
 
-    fn object(&mut self, uuid: EntryUuid, remote: Remote) -> Result<(), SyncError> {
-        let origin = (String::new(), None);
+    fn object(&mut self, uuid: EntryUuid, dn: &str, remote: Remote) -> Result<(), SyncError> {
+        let origin = (dn.to_owned(), None);
         let (situation, _) = self
             .parts
             .local
@@ -188,7 +195,7 @@ impl Making<'_> {
             .map_err(store_error)?;
         match plan(&situation, &self.parts.policy) {
             Decision::SetAside(reason) => {
-                let reason = reason.to_string();
+                let reason = reason.about(&situation.name);
                 self.line(uuid, &reason);
                 if self.report.set_aside.len() < LISTED {
                     self.report.set_aside.push(SetAsideObject { uuid, reason });

@@ -1,6 +1,6 @@
 //! One connector's work: feeds the engine, carries out its effects.
 
-use super::{Request, SyncEngine, order, quarantine};
+use super::{Request, SyncEngine, gone, order, quarantine};
 use crate::engine::{
     Aside, Checkpoint, Effect, Engine, Input, Notice, Outcome, Scope, Settings, Trouble, Wake,
 };
@@ -309,13 +309,16 @@ impl<'a> Worker<'a> {
         if answers.len() != uuids.len() {
             return Err(FeedError::Protocol("a look-up left objects out".to_owned()).into());
         }
-        let mut elsewhere = Vec::new();
+        let (mut elsewhere, mut parents) = (Vec::new(), gone::Parents::default());
         for (uuid, presence) in uuids.iter().zip(answers) {
             match presence {
                 Presence::Gone => {
-                    self.step(Input::Noticed(Notice::Member(*uuid, None)));
-                    elsewhere.push((*uuid, None));
-                    self.examine_remote(*uuid, Remote::Gone, (String::new(), None))?;
+                    let remote = parents.judge(self.parts, &mut *self.source, *uuid).await?;
+                    if remote == Remote::Gone {
+                        self.step(Input::Noticed(Notice::Member(*uuid, None)));
+                        elsewhere.push((*uuid, None));
+                    }
+                    self.examine_remote(*uuid, remote, (String::new(), None))?;
                 }
                 Presence::OutOfScope(entry) => {
                     self.step(Input::Noticed(Notice::Member(*uuid, None)));

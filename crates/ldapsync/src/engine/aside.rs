@@ -1,6 +1,5 @@
 //! Quarantine: objects that could not be synchronised, and changes that the guard holds.
 
-use crate::plan::Reason;
 use model::{EntryUuid, Timestamp};
 use std::time::Duration;
 
@@ -21,13 +20,13 @@ pub(crate) struct Aside {
 
 impl Aside {
     /// The row after one more failure.
-    pub(super) fn again(earlier: Option<&Self>, reason: &Reason, now: Timestamp) -> Self {
+    pub(super) fn again(earlier: Option<&Self>, reason: String, now: Timestamp) -> Self {
         let attempts = earlier.map_or(0, |row| row.attempts).saturating_add(1);
         let wait = FIRST_RETRY
             .saturating_mul(1 << (attempts - 1).min(16))
             .min(LAST_RETRY);
         Self {
-            reason: reason.to_string(),
+            reason,
             attempts,
             since: earlier.map_or(now, |row| row.since),
             next: now.after(wait),
@@ -70,15 +69,16 @@ pub(crate) fn short_hex(hash: &blake3::Hash) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Reason;
 
     #[test]
     fn retries_slow_down_and_held_rows_wait() {
         let now = Timestamp::from_millis(1_000_000);
-        let reason = Reason::Unusable { message: "x".into() };
-        let mut row = Aside::again(None, &reason, now);
+        let reason = Reason::Unusable { message: "x".into() }.to_string();
+        let mut row = Aside::again(None, reason.clone(), now);
         assert_eq!(row.next, now.after(FIRST_RETRY));
         for _ in 0..20 {
-            row = Aside::again(Some(&row), &reason, now);
+            row = Aside::again(Some(&row), reason.clone(), now);
         }
         assert_eq!(
             (row.next, row.since, row.attempts),
@@ -86,9 +86,10 @@ mod tests {
         );
         let held = Aside::again(
             None,
-            &Reason::Held {
+            Reason::Held {
                 lines: vec!["a".into(), "b".into()],
-            },
+            }
+            .to_string(),
             now,
         );
         assert!(held.is_held() && !held.is_due(now.after(LAST_RETRY)));

@@ -17,7 +17,7 @@ impl Engine {
         }
         let uuid = situation.uuid;
         let whole = match plan(situation, &self.settings.policy) {
-            Decision::SetAside(reason) => return self.set_aside(uuid, &reason, now),
+            Decision::SetAside(reason) => return self.set_aside(uuid, &situation.name, &reason, now),
             Decision::Act(whole) => whole,
         };
         let old_base = situation.link.as_ref().map(|link| &link.base);
@@ -32,24 +32,25 @@ impl Engine {
             if part.ops.is_empty() {
                 effects.extend(self.finished(uuid, now));
             } else {
-                effects.extend(self.apply(part, now));
+                effects.extend(self.apply(part, &situation.name, now));
             }
             return effects;
         }
         let mut effects = self.release(uuid);
-        if whole.ops.is_empty() && whole.base.as_ref() == old_base {
+        if whole.ops.is_empty() && whole.base.as_ref() == old_base && !situation.is_renamed() {
             self.counts.unchanged += 1;
             effects.extend(self.finished(uuid, now));
         } else {
-            effects.extend(self.apply(whole, now));
+            effects.extend(self.apply(whole, &situation.name, now));
         }
         effects
     }
 
-    fn apply(&mut self, plan: Plan, now: Timestamp) -> Vec<Effect> {
+    fn apply(&mut self, plan: Plan, name: &str, now: Timestamp) -> Vec<Effect> {
         self.counts.count(&plan.ops);
         if let Phase::InRound(round) = &mut self.phase {
             round.pending.insert(plan.uuid);
+            round.applying.insert(plan.uuid, name.to_owned());
         }
         if !plan.ops.is_empty() {
             self.last_change = Some(now);
@@ -58,21 +59,25 @@ impl Engine {
     }
 
     pub(super) fn applied(&mut self, uuid: EntryUuid, outcome: Outcome, now: Timestamp) -> Vec<Effect> {
+        let name = match &mut self.phase {
+            Phase::InRound(round) => round.applying.remove(&uuid).unwrap_or_default(),
+            _ => String::new(),
+        };
         match outcome {
             Outcome::Done => self.finished(uuid, now),
-            Outcome::Refused(message) => self.set_aside(uuid, &Reason::Refused { message }, now),
+            Outcome::Refused(message) => self.set_aside(uuid, &name, &Reason::Refused { message }, now),
             Outcome::Stale => {
                 // Somebody edited the object meanwhile. It is looked at again in this round, and if that
                 // fails too, in a later one.
                 let message = "the object changed while it was synchronised".to_owned();
-                self.set_aside(uuid, &Reason::Refused { message }, now)
+                self.set_aside(uuid, &name, &Reason::Refused { message }, now)
             }
             // A store that cannot write fails everything alike: no quarantine, the cookie stays.
             Outcome::Temporary(message) => self.fail(Trouble::Store(message), now),
         }
     }
 
-    fn set_aside(&mut self, uuid: EntryUuid, reason: &Reason, now: Timestamp) -> Vec<Effect> {
+    fn set_aside(&mut self, uuid: EntryUuid, name: &str, reason: &Reason, now: Timestamp) -> Vec<Effect> {
         if let Phase::InRound(round) = &mut self.phase {
             let in_the_way = match reason {
                 Reason::AlreadyLinked { other, .. } => {
@@ -82,7 +87,7 @@ impl Engine {
                     }
                     true
                 }
-                Reason::AmbiguousJoin { .. } | Reason::Refused { .. } => true,
+                Reason::AliasMatch { .. } | Reason::OtherKind { .. } | Reason::Refused { .. } => true,
                 _ => false,
             };
             if in_the_way && round.stage < super::round::Stage::SecondChance {
@@ -90,7 +95,8 @@ impl Engine {
                 return self.finished(uuid, now);
             }
         }
-        if let Some(effects) = self.too_many_aside(uuid, &reason.to_string(), now) {
+        let reason = reason.about(name);
+        if let Some(effects) = self.too_many_aside(uuid, &reason, now) {
             return effects;
         }
         let row = Aside::again(self.aside.get(&uuid), reason, now);
@@ -114,7 +120,11 @@ impl Engine {
     fn hold(&mut self, plan: &Plan, now: Timestamp) -> Vec<Effect> {
         let dangerous = plan.ops.iter().filter(|op| op.hazard().is_some());
         let lines = dangerous.map(|op| format!("{} {op}", plan.subject)).collect();
-        let row = Aside::again(self.aside.get(&plan.uuid), &Reason::Held { lines }, now);
+        let row = Aside::again(
+            self.aside.get(&plan.uuid),
+            Reason::Held { lines }.to_string(),
+            now,
+        );
         if self
             .aside
             .get(&plan.uuid)

@@ -47,6 +47,8 @@ pub(super) struct Round {
     pub(super) second: BTreeSet<EntryUuid>,
     /// Looked up or being applied, not finished.
     pub(super) pending: BTreeSet<EntryUuid>,
+    /// The names of those that are being applied, for the reason if the store refuses.
+    pub(super) applying: BTreeMap<EntryUuid, String>,
 }
 
 impl Round {
@@ -64,6 +66,7 @@ impl Round {
             members: BTreeMap::new(),
             second: BTreeSet::new(),
             pending: BTreeSet::new(),
+            applying: BTreeMap::new(),
         }
     }
 

@@ -121,6 +121,7 @@ fn absences_are_verified_after_a_sample_and_groups_come_last() {
     );
     let nothing = |uuid| Situation {
         uuid,
+        name: String::new(),
         remote: crate::plan::Remote::Gone,
         link: None,
         local: None,

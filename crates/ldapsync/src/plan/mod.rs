@@ -66,6 +66,11 @@ pub(crate) enum Remote {
     OutOfScope,
     /// No entry has this UUID.
     Gone,
+    /// No entry of this UUID can be seen, and its parent cannot be read either: perhaps the rights are lost.
+    Hidden {
+        /// The parent's DN as last known.
+        parent: String,
+    },
     /// An entry that cannot be mapped.
     Broken(Reason),
 }
@@ -96,6 +101,8 @@ pub(crate) struct Link {
     pub(crate) local: LocalId,
     /// The last common state.
     pub(crate) base: Image,
+    /// The entry's DN when it was last written down.
+    pub(crate) dn: String,
 }
 
 /// A local object as it is now.
@@ -116,6 +123,8 @@ pub(crate) struct LocalObject {
 pub(crate) struct Situation {
     /// The entry's lasting identity.
     pub(crate) uuid: EntryUuid,
+    /// What people know the entry by: its DN, now or when last seen; empty when it never was seen.
+    pub(crate) name: String,
     /// The directory's side.
     pub(crate) remote: Remote,
     /// The association.
@@ -128,6 +137,13 @@ pub(crate) struct Situation {
     pub(crate) by_alias: Vec<LocalObject>,
     /// The other home at which this connector saw the entry before, if any.
     pub(crate) seen_at: Option<String>,
+}
+
+impl Situation {
+    /// Whether the link has another DN than the entry. A stale one would name the wrong parent later.
+    pub(crate) fn is_renamed(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.dn != self.name)
+    }
 }
 
 /// What to do about one object.
@@ -216,6 +232,12 @@ pub(crate) fn plan(situation: &Situation, policy: &Policy) -> Decision {
             policy,
         ),
         Remote::Gone => absent(situation, &Op::Remove { why: Farewell::Gone }, policy),
+        Remote::Hidden { parent } => match absent(situation, &Op::Remove { why: Farewell::Gone }, policy) {
+            Decision::Act(plan) if plan.ops.is_empty() => Decision::Act(plan),
+            _ => Decision::SetAside(Reason::HiddenParent {
+                parent: parent.clone(),
+            }),
+        },
         Remote::Broken(reason) => Decision::SetAside(reason.clone()),
     }
 }
@@ -257,7 +279,7 @@ fn present(situation: &Situation, remote: &RemoteObject, policy: &Policy) -> Dec
         (Some(link), Some(local)) => (local, &link.base, Vec::new()),
         // Linked, but the object was erased here: it is made anew, empty.
         (Some(_), None) => return create(situation, remote, policy, subject),
-        (None, _) => match join(situation) {
+        (None, _) => match join(situation, remote) {
             Err(reason) => return Decision::SetAside(reason),
             Ok(None) => return create(situation, remote, policy, subject),
             Ok(Some(found)) => (found, &none, vec![Op::Link { local: found.id }]),
@@ -359,41 +381,68 @@ fn create(situation: &Situation, remote: &RemoteObject, policy: &Policy, subject
     })
 }
 
-/// The join rule of the first sight: by address, then by aliases; never a guess. An object that was removed
-/// here keeps its mail for its own entry: a new UUID never receives the old mail of a namesake.
-fn join(situation: &Situation) -> Result<Option<&LocalObject>, Reason> {
-    for candidates in [&situation.by_address, &situation.by_alias] {
-        let mut living = candidates
-            .iter()
-            .filter(|object| object.state != LocalState::Deleted);
-        let Some(first) = living.next() else { continue };
-        if living.next().is_some() {
-            let locals = candidates
-                .iter()
-                .map(|object| subject_of(&object.image, situation.uuid))
-                .collect();
-            return Err(Reason::AmbiguousJoin { locals });
+/// The join rule of the first sight: the entry's address is the object's address, and nothing else. An alias never
+/// joins, on neither side: it would let whoever may write aliases in the directory claim postmaster. An object that
+/// was removed here keeps its mail for its own entry: a new UUID never receives the old mail of a namesake.
+fn join<'a>(situation: &'a Situation, remote: &RemoteObject) -> Result<Option<&'a LocalObject>, Reason> {
+    let living = |object: &&LocalObject| object.state != LocalState::Deleted;
+    let others = |object: &LocalObject| match object.linked_to {
+        Some(other) if other != situation.uuid => Some(Reason::AlreadyLinked {
+            address: subject_of(&object.image, other),
+            other,
+        }),
+        _ => None,
+    };
+    let wanted = remote.image.get(Field::Address);
+    let mut by_alias = Vec::new();
+    for found in situation.by_address.iter().filter(living) {
+        if let Some(reason) = others(found) {
+            return Err(reason);
         }
-        return match first.linked_to {
-            Some(other) if other != situation.uuid => Err(Reason::AlreadyLinked {
-                address: subject_of(&first.image, other),
-                other,
-            }),
-            _ if !same_kind(first.id, &situation.remote) => Err(Reason::AmbiguousJoin {
-                locals: vec![format!("{} is another kind of object", first.id)],
-            }),
-            _ => Ok(Some(first)),
-        };
+        if !found.image.get(Field::Address).equals(wanted) {
+            by_alias.push(found);
+        } else if same_kind(found.id, remote.kind) {
+            return Ok(Some(found));
+        } else {
+            return Err(Reason::OtherKind {
+                address: subject_of(&found.image, situation.uuid),
+                local: found.id,
+            });
+        }
     }
-    Ok(None)
+    by_alias.extend(situation.by_alias.iter().filter(living));
+    if let Some(reason) = by_alias.iter().find_map(|object| others(object)) {
+        return Err(reason);
+    }
+    let Some(first) = by_alias.first() else {
+        return Ok(None);
+    };
+    Err(Reason::AliasMatch {
+        shared: shared(&remote.image, &first.image),
+        locals: by_alias
+            .iter()
+            .map(|object| subject_of(&object.image, situation.uuid))
+            .collect(),
+    })
 }
 
-fn same_kind(id: LocalId, remote: &Remote) -> bool {
-    let Remote::Here(remote) = remote else {
-        return false;
+/// An address that both have.
+fn shared(entry: &Image, local: &Image) -> String {
+    let of = |image: &Image| {
+        let both = [image.get(Field::Address), image.get(Field::Aliases)];
+        both.into_iter()
+            .flat_map(|values| values.iter().map(|(key, text)| (key.to_owned(), text.to_owned())))
+            .collect::<Vec<_>>()
     };
+    let local = of(local);
+    let has = |key: &str| local.iter().any(|(known, _)| known == key);
+    let found = of(entry).into_iter().find(|(key, _)| has(key));
+    found.map_or_else(|| "an address".to_owned(), |(_, text)| text)
+}
+
+const fn same_kind(id: LocalId, kind: Kind) -> bool {
     matches!(
-        (id, remote.kind),
+        (id, kind),
         (LocalId::Account(_), Kind::Account) | (LocalId::Group(_), Kind::Group)
     )
 }

@@ -135,6 +135,18 @@ pub enum Hazard {
     Cleared,
 }
 
+impl Reason {
+    /// The reason with the name of the entry, for whoever sees a UUID beside it.
+    pub(crate) fn about(&self, name: &str) -> String {
+        let text = self.to_string();
+        if name.is_empty() || text.contains(name) {
+            text
+        } else {
+            format!("{name}: {text}")
+        }
+    }
+}
+
 impl Op {
     /// The danger of this operation, if any.
     #[must_use]
@@ -224,11 +236,28 @@ impl fmt::Display for Op {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case", tag = "reason")]
 pub(crate) enum Reason {
-    /// Several local objects could be meant.
-    #[error("several local objects have an address of this entry: {}", .locals.join(", "))]
-    AmbiguousJoin {
-        /// Their addresses.
+    /// The entry and an unlinked local object share an address that is an alias on one side at least. Whoever may
+    /// write an alias in the directory must not claim an account by it.
+    #[error(
+        "{shared} is also an address of {}, which no entry is linked to, and an alias links nothing: \
+         to link the two, make the entry's mail that object's address; otherwise take {shared} from one of them",
+        .locals.join(" and ")
+    )]
+    AliasMatch {
+        /// The address that both have.
+        shared: String,
+        /// The addresses of the local objects.
         locals: Vec<String>,
+    },
+    /// An account's entry has the address of a local group, or the other way round.
+    #[error(
+        "{address} is the address of another kind of object here ({local}); rename or delete one of the two"
+    )]
+    OtherKind {
+        /// The address.
+        address: String,
+        /// The object that has it.
+        local: LocalId,
     },
     /// The local object with that address belongs to another entry.
     #[error("the local object {address} is linked to the entry {other}")]
@@ -257,6 +286,15 @@ pub(crate) enum Reason {
     ForeignDomain {
         /// The domain.
         domain: String,
+    },
+    /// The entry cannot be seen, and neither can its parent. Lost read rights look like that, so it is no deletion.
+    #[error(
+        "the entry is not there, but {parent} above it cannot be read either, so this counts as no deletion: restore \
+         the read rights of the service identity, or delete the object here if {parent} was removed or renamed"
+    )]
+    HiddenParent {
+        /// The parent's DN as last known.
+        parent: String,
     },
     /// The store refused the change.
     #[error("the change was refused: {message}")]

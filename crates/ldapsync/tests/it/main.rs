@@ -321,6 +321,31 @@ async fn restarts_lost_cookies_and_an_empty_directory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_absence_counts_only_below_an_entry_that_can_be_read() {
+    let branch = format!("dn: ou=team,ou=Users,{BASE}\nobjectClass: organizationalUnit\nou: team\n\n");
+    let below = person("below", "a.test").replace("uid=below,", "uid=below,ou=team,");
+    let slapd = Slapd::start(&(branch.clone() + &below + &person("beside", "a.test")));
+    let a = Home::new(&slapd, "a.test");
+    a.sync_well().await;
+    assert!(a.can_log_in("below"));
+    for name in ["uid=below,ou=team", "ou=team"] {
+        slapd.modify(&format!("dn: {name},ou=Users,{BASE}\nchangetype: delete\n\n"));
+    }
+    let status = a.sync_well().await;
+    assert!(a.can_log_in("below"), "{status:?}");
+    let [row] = status.quarantine.as_slice() else {
+        panic!("{status:?}")
+    };
+    let names =
+        format!("uid=below,ou=team,ou=Users,{BASE}: the entry is not there, but ou=team,ou=Users,{BASE}");
+    assert!(row.reason.starts_with(&names), "{}", row.reason);
+    slapd.add(&branch);
+    a.engine.sync_full().await.expect("runs");
+    assert!(a.account("below").is_none() && a.can_log_in("beside"));
+    assert!(a.engine.status().quarantine.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_name_is_fetched_before_it_is_refused() {
     let slapd = Slapd::start(&person("early", "a.test"));
     let a = Home::new(&slapd, "a.test");

@@ -69,6 +69,8 @@ pub(super) struct Directory {
     pub(super) faults: Faults,
     pub(super) random: Random,
     pub(super) polls: u64,
+    /// Names whose entries cannot be read, nor anything below them.
+    pub(super) hidden: BTreeSet<String>,
     /// Everybody who was ever at another home.
     pub(super) ever_elsewhere: BTreeSet<EntryUuid>,
     /// Everybody who was ever deleted, out of scope, or without a home.
@@ -88,6 +90,7 @@ impl Directory {
             faults: Faults::default(),
             random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
             polls: 0,
+            hidden: BTreeSet::new(),
             ever_elsewhere: BTreeSet::new(),
             ever_absent: BTreeSet::new(),
         }
@@ -255,6 +258,11 @@ impl ChangeSource for FakeSource {
         let answers = uuids.iter().map(look).collect();
         drop(directory);
         Box::pin(async move { Ok(answers) })
+    }
+
+    fn can_read<'a>(&'a mut self, dn: &'a str) -> BoxFuture<'a, Result<bool, FeedError>> {
+        let hidden = self.directory.lock().hidden.contains(dn);
+        Box::pin(async move { Ok(!hidden) })
     }
 
     fn fingerprint(&mut self) -> BoxFuture<'_, Result<Fingerprint, FeedError>> {

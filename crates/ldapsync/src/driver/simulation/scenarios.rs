@@ -243,6 +243,7 @@ async fn one_bad_object_delays_nobody_and_is_tried_again() {
     assert!(account(&world, good.uuid).is_some() && account(&world, bad.uuid).is_none());
     let rows = world.engine.status().quarantine;
     assert_eq!((rows.len(), rows[0].uuid, rows[0].attempts), (1, bad.uuid, 1));
+    assert!(rows[0].reason.contains(&bad.dn), "{}", rows[0].reason);
     // Repaired behind the feed's back; the row's time brings it in.
     bad.broken = false;
     world.directory.lock().entries.insert(bad.uuid, bad.clone());
@@ -398,6 +399,130 @@ async fn restarts_do_not_put_the_daily_comparison_off() {
     world.clock.advance(Duration::from_secs(2_400));
     assert!(world.round(Wake::Now).await);
     assert_eq!(name(&world), Some(silent.name.clone()));
+}
+
+// Whoever may write the alias attribute does not get the service box by it, however he spells it.
+#[tokio::test]
+async fn an_alias_claims_no_account() {
+    let mut world = World::new(28, config(1000, false)).await;
+    let mut thief = person(&mut world, "thief", "a.test");
+    thief.aliases = vec![address("Postmaster@Example.test")];
+    world.directory.lock().put(thief.clone());
+    let mut service = NewAccount::new(address("service@example.test"));
+    service.aliases = vec![address("desk@example.test")];
+    let service = world
+        .store
+        .create_account(service, &admin())
+        .await
+        .expect("created");
+    let desk = person(&mut world, "desk", "a.test");
+    assert!(world.round(Wake::Now).await);
+    assert!(account(&world, thief.uuid).is_none() && account(&world, desk.uuid).is_none());
+    let link = world.store.association("people", LocalId::Account(service));
+    assert_eq!(link.expect("reads"), None);
+    let untouched = world
+        .store
+        .account_by_address(&address("postmaster@example.test"));
+    assert_eq!(
+        untouched.expect("reads").expect("there").version,
+        world.postmaster
+    );
+    let rows = world.store.quarantine_after("people", None, 10).expect("reads");
+    assert_eq!(rows.len(), 2);
+    for (person, local) in [
+        (&thief, "postmaster@example.test"),
+        (&desk, "service@example.test"),
+    ] {
+        let row = rows.iter().find(|row| row.object == person.uuid.to_string());
+        let reason = &row.expect("in quarantine").reason;
+        assert!(reason.starts_with(&format!("{}: ", person.dn)), "{reason}");
+        assert!(
+            reason.contains(local) && reason.contains("make the entry's mail"),
+            "{reason}"
+        );
+    }
+    // Nor does an account that is linked already: the store refuses, and the row says whose entry it is.
+    let mut greedy = person(&mut world, "greedy", "a.test");
+    assert!(world.round(Wake::Now).await);
+    greedy.aliases = vec![address("postmaster@example.test")];
+    world.directory.lock().put(greedy.clone());
+    assert!(world.round(Wake::Now).await);
+    let status = world.engine.status();
+    let row = status.quarantine.iter().find(|row| row.uuid == greedy.uuid);
+    let reason = &row.expect("in quarantine").reason;
+    assert!(
+        reason.starts_with(&format!("{}: the change was refused", greedy.dn)),
+        "{reason}"
+    );
+    // The alias is taken off, and the entry gets an account of its own.
+    thief.aliases.clear();
+    world.directory.lock().put(thief.clone());
+    assert!(world.round(Wake::Now).await);
+    assert!(account(&world, thief.uuid).expect("created").can_log_in());
+}
+
+// Rights to read one branch are withdrawn; people elsewhere are still seen, so the sample says nothing.
+#[tokio::test]
+async fn nobody_is_removed_whose_parent_cannot_be_read() {
+    let mut world = World::new(29, config(1000, false)).await;
+    let mut people = Vec::new();
+    for number in 0..3 {
+        let mut one = person(&mut world, &format!("h{number}"), "a.test");
+        one.dn = format!("uid=h{number},ou=Closed,ou=people,dc=test");
+        world.directory.lock().put(one.clone());
+        people.push(one);
+        person(&mut world, &format!("open{number}"), "a.test");
+    }
+    assert!(world.round(Wake::Now).await);
+    let hidden: Vec<Person> = {
+        let mut directory = world.directory.lock();
+        directory.hidden.insert("ou=Closed,ou=people,dc=test".to_owned());
+        people
+            .iter()
+            .filter_map(|one| directory.entries.remove(&one.uuid))
+            .collect()
+    };
+    let plan = world.engine.plan().await.expect("a plan");
+    assert_eq!((plan.changes, plan.set_aside.len()), (0, 3), "{plan:?}");
+    assert!(world.round(Wake::Full).await);
+    for one in &people {
+        assert!(account(&world, one.uuid).expect("linked").can_log_in());
+    }
+    let rows = world.engine.status().quarantine;
+    assert_eq!(rows.len(), 3);
+    assert!(rows.iter().all(|row| row.reason.starts_with("uid=h")), "{rows:?}");
+    // The rights come back with two of them: the third was deleted meanwhile, and now that counts.
+    world.directory.lock().hidden.clear();
+    let returned = hidden.into_iter().skip(1).map(|one| (one.uuid, one));
+    world.directory.lock().entries.extend(returned);
+    world.clock.advance(Duration::from_secs(31));
+    assert!(world.round(Wake::Now).await);
+    let can_log_in: Vec<bool> = people
+        .iter()
+        .map(|one| account(&world, one.uuid).expect("linked").can_log_in())
+        .collect();
+    assert_eq!(can_log_in, [false, true, true]);
+    assert!(world.engine.status().quarantine.is_empty());
+}
+
+// A branch gets another name, and slapd says nothing about the entries below it. The daily comparison writes their
+// names down, so that a deletion later asks for the right parent.
+#[tokio::test]
+async fn a_renamed_branch_is_noticed() {
+    let mut world = World::new(30, config(1000, false)).await;
+    let mut moved = person(&mut world, "moved", "a.test");
+    person(&mut world, "stays", "a.test");
+    assert!(world.round(Wake::Now).await);
+    moved.dn = "uid=moved,ou=staff,dc=test".to_owned();
+    {
+        let mut directory = world.directory.lock();
+        directory.entries.insert(moved.uuid, moved.clone());
+        directory.hidden.insert("ou=people,dc=test".to_owned());
+    }
+    assert!(world.round(Wake::Full).await);
+    world.directory.lock().delete(moved.uuid);
+    assert!(world.round(Wake::Now).await);
+    assert!(!account(&world, moved.uuid).expect("linked").can_log_in());
 }
 
 // Two people swap their addresses between two polls, and a third hands an alias on.

@@ -1,0 +1,47 @@
+//! An entry that no look-up finds: gone, or only hidden.
+
+use super::SyncEngine;
+use crate::engine::Trouble;
+use crate::local::is_living;
+use crate::plan::Remote;
+use directory::feed::ChangeSource;
+use model::EntryUuid;
+use std::collections::HashMap;
+
+/// What was learned about parents while one list of entries was looked up.
+#[derive(Default)]
+pub(super) struct Parents(HashMap<String, bool>);
+
+impl Parents {
+    /// An absence counts only where the parent of the entry, as last known, can be read.
+    pub(super) async fn judge(
+        &mut self,
+        parts: &SyncEngine,
+        source: &mut dyn ChangeSource,
+        uuid: EntryUuid,
+    ) -> Result<Remote, Trouble> {
+        let (store, name) = (&parts.local.store, &parts.config.name);
+        let found = store
+            .association_by_uuid(name, uuid)
+            .map_err(|error| Trouble::Store(error.to_string()))?;
+        let dn = found
+            .filter(is_living)
+            .and_then(|found| ldap::Dn::parse(&found.data.dn).ok());
+        let Some(parent) = dn.and_then(|dn| dn.parent()).map(|parent| parent.to_string()) else {
+            return Ok(Remote::Gone);
+        };
+        let readable = match self.0.get(&parent) {
+            Some(known) => *known,
+            None => {
+                let readable = source.can_read(&parent).await?;
+                self.0.insert(parent.clone(), readable);
+                readable
+            }
+        };
+        Ok(if readable {
+            Remote::Gone
+        } else {
+            Remote::Hidden { parent }
+        })
+    }
+}
