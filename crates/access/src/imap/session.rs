@@ -245,7 +245,12 @@ impl Session {
         };
         let mut assembler = Assembler::new(limit);
         loop {
-            let line = self.stream.read_line(self.patience()).await?;
+            let patience = self.patience();
+            // A client that never stops talking runs out of time like a silent one.
+            if patience.is_zero() {
+                return Err(ReadError::TimedOut);
+            }
+            let line = self.stream.read_line(patience).await?;
             let literal = match assembler.line(&line) {
                 Ok(Next::Complete(command)) => return Ok(parse(&command)),
                 Ok(Next::Literal(literal)) => literal,

@@ -95,6 +95,27 @@ async fn silence_ends_the_session() {
     starts(&String::from_utf8_lossy(&line), "* BYE");
 }
 
+// Somebody who keeps talking and never logs in holds the connection no longer than somebody silent.
+#[tokio::test]
+async fn talk_ends_with_the_time_for_the_login() {
+    let server = server().await;
+    let mut client = server.connect();
+    client.response().await;
+    client.ok("NOOP").await;
+    server.time.advance(Duration::from_secs(200));
+    client.send("a NOOP\r\nb NOOP\r\nc NOOP\r\n").await;
+    // The command that was being waited for when the time ran out is still answered.
+    let mut answered = 0;
+    loop {
+        let response = client.response().await;
+        match response.as_str() {
+            farewell if farewell.starts_with("* BYE") => break,
+            _ => answered += 1,
+        }
+        assert!(answered <= 1, "{response}");
+    }
+}
+
 #[tokio::test]
 async fn pipelined_commands_are_answered_in_order() {
     let server = server().await;
