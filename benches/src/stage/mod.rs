@@ -194,6 +194,10 @@ impl Stage {
             connections,
             round,
         };
+        // The first message makes the mailbox, and Dovecot cannot make one from several processes at once.
+        load(big.clone(), 1024, 1, u64::MAX >> 28)
+            .run(Until::Count(1), || Ok(()))
+            .await?;
         let connections = 8;
         load(big, 1024, connections, u64::MAX >> 30)
             .run(Until::Count(self.sizes.big.div_ceil(connections as u64)), || {
@@ -203,6 +207,9 @@ impl Stage {
         // Every worker goes round all readers, so each of them gets as many as there are steps.
         let readers = self.cast.logins(Who::Readers);
         let connections = readers.len();
+        load(readers.clone(), 4096, 1, u64::MAX >> 27)
+            .run(Until::Count(connections as u64), || Ok(()))
+            .await?;
         load(readers, 4096, connections, u64::MAX >> 29)
             .run(Until::Count(self.sizes.read), || Ok(()))
             .await?;
