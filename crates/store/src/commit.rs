@@ -181,6 +181,8 @@ pub(crate) struct Start {
     pub(crate) sequence: u64,
     /// The next journal number.
     pub(crate) journal: u64,
+    /// Told the next journal number after each commit that held journal rows.
+    pub(crate) journal_told: tokio::sync::watch::Sender<u64>,
     /// The side file that repeats the commit sequence number.
     pub(crate) mark: Option<std::fs::File>,
     pub(crate) reserve: Option<Reserve>,

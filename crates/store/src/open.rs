@@ -31,6 +31,7 @@ struct Inner {
     boot: u64,
     unclean: u64,
     lost: Option<LostCommits>,
+    journal_told: tokio::sync::watch::Receiver<u64>,
     /// Where the search for expired accounts goes on, and whether it may.
     expiry: parking_lot::Mutex<Expiry>,
 }
@@ -113,9 +114,12 @@ impl Store {
             mark.write_all_at(&mark_bytes(sequence), 0)
                 .map_err(|error| StoreError::Engine(error.to_string()))?;
         }
+        let journal = number(&engine, keys::JOURNAL)?.unwrap_or(1);
+        let (tell, journal_told) = tokio::sync::watch::channel(journal);
         let start = Start {
             sequence,
-            journal: number(&engine, keys::JOURNAL)?.unwrap_or(1),
+            journal,
+            journal_told: tell,
             mark,
             reserve,
         };
@@ -131,6 +135,7 @@ impl Store {
             boot,
             unclean,
             lost,
+            journal_told,
             expiry: parking_lot::Mutex::default(),
         })))
     }
@@ -151,6 +156,13 @@ impl Store {
     #[must_use]
     pub fn lost_commits(&self) -> Option<LostCommits> {
         self.0.lost
+    }
+
+    /// The number that the next journal row will have; it changes when rows were committed, and everything of
+    /// theirs is visible by then. Whoever follows the journal waits here instead of asking again and again.
+    #[must_use]
+    pub fn journal_watch(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.0.journal_told.clone()
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {

@@ -56,9 +56,9 @@ struct Queued {
     _share: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
 }
 
-/// The reader's end.
+/// The reader's end, with the bound on what may wait.
 #[derive(Debug, Clone)]
-pub(super) struct Backlog {
+pub struct Backlog {
     sender: mpsc::UnboundedSender<Queued>,
     entries: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
@@ -66,7 +66,7 @@ pub(super) struct Backlog {
 
 /// Why something could not be queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
+pub enum Refused {
     /// The bound is reached.
     Full,
     /// Nobody reads any more.
@@ -80,7 +80,7 @@ impl Following {
     }
 
     /// Starts `read` as a task that is ended when this value is dropped.
-    pub(super) fn read_by<F>(read: impl FnOnce(Backlog) -> F) -> Self
+    pub fn read_by<F>(read: impl FnOnce(Backlog) -> F) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -93,6 +93,12 @@ impl Following {
         };
         let reader = tokio::spawn(read(backlog));
         Self(Source::Search { receiver, reader })
+    }
+
+    /// Whether more comes after the refresh. False for a poll: come again after a while.
+    #[must_use]
+    pub fn stays(&self) -> bool {
+        matches!(self.0, Source::Search { .. })
     }
 
     /// The next event; nothing after an error or after the end of a poll. The future may be dropped and asked
@@ -139,7 +145,7 @@ impl Drop for Following {
 
 impl Backlog {
     /// Queues changes, waiting for room; false when nobody reads any more.
-    pub(super) async fn send(&self, event: FeedEvent) -> bool {
+    pub async fn send(&self, event: FeedEvent) -> bool {
         let (entries, bytes) = size(&event);
         // Neither semaphore is ever closed. A consumer that has gone ends this task.
         let Ok(entries) = Arc::clone(&self.entries).acquire_many_owned(entries).await else {
@@ -152,7 +158,7 @@ impl Backlog {
     }
 
     /// Queues changes when there is room for them.
-    pub(super) fn try_send(&self, event: FeedEvent) -> Result<(), Refused> {
+    pub fn try_send(&self, event: FeedEvent) -> Result<(), Refused> {
         let (entries, bytes) = size(&event);
         let full = |_| Refused::Full;
         let entries = Arc::clone(&self.entries)
@@ -168,12 +174,12 @@ impl Backlog {
     }
 
     /// Waits until the consumer has taken everything.
-    pub(super) async fn drained(&self) {
+    pub async fn drained(&self) {
         let _all = self.entries.acquire_many(MAX_ENTRIES).await;
     }
 
     /// The last word of the reader.
-    pub(super) fn fail(&self, error: FeedError) {
+    pub fn fail(&self, error: FeedError) {
         self.push(Err(error), None);
     }
 

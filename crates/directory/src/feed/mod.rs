@@ -26,7 +26,7 @@ pub use changes::{Changes, ChangesSender};
 pub use content_sync::ContentSync;
 pub use cookie::{Cookie, CookieDamaged};
 pub use fingerprint::Fingerprint;
-pub use following::{FeedEvent, Following};
+pub use following::{Backlog, FeedEvent, Following, Refused};
 
 use crate::account::DirectoryAccount;
 use crate::{EntryKind, EntryProblem};

@@ -24,6 +24,7 @@ fn run(engine: &Arc<Engine>, batches: Vec<Batch>) -> (CommitStats, Vec<Result<()
     let start = Start {
         sequence: 0,
         journal: 1,
+        journal_told: tokio::sync::watch::channel(1).0,
         mark: None,
         reserve: None,
     };
@@ -177,6 +178,7 @@ async fn a_relaxed_write_is_synced_without_another_write() {
     let start = Start {
         sequence: 0,
         journal: 1,
+        journal_told: tokio::sync::watch::channel(1).0,
         mark: None,
         reserve: None,
     };

@@ -24,6 +24,7 @@ pub(super) struct Worker {
     clock: Arc<dyn Clock>,
     sequence: u64,
     journal: u64,
+    journal_told: tokio::sync::watch::Sender<u64>,
     mark: Option<std::fs::File>,
     reserve: Option<Reserve>,
     counters: Arc<Counters>,
@@ -45,6 +46,7 @@ impl Worker {
             clock,
             sequence: start.sequence,
             journal: start.journal,
+            journal_told: start.journal_told,
             mark: start.mark,
             reserve: start.reserve,
             counters,
@@ -152,6 +154,9 @@ impl Worker {
                 for request in accepted {
                     group::publish(request);
                 }
+                // Last, so that whoever wakes finds everything published.
+                self.journal_told
+                    .send_if_modified(|told| std::mem::replace(told, self.journal) != self.journal);
             }
             Err(error) => {
                 count(&self.counters.refused, accepted.len());

@@ -108,3 +108,23 @@ async fn a_newer_schema_is_refused() {
         "{refused:?}"
     );
 }
+
+#[tokio::test]
+async fn whoever_waits_for_the_journal_is_woken_and_finds_the_row() {
+    let store = Store::in_memory(Arc::new(ManualClock::default())).expect("opens");
+    let mut told = store.journal_watch();
+    let first = *told.borrow_and_update();
+    let domain = Domain::parse("example.test").expect("domain");
+    let (made, woken) = tokio::join!(store.create_domain(&domain, &Origin::System), told.changed());
+    made.expect("created");
+    woken.expect("the store is open");
+    let next = *told.borrow_and_update();
+    let rows = store.journal_after(first - 1, 256).expect("reads");
+    assert_eq!(rows.last().map(|row| row.seq + 1), Some(next));
+    // A commit without a journal row wakes nobody.
+    store
+        .put_connector_state("c", &crate::ConnectorState::default())
+        .await
+        .expect("stored");
+    assert!(!told.has_changed().expect("the store is open"));
+}
