@@ -22,7 +22,10 @@ mod patterns;
 pub mod setup;
 
 pub use account::{AccountState, DirectoryAccount, EntryProblem, Host, Lookup};
-pub use auth::{ChainAuthenticator, LdapAuthenticator, LdapMethod, Throttle, Trial};
+pub use auth::{
+    AccountEvent, AccountEventKind, AccountEventStream, AccountEvents, ChainAuthenticator, Heard,
+    LdapAuthenticator, LdapMethod, Throttle, Trial,
+};
 pub use config::{ConnectorConfig, HomeConfig, LoginMode, UserMapConfig};
 pub use connector::{Attempt, Connector, OpenError, Operator, Rights};
 pub use home::{HomeRef, HomeRefError, HomeTarget, Homes};

@@ -4,6 +4,7 @@ use crate::{Address, EntryUuid, Peer, Protocol, Secret};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 /// A boxed future, for the few traits that are used behind a pointer.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -104,8 +105,50 @@ pub enum AuthOutcome {
     Unavailable(Unavailable),
 }
 
+/// Why a session that was good may not go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndReason {
+    /// The account has another password than when the session began.
+    PasswordChanged,
+    /// The account is disabled, or its time is over.
+    Disabled,
+    /// The account is gone.
+    Deleted,
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PasswordChanged => "the password was changed",
+            Self::Disabled => "the account is disabled",
+            Self::Deleted => "the account is gone",
+        })
+    }
+}
+
+/// Whether a session that was authenticated earlier is still good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recheck {
+    /// Nothing speaks against it.
+    Fine,
+    /// It has to end.
+    Ended(EndReason),
+    /// This source does not know the account; the next source of a chain is asked, and when none knows it the
+    /// session goes on.
+    NotMine,
+    /// The source cannot say now; the session goes on.
+    Unavailable(Unavailable),
+}
+
 /// A source of authentication: the store, a directory, or a chain of them.
 pub trait Authenticator: Send + Sync + 'static {
     /// Checks the proof. Never panics and never takes longer than the source's own deadline.
     fn check<'a>(&'a self, request: &'a AuthRequest) -> BoxFuture<'a, AuthOutcome>;
+
+    /// Looks again at an account that this source accepted at `since` (monotonic clock). Cheap enough to be
+    /// asked for each live session once a minute.
+    fn recheck<'a>(&'a self, who: &'a Authenticated, since: Duration) -> BoxFuture<'a, Recheck> {
+        let _ = (who, since);
+        Box::pin(std::future::ready(Recheck::NotMine))
+    }
 }

@@ -25,7 +25,8 @@ mod secret;
 
 pub use address::{Address, AddressError, Domain, LocalPart, ReversePath};
 pub use auth::{
-    AuthOutcome, AuthRequest, Authenticated, Authenticator, BoxFuture, Credential, RejectReason, Unavailable,
+    AuthOutcome, AuthRequest, Authenticated, Authenticator, BoxFuture, Credential, EndReason, Recheck,
+    RejectReason, Unavailable,
 };
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use config::{ByteSize, ConfigProblem};

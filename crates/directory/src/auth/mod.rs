@@ -9,9 +9,11 @@
 mod bind_result;
 mod cache;
 mod chain;
+mod events;
 mod throttle;
 
 pub use chain::ChainAuthenticator;
+pub use events::{AccountEvent, AccountEventKind, AccountEventStream, AccountEvents, Heard};
 pub use throttle::{Throttle, Trial};
 
 use crate::account::{AccountState, DirectoryAccount};

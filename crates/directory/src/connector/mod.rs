@@ -20,6 +20,7 @@ pub use trace::Attempt;
 pub(crate) use trace::{Trace, elapsed};
 
 use crate::account::{DirectoryAccount, Lookup, wanted};
+use crate::auth::AccountEvents;
 use crate::config::{ConnectorConfig, ServerType};
 use crate::patterns::{EntryKind, Patterns, equality};
 use ldap::control::PasswordPolicy;
@@ -41,6 +42,7 @@ pub struct Connector {
     pool: Arc<Pool>,
     /// Who remembers credentials; each is gone when it says so.
     rememberers: Mutex<Vec<Rememberer>>,
+    events: AccountEvents,
 }
 
 /// Forgets what it remembers of an entry; false when there is nobody any more who does.
@@ -84,6 +86,7 @@ impl Connector {
         Ok(Arc::new(Self {
             config,
             patterns,
+            events: AccountEvents::new(Arc::clone(&clock)),
             clock,
             pool,
             rememberers: Mutex::new(Vec::new()),
@@ -224,6 +227,13 @@ impl Connector {
     /// The change feed says that the credentials or the state of an entry may have changed.
     pub(crate) fn credentials_changed(&self, uuid: EntryUuid) {
         self.rememberers.lock().retain(|forget| forget(uuid));
+    }
+
+    /// What happens to accounts that live sessions may not outlive. Whoever follows the directory's changes
+    /// publishes here; whoever holds sessions listens.
+    #[must_use]
+    pub fn account_events(&self) -> &AccountEvents {
+        &self.events
     }
 
     pub(crate) fn patterns(&self) -> &Patterns {
