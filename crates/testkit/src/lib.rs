@@ -1,6 +1,6 @@
 //! What tests, benchmarks and the demo share: real servers as child processes, and clients that see the wire.
 //!
-//! Owns the launchers of slapd, Dovecot, Postfix and Homing itself (scratch folder, free ports, always reaped),
+//! Owns the launchers of slapd, Samba AD, Dovecot, Postfix and Homing itself (scratch folder, free ports, always reaped),
 //! line clients for SMTP, IMAP and POP3 that show every byte, generated people and groups for a directory,
 //! and certificates.
 //!
@@ -16,6 +16,7 @@ mod homing;
 mod people;
 mod postfix;
 mod process;
+mod samba;
 mod scratch;
 mod slapd;
 
@@ -28,5 +29,6 @@ pub use homing::{Homing, HomingBinary};
 pub use people::{Group, People, Person};
 pub use postfix::Postfix;
 pub use process::{Child, command_exists};
+pub use samba::Samba;
 pub use scratch::{Scratch, free_port};
 pub use slapd::{Identity, Slapd, SlapdOptions};

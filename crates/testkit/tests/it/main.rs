@@ -1,6 +1,6 @@
 //! The launchers themselves.
 
-use testkit::{Dovecot, ImapClient, Pop3Client, Postfix, SmtpClient};
+use testkit::{Dovecot, ImapClient, Pop3Client, Postfix, Samba, SmtpClient, run_with_input};
 
 #[test]
 fn dovecot_takes_and_shows_mail() -> anyhow::Result<()> {
@@ -48,4 +48,59 @@ fn postfix_takes_mail() -> anyhow::Result<()> {
         postfix.log()
     );
     Ok(())
+}
+
+#[test]
+fn samba_answers_on_all_its_ports_and_comes_back() -> anyhow::Result<()> {
+    let mut samba = Samba::start("")?;
+    samba.add(&samba.user_ldif("alice", "alice@example.test", "alice-secret", ""))?;
+    let password = tempfile_with("alice-secret")?;
+    let path = password.path().display().to_string();
+    let find = |uri: &str, start_tls: &str| {
+        let ca = samba.certificate().certificate.display().to_string();
+        // The file would be a variable of the process, which every thread shares; an argument is not.
+        let args = [
+            &format!("LDAPTLS_CACERT={ca}"),
+            "ldapsearch",
+            start_tls,
+            "-LLL",
+            "-x",
+            "-H",
+            uri,
+            "-D",
+            "alice@example.test",
+            "-y",
+            &path,
+            "-b",
+            &samba.people_dn(),
+            "(sAMAccountName=alice)",
+            "userPrincipalName",
+        ];
+        run_with_input("env", &args, b"")
+    };
+    for (uri, start_tls) in [
+        (samba.uri(), "-v"),
+        (samba.uri(), "-ZZ"),
+        (samba.tls_uri(), "-v"),
+        (samba.ldapi_uri(), "-v"),
+    ] {
+        let said = find(&uri, start_tls)?;
+        assert!(
+            said.contains("userPrincipalName: alice@example.test"),
+            "{uri} {start_tls}: {said}"
+        );
+    }
+    samba.kill()?;
+    assert!(samba.search(&samba.suffix, "(cn=alice)", &["mail"]).is_err());
+    assert!(std::net::TcpStream::connect(("127.0.0.1", samba.port)).is_err());
+    samba.restart()?;
+    let found = samba.search(&samba.suffix, "(cn=alice)", &["mail"])?;
+    assert!(found.contains("mail: alice@example.test"), "{found}");
+    Ok(())
+}
+
+fn tempfile_with(text: &str) -> anyhow::Result<tempfile::NamedTempFile> {
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), text)?;
+    Ok(file)
 }
