@@ -1,9 +1,11 @@
 //! The shape of authentication: what a client offers, and what a source answers.
 
+use crate::proof::{ClientCertificate, CramProof, ScramHash, ScramKeys, ScramProof};
 use crate::{Address, EntryUuid, Peer, Protocol, Secret};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A boxed future, for the few traits that are used behind a pointer.
@@ -16,16 +18,101 @@ pub enum Credential {
     Password(Secret),
     /// An OAuth 2.0 bearer token (OAUTHBEARER, XOAUTH2).
     Bearer(Secret),
-    /// The subject of a verified client certificate (EXTERNAL).
-    Certificate(String),
+    /// A client certificate that TLS has verified (EXTERNAL).
+    Certificate(Arc<ClientCertificate>),
     /// A signed statement by a front end that it has authenticated this account.
     Assertion(Secret),
+    /// The end of a SCRAM exchange. The source derives or reads the keys again, so that the account's state, the
+    /// throttle and the caches apply as they do for a password.
+    Scram(Arc<ScramProof>),
+    /// The answer to a CRAM-MD5 challenge.
+    CramMd5(Arc<CramProof>),
+    /// Nothing left to prove: this process has verified a token or a certificate that names the login, and asks
+    /// whether that account exists and may log in. Never built from what a client says alone.
+    Vouched,
+}
+
+/// The kinds of proof that a source of authentication can check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MechanismSet(u8);
+
+impl MechanismSet {
+    /// None at all.
+    pub const NONE: Self = Self(0);
+    /// A clear-text password: PLAIN, LOGIN and the protocols' own commands.
+    pub const PASSWORD: Self = Self(1);
+    /// SCRAM-SHA-1.
+    pub const SCRAM_SHA_1: Self = Self(1 << 1);
+    /// SCRAM-SHA-256.
+    pub const SCRAM_SHA_256: Self = Self(1 << 2);
+    /// CRAM-MD5.
+    pub const CRAM_MD5: Self = Self(1 << 3);
+    /// OAUTHBEARER and XOAUTH2.
+    pub const BEARER: Self = Self(1 << 4);
+    /// EXTERNAL with a client certificate.
+    pub const CERTIFICATE: Self = Self(1 << 5);
+    /// An account that was proven elsewhere: [`Credential::Vouched`].
+    pub const VOUCHED: Self = Self(1 << 6);
+
+    /// What either can.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What both can.
+    #[must_use]
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Whether all of `other` is in it.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The set of one SCRAM mechanism.
+    #[must_use]
+    pub const fn of_scram(hash: ScramHash) -> Self {
+        match hash {
+            ScramHash::Sha1 => Self::SCRAM_SHA_1,
+            ScramHash::Sha256 => Self::SCRAM_SHA_256,
+        }
+    }
+}
+
+/// Asks for the keys of a login before there is a proof.
+#[derive(Debug, Clone)]
+pub struct ScramRequest {
+    /// What the client typed as its login. Never empty.
+    pub login: String,
+    /// The mechanism's hash.
+    pub hash: ScramHash,
+    /// The protocol, for policies and logs.
+    pub protocol: Protocol,
+    /// The client, for throttling and logs.
+    pub peer: Peer,
+}
+
+/// What a source knows before there is a proof.
+#[derive(Debug, Clone)]
+pub enum ScramOutcome {
+    /// The keys; those of an account that does not exist look no different (RFC 5802 section 9).
+    Keys(ScramKeys),
+    /// This source has no such account; the next source of a chain is asked.
+    NoEntry,
+    /// This source knows the account and has no keys of this kind.
+    NotOffered,
+    /// The source cannot answer now.
+    Unavailable(Unavailable),
 }
 
 /// One attempt to authenticate.
 #[derive(Debug, Clone)]
 pub struct AuthRequest {
-    /// What the client typed as its login: an address or a bare name. Never empty.
+    /// What the client typed as its login: an address or a bare name. Empty only with a token or a certificate
+    /// that names the account itself.
     pub login: String,
     /// SASL authorization identity, when it differs from the login.
     pub authzid: Option<String>,
