@@ -3,9 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use ldap::control::{
     Assertion, Control, PagedResults, PasswordPolicy, PostRead, PreRead, SyncDone, SyncInfo, SyncRequest,
-    SyncState,
+    SyncState, TransactionSpecification,
 };
-use ldap::extended::PasswordModify;
+use ldap::extended::{EndTransaction, PasswordModify, TransactionEnded};
 use ldap::message::{Frame, frame};
 use ldap::{Message, Request, Response};
 
@@ -31,6 +31,10 @@ pub(crate) fn run(data: &[u8]) {
         controls(&message.controls);
         if let Request::Extended(extended) = &message.operation {
             let _ = extended.value.as_ref().map(PasswordModify::decode);
+            if let Some(Ok(end)) = extended.value.as_ref().map(EndTransaction::decode) {
+                let again = end.to_request().value.expect("it has a value");
+                assert_eq!(EndTransaction::decode(&again), Ok(end));
+            }
         }
     }
     if let Ok(message) = Message::<Response>::decode(bytes) {
@@ -47,7 +51,14 @@ pub(crate) fn run(data: &[u8]) {
                     );
                 }
             }
-            Response::Extended(extended) => drop(PasswordModify::generated(extended)),
+            Response::Extended(extended) => {
+                drop(PasswordModify::generated(extended));
+                if let Ok(ended) = TransactionEnded::of(extended) {
+                    let mut again = extended.clone();
+                    again.value = Some(ended.encode());
+                    assert_eq!(TransactionEnded::of(&again), Ok(ended));
+                }
+            }
             _ => {}
         }
     }
@@ -85,6 +96,9 @@ fn controls(controls: &[Control]) {
     }
     if let Ok(Some(assertion)) = Assertion::find(controls) {
         assert_eq!(Assertion::find(&[assertion.to_control()]), Ok(Some(assertion)));
+    }
+    if let Ok(Some(part)) = TransactionSpecification::find(controls) {
+        assert_eq!(TransactionSpecification::find(&[part.to_control()]), Ok(Some(part)));
     }
     let _ = (
         PreRead::find(controls),

@@ -7,7 +7,7 @@
 //! pure: bytes in, values out, no socket and no clock.
 //!
 //! Follows RFC 4511 to 4516, and for controls and extended operations RFC 2696, 3062, 3296, 3909, 4527, 4528,
-//! 4532 and 4533.
+//! 4532, 4533 and 5805.
 
 mod ber;
 mod connection;
@@ -27,7 +27,7 @@ mod uri;
 pub use ber::{DecodeError, Tag};
 pub use connection::{
     Client, CloseReason, ConnectOptions, LdapError, Outcome, PagedSearch, Patience, SearchItem,
-    SearchRequest, SearchStream, StartTls,
+    SearchRequest, SearchStream, StartTls, Transaction, TransactionError,
 };
 pub use control::Control;
 pub use dn::{Ava, Dn, DnError, Rdn};

@@ -149,7 +149,7 @@ impl Client {
         .await
     }
 
-    async fn in_time<T>(
+    pub(super) async fn in_time<T>(
         &self,
         operation: impl Future<Output = Result<T, LdapError>>,
     ) -> Result<T, LdapError> {
@@ -173,7 +173,7 @@ impl Client {
         Ok(SearchStream::new(ticket, source, limit))
     }
 
-    async fn start(
+    pub(super) async fn start(
         &self,
         waiter: Waiter,
         request: &Request,
@@ -230,6 +230,11 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
+    /// The operation's id.
+    pub(super) const fn id(&self) -> MessageId {
+        self.id
+    }
+
     /// The server has answered: there is nothing to abandon.
     pub(super) fn finish(&mut self) {
         self.permit = None;

@@ -24,12 +24,14 @@ mod operations;
 mod options;
 mod reader;
 mod search;
+mod transaction;
 mod writer;
 
 pub use client::Client;
 pub use error::{CloseReason, LdapError, Outcome};
 pub use options::{ConnectOptions, StartTls};
 pub use search::{PagedSearch, Patience, SearchItem, SearchRequest, SearchStream};
+pub use transaction::{Transaction, TransactionError};
 
 #[cfg(test)]
 mod tests;

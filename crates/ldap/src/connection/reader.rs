@@ -68,7 +68,13 @@ impl Reader {
             return match extended::notice_of_disconnection(&message) {
                 Some(result) => Err(CloseReason::Notice(Box::new(result.clone()))),
                 // RFC 4511 section 4.4: notifications that are not known are ignored.
-                None => Ok(()),
+                None => {
+                    // RFC 5805 section 2.4: its end will be refused, which tells whoever waits.
+                    if extended::aborted_transaction(&message).is_some() {
+                        tracing::info!("the server gave a transaction up");
+                    }
+                    Ok(())
+                }
             };
         }
         let sink = self.inner.with_waiter(id, |waiter| match waiter {

@@ -4,19 +4,22 @@
 //! value that cannot be read is an error of the peer, never a control that is not there.
 //!
 //! Follows RFC 4511 section 4.1.11, RFC 2696 (paged results), RFC 3296 (ManageDsaIT), RFC 4527 (pre-read and
-//! post-read), RFC 4528 (assertion), RFC 4533 (Content Sync) and draft-behera-ldap-password-policy.
+//! post-read), RFC 4528 (assertion), RFC 4533 (Content Sync),
+//! RFC 5805 (transactions) and draft-behera-ldap-password-policy.
 
 mod assertion;
 mod paged;
 mod password_policy;
 mod read_entry;
 mod sync;
+mod transaction;
 
 pub use assertion::Assertion;
 pub use paged::PagedResults;
 pub use password_policy::{PasswordPolicy, PasswordPolicyError, PasswordPolicyWarning};
 pub use read_entry::{PostRead, PreRead};
 pub use sync::{SyncDone, SyncInfo, SyncMode, SyncRequest, SyncState, SyncStateKind};
+pub use transaction::TransactionSpecification;
 
 use bytes::{Bytes, BytesMut};
 

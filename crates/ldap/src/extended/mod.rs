@@ -2,8 +2,15 @@
 //!
 //! Owns the OIDs and values of those that Homing uses; the envelope is in `message`.
 //!
-//! Follows RFC 4511 sections 4.4.1 and 4.14 (StartTLS), RFC 3062 (password modify), RFC 3909 (cancel) and
-//! RFC 4532 (who am I?).
+//! Follows RFC 4511 sections 4.4.1 and 4.14 (StartTLS), RFC 3062 (password modify), RFC 3909 (cancel),
+//! RFC 4532 (who am I?) and RFC 5805 (transactions).
+
+mod transaction;
+
+pub use transaction::{
+    ABORTED_TRANSACTION, END_TRANSACTION, EndTransaction, Ending, START_TRANSACTION, TransactionEnded,
+    aborted_transaction, start_transaction, transaction_identifier,
+};
 
 use bytes::Bytes;
 use model::Secret;

@@ -168,11 +168,7 @@ fn envelope(
         writer.unsigned(Tag::INTEGER, id.get());
         operation(writer);
         if !controls.is_empty() {
-            writer.constructed(CONTROLS, |writer| {
-                for control in controls {
-                    encode_control(control, writer);
-                }
-            });
+            encode_controls(CONTROLS, controls, writer);
         }
     });
 }
@@ -202,22 +198,42 @@ fn encode_control(control: &Control, writer: &mut Writer<'_>) {
     });
 }
 
+fn encode_controls(tag: Tag, controls: &[Control], writer: &mut Writer<'_>) {
+    writer.constructed(tag, |writer| {
+        for control in controls {
+            encode_control(control, writer);
+        }
+    });
+}
+
+/// Controls inside of a value, under the universal tag (RFC 5805 section 2.3.2).
+pub(crate) fn encode_control_list(controls: &[Control], writer: &mut Writer<'_>) {
+    encode_controls(Tag::SEQUENCE, controls, writer);
+}
+
+/// Reads what [`encode_control_list`] writes.
+pub(crate) fn decode_control_list(reader: &mut Reader<'_>) -> Result<Vec<Control>, DecodeError> {
+    control_list(reader.element(Tag::SEQUENCE)?)
+}
+
 fn decode_controls(mut reader: Reader<'_>) -> Result<Vec<Control>, DecodeError> {
     let controls = match reader.optional(CONTROLS)? {
         None => Vec::new(),
-        Some(mut list) => {
-            let count = list.count()?;
-            if count > MAX_CONTROLS {
-                return Err(DecodeError::TooMany("controls"));
-            }
-            let mut controls = Vec::with_capacity(count);
-            while !list.is_empty() {
-                controls.push(decode_control(list.element(Tag::SEQUENCE)?)?);
-            }
-            controls
-        }
+        Some(list) => control_list(list)?,
     };
     reader.skip_extensions(&[0])?;
+    Ok(controls)
+}
+
+fn control_list(mut list: Reader<'_>) -> Result<Vec<Control>, DecodeError> {
+    let count = list.count()?;
+    if count > MAX_CONTROLS {
+        return Err(DecodeError::TooMany("controls"));
+    }
+    let mut controls = Vec::with_capacity(count);
+    while !list.is_empty() {
+        controls.push(decode_control(list.element(Tag::SEQUENCE)?)?);
+    }
     Ok(controls)
 }
 
