@@ -1,9 +1,12 @@
-//! `{CRYPT}`: what `crypt(3)` writes, told apart by its prefix. Traditional DES is not among them: its
-//! passwords end at eight characters, and such a value is reported as an unknown method.
+//! `{CRYPT}`: what `crypt(3)` writes, told apart by its prefix, and the one method that we write ourselves.
 
+use crate::HashError;
+use crate::des_crypt::DesHash;
 use crate::md5_crypt;
+use crate::prepare::prepared;
 use crate::scheme::{Scheme, SchemeError, ascii};
-use sha_crypt::PasswordVerifier as _;
+use model::Secret;
+use sha_crypt::{PasswordHasher as _, PasswordVerifier as _};
 
 /// `rounds=` beyond this are refused: at 6,000,000 one check takes seconds.
 const MAX_SHA_ROUNDS: u32 = 6_000_000;
@@ -11,6 +14,8 @@ const MAX_SHA_ROUNDS: u32 = 6_000_000;
 const MAX_BCRYPT_COST: u32 = 16;
 /// 128 * N * r octets of memory.
 const MAX_YESCRYPT_MEMORY: u64 = 256 << 20;
+/// What we write: about 30 ms, here and in the directory server.
+const SHA512_ROUNDS: u32 = 50_000;
 
 /// A crypt(3) text that was checked to be well formed.
 #[derive(Debug, Clone)]
@@ -19,8 +24,11 @@ pub(crate) struct CryptHash {
     text: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Method {
+    /// `!`, `*` and the like: the value that no password matches.
+    Locked,
+    Des(DesHash),
     Md5,
     Sha256,
     Sha512,
@@ -37,13 +45,13 @@ impl CryptHash {
             "$6$" => Method::Sha512,
             "$2a$" | "$2b$" | "$2y$" => Method::Bcrypt,
             "$y$" => Method::Yescrypt,
-            "" if text.is_empty() || text.starts_with(['*', '!']) => {
-                return Err(SchemeError::Malformed("{CRYPT}"));
-            }
-            "" => return Err(SchemeError::UnknownMethod("traditional DES".to_owned())),
+            "" if text.is_empty() => return Err(SchemeError::Malformed("{CRYPT}")),
+            // What `passwd -l` and `usermod -L` write; `*0` and `*1` are crypt(3)'s own failures.
+            "" if text.starts_with(['*', '!']) || text == "x" => Method::Locked,
+            "" => Method::Des(DesHash::parse(text)?),
             other => return Err(SchemeError::UnknownMethod(other.to_owned())),
         };
-        check(method, text)?;
+        check(&method, text)?;
         Ok(Self {
             method,
             text: text.to_owned(),
@@ -51,7 +59,9 @@ impl CryptHash {
     }
 
     pub(crate) const fn scheme(&self) -> Scheme {
-        match self.method {
+        match &self.method {
+            Method::Locked => Scheme::Locked,
+            Method::Des(_) => Scheme::DesCrypt,
             Method::Md5 => Scheme::Md5Crypt,
             Method::Sha256 | Method::Sha512 => Scheme::ShaCrypt,
             Method::Bcrypt => Scheme::Bcrypt,
@@ -60,7 +70,9 @@ impl CryptHash {
     }
 
     pub(crate) fn verify(&self, password: &[u8]) -> bool {
-        match self.method {
+        match &self.method {
+            Method::Locked => false,
+            Method::Des(hash) => hash.verify(password),
             Method::Md5 => md5_crypt::verify(password, &self.text),
             Method::Sha256 => sha_crypt::ShaCrypt::SHA256
                 .verify_password(password, self.text.as_str())
@@ -76,6 +88,23 @@ impl CryptHash {
     }
 }
 
+/// The hash of a password as `{CRYPT}$6$rounds=...`, which every OpenLDAP on a current system can check at a bind
+/// without a module. Non-ASCII text is prepared first (RFC 4013). Blocks: run it on a [`crate::VerifyPool`].
+pub fn hash_sha512_crypt(password: &Secret) -> Result<String, HashError> {
+    if password.is_empty() {
+        return Err(HashError::Empty);
+    }
+    // Sixteen digits of salt.
+    let mut salt = [0; 12];
+    getrandom::fill(&mut salt).map_err(|_| HashError::Random)?;
+    let cost = sha_crypt::Params::new(SHA512_ROUNDS).map_err(|_| HashError::Cost)?;
+    let form = prepared(password);
+    let hash = sha_crypt::ShaCrypt::new(sha_crypt::Algorithm::Sha512Crypt, cost)
+        .hash_password_with_salt(form.as_ref().unwrap_or(password).expose(), &salt)
+        .map_err(|_| HashError::Cost)?;
+    Ok(format!("{{CRYPT}}{}", hash.as_str()))
+}
+
 /// `$id$`, or nothing when the text does not start with `$`.
 fn prefix(text: &str) -> &str {
     let Some(rest) = text.strip_prefix('$') else {
@@ -89,7 +118,7 @@ fn prefix(text: &str) -> &str {
 
 /// Whether the text has the method's form and asks for a bearable amount of work. The libraries check again,
 /// but they say "wrong password" and "damaged" with one voice.
-fn check(method: Method, text: &str) -> Result<(), SchemeError> {
+fn check(method: &Method, text: &str) -> Result<(), SchemeError> {
     let fields: Vec<&str> = text.split('$').skip(2).collect();
     let crypt64 = |field: &str| {
         field
@@ -97,12 +126,13 @@ fn check(method: Method, text: &str) -> Result<(), SchemeError> {
             .all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'/')
     };
     match method {
+        Method::Locked | Method::Des(_) => Ok(()),
         Method::Md5 => match fields.as_slice() {
             [salt, hash] if salt.len() <= 8 && hash.len() == 22 && crypt64(hash) => Ok(()),
             _ => Err(SchemeError::Malformed("{CRYPT} $1$")),
         },
         Method::Sha256 | Method::Sha512 => {
-            let length = if method == Method::Sha256 { 43 } else { 86 };
+            let length = if matches!(method, Method::Sha256) { 43 } else { 86 };
             let (rounds, salt, hash) = match fields.as_slice() {
                 [salt, hash] => (None, salt, hash),
                 [rounds, salt, hash] => (rounds.strip_prefix("rounds="), salt, hash),

@@ -14,6 +14,7 @@
 
 mod argon;
 mod crypt;
+mod des_crypt;
 mod digest;
 mod md5_crypt;
 mod pbkdf;
@@ -26,6 +27,7 @@ mod tests;
 mod verify;
 
 pub use argon::{ArgonCost, HashError, hash_argon2id};
+pub use crypt::hash_sha512_crypt;
 pub use pool::{Busy, VerifyPool};
 pub use scheme::{Encoding, Scheme, SchemeError, StoredPassword};
 pub use ssha::hash_ssha;

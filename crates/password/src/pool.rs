@@ -1,6 +1,7 @@
 //! A bounded pool for costly checks: so many at once, so many waiting, and past that "try later".
 
 use crate::argon::{ArgonCost, HashError, hash_argon2id};
+use crate::crypt::hash_sha512_crypt;
 use crate::scheme::Encoding;
 use crate::verify::{Verdict, parse_all, verify_stored};
 use model::Secret;
@@ -69,6 +70,15 @@ impl VerifyPool {
         let turn = self.turn().await.map_err(|Busy| HashError::Busy)?;
         let password = password.clone();
         run(turn, move || hash_argon2id(&password, cost))
+            .await
+            .unwrap_or(Err(HashError::Busy))
+    }
+
+    /// Hashes a password for the directory; see [`hash_sha512_crypt`].
+    pub async fn hash_crypt(&self, password: &Secret) -> Result<String, HashError> {
+        let turn = self.turn().await.map_err(|Busy| HashError::Busy)?;
+        let password = password.clone();
+        run(turn, move || hash_sha512_crypt(&password))
             .await
             .unwrap_or(Err(HashError::Busy))
     }

@@ -48,6 +48,10 @@ pub enum Scheme {
     Sha2,
     /// `{SSHA256}`, `{SSHA384}`, `{SSHA512}`
     SaltedSha2,
+    /// `{CRYPT}` with `!` or `*`: no password matches.
+    Locked,
+    /// `{CRYPT}` without a prefix, or with `_`
+    DesCrypt,
     /// `{CRYPT}` with `$1$`
     Md5Crypt,
     /// `{CRYPT}` with `$5$` or `$6$`
@@ -69,7 +73,7 @@ impl Scheme {
     pub const fn is_weak(self) -> bool {
         !matches!(
             self,
-            Self::ShaCrypt | Self::Bcrypt | Self::Yescrypt | Self::Pbkdf2 | Self::Argon2
+            Self::Locked | Self::ShaCrypt | Self::Bcrypt | Self::Yescrypt | Self::Pbkdf2 | Self::Argon2
         )
     }
 
@@ -78,7 +82,13 @@ impl Scheme {
     pub const fn is_costly(self) -> bool {
         matches!(
             self,
-            Self::Md5Crypt | Self::ShaCrypt | Self::Bcrypt | Self::Yescrypt | Self::Pbkdf2 | Self::Argon2
+            Self::DesCrypt
+                | Self::Md5Crypt
+                | Self::ShaCrypt
+                | Self::Bcrypt
+                | Self::Yescrypt
+                | Self::Pbkdf2
+                | Self::Argon2
         )
     }
 }
@@ -93,6 +103,8 @@ impl fmt::Display for Scheme {
             Self::SaltedSha1 => "{SSHA}",
             Self::Sha2 => "{SHA2}",
             Self::SaltedSha2 => "{SSHA2}",
+            Self::Locked => "{CRYPT} locked",
+            Self::DesCrypt => "{CRYPT} DES",
             Self::Md5Crypt => "{CRYPT} $1$",
             Self::ShaCrypt => "{CRYPT} $5$/$6$",
             Self::Bcrypt => "{CRYPT} $2$",

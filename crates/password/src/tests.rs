@@ -91,6 +91,10 @@ const FIXTURES: &[(Scheme, &str)] = &[
         Scheme::ShaCrypt,
         "{CRYPT}$6$rounds=1400$saltsaltsaltsalt$9v0nQ2MMtfdUGNXH.caGIO7RvH0OELnB.7xHgcEO2gN784/a1egexjiAa6oQCjmCAINqzhi99qNNB2iUdvYDL.",
     ),
+    (Scheme::DesCrypt, "{CRYPT}_J9..rasmDiLRGIlI80c"),
+    (Scheme::DesCrypt, "{CRYPT}_K1..z9zzEx7nl6Yuz02"),
+    (Scheme::DesCrypt, "{CRYPT}_/...abcdljU8ze5rzsY"),
+    (Scheme::DesCrypt, "{CRYPT}_J9...kx3cW.Uc4c5WqA"),
     (Scheme::Md5Crypt, "{CRYPT}$1$saltsalt$NuzA7WTAelpl95xgBGWN60"),
     (
         Scheme::Bcrypt,
@@ -124,6 +128,61 @@ fn values_of_real_tools() {
             assert!(!stored.verify(wrong.as_bytes()), "{value} takes {wrong:?}");
         }
     }
+}
+
+#[test]
+fn traditional_des_looks_at_eight_characters() {
+    // perl -e 'print crypt("correct horse", $ARGV[0])' -- SALT; the last by slappasswd -h {CRYPT} -c '%.2s'.
+    for value in [
+        "abhfCpXqd4GrI",
+        "..t7aSMt4wgh6",
+        "zZbwUvsNVJ9FY",
+        "9/gjAniXWia0E",
+        "BCR26hk1C0e8.",
+    ] {
+        let stored =
+            StoredPassword::parse(format!("{{CRYPT}}{value}").as_bytes(), Encoding::Plain).expect(value);
+        assert_eq!(stored.scheme(), Scheme::DesCrypt);
+        assert!(stored.scheme().is_weak());
+        for (password, right) in [
+            (PASSWORD, true),
+            ("correct ", true),
+            ("correct", false),
+            ("", false),
+        ] {
+            assert_eq!(stored.verify(password.as_bytes()), right, "{value} {password:?}");
+        }
+    }
+    let short = StoredPassword::parse(b"{CRYPT}ab8Smhzf5D4wA", Encoding::Plain).expect("a value");
+    assert!(short.verify(b"p") && !short.verify(b"pp"));
+}
+
+#[test]
+fn a_locked_value_matches_nothing() {
+    for value in [
+        "{CRYPT}!",
+        "{CRYPT}*",
+        "{CRYPT}!!",
+        "{CRYPT}*LK*",
+        "{CRYPT}x",
+        "{CRYPT}!$6$salt$hash",
+        "{CRYPT}*0",
+    ] {
+        for password in ["", "!", "*", "x", PASSWORD, value] {
+            let verdict = verify_any(&[value], Encoding::Plain, &Secret::from(password));
+            assert_eq!(verdict, Verdict::Mismatch(vec![]), "{value} {password:?}");
+        }
+    }
+}
+
+#[test]
+fn what_we_write_for_a_directory() {
+    let hash = hash_sha512_crypt(&Secret::from(PASSWORD)).expect("a hash");
+    assert!(hash.starts_with("{CRYPT}$6$rounds=50000$"), "{hash}");
+    let check = |password: &str| verify_any(&[&hash], Encoding::Plain, &Secret::from(password));
+    assert_eq!(check(PASSWORD), Verdict::Match(Scheme::ShaCrypt));
+    assert_eq!(check("other"), Verdict::Mismatch(vec![]));
+    assert_eq!(hash_sha512_crypt(&Secret::default()), Err(HashError::Empty));
 }
 
 #[test]
@@ -168,15 +227,25 @@ fn what_cannot_be_checked_is_reported() {
             "{SSHA}L55TUjtiq8FBorTWAZ0jy6g129A=",
             SchemeError::Malformed("salted digest"),
         ),
+        ("{CRYPT}abhfCpXqd4Gr", SchemeError::Malformed("{CRYPT} DES")),
+        ("{CRYPT}abhfCpXqd4Gr:", SchemeError::Malformed("{CRYPT} DES")),
         (
-            "{CRYPT}abhfCpXqd4GrI",
-            SchemeError::UnknownMethod("traditional DES".into()),
+            "{CRYPT}_J9..rasmDiLRGIlI80",
+            SchemeError::Malformed("{CRYPT} DES"),
         ),
+        (
+            "{CRYPT}_....rasmDiLRGIlI80c",
+            SchemeError::Malformed("{CRYPT} DES"),
+        ),
+        (
+            "{CRYPT}_zzzz....lkGc28EBP6U",
+            SchemeError::TooCostly("{CRYPT} DES"),
+        ),
+        ("{CRYPT}", SchemeError::Malformed("{CRYPT}")),
         (
             "{CRYPT}$gy$j75$saltsalt$Xm9A06cSx8F8nMilXIOZasjGmTGYYPpDSSFrTJ5xad2",
             SchemeError::UnknownMethod("$gy$".into()),
         ),
-        ("{CRYPT}*", SchemeError::Malformed("{CRYPT}")),
         ("{CRYPT}$6$salt$short", SchemeError::Malformed("{CRYPT} $5$/$6$")),
         (
             "{CRYPT}$5$rounds=999999999$saltsalt$GA8aLngjETlVZmXlPXsJ5S5zl3c3.lqfpR0aR401in9",
