@@ -40,5 +40,7 @@ pub use mail::{
 pub use maintain::Maintenance;
 pub use open::{LostCommits, Store};
 pub use sync::{
-    Association, ConnectorState, Elsewhere, LinkData, LinkState, NewAssociation, Phase, QuarantineEntry,
+    Association, Conflict, ConflictId, ConnectorState, Elsewhere, Intent, IntentKind, JournalPage, LinkData,
+    LinkState, Loser, MemberRef, NewAssociation, Phase, Precondition, QuarantineEntry, RemovedBy, SyncChange,
+    Tombstone,
 };

@@ -49,6 +49,7 @@ impl Store {
             touched = touched.and(Touched::ASSOCIATION);
             self.stage_association(&mut batch, &Association::new(association, LocalId::Account(id)))?;
         }
+        self.stage_sync(&mut batch, Some(LocalId::Account(id)), &new.sync)?;
         let note = format!("account {} created", account.address);
         self.journal_row(&mut batch, Some(LocalId::Account(id)), touched, origin, note);
         let queued = self.committer().slot(0).await?.send(batch);
@@ -122,7 +123,17 @@ impl Store {
                 touched = touched.and(Touched::ASSOCIATION);
             }
         }
+        self.stage_sync(&mut batch, Some(LocalId::Account(id)), &change.sync)?;
         if touched == Touched::default() {
+            if !batch.ops.is_empty() {
+                batch.expect(
+                    Space::Directory,
+                    keys::account(id),
+                    Expect::Equals(row),
+                    StoreError::Conflict,
+                );
+                self.commit(batch).await?;
+            }
             return Ok(Arc::new(old));
         }
         new.version += 1;
@@ -172,7 +183,7 @@ impl Store {
         );
         batch.delete(Space::Directory, key);
         index(&mut batch, LocalId::Account(id), &names(&account), &[]);
-        self.stage_unlink_all(&mut batch, LocalId::Account(id))?;
+        self.stage_unlink_all(&mut batch, LocalId::Account(id), origin)?;
         // The fence of the mail goes first: no delivery that is under way can land behind the erasure.
         batch.delete(Space::Mail, keys::owner(id));
         batch.put(

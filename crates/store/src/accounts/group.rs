@@ -49,6 +49,7 @@ impl Store {
             touched = touched.and(Touched::ASSOCIATION);
             self.stage_association(&mut batch, &Association::new(association, local))?;
         }
+        self.stage_sync(&mut batch, Some(local), &new.sync)?;
         let note = format!("group {} created", group.address);
         self.journal_row(&mut batch, Some(local), touched, origin, note);
         let queued = self.committer().slot(0).await?.send(batch);
@@ -110,7 +111,12 @@ impl Store {
         {
             touched = touched.and(Touched::ASSOCIATION);
         }
+        self.stage_sync(&mut batch, Some(local), &change.sync)?;
         if touched == Touched::default() {
+            if !batch.ops.is_empty() {
+                batch.expect(Space::Directory, key, Expect::Equals(row), StoreError::Conflict);
+                self.commit(batch).await?;
+            }
             return Ok(Arc::new(old));
         }
         new.version += 1;
@@ -145,7 +151,7 @@ impl Store {
         );
         batch.delete(Space::Directory, key);
         index(&mut batch, local, &group.addresses().collect::<Vec<_>>(), &[]);
-        self.stage_unlink_all(&mut batch, local)?;
+        self.stage_unlink_all(&mut batch, local, origin)?;
         let note = format!("group {} deleted", group.address);
         self.journal_row(&mut batch, Some(local), Touched::DELETED, origin, note);
         self.commit(batch).await

@@ -1,6 +1,6 @@
 //! Accounts, groups and domains as values, and the changes that can be asked for.
 
-use crate::sync::NewAssociation;
+use crate::sync::{NewAssociation, SyncChange};
 use model::{AccountId, Address, ByteSize, Domain, EntryUuid, GroupId, Secret, Timestamp};
 
 /// Who asked for a change: it stands in the journal, so that a connector skips its own echo, and in the
@@ -138,6 +138,8 @@ pub struct NewAccount {
     pub state: AccountState,
     /// Stored in the same batch.
     pub association: Option<NewAssociation>,
+    /// Further rows of the connector, in the same batch.
+    pub sync: Vec<SyncChange>,
 }
 
 impl NewAccount {
@@ -153,6 +155,7 @@ impl NewAccount {
             enabled: true,
             state: AccountState::Active,
             association: None,
+            sync: Vec::new(),
         }
     }
 }
@@ -176,6 +179,8 @@ pub struct AccountChange {
     pub state: Option<AccountState>,
     /// Stored in the same batch: a new base, or a new link.
     pub association: Option<NewAssociation>,
+    /// Further rows of the connector, in the same batch.
+    pub sync: Vec<SyncChange>,
 }
 
 /// A member of a group.
@@ -245,6 +250,8 @@ pub struct NewGroup {
     pub members: Vec<Member>,
     /// Stored in the same batch.
     pub association: Option<NewAssociation>,
+    /// Further rows of the connector, in the same batch.
+    pub sync: Vec<SyncChange>,
 }
 
 impl NewGroup {
@@ -258,6 +265,7 @@ impl NewGroup {
             enabled: true,
             members: Vec::new(),
             association: None,
+            sync: Vec::new(),
         }
     }
 }
@@ -277,6 +285,8 @@ pub struct GroupChange {
     pub members: Option<Vec<Member>>,
     /// Stored in the same batch.
     pub association: Option<NewAssociation>,
+    /// Further rows of the connector, in the same batch.
+    pub sync: Vec<SyncChange>,
 }
 
 /// What an address leads to.

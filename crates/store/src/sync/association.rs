@@ -82,12 +82,25 @@ impl Store {
 
     /// Removes a link; nothing of the local object changes.
     pub async fn remove_association(&self, connector: &str, local: LocalId) -> Result<(), StoreError> {
+        let mut batch = Batch::new(Class::Durable);
+        self.stage_unlink(&mut batch, connector, local)?;
+        if batch.ops.is_empty() {
+            return Ok(());
+        }
+        self.commit(batch).await
+    }
+
+    pub(super) fn stage_unlink(
+        &self,
+        batch: &mut Batch,
+        connector: &str,
+        local: LocalId,
+    ) -> Result<(), StoreError> {
         let key = keys::link(connector, local);
         let Some(row) = self.engine().get(Space::Directory, &key)? else {
             return Ok(());
         };
         let link = read_link(connector, local, &row)?;
-        let mut batch = Batch::new(Class::Durable);
         batch.expect(
             Space::Directory,
             key.clone(),
@@ -96,7 +109,7 @@ impl Store {
         );
         batch.delete(Space::Directory, key);
         batch.delete(Space::Directory, keys::remote(connector, link.remote));
-        self.commit(batch).await
+        self.stage_intent_done(batch, connector, local)
     }
 
     /// Adds the link to a batch, with both of its uniqueness rules; false when it is stored like that already.
@@ -135,18 +148,9 @@ impl Store {
         batch.put(Space::Directory, there, local);
         Ok(true)
     }
-
-    /// Removes every link of an object that goes.
-    pub(crate) fn stage_unlink_all(&self, batch: &mut Batch, local: LocalId) -> Result<(), StoreError> {
-        for link in self.associations_of(local)? {
-            batch.delete(Space::Directory, keys::link(&link.connector, local));
-            batch.delete(Space::Directory, keys::remote(&link.connector, link.remote));
-        }
-        Ok(())
-    }
 }
 
-fn corrupt() -> StoreError {
+pub(super) fn corrupt() -> StoreError {
     StoreError::Corrupt {
         account: None,
         what: "association index".into(),

@@ -20,9 +20,8 @@ impl Store {
         connector: &str,
         state: &ConnectorState,
     ) -> Result<(), StoreError> {
-        check_name(connector)?;
         let mut batch = Batch::new(Class::Durable);
-        batch.put(Space::Directory, keys::connector(connector), write_state(state));
+        stage_state(&mut batch, connector, state)?;
         self.commit(batch).await
     }
 
@@ -48,11 +47,8 @@ impl Store {
 
     /// Puts an object in quarantine, or changes its entry.
     pub async fn put_quarantine(&self, entry: &QuarantineEntry) -> Result<(), StoreError> {
-        check_name(&entry.connector)?;
-        check_name(&entry.object)?;
         let mut batch = Batch::new(Class::Durable);
-        let key = keys::quarantine(&entry.connector, &entry.object);
-        batch.put(Space::Directory, key, write_quarantine(entry));
+        stage_quarantine(&mut batch, entry)?;
         self.commit(batch).await
     }
 
@@ -66,4 +62,22 @@ impl Store {
         batch.delete(Space::Directory, key);
         self.commit(batch).await
     }
+}
+
+pub(super) fn stage_state(
+    batch: &mut Batch,
+    connector: &str,
+    state: &ConnectorState,
+) -> Result<(), StoreError> {
+    check_name(connector)?;
+    batch.put(Space::Directory, keys::connector(connector), write_state(state));
+    Ok(())
+}
+
+pub(super) fn stage_quarantine(batch: &mut Batch, entry: &QuarantineEntry) -> Result<(), StoreError> {
+    check_name(&entry.connector)?;
+    check_name(&entry.object)?;
+    let key = keys::quarantine(&entry.connector, &entry.object);
+    batch.put(Space::Directory, key, write_quarantine(entry));
+    Ok(())
 }

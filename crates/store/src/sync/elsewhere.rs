@@ -29,6 +29,23 @@ fn all(connector: &str) -> Vec<u8> {
     [b"H", connector.as_bytes(), b"\0"].concat()
 }
 
+pub(super) fn stage(
+    batch: &mut Batch,
+    connector: &str,
+    uuid: EntryUuid,
+    seen: Option<&Elsewhere>,
+) -> Result<(), StoreError> {
+    check_name(connector)?;
+    match seen {
+        Some(seen) => {
+            let row = Writer::new(VERSION).text(&seen.host).done();
+            batch.put(Space::Directory, key(connector, uuid), row);
+        }
+        None => batch.delete(Space::Directory, key(connector, uuid)),
+    }
+    Ok(())
+}
+
 impl Store {
     /// Where this entry was seen, if at another home.
     pub fn elsewhere(&self, connector: &str, uuid: EntryUuid) -> Result<Option<Elsewhere>, StoreError> {
@@ -48,19 +65,12 @@ impl Store {
         connector: &str,
         entries: &[(EntryUuid, Option<Elsewhere>)],
     ) -> Result<(), StoreError> {
-        check_name(connector)?;
         if entries.is_empty() {
             return Ok(());
         }
         let mut batch = Batch::new(Class::Durable);
         for (uuid, seen) in entries {
-            match seen {
-                Some(seen) => {
-                    let row = Writer::new(VERSION).text(&seen.host).done();
-                    batch.put(Space::Directory, key(connector, *uuid), row);
-                }
-                None => batch.delete(Space::Directory, key(connector, *uuid)),
-            }
+            stage(&mut batch, connector, *uuid, seen.as_ref())?;
         }
         self.commit(batch).await
     }

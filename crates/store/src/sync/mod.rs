@@ -1,15 +1,32 @@
-//! What `ldapsync` keeps in the same store as the accounts: associations, connector checkpoints, quarantine.
+//! What `ldapsync` keeps in the same store as the accounts: associations, connector checkpoints, quarantine, the
+//! outbox, the conflict journal, tombstones, pending members.
 //!
 //! Only rows and their uniqueness; what they mean is `ldapsync`'s business. Writes are durable when the call
-//! returns, so a cookie that is stored after the changes it covers never runs ahead of them.
+//! returns, so a cookie that is stored after the changes it covers never runs ahead of them. Rows that belong
+//! together are one [`Store::commit_sync`](crate::Store::commit_sync), or ride with a change of an account or
+//! group. Nothing here ever holds a password.
 
 mod association;
+mod change;
+mod conflict;
 mod connector;
 mod elsewhere;
+mod intent;
+mod origin;
+mod pending;
 mod rows;
+#[cfg(test)]
+mod tests;
+mod tombstone;
 mod types;
 
+pub use change::SyncChange;
+pub use conflict::{Conflict, ConflictId, Loser};
 pub use elsewhere::Elsewhere;
+pub use intent::{Intent, IntentKind, Precondition};
+pub use origin::JournalPage;
+pub use pending::MemberRef;
+pub use tombstone::{RemovedBy, Tombstone};
 pub use types::{Association, ConnectorState, LinkData, LinkState, NewAssociation, Phase, QuarantineEntry};
 
 use crate::StoreError;

@@ -6,8 +6,9 @@ use crate::codec::{Decoded, Reader, Writer};
 use bytes::Bytes;
 
 const VERSION: u8 = 1;
-/// Connector states: 2 has `last_full` at its end. Rows of version 1 are read as well.
-const STATE_VERSION: u8 = 2;
+/// Connector states: 2 has `last_full` at its end, 3 the guard of the directory's side. Earlier rows are read as
+/// well.
+const STATE_VERSION: u8 = 3;
 
 fn owned(r: &mut Reader<'_>) -> Decoded<Bytes> {
     r.bytes().map(Bytes::copy_from_slice)
@@ -124,12 +125,15 @@ pub(super) fn write_state(state: &ConnectorState) -> Bytes {
         .option(state.last_full, |w, time| {
             w.time(time);
         })
+        .list(state.guard_remote.iter(), |w, (time, count)| {
+            w.time(*time).num(u64::from(*count));
+        })
         .done()
 }
 
 pub(super) fn read_state(row: &[u8]) -> Decoded<ConnectorState> {
     let version = match row.first() {
-        Some(&VERSION) => VERSION,
+        Some(&old @ VERSION..STATE_VERSION) => old,
         _ => STATE_VERSION,
     };
     let mut r = Reader::new(row, "connector state", version)?;
@@ -157,6 +161,10 @@ pub(super) fn read_state(row: &[u8]) -> Decoded<ConnectorState> {
         last_full: match version {
             VERSION => None,
             _ => r.option(Reader::time)?,
+        },
+        guard_remote: match version {
+            STATE_VERSION => r.list(|r| Ok((r.time()?, r.num32()?)))?,
+            _ => Vec::new(),
         },
     };
     r.end()?;
@@ -201,6 +209,7 @@ mod tests {
             last_success: Some(Timestamp::from_millis(8)),
             last_full: Some(Timestamp::from_millis(6)),
             guard: vec![(Timestamp::from_millis(1), 2)],
+            guard_remote: vec![(Timestamp::from_millis(3), 4)],
             ..ConnectorState::default()
         }
     }
@@ -216,14 +225,20 @@ mod tests {
     }
 
     #[test]
-    fn a_state_of_the_first_version_still_reads() {
+    fn states_of_earlier_versions_still_read() {
         let mut old = ConnectorState {
-            last_full: None,
+            guard_remote: Vec::new(),
             ..state()
         };
-        // Version 1 ended before `last_full`, which is one byte when there is none.
+        // Version 2 ended before the second guard, which is one byte when it has counted nothing.
         let mut row = write_state(&old).to_vec();
         assert_eq!((row[0], row.pop()), (STATE_VERSION, Some(0)));
+        row[0] = 2;
+        assert_eq!(read_state(&row).expect("reads"), old);
+        // Version 1 ended before `last_full`, likewise.
+        old.last_full = None;
+        let mut row = write_state(&old).to_vec();
+        assert_eq!((row.pop(), row.pop()), (Some(0), Some(0)));
         row[0] = VERSION;
         assert_eq!(read_state(&row).expect("reads"), old);
         row[0] = STATE_VERSION + 1;

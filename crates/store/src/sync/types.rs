@@ -138,6 +138,8 @@ pub struct ConnectorState {
     pub last_error: Option<String>,
     /// Destructive changes of the rolling hour, for the guard: moment and count.
     pub guard: Vec<(Timestamp, u32)>,
+    /// The same for what was done to the directory.
+    pub guard_remote: Vec<(Timestamp, u32)>,
     /// Hash of an approved plan.
     pub approved: Option<Bytes>,
 }
