@@ -20,7 +20,7 @@ mod merge;
 mod plan;
 
 pub use driver::{PlanReport, PlannedObject, SetAsideObject, SyncEngine, SyncError};
-pub use engine::{AsideStatus, Counts, GuardStatus, State, SyncStatus};
+pub use engine::{AsideStatus, Counts, FeedState, GuardStatus, State, SyncStatus};
 pub use field::{Field, Image, Values};
 pub use merge::Cause;
 pub use plan::{Farewell, Hazard, Kind, LocalId, LocalState, Op};

@@ -1,14 +1,15 @@
 //! The driver: does what the engine asks, and nothing on its own account.
 //!
-//! Owns the timer, the feed, and the order of I/O: changes are applied side by side, and the engine hears of
-//! them before anything that depends on them. Dropping it at any point is safe, because the cookie is
-//! committed last.
+//! Owns the timer, the feed (one search that stays open, or polling), and the order of I/O: changes are applied side
+//! by side, and the engine hears of them before anything that depends on them. Dropping it at any point is safe,
+//! because the cookie is committed last.
 
 mod fetch;
 mod gone;
 mod order;
 mod quarantine;
 mod report;
+mod stream;
 mod worker;
 
 #[cfg(test)]
@@ -21,7 +22,7 @@ use crate::local::Local;
 use crate::mapping::{Members, Scope};
 use crate::plan::{Arrivals, Deletions, Policy};
 use directory::config::{OnDelete, OnHostChange};
-use directory::feed::{ChangeSource, ContentSync};
+use directory::feed::{ChangeSource, ContentSync, FeedError, FeedEvent};
 use directory::{Connector, ConnectorConfig, Lookup};
 use model::{Address, BoxFuture, Clock, Domain, OnDemandOutcome, Timestamp, Unavailable};
 use parking_lot::Mutex;
@@ -67,6 +68,15 @@ enum Request {
         hash: String,
         reply: oneshot::Sender<bool>,
     },
+}
+
+/// What comes first.
+enum Turn {
+    Stop,
+    Serve(Request),
+    Live(Option<Result<FeedEvent, FeedError>>),
+    Save,
+    Timer,
 }
 
 /// Why a request could not be carried out.
@@ -208,24 +218,45 @@ impl SyncEngine {
                 }
             }
         };
-        loop {
-            let wait = worker.next_wake().map_or(RELOAD, |next| next.since(self.now()));
-            tokio::select! {
-                () = stop.cancelled() => return,
-                request = inbox.recv() => {
-                    let Some(request) = request else { return };
-                    tokio::select! {
-                        () = stop.cancelled() => return,
-                        () = worker.serve(request) => {}
-                    }
-                }
-                () = tokio::time::sleep(wait) => {
-                    tokio::select! {
-                        () = stop.cancelled() => return,
-                        () = worker.round(Wake::Timer) => {}
-                    }
-                }
+        while self.turn(&mut worker, &mut inbox, &stop).await {}
+        worker.save_now().await;
+    }
+
+    /// Waits for whatever comes first and does it; false when it is time to stop.
+    async fn turn(
+        &self,
+        worker: &mut Worker<'_>,
+        inbox: &mut mpsc::Receiver<Request>,
+        stop: &CancellationToken,
+    ) -> bool {
+        let wait = worker.next_wake().map_or(RELOAD, |next| next.since(self.now()));
+        let save_by = worker.save_by();
+        let save = async move {
+            match save_by {
+                Some(moment) => tokio::time::sleep_until(moment).await,
+                None => std::future::pending().await,
             }
+        };
+        let turn = tokio::select! {
+            () = stop.cancelled() => return false,
+            request = inbox.recv() => request.map_or(Turn::Stop, Turn::Serve),
+            event = worker.next_event() => Turn::Live(event),
+            () = save => Turn::Save,
+            () = tokio::time::sleep(wait) => Turn::Timer,
+        };
+        let work = async {
+            match turn {
+                Turn::Stop => return false,
+                Turn::Serve(request) => worker.serve(request).await,
+                Turn::Live(event) => worker.live(event).await,
+                Turn::Save => worker.save_now().await,
+                Turn::Timer => worker.round(Wake::Timer).await,
+            }
+            true
+        };
+        tokio::select! {
+            () = stop.cancelled() => false,
+            more = work => more,
         }
     }
 

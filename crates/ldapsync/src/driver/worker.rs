@@ -1,5 +1,6 @@
 //! One connector's work: feeds the engine, carries out its effects.
 
+use super::stream::Unsaved;
 use super::{Request, SyncEngine, gone, order, quarantine};
 use crate::engine::{
     Aside, Checkpoint, Effect, Engine, Input, Notice, Outcome, Scope, Settings, Trouble, Wake,
@@ -9,27 +10,29 @@ use crate::local::{LinkCount, Seen, is_living};
 use crate::mapping::Members;
 use crate::plan::{Plan, Remote};
 use directory::EntryKind;
-use directory::feed::{Change, ChangeSource, ChangedEntry, Cookie, FeedError, Presence, Step};
+use directory::feed::{ChangeSource, ChangedEntry, Cookie, FeedError, Following, Presence};
 use model::{EntryUuid, Timestamp};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 use store::{ConnectorState, Elsewhere, LinkState, Phase, QuarantineEntry, StoreError};
 use tokio::task::JoinSet;
 
-/// Objects that are read, planned and applied together. The store commits what arrives during a sync as one
-/// batch, so this is also about the size of a commit.
-const TOGETHER: usize = 128;
 /// Entries that are looked at to see whether anything can be seen at all.
 const SAMPLE: usize = 5;
 
 pub(super) struct Worker<'a> {
-    parts: &'a SyncEngine,
-    engine: Engine,
-    source: Box<dyn ChangeSource>,
+    pub(super) parts: &'a SyncEngine,
+    pub(super) engine: Engine,
+    pub(super) source: Box<dyn ChangeSource>,
+    /// The feed while it stays open.
+    pub(super) stream: Option<Following>,
+    pub(super) unsaved: Option<Unsaved>,
     effects: VecDeque<Effect>,
     /// What was read of the objects that are being planned.
-    seen: HashMap<EntryUuid, Seen>,
+    pub(super) seen: HashMap<EntryUuid, Seen>,
     linked: u64,
+    /// What the guard had counted when that was last stored.
+    guard: Vec<(Timestamp, u32)>,
 }
 
 impl<'a> Worker<'a> {
@@ -58,7 +61,7 @@ impl<'a> Worker<'a> {
         parts
             .local
             .associations(|found| linked += u64::from(is_living(found)))?;
-        let guard = parts.config.guard;
+        let (guard, counted) = (parts.config.guard, checkpoint.guard.clone());
         let settings = Settings {
             policy: parts.policy.clone(),
             limits: Limits {
@@ -77,9 +80,12 @@ impl<'a> Worker<'a> {
             parts,
             engine,
             source,
+            stream: None,
+            unsaved: None,
             effects: VecDeque::new(),
             seen: HashMap::new(),
             linked,
+            guard: counted,
         })
     }
 
@@ -109,7 +115,15 @@ impl<'a> Worker<'a> {
         if let Err(error) = self.parts.claim_domains().await {
             tracing::error!(connector = %self.parts.config.name, %error, "cannot create the connector's domains");
         }
+        if wake != Wake::Timer {
+            self.save_now().await;
+        }
         self.step(Input::Wake(wake));
+        self.pump().await;
+    }
+
+    /// Carries out what the engine asks for until the round is over.
+    pub(super) async fn pump(&mut self) {
         while let Some(effect) = self.effects.pop_front() {
             if matches!(effect, Effect::Poll(_) | Effect::LookUp(_)) {
                 // Often enough to watch, rarely enough to cost nothing.
@@ -125,6 +139,9 @@ impl<'a> Worker<'a> {
             // Nothing is left to do and the engine waits: a defect here must not stop the sync for good.
             self.step(Input::Failed(Trouble::Store("the round did not end".to_owned())));
         }
+        if !self.engine.is_following() {
+            self.stream = None;
+        }
         self.publish();
         let status = self.parts.status.lock().clone();
         match status.error {
@@ -135,12 +152,12 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn publish(&mut self) {
+    pub(super) fn publish(&mut self) {
         let status = self.engine.status(&self.parts.config.name, self.parts.now());
         *self.parts.status.lock() = status;
     }
 
-    fn step(&mut self, input: Input) {
+    pub(super) fn step(&mut self, input: Input) {
         self.effects.extend(self.engine.step(input, self.parts.now()));
     }
 
@@ -177,60 +194,8 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Reads the feed to its end; what it names is examined and applied portion by portion, so that a slow
-    /// store slows the reading and nothing piles up.
-    async fn read_feed(&mut self, cookie: Option<Cookie>) -> Result<(), Trouble> {
-        let mut changes = self.source.poll(cookie.as_ref()).await?;
-        while let Some(step) = changes.next().await {
-            match step? {
-                Step::Changes(list) => {
-                    for portion in list.chunks(TOGETHER) {
-                        self.portion(portion).await?;
-                        if self.engine.next_wake().is_some() {
-                            // The engine gave the round up.
-                            return Ok(());
-                        }
-                    }
-                }
-                Step::Done(end) => self.step(Input::Ended(end)),
-            }
-        }
-        Ok(())
-    }
-
-    async fn portion(&mut self, changes: &[Change]) -> Result<(), Trouble> {
-        let mut entries: BTreeMap<EntryUuid, &ChangedEntry> = BTreeMap::new();
-        for change in changes {
-            match change {
-                Change::Present(uuid) => self.step(Input::Noticed(Notice::Present(*uuid))),
-                Change::Deleted(uuid) => {
-                    entries.remove(uuid);
-                    self.step(Input::Noticed(Notice::Absent(*uuid)));
-                }
-                Change::Entry(entry) => match entry.kind {
-                    Some(EntryKind::Account) => {
-                        // The last message of an object says all.
-                        entries.insert(entry.uuid, entry);
-                    }
-                    Some(EntryKind::Group) => self.step(Input::Noticed(Notice::Group(entry.uuid))),
-                    None => self.step(Input::Noticed(Notice::Absent(entry.uuid))),
-                },
-            }
-        }
-        let mut elsewhere = Vec::new();
-        for (uuid, entry) in entries {
-            self.step(Input::Noticed(Notice::Account(uuid)));
-            self.examine(entry, Vec::new(), &mut elsewhere)?;
-        }
-        self.note(&elsewhere).await?;
-        self.settle().await?;
-        // What needed nothing leaves nothing behind: memory does not grow with the directory.
-        self.seen.clear();
-        Ok(())
-    }
-
     /// Carries out what is queued, up to the end of a portion.
-    async fn settle(&mut self) -> Result<(), Trouble> {
+    pub(super) async fn settle(&mut self) -> Result<(), Trouble> {
         while let Some(effect) = self.effects.pop_front() {
             // Only the effects of single objects are queued while a feed is read, so this does not recurse.
             match effect {
@@ -250,7 +215,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Reads both sides of an entry and hands them to the engine.
-    fn examine(
+    pub(super) fn examine(
         &mut self,
         entry: &ChangedEntry,
         members: Members,
@@ -297,7 +262,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    async fn note(&mut self, elsewhere: &[(EntryUuid, Option<Elsewhere>)]) -> Result<(), Trouble> {
+    pub(super) async fn note(&mut self, elsewhere: &[(EntryUuid, Option<Elsewhere>)]) -> Result<(), Trouble> {
         let (store, name) = (&self.parts.local.store, &self.parts.config.name);
         store.note_elsewhere(name, elsewhere).await.map_err(store_trouble)
     }
@@ -364,20 +329,25 @@ impl<'a> Worker<'a> {
     /// Looks whether entries that should be there can be seen: lost read rights look like mass deletion.
     async fn sample(&mut self, absent: &[EntryUuid]) -> Result<(), Trouble> {
         let absent: std::collections::HashSet<&EntryUuid> = absent.iter().collect();
-        let mut sample = Vec::new();
-        let mut leaving = 0usize;
-        let local = &self.parts.local;
+        let (mut sample, mut leaving, mut after) = (Vec::new(), 0usize, None);
         // Accounts alone: rights to read them and rights to read groups are not the same.
-        let account = |found: &store::Association| {
+        let account = |found: &&store::Association| {
             found.data.state == LinkState::Linked && matches!(found.local, store::LocalId::Account(_))
         };
-        local
-            .associations(|found| match (account(found), absent.contains(&found.remote)) {
-                (true, true) => leaving += 1,
-                (true, false) if sample.len() < SAMPLE => sample.push(found.remote),
-                _ => {}
-            })
-            .map_err(store_trouble)?;
+        let (store, name) = (&self.parts.local.store, &self.parts.config.name);
+        while sample.len() < SAMPLE {
+            let page = store.list_associations(name, after, 256).map_err(store_trouble)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.remote);
+            let (gone, there): (Vec<_>, Vec<_>) = page
+                .iter()
+                .filter(account)
+                .map(|found| found.remote)
+                .partition(|uuid| absent.contains(uuid));
+            leaving += gone.len();
+            sample.extend(there);
+        }
+        sample.truncate(SAMPLE);
         if sample.is_empty() && leaving > SAMPLE {
             // Nobody is left to ask for: an empty answer, as far as accounts go.
             return Err(Trouble::Blind(leaving));
@@ -422,14 +392,31 @@ impl<'a> Worker<'a> {
                 (plan, outcome, count)
             });
         }
-        while let Some(done) = running.join_next().await {
-            let Ok((plan, outcome, count)) = done else {
-                self.step(Input::Failed(Trouble::Store(
+        // The cookie of the batch before rides along: its effects are durable already.
+        let (parts, phase, unsaved) = (self.parts, self.phase(), self.unsaved.take());
+        let saving = async move {
+            match unsaved {
+                Some(unsaved) => save(parts, phase, unsaved.checkpoint).await,
+                None => Ok(()),
+            }
+        };
+        let (saved, finished) = tokio::join!(saving, async {
+            let mut finished = Vec::new();
+            while let Some(done) = running.join_next().await {
+                finished.push(done);
+            }
+            finished
+        });
+        if let Err(trouble) = saved {
+            self.step(Input::Failed(trouble));
+        }
+        for done in finished {
+            match done {
+                Ok((plan, outcome, count)) => self.applied(&plan, outcome, count),
+                Err(_) => self.step(Input::Failed(Trouble::Store(
                     "a change was interrupted".to_owned(),
-                )));
-                continue;
-            };
-            self.applied(&plan, outcome, count);
+                ))),
+            }
         }
         for step in waiting {
             match step {
@@ -484,28 +471,45 @@ impl<'a> Worker<'a> {
             .map_err(store_trouble)
     }
 
+    /// The cookie of a round. Over an open feed it waits for the next batch, for a second at most: a crash before
+    /// that repeats what was done, which changes nothing. What the guard has counted never waits.
     async fn commit(&mut self, checkpoint: Checkpoint) -> Result<(), Trouble> {
-        let (store, name) = (&self.parts.local.store, &self.parts.config.name);
-        let mut state: ConnectorState = store.connector_state(name).map_err(store_trouble)?;
-        state.phase = if self.engine.held().is_some() {
-            Phase::Held
+        let counted = self.guard != checkpoint.guard;
+        self.guard.clone_from(&checkpoint.guard);
+        if self.engine.is_live() && !counted {
+            self.unsaved = Some(Unsaved::after(self.unsaved.take(), checkpoint));
         } else {
-            Phase::Following
-        };
-        state.cookie = checkpoint.cookie.map(|cookie| cookie.to_stored().into());
-        state.server_fingerprint = checkpoint.server.map(|uuid| uuid.as_bytes().to_vec().into());
-        state.scope_fingerprint = Some(self.parts.fingerprint.as_bytes().to_vec().into());
-        state.last_success = checkpoint.last_success;
-        state.last_full = checkpoint.last_full;
-        state.guard = checkpoint.guard;
-        state.last_error = None;
-        store
-            .put_connector_state(name, &state)
-            .await
-            .map_err(store_trouble)?;
+            self.unsaved = None;
+            save(self.parts, self.phase(), checkpoint).await?;
+        }
         self.step(Input::Committed { linked: self.linked });
         Ok(())
     }
+
+    pub(super) fn phase(&self) -> Phase {
+        match self.engine.held() {
+            Some(_) => Phase::Held,
+            None => Phase::Following,
+        }
+    }
+}
+
+/// Stores a checkpoint.
+pub(super) async fn save(parts: &SyncEngine, phase: Phase, checkpoint: Checkpoint) -> Result<(), Trouble> {
+    let (store, name) = (&parts.local.store, &parts.config.name);
+    let mut state: ConnectorState = store.connector_state(name).map_err(store_trouble)?;
+    state.phase = phase;
+    state.cookie = checkpoint.cookie.map(|cookie| cookie.to_stored().into());
+    state.server_fingerprint = checkpoint.server.map(|uuid| uuid.as_bytes().to_vec().into());
+    state.scope_fingerprint = Some(parts.fingerprint.as_bytes().to_vec().into());
+    state.last_success = checkpoint.last_success;
+    state.last_full = checkpoint.last_full;
+    state.guard = checkpoint.guard;
+    state.last_error = None;
+    store
+        .put_connector_state(name, &state)
+        .await
+        .map_err(store_trouble)
 }
 
 /// The members of a group's entry, resolved.

@@ -1,8 +1,9 @@
-//! The engine: rounds of polling, as a state machine without I/O.
+//! The engine: rounds, as a state machine without I/O.
 //!
 //! [`Engine::step`] takes what happened and returns what to do next; the driver does it and reports back. A
 //! round asks which server answers and how far it has come, reads the feed, looks at every named object once,
-//! verifies what seems to be gone, and commits the cookie last: after the effects of everything before it.
+//! verifies what seems to be gone, and commits the cookie last: after the effects of everything before it. While
+//! the feed stays open, each batch of changes is a round of its own (`live`).
 //!
 //! Never concludes a deletion from a round that failed, from a server that lags behind the cookie, from an
 //! empty answer, or from a directory whose identity changed. One bad object goes into quarantine and the
@@ -11,13 +12,14 @@
 mod aside;
 mod backoff;
 mod examine;
+mod live;
 mod round;
 mod status;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use aside::{Aside, short_hex};
-pub use status::{AsideStatus, Counts, GuardStatus, State, SyncStatus};
+pub use status::{AsideStatus, Counts, FeedState, GuardStatus, State, SyncStatus};
 
 use crate::guard::{Guard, Limits};
 use crate::plan::{Plan, Policy, Situation};
@@ -71,6 +73,10 @@ impl Checkpoint {
         self.last_full
             .is_none_or(|last| last > now || last.after(AUDIT) <= now)
     }
+
+    fn next_audit(&self) -> Option<Timestamp> {
+        self.last_full.map(|last| last.after(AUDIT))
+    }
 }
 
 /// What a feed message was about.
@@ -111,8 +117,12 @@ pub(crate) enum Input {
     Server(Result<Fingerprint, FeedError>),
     /// A message of the feed.
     Noticed(Notice),
-    /// The feed ended well.
+    /// The feed that is being read stays open after this round.
+    Stays,
+    /// The feed, or the part of it that this round is about, ended well.
     Ended(PollEnd),
+    /// The open feed ended between two rounds.
+    Lost(FeedError),
     /// The feed, a look-up or the store failed.
     Failed(Trouble),
     /// The answer to [`Effect::ListLinks`]: every linked UUID of this connector.
@@ -208,6 +218,7 @@ pub(crate) enum Effect {
 pub(crate) struct Engine {
     settings: Settings,
     phase: Phase,
+    feed: FeedState,
     checkpoint: Checkpoint,
     linked: u64,
     guard: Guard,
@@ -254,6 +265,7 @@ impl Engine {
             phase: Phase::Idle {
                 next: Timestamp::default(),
             },
+            feed: FeedState::None,
             checkpoint,
             linked,
             guard,
@@ -273,6 +285,14 @@ impl Engine {
             Input::Wake(wake) => self.wake(wake, now),
             Input::Server(answer) => self.server(answer, now),
             Input::Noticed(notice) => self.noticed(notice),
+            Input::Stays => {
+                self.feed = FeedState::Open;
+                Vec::new()
+            }
+            Input::Lost(error) => {
+                self.lost(error, now);
+                Vec::new()
+            }
             Input::Ended(end) => self.ended(end, now),
             Input::Failed(trouble) => self.fail(trouble, now),
             Input::Links(links) => self.swept(&links, now),
@@ -295,9 +315,19 @@ impl Engine {
         }
     }
 
+    /// Whether the feed is open, so that its events are to be told.
+    pub(crate) fn is_following(&self) -> bool {
+        self.feed == FeedState::Open
+    }
+
     fn wake(&mut self, wake: Wake, now: Timestamp) -> Vec<Effect> {
         match self.phase {
             Phase::Idle { next } if wake != Wake::Timer || next <= now => {
+                if self.needs_no_poll(wake, now) {
+                    return self.wake_beside_feed(now);
+                }
+                // Asking again from the cookie takes over from an open feed.
+                self.feed = FeedState::Polled;
                 self.phase = Phase::Asking { wake };
                 vec![Effect::AskServer]
             }
@@ -330,12 +360,7 @@ impl Engine {
         let audit = self.checkpoint.audit_is_due(now);
         let rescoped = self.settings.scope == Scope::Changed;
         let cookie = cookie.filter(|_| !audit && !rescoped && !self.log_lost);
-        let due = self
-            .aside
-            .iter()
-            .filter(|(_, row)| row.is_due(now))
-            .map(|(uuid, _)| *uuid)
-            .collect();
+        let due = self.due(now);
         self.phase = Phase::InRound(Box::new(Round::new(
             server.suffix_uuid,
             changed || rescoped,
@@ -420,7 +445,7 @@ impl Engine {
         self.trouble = None;
         self.checkpoint.last_success = Some(now);
         self.phase = Phase::Idle {
-            next: now.after(self.settings.polling_interval),
+            next: self.after_a_round(now),
         };
         Vec::new()
     }
@@ -437,6 +462,8 @@ impl Engine {
             return Vec::new();
         }
         let reading = matches!(&self.phase, Phase::InRound(round) if round.stage == Stage::Streaming);
+        // The cookie did not move: an open feed would go on behind what was missed.
+        self.feed = FeedState::None;
         self.trouble = Some(trouble);
         self.counts.failed_rounds += 1;
         self.phase = Phase::Idle {

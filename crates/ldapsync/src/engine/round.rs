@@ -33,6 +33,8 @@ pub(super) struct Round {
     server_changed: bool,
     /// Whether the feed was read without a cookie.
     pub(super) full: bool,
+    /// Whether it is about changes as they happen.
+    pub(super) live: bool,
     pub(super) cookie: Option<Cookie>,
     /// Everything that was named as being there.
     pub(super) seen: HashSet<EntryUuid>,
@@ -58,6 +60,7 @@ impl Round {
             server,
             server_changed,
             full,
+            live: false,
             cookie: None,
             seen: HashSet::new(),
             groups: BTreeSet::new(),

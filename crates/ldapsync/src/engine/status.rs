@@ -22,6 +22,8 @@ pub struct SyncStatus {
     pub last_change: Option<Timestamp>,
     /// When the next round begins.
     pub next_round: Option<Timestamp>,
+    /// How changes come in.
+    pub feed: FeedState,
     /// Whether the next poll continues from a cookie.
     pub has_cookie: bool,
     /// Seconds since the cookie was committed.
@@ -47,6 +49,7 @@ impl SyncStatus {
             last_success: None,
             last_change: None,
             next_round: None,
+            feed: FeedState::None,
             has_cookie: false,
             cookie_age_seconds: None,
             linked: 0,
@@ -63,8 +66,11 @@ impl SyncStatus {
 
     /// Works the ages out for `now`.
     pub(crate) fn refresh(&mut self, now: Timestamp) {
-        self.lag_seconds = self.last_success.map(|since| now.since(since).as_secs());
-        self.cookie_age_seconds = self.lag_seconds.filter(|_| self.has_cookie);
+        let age = self.last_success.map(|since| now.since(since).as_secs());
+        // A feed that is open and silent says that nothing changed.
+        let silent = self.feed == FeedState::Open && self.error.is_none();
+        self.lag_seconds = if silent { age.map(|_| 0) } else { age };
+        self.cookie_age_seconds = age.filter(|_| self.has_cookie);
     }
 }
 
@@ -82,6 +88,18 @@ pub enum State {
     Waiting,
     /// The directory's answer cannot be true; an administrator should look. Tried again nevertheless.
     Fault,
+}
+
+/// How changes come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FeedState {
+    /// Not at all now.
+    None,
+    /// By asking every `polling_interval`.
+    Polled,
+    /// As they happen.
+    Open,
 }
 
 /// Totals since the start of the process.
@@ -176,6 +194,7 @@ impl Engine {
             last_success,
             last_change: self.last_change,
             next_round: self.next_wake(),
+            feed: self.feed,
             has_cookie: self.checkpoint.cookie.is_some(),
             cookie_age_seconds: None,
             linked: self.linked,

@@ -1,0 +1,221 @@
+//! Reading the feed: a refresh portion by portion, and what comes over a search that stays open.
+//!
+//! What waits here is bounded by the feed itself (`directory::feed::Following`): while a batch is carried out the
+//! next one gathers there, and past the bound the search is given up and resumed by its cookie.
+
+use super::worker::{Worker, save};
+use crate::engine::{Checkpoint, Input, Notice, Trouble};
+use directory::EntryKind;
+use directory::feed::{Change, ChangedEntry, Cookie, Coverage, FeedError, FeedEvent, Following, PollEnd};
+use model::EntryUuid;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Objects that are read, planned and applied together. The store commits what arrives during a sync as one
+/// batch, so this is also about the size of a commit.
+pub(super) const TOGETHER: usize = 256;
+/// How long a cookie may wait for another batch to be committed with.
+const COOKIE_WAITS: Duration = Duration::from_secs(1);
+
+/// What ends a batch early.
+enum Then {
+    /// The search was given up for its backlog; a refresh follows on the same feed.
+    Refresh,
+    Lost(FeedError),
+}
+
+/// A checkpoint whose effects are durable and that is not yet stored itself.
+pub(super) struct Unsaved {
+    pub(super) checkpoint: Checkpoint,
+    until: Instant,
+}
+
+impl Unsaved {
+    /// The newest checkpoint takes the place of an older one, and its deadline.
+    pub(super) fn after(older: Option<Self>, checkpoint: Checkpoint) -> Self {
+        let until = older.map_or_else(|| Instant::now() + COOKIE_WAITS, |older| older.until);
+        Self { checkpoint, until }
+    }
+}
+
+impl Worker<'_> {
+    /// The next event of the open feed; waits for ever when none is open. May be dropped and asked again.
+    pub(super) async fn next_event(&mut self) -> Option<Result<FeedEvent, FeedError>> {
+        match &mut self.stream {
+            Some(stream) => stream.next().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// When the cookie of the last batch has to be stored alone.
+    pub(super) fn save_by(&self) -> Option<Instant> {
+        self.unsaved.as_ref().map(|unsaved| unsaved.until)
+    }
+
+    /// Stores the cookie of the last batch. A failure is the store's, and the next round meets it too.
+    pub(super) async fn save_now(&mut self) {
+        if let Some(unsaved) = self.unsaved.take()
+            && let Err(trouble) = save(self.parts, self.phase(), unsaved.checkpoint).await
+        {
+            tracing::warn!(connector = %self.parts.config.name, %trouble, "the cookie cannot be stored");
+        }
+    }
+
+    /// A batch from the open feed: what has come, up to the bound, is one round.
+    pub(super) async fn live(&mut self, first: Option<Result<FeedEvent, FeedError>>) {
+        let (mut changes, mut cookie, mut then) = (Vec::new(), None, None);
+        let mut event = first;
+        loop {
+            match event {
+                Some(Ok(FeedEvent::Live {
+                    changes: some,
+                    cookie: fresh,
+                })) => {
+                    changes.extend(some);
+                    cookie = fresh.or(cookie);
+                }
+                Some(Ok(FeedEvent::Resuming)) => then = Some(Then::Refresh),
+                Some(Ok(FeedEvent::Refreshing(_) | FeedEvent::Refreshed(_))) => {
+                    let message = "a refresh in the middle of a feed".to_owned();
+                    then = Some(Then::Lost(FeedError::Protocol(message)));
+                }
+                Some(Err(error)) => then = Some(Then::Lost(error)),
+                None => {
+                    let message = "the feed ended".to_owned();
+                    then = Some(Then::Lost(FeedError::Unavailable(model::Unavailable(message))));
+                }
+            }
+            if then.is_some() || changes.len() >= TOGETHER {
+                break;
+            }
+            event = tokio::select! {
+                biased;
+                event = self.next_event() => event,
+                // Nothing more is here: go on at once.
+                () = std::future::ready(()) => break,
+            };
+        }
+        if !changes.is_empty() || cookie.is_some() {
+            self.batch(&changes, cookie).await;
+        }
+        match then {
+            Some(Then::Refresh) if self.engine.is_following() => self.resume().await,
+            Some(Then::Lost(error)) if self.engine.is_following() => {
+                tracing::info!(connector = %self.parts.config.name, %error, "the feed ended; it is opened again");
+                self.stream = None;
+                self.step(Input::Lost(error));
+                self.publish();
+            }
+            _ => {}
+        }
+    }
+
+    async fn batch(&mut self, changes: &[Change], cookie: Option<Cookie>) {
+        if !self.engine.begin_live(self.parts.now()) {
+            return;
+        }
+        let end = PollEnd {
+            cookie,
+            coverage: Coverage::NamedDeletes,
+        };
+        let noted = self.portions(changes).await;
+        self.end_of_feed(noted.map(|()| end));
+        self.pump().await;
+    }
+
+    /// The feed resumes by its cookie, within a round.
+    async fn resume(&mut self) {
+        if !self.engine.begin_live(self.parts.now()) {
+            return;
+        }
+        let Some(mut stream) = self.stream.take() else {
+            return;
+        };
+        let read = self.refresh(&mut stream).await;
+        self.stream = Some(stream);
+        self.end_of_feed(read);
+        self.pump().await;
+    }
+
+    fn end_of_feed(&mut self, read: Result<PollEnd, Trouble>) {
+        match read {
+            Ok(end) => self.step(Input::Ended(end)),
+            Err(trouble) => self.step(Input::Failed(trouble)),
+        }
+    }
+
+    /// Opens the feed and reads it up to the end of its refresh; what it names is examined and applied portion by
+    /// portion, so that a slow store slows the reading and nothing piles up.
+    pub(super) async fn read_feed(&mut self, cookie: Option<Cookie>) -> Result<(), Trouble> {
+        self.stream = None;
+        let mut stream = self.source.follow(cookie.as_ref()).await?;
+        let end = self.refresh(&mut stream).await?;
+        if stream.stays() {
+            self.stream = Some(stream);
+            self.step(Input::Stays);
+        }
+        self.step(Input::Ended(end));
+        Ok(())
+    }
+
+    async fn refresh(&mut self, stream: &mut Following) -> Result<PollEnd, Trouble> {
+        while let Some(event) = stream.next().await {
+            match event? {
+                FeedEvent::Refreshing(list) => self.portions(&list).await?,
+                FeedEvent::Refreshed(end) => return Ok(end),
+                // Given up in the middle: what was named so far is applied, and what follows names the rest.
+                FeedEvent::Resuming => {}
+                FeedEvent::Live { .. } => {
+                    return Err(
+                        FeedError::Protocol("a change before the end of the refresh".to_owned()).into(),
+                    );
+                }
+            }
+        }
+        let message = "the feed ended in the middle of a refresh".to_owned();
+        Err(FeedError::Unavailable(model::Unavailable(message)).into())
+    }
+
+    async fn portions(&mut self, changes: &[Change]) -> Result<(), Trouble> {
+        for portion in changes.chunks(TOGETHER) {
+            self.portion(portion).await?;
+            if self.engine.next_wake().is_some() {
+                // The engine has its own reason, and this one comes too late to change it.
+                return Err(Trouble::Store("the round was given up".to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn portion(&mut self, changes: &[Change]) -> Result<(), Trouble> {
+        let mut entries: BTreeMap<EntryUuid, &ChangedEntry> = BTreeMap::new();
+        for change in changes {
+            match change {
+                Change::Present(uuid) => self.step(Input::Noticed(Notice::Present(*uuid))),
+                Change::Deleted(uuid) => {
+                    entries.remove(uuid);
+                    self.step(Input::Noticed(Notice::Absent(*uuid)));
+                }
+                Change::Entry(entry) => match entry.kind {
+                    Some(EntryKind::Account) => {
+                        // The last message of an object says all.
+                        entries.insert(entry.uuid, entry);
+                    }
+                    Some(EntryKind::Group) => self.step(Input::Noticed(Notice::Group(entry.uuid))),
+                    None => self.step(Input::Noticed(Notice::Absent(entry.uuid))),
+                },
+            }
+        }
+        let mut elsewhere = Vec::new();
+        for (uuid, entry) in entries {
+            self.step(Input::Noticed(Notice::Account(uuid)));
+            self.examine(entry, Vec::new(), &mut elsewhere)?;
+        }
+        self.note(&elsewhere).await?;
+        self.settle().await?;
+        // What needed nothing leaves nothing behind: memory does not grow with the directory.
+        self.seen.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! Between rounds: a feed that stays open, and rounds of their own for what comes over it.
+//!
+//! Such a round asks nobody how far the server has come: the search goes on at the server that was asked when it
+//! began. Everything else is as in any round: accounts first, absences verified, groups last, the cookie after it all.
+
+use super::{Effect, Engine, FeedState, Phase, Round, Stage, Trouble, Wake};
+use directory::feed::FeedError;
+use model::{EntryUuid, Timestamp};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// The longest time between two looks at what is due while nothing comes over the feed.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+
+impl Engine {
+    /// A round for what comes over the open feed. False when none can begin now.
+    pub(crate) fn begin_live(&mut self, now: Timestamp) -> bool {
+        let (Phase::Idle { .. }, Some(server)) = (&self.phase, self.checkpoint.server) else {
+            return false;
+        };
+        let due = self.due(now);
+        let mut round = Round::new(server, false, false, due);
+        round.live = true;
+        self.phase = Phase::InRound(Box::new(round));
+        true
+    }
+
+    /// The timer fired while the feed is open: only what is due is looked at.
+    pub(super) fn wake_beside_feed(&mut self, now: Timestamp) -> Vec<Effect> {
+        if !self.begin_live(now) {
+            return Vec::new();
+        }
+        if let Phase::InRound(round) = &mut self.phase {
+            round.stage = Stage::Streamed;
+        }
+        self.next_stage(now)
+    }
+
+    /// Whether this round is about changes as they happen.
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(&self.phase, Phase::InRound(round) if round.live)
+    }
+
+    /// Whether the timer's round needs no look at the feed.
+    pub(super) fn needs_no_poll(&self, wake: Wake, now: Timestamp) -> bool {
+        wake == Wake::Timer && self.feed == FeedState::Open && !self.checkpoint.audit_is_due(now)
+    }
+
+    /// The open feed ended between two rounds. What it brought is applied; the rest comes by the cookie.
+    pub(super) fn lost(&mut self, error: FeedError, now: Timestamp) {
+        if !matches!(self.phase, Phase::Idle { .. }) {
+            return;
+        }
+        self.log_lost |= error == FeedError::RefreshRequired;
+        self.feed = FeedState::None;
+        self.trouble = Some(Trouble::Feed(error));
+        self.counts.failed_rounds += 1;
+        self.phase = Phase::Idle {
+            next: now.after(self.backoff.next()),
+        };
+    }
+
+    /// Quarantined objects whose time has come.
+    pub(super) fn due(&self, now: Timestamp) -> BTreeSet<EntryUuid> {
+        let due = self.aside.iter().filter(|(_, row)| row.is_due(now));
+        due.map(|(uuid, _)| *uuid).collect()
+    }
+
+    /// When to wake after a round that ended well.
+    pub(super) fn after_a_round(&self, now: Timestamp) -> Timestamp {
+        if self.feed != FeedState::Open {
+            return now.after(self.settings.polling_interval);
+        }
+        let waiting = self.aside.values().filter(|row| !row.is_held());
+        let again = waiting.map(|row| row.next).min();
+        let audit = self.checkpoint.next_audit().unwrap_or(now);
+        // What was due and failed again within this very moment waits a second.
+        let soonest = now.after(Duration::from_secs(1));
+        let next = again.map_or(audit, |again| again.min(audit));
+        next.clamp(soonest, now.after(LONGEST_SLEEP))
+    }
+}
