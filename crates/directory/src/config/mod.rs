@@ -9,6 +9,7 @@ mod connector;
 mod connector_check;
 mod enabled_attribute;
 mod home;
+mod passwords;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,10 @@ pub use connector::{
     AccountsConfig, ConnectorConfig, ConnectorTls, GroupsConfig, Referrals, SearchScope, ServerType,
 };
 pub use home::{HomeConfig, HomeServiceConfig, LoginMode};
-pub use sync::{Absent, Direction, GuardConfig, OnDelete, OnHostChange};
+pub use passwords::{PasswordChangeMode, PasswordScheme};
+pub use sync::{
+    Absent, ConflictResolution, ConflictScope, Direction, GuardConfig, OnDelete, OnHostChange,
+};
 pub use user_map::{MapKind, OnNoMatch, UserMapConfig};
 
 use model::ConfigProblem;

@@ -7,6 +7,36 @@ pub enum Direction {
     /// The directory is the source: accounts here follow it and nothing is written to it.
     #[default]
     LdapToLocal,
+    /// Accounts here are the source: the directory follows them and nothing of it is taken over.
+    #[serde(skip_deserializing)]
+    LocalToLdap,
+    /// Both are written; what changed on one side only goes to the other, and conflicts are decided.
+    #[serde(skip_deserializing)]
+    BothWays,
+}
+
+/// Who wins when the same thing changed on both sides; only with `direction = "both-ways"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConflictResolution {
+    /// What is here goes to the directory.
+    LocalWins,
+    /// What is in the directory comes here.
+    #[default]
+    LdapWins,
+    /// Neither: both sides go back to the last common state, and deletions wait for a person.
+    NoChange,
+}
+
+/// What counts as the same thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConflictScope {
+    /// The whole object: whoever loses, loses every change since the last common state.
+    Entry,
+    /// One attribute; aliases and members are even merged one by one.
+    #[default]
+    Attribute,
 }
 
 /// What a deletion in the directory does to the local account.
