@@ -75,7 +75,8 @@ pub enum Refused {
 
 impl Following {
     /// One poll in the form of a feed: it ends after [`FeedEvent::Refreshed`].
-    pub(super) fn polled(changes: Changes) -> Self {
+    #[must_use]
+    pub fn polled(changes: Changes) -> Self {
         Self(Source::Poll(changes))
     }
 

@@ -9,6 +9,7 @@ mod gone;
 mod order;
 mod quarantine;
 mod report;
+mod sessions;
 mod stream;
 mod worker;
 
@@ -31,6 +32,7 @@ use std::time::Duration;
 use store::{Origin, Store, StoreError};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use sessions::Sessions;
 use worker::Worker;
 
 /// The bound of a look-up on demand: a client waits for it.
@@ -56,6 +58,7 @@ pub(crate) struct Remotes {
     pub(crate) source: Source,
     pub(crate) members: MemberLookup,
     pub(crate) address: AddressLookup,
+    pub(crate) sessions: Sessions,
 }
 
 /// What somebody asks of the running engine.
@@ -141,6 +144,7 @@ impl SyncEngine {
                 let connector = Arc::clone(&address);
                 Box::pin(async move { connector.lookup_address(&wanted).await })
             }),
+            sessions: Sessions::of(&connector),
         };
         Self::with_remotes(
             connector.config().clone(),

@@ -210,6 +210,7 @@ impl Worker<'_> {
         let mut elsewhere = Vec::new();
         for (uuid, entry) in entries {
             self.step(Input::Noticed(Notice::Account(uuid)));
+            (self.parts.remotes.sessions.changed)(uuid);
             self.examine(entry, Vec::new(), &mut elsewhere)?;
         }
         self.note(&elsewhere).await?;

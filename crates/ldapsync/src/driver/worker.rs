@@ -444,6 +444,8 @@ impl<'a> Worker<'a> {
             for line in plan.lines() {
                 tracing::info!(connector = %self.parts.config.name, uuid = %plan.uuid, "{line}");
             }
+            let sessions = &self.parts.remotes.sessions;
+            sessions.applied(plan.uuid, &plan.subject, &plan.ops);
         }
         self.linked = match count {
             LinkCount::Same => self.linked,

@@ -2,15 +2,15 @@
 //! lost, and every trick of a bad network.
 
 use directory::feed::{
-    Change, ChangeSource, ChangedEntry, Changes, Cookie, Coverage, FeedError, Fingerprint, PollEnd, Presence,
-    Step,
+    Change, ChangeSource, ChangedEntry, Changes, Cookie, Coverage, FeedError, FeedEvent, Fingerprint,
+    Following, PollEnd, Presence, Step,
 };
 use directory::{AccountState, DirectoryAccount, EntryKind, EntryProblem, Host, Lookup};
 use model::{Address, BoxFuture, EntryUuid, Unavailable};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 /// A small generator: the same seed gives the same run.
 pub(super) struct Random(pub(super) u64);
@@ -69,6 +69,9 @@ pub(super) struct Directory {
     pub(super) faults: Faults,
     pub(super) random: Random,
     pub(super) polls: u64,
+    /// Whether a search stays open after its refresh, and who has one open.
+    pub(super) persist: bool,
+    listeners: Vec<mpsc::UnboundedSender<(Change, Cookie)>>,
     /// Names whose entries cannot be read, nor anything below them.
     pub(super) hidden: BTreeSet<String>,
     /// Everybody who was ever at another home.
@@ -90,6 +93,8 @@ impl Directory {
             faults: Faults::default(),
             random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
             polls: 0,
+            persist: false,
+            listeners: Vec::new(),
             hidden: BTreeSet::new(),
             ever_elsewhere: BTreeSet::new(),
             ever_absent: BTreeSet::new(),
@@ -105,10 +110,28 @@ impl Directory {
         if !person.in_scope || person.host.is_none() {
             self.ever_absent.insert(person.uuid);
         }
-        if let Some(old) = self.entries.insert(person.uuid, person.clone()) {
+        let old = self.entries.insert(person.uuid, person.clone());
+        if person.in_scope {
+            self.tell(Change::Entry(Box::new(changed(&person))));
+        } else if old.as_ref().is_some_and(|old| old.in_scope) {
+            // A persist search says `delete` of what leaves its filter.
+            self.tell(Change::Deleted(person.uuid));
+        }
+        if let Some(old) = old {
             // refint: members follow a rename without any message.
             self.rewrite_members(&old.dn, Some(&person.dn));
         }
+    }
+
+    fn tell(&mut self, change: Change) {
+        let cookie = self.cookie();
+        self.listeners
+            .retain(|listener| listener.send((change.clone(), cookie.clone())).is_ok());
+    }
+
+    /// Every open search ends: the server was restarted, or the network lost it.
+    pub(super) fn hang_up(&mut self) {
+        self.listeners.clear();
     }
 
     pub(super) fn delete(&mut self, uuid: EntryUuid) {
@@ -116,6 +139,7 @@ impl Directory {
             self.csn += 1;
             self.ever_absent.insert(uuid);
             self.deleted.push((self.csn, uuid));
+            self.tell(Change::Deleted(uuid));
             self.rewrite_members(&old.dn, None);
         }
     }
@@ -241,6 +265,43 @@ impl ChangeSource for FakeSource {
                 }
             });
             Ok(changes)
+        })
+    }
+
+    fn follow<'a>(&'a mut self, cookie: Option<&'a Cookie>) -> BoxFuture<'a, Result<Following, FeedError>> {
+        if !self.directory.lock().persist {
+            return Box::pin(async move { Ok(Following::polled(self.poll(cookie).await?)) });
+        }
+        let (sender, mut live) = mpsc::unbounded_channel();
+        Box::pin(async move {
+            let mut changes = {
+                // What happens from here on is told, whatever the refresh shows of it.
+                self.directory.lock().listeners.push(sender);
+                self.poll(cookie).await?
+            };
+            Ok(Following::read_by(|backlog| async move {
+                while let Some(step) = changes.next().await {
+                    let event = match step {
+                        Ok(Step::Changes(list)) => FeedEvent::Refreshing(list),
+                        Ok(Step::Done(end)) => FeedEvent::Refreshed(end),
+                        Err(error) => return backlog.fail(error),
+                    };
+                    if !backlog.send(event).await {
+                        return;
+                    }
+                }
+                while let Some((change, cookie)) = live.recv().await {
+                    let event = FeedEvent::Live {
+                        changes: vec![change],
+                        cookie: Some(cookie),
+                    };
+                    if !backlog.send(event).await {
+                        return;
+                    }
+                }
+                let why = Unavailable("the server ended the search".to_owned());
+                backlog.fail(FeedError::Unavailable(why));
+            }))
         })
     }
 

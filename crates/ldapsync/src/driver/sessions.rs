@@ -1,0 +1,42 @@
+//! Telling whoever holds sessions and credentials that an account is not what it was.
+
+use crate::plan::{Hazard, Op};
+use directory::{AccountEventKind, Connector};
+use model::{Address, EntryUuid};
+use std::sync::Arc;
+
+/// What the rest of the process hears of accounts.
+#[derive(Clone)]
+pub(crate) struct Sessions {
+    /// The entry changed in some way: remembered credentials are not good any more.
+    pub(crate) changed: Arc<dyn Fn(EntryUuid) + Send + Sync>,
+    /// Its sessions are not good any more.
+    pub(crate) ended: Arc<dyn Fn(EntryUuid, Option<Address>, AccountEventKind) + Send + Sync>,
+}
+
+impl Sessions {
+    /// Those of a connector.
+    pub(crate) fn of(connector: &Arc<Connector>) -> Self {
+        let (changed, ended) = (Arc::clone(connector), Arc::clone(connector));
+        Self {
+            changed: Arc::new(move |uuid| changed.credentials_changed(uuid)),
+            ended: Arc::new(move |uuid, address, kind| ended.account_events().publish(uuid, address, kind)),
+        }
+    }
+
+    /// Tells what these operations, which are durable now, mean for sessions.
+    pub(super) fn applied(&self, uuid: EntryUuid, subject: &str, ops: &[Op]) {
+        if let Some(kind) = ops.iter().find_map(meaning) {
+            (self.ended)(uuid, Address::parse(subject).ok(), kind);
+        }
+    }
+}
+
+fn meaning(op: &Op) -> Option<AccountEventKind> {
+    match (op, op.hazard()) {
+        (Op::Remove { .. }, _) => Some(AccountEventKind::Deleted),
+        (Op::MoveAway { to }, _) => Some(AccountEventKind::Moved { to: Some(to.clone()) }),
+        (_, Some(Hazard::Disable)) => Some(AccountEventKind::Disabled),
+        _ => None,
+    }
+}
