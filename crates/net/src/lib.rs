@@ -29,7 +29,7 @@ pub use config::{ClientTlsConfig, ListenerConfig, TlsConfig, TlsMode};
 pub use connection::Connection;
 pub use dns::{DnsError, Resolver};
 pub use line::{LinePolicy, LineStream, ReadError};
-pub use listener::{Accepted, BindError, Listener};
+pub use listener::{Accepted, BindError, Listener, ListenerControl};
 pub use network::{Network, NetworkError};
 pub use relay::{Leg, RelayEnd, RelayReport, relay};
 pub use shutdown::{Shutdown, ShutdownTrigger};

@@ -1,7 +1,13 @@
 //! Listening sockets: accept within limits, learn who the client is, do implicit TLS, drain.
 
+mod control;
+
+pub use control::ListenerControl;
+
 use crate::proxy_protocol::{self, ProxyHeader};
 use crate::{Connection, ListenerConfig, ServerTls, Shutdown, TlsMode, new_trace_id};
+use arc_swap::ArcSwap;
+use control::Settings;
 use model::{Peer, Protocol, TlsState};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -11,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 /// How long a PROXY header or a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(30);
@@ -83,9 +90,9 @@ impl Accepted {
 pub struct Listener {
     socket: TcpListener,
     local: SocketAddr,
-    config: Arc<ListenerConfig>,
     protocol: Protocol,
-    tls: Option<ServerTls>,
+    settings: Arc<ArcSwap<Settings>>,
+    retired: CancellationToken,
     admission: Arc<Admission>,
     last_words: &'static [u8],
 }
@@ -98,11 +105,7 @@ impl Listener {
         tls: Option<ServerTls>,
     ) -> Result<Self, BindError> {
         let address = config.address;
-        let tls = match (config.tls_mode(tls.as_ref()), tls) {
-            (TlsMode::None, _) => None,
-            (_, Some(tls)) => Some(tls),
-            (_, None) => return Err(BindError::NoCertificate { address, protocol }),
-        };
+        let settings = Settings::new(config, protocol, tls)?;
         let failed = |cause| BindError::Address {
             address,
             protocol,
@@ -110,20 +113,26 @@ impl Listener {
         };
         let socket = open(address).map_err(failed)?;
         let local = socket.local_addr().map_err(failed)?;
-        let admission = Arc::new(Admission {
-            max_total: config.max_connections,
-            max_per_peer: config.max_connections_per_peer,
-            counts: Mutex::default(),
-        });
         Ok(Self {
             socket,
             local,
-            config: Arc::new(config),
             protocol,
-            tls,
-            admission,
+            settings: Arc::new(ArcSwap::from_pointee(settings)),
+            retired: CancellationToken::new(),
+            admission: Arc::default(),
             last_words: b"",
         })
+    }
+
+    /// What changes or ends the listener while it runs.
+    #[must_use]
+    pub fn control(&self) -> ListenerControl {
+        ListenerControl {
+            settings: Arc::clone(&self.settings),
+            retired: self.retired.clone(),
+            protocol: self.protocol,
+            local: self.local,
+        }
     }
 
     /// What a client hears that is one too many: the protocol's own "try later", with its line end. Behind
@@ -140,8 +149,8 @@ impl Listener {
         self.local
     }
 
-    /// Serves until shutdown is requested, then closes the socket and waits for the sessions; those that are
-    /// not done when the drain is over are dropped.
+    /// Serves until shutdown is requested or the listener is retired, then closes the socket and waits for the
+    /// sessions; those that are not done when the drain of a shutdown is over are dropped.
     pub async fn run<F, Fut>(self, shutdown: Shutdown, handler: F)
     where
         F: Fn(Accepted) -> Fut + Clone + Send + 'static,
@@ -153,6 +162,7 @@ impl Listener {
             let accepted = tokio::select! {
                 biased;
                 () = shutdown.requested() => break,
+                () = self.retired.cancelled() => break,
                 accepted = self.socket.accept() => accepted,
                 // Collecting finished sessions here keeps the set small.
                 Some(done) = sessions.join_next() => {
@@ -209,10 +219,17 @@ impl Listener {
         Fut: Future<Output = ()> + Send + 'static,
     {
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
-        let trusted = self.config.trusts(from.ip());
-        let Some(slot) = self.admission.enter((!trusted).then_some(from.ip())) else {
+        let settings = self.settings.load_full();
+        let config = &settings.config;
+        let words = words_in_clear(&settings, self.last_words);
+        let trusted = config.trusts(from.ip());
+        let limits = Limits {
+            total: config.max_connections,
+            per_peer: config.max_connections_per_peer,
+        };
+        let Some(slot) = self.admission.enter(limits, (!trusted).then_some(from.ip())) else {
             tracing::warn!(protocol = %self.protocol, client = %from, "too many connections");
-            turn_away(&stream, self.words_in_clear());
+            turn_away(&stream, words);
             return;
         };
         let handler = handler.clone();
@@ -221,11 +238,11 @@ impl Listener {
             from,
             trusted,
             local: self.local,
-            config: self.config.clone(),
+            config: Arc::clone(config),
             protocol: self.protocol,
-            tls: self.tls.clone(),
+            tls: settings.tls.clone(),
             slot,
-            last_words: self.words_in_clear(),
+            last_words: words,
             shutdown: shutdown.clone(),
         };
         sessions.spawn(async move {
@@ -235,12 +252,12 @@ impl Listener {
             }
         });
     }
+}
 
-    fn words_in_clear(&self) -> &'static [u8] {
-        match self.config.tls_mode(self.tls.as_ref()) {
-            TlsMode::Implicit => b"",
-            TlsMode::None | TlsMode::StartTls => self.last_words,
-        }
+fn words_in_clear(settings: &Settings, last_words: &'static [u8]) -> &'static [u8] {
+    match settings.config.tls_mode(settings.tls.as_ref()) {
+        TlsMode::Implicit => b"",
+        TlsMode::None | TlsMode::StartTls => last_words,
     }
 }
 
@@ -352,11 +369,16 @@ impl Opening {
     }
 }
 
+/// How many may be connected.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    total: u32,
+    per_peer: u32,
+}
+
 /// Counts of what is connected now.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Admission {
-    max_total: u32,
-    max_per_peer: u32,
     counts: Mutex<Counts>,
 }
 
@@ -370,20 +392,22 @@ struct Counts {
 #[derive(Debug)]
 struct Slot {
     admission: Arc<Admission>,
+    limits: Limits,
     peer: Option<IpAddr>,
 }
 
 impl Admission {
-    fn enter(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<Slot> {
+    fn enter(self: &Arc<Self>, limits: Limits, peer: Option<IpAddr>) -> Option<Slot> {
         {
             let mut counts = self.counts.lock();
-            if counts.total >= self.max_total {
+            if counts.total >= limits.total {
                 return None;
             }
             counts.total += 1;
         }
         let mut slot = Slot {
             admission: self.clone(),
+            limits,
             peer: None,
         };
         if let Some(peer) = peer {
@@ -399,7 +423,7 @@ impl Slot {
         let peer = group(peer);
         let mut counts = self.admission.counts.lock();
         let count = counts.peers.entry(peer).or_default();
-        if *count >= self.admission.max_per_peer {
+        if *count >= self.limits.per_peer {
             return None;
         }
         *count += 1;

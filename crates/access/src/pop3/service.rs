@@ -23,7 +23,7 @@ pub struct Pop3Service {
     pub(super) parts: Pop3Parts,
     pub(super) config: Pop3Config,
     /// Maildrops that a session holds alone.
-    held: Mutex<HashSet<AccountId>>,
+    held: Arc<Mutex<HashSet<AccountId>>>,
 }
 
 impl Pop3Service {
@@ -33,18 +33,29 @@ impl Pop3Service {
         Arc::new(Self {
             parts,
             config,
-            held: Mutex::new(HashSet::new()),
+            held: Arc::default(),
+        })
+    }
+
+    /// A service with new settings beside this one, whose sessions go on: a maildrop that one of them holds stays
+    /// held for both.
+    #[must_use]
+    pub fn renewed(&self, parts: Pop3Parts, config: Pop3Config) -> Arc<Self> {
+        Arc::new(Self {
+            parts,
+            config,
+            held: Arc::clone(&self.held),
         })
     }
 
     /// Takes the maildrop for one session, where that is asked for; none when another session has it.
-    pub(super) fn hold(self: &Arc<Self>, account: AccountId) -> Option<Hold> {
+    pub(super) fn hold(&self, account: AccountId) -> Option<Hold> {
         let exclusive = self.config.exclusive;
         if exclusive && !self.held.lock().insert(account) {
             return None;
         }
         Some(Hold {
-            service: self.clone(),
+            held: Arc::clone(&self.held),
             account: exclusive.then_some(account),
         })
     }
@@ -61,14 +72,14 @@ impl fmt::Debug for Pop3Service {
 /// A session's hold on a maildrop; it ends with the value.
 #[derive(Debug)]
 pub(super) struct Hold {
-    service: Arc<Pop3Service>,
+    held: Arc<Mutex<HashSet<AccountId>>>,
     account: Option<AccountId>,
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
         if let Some(account) = self.account {
-            self.service.held.lock().remove(&account);
+            self.held.lock().remove(&account);
         }
     }
 }

@@ -223,3 +223,52 @@ async fn drains_then_drops() {
         "the socket is closed"
     );
 }
+
+#[tokio::test]
+async fn settings_change_for_new_sessions_and_a_retired_listener_keeps_its_sessions() {
+    let listener = Listener::bind(loopback(), Protocol::Imap, None)
+        .await
+        .expect("bind");
+    let (address, control) = (listener.local_addr(), listener.control());
+    let (trigger, shutdown) = Shutdown::new();
+    let running = tokio::spawn(listener.run(shutdown, greet));
+    let mut first = connect(address).await;
+    let greeting = first.read_line(SOON).await.expect("a greeting");
+    assert!(!greeting.ends_with(b"trusted"), "{greeting:?}");
+
+    let mut trusting = loopback();
+    trusting.trusted_networks = vec!["127.0.0.0/8".parse().expect("a network")];
+    control.change(trusting.clone(), None).expect("changed");
+    let mut second = connect(address).await;
+    let greeting = second.read_line(SOON).await.expect("a greeting");
+    assert!(greeting.ends_with(b"trusted"), "{greeting:?}");
+    trusting.tls = Some(TlsMode::Implicit);
+    control
+        .change(trusting, None)
+        .expect_err("there is no certificate");
+
+    control.retire();
+    assert!(!running.is_finished(), "two sessions are open");
+    // The address is free as soon as the socket is closed, which takes the listener one turn.
+    let mut again = loopback();
+    again.address = address;
+    let mut bound = Listener::bind(again.clone(), Protocol::Imap, None).await;
+    for _ in 0..1000 {
+        if bound.is_ok() {
+            break;
+        }
+        tokio::task::yield_now().await;
+        bound = Listener::bind(again.clone(), Protocol::Imap, None).await;
+    }
+    bound.expect("the address is free");
+    for stream in [&mut first, &mut second] {
+        stream.write(b"still here\r\n");
+        stream.flush(SOON).await.expect("sent");
+        assert_eq!(
+            stream.read_line(SOON).await.expect("an echo").as_ref(),
+            b"still here"
+        );
+    }
+    running.await.expect("ends with its last session");
+    drop(trigger);
+}
