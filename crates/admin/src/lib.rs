@@ -9,11 +9,13 @@
 //! Follows RFC 9110 (HTTP semantics) and RFC 8259 (JSON).
 
 mod error;
+mod reload;
 mod routes;
 mod services;
 mod socket;
 
 pub use error::ApiError;
-pub use routes::Admin;
+pub use reload::{Changed, NeedsRestart, ReloadRefused, ReloadRequest, ReloadRequests, Reloaded};
+pub use routes::{Admin, Current};
 pub use services::{Service, Session};
 pub use socket::AdminSocket;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// One listener of one service.
 #[derive(Debug)]
@@ -12,6 +12,7 @@ pub struct Service {
     address: SocketAddr,
     sessions: AtomicU64,
     accepted: AtomicU64,
+    retired: AtomicBool,
 }
 
 /// One row of the status.
@@ -33,6 +34,7 @@ impl Service {
             address,
             sessions: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
+            retired: AtomicBool::new(false),
         })
     }
 
@@ -56,11 +58,22 @@ impl Service {
         Session(Arc::clone(self))
     }
 
+    /// The listener takes no more sessions; those that it has go on.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was retired and its last session has ended.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.retired.load(Ordering::Relaxed) && self.sessions.load(Ordering::Relaxed) == 0
+    }
+
     pub(crate) fn row(&self, draining: Draining) -> ServiceRow {
         ServiceRow {
             service: self.name,
             address: self.address,
-            state: if draining == Draining::Yes {
+            state: if draining == Draining::Yes || self.retired.load(Ordering::Relaxed) {
                 "draining"
             } else {
                 "running"
@@ -100,7 +113,11 @@ mod tests {
         drop(first);
         let row = service.row(Draining::No);
         assert_eq!((row.sessions, row.accepted, row.state), (1, 2, "running"));
+        service.retire();
+        assert_eq!(service.row(Draining::No).state, "draining");
+        assert!(!service.is_over());
         drop(second);
         assert_eq!(service.row(Draining::Yes).sessions, 0);
+        assert!(service.is_over());
     }
 }

@@ -119,6 +119,13 @@ impl Child {
         self.signal_group(Signal::STOP);
     }
 
+    /// SIGHUP: a server reads its configuration again.
+    pub fn hang_up(&self) {
+        if let Some(pid) = self.pid() {
+            let _ = kill_process(pid, Signal::HUP);
+        }
+    }
+
     /// Undoes [`Child::freeze`].
     pub fn thaw(&self) {
         self.signal_group(Signal::CONT);

@@ -11,5 +11,6 @@ mod front;
 mod front_end;
 mod local;
 mod login;
+mod reload;
 mod spill;
 mod tls;

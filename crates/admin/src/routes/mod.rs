@@ -4,12 +4,14 @@ mod accounts;
 mod domains;
 mod groups;
 mod problems;
+mod reload;
 mod route;
 mod service;
 mod sync;
 mod time;
 
-use crate::{ApiError, Service};
+use crate::{ApiError, ReloadRequests, Service};
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query};
 use axum::routing::{delete, get, post, put};
@@ -34,18 +36,26 @@ pub struct Admin {
     pub store: Option<Store>,
     /// Where new passwords are hashed.
     pub passwords: VerifyPool,
+    /// One for each connector that synchronises.
+    pub sync: Vec<Arc<SyncEngine>>,
+    /// What a reload of the configuration replaces.
+    pub current: Arc<ArcSwap<Current>>,
+    /// Where a reload is asked for.
+    pub reload: ReloadRequests,
+    /// Whether the process has been asked to stop.
+    pub shutdown: Shutdown,
+}
+
+/// What the configuration in force consists of.
+pub struct Current {
     /// The user maps of each proxy service.
     pub maps: Vec<(&'static str, Arc<UserMaps>)>,
     /// Every connector, to see whether its directory answers.
     pub connectors: Vec<Arc<Connector>>,
-    /// One for each connector that synchronises.
-    pub sync: Vec<Arc<SyncEngine>>,
     /// Connects the proxies to the homes, and knows which of them have failed lately.
     pub homes: Arc<Dialer>,
     /// Every listener.
     pub services: Vec<Arc<Service>>,
-    /// Whether the process has been asked to stop.
-    pub shutdown: Shutdown,
 }
 
 impl Admin {
@@ -82,6 +92,7 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/v1/sync/{connector}/quarantine", get(sync::quarantine))
         .route("/v1/route/{address}", get(route::explain))
         .route("/v1/services", get(service::status))
+        .route("/v1/reload", post(reload::reload))
         .fallback(unknown)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(admin)

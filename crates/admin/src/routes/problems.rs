@@ -18,7 +18,7 @@ pub(super) async fn list(admin: &Admin) -> Vec<String> {
 
 async fn directories(admin: &Admin) -> Vec<String> {
     let mut problems = Vec::new();
-    for connector in &admin.connectors {
+    for connector in &admin.current.load_full().connectors {
         let why = match tokio::time::timeout(PROBE, connector.service()).await {
             Ok(Ok(_)) => continue,
             Ok(Err(why)) => why.to_string(),
@@ -54,7 +54,8 @@ fn sync(admin: &Admin) -> Vec<String> {
 /// Services share maps, so that each is named once.
 fn maps(admin: &Admin) -> Vec<String> {
     let mut problems = Vec::new();
-    for map in admin.maps.iter().flat_map(|(_, maps)| maps.maps()) {
+    let current = admin.current.load_full();
+    for map in current.maps.iter().flat_map(|(_, maps)| maps.maps()) {
         let text = map.problem().map(|why| format!("user map {}: {why}", map.name()));
         problems.extend(text.filter(|text| !problems.contains(text)));
     }
@@ -74,5 +75,6 @@ fn homes(admin: &Admin) -> Vec<String> {
             home.reason.as_deref().unwrap_or("-")
         )
     };
-    admin.homes.failing_homes().iter().map(line).collect()
+    let current = admin.current.load_full();
+    current.homes.failing_homes().iter().map(line).collect()
 }

@@ -14,13 +14,14 @@ pub(super) async fn explain(
     Named(name): Named<String>,
 ) -> Result<Json<Value>, ApiError> {
     let address = address(&name)?;
-    if admin.maps.is_empty() {
+    let current = admin.current.load_full();
+    if current.maps.is_empty() {
         return Err(ApiError::Conflict(
             "this node routes nothing: no proxy service has user_maps".to_owned(),
         ));
     }
     let mut services = Vec::new();
-    for (service, maps) in &admin.maps {
+    for (service, maps) in &current.maps {
         let explanation = maps.explain(&address).await;
         let steps: Vec<String> = explanation.steps.iter().map(line).collect();
         services.push(json!({ "service": service, "steps": steps, "answer": explanation.route.to_string(), "outcome": outcome(&explanation.route) }));

@@ -14,8 +14,11 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Json<Value> {
         Draining::No
     };
     let rows: Vec<ServiceRow> = admin
+        .current
+        .load()
         .services
         .iter()
+        .filter(|service| !service.is_over())
         .map(|service| service.row(draining))
         .collect();
     Json(json!({

@@ -1,79 +1,72 @@
 //! The server: configuration in, running services out, in an order that can be read from top to bottom.
 //!
 //! Builds every part as a value, binds every listener, binds the admin socket last, runs, and on SIGTERM or
-//! SIGINT drains with a deadline. Holds no logic of mail or directories.
+//! SIGINT drains with a deadline. SIGHUP has the configuration read again while sessions go on. Holds no logic of mail or directories.
 
 mod auth;
 mod parts;
+mod pinned;
+mod running;
 mod services;
 
 pub(crate) use parts::check;
 
 use crate::cli::Failure;
 use crate::config::Config;
-use admin::{Admin, AdminSocket};
-use net::{ServerTls, Shutdown, ShutdownTrigger};
+use crate::logging::LogLevel;
+use admin::{Admin, AdminSocket, NeedsRestart, ReloadRefused, ReloadRequest, Reloaded};
+use net::{Shutdown, ShutdownTrigger};
 use parts::Parts;
+use running::Running;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Maintenance, Origin, Store, StoreError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 /// Between two rounds of housekeeping.
 const MAINTENANCE: Duration = Duration::from_secs(300);
 
 /// Runs the server until it is asked to stop.
-pub(crate) async fn run(config: Config) -> Result<(), Failure> {
+pub(crate) async fn run(config: Config, level: LogLevel) -> Result<(), Failure> {
     crate::process::prepare();
     let (trigger, shutdown) = Shutdown::new();
     let parts = Parts::build(&config)?;
     if let Some(store) = &parts.store {
         host_domains(store, &config).await?;
     }
-    let bound = services::bind(&config, &parts).await?;
-    let socket = bind_admin(&config.admin_socket()).await?;
+    let (server_name, admin_socket) = (config.server_name.clone(), config.admin_socket());
+    let (mut running, bound) = Running::bind(config, parts, level, shutdown.clone()).await?;
+    let socket = bind_admin(&admin_socket).await?;
+    let (reload, requests) = mpsc::channel(1);
     let admin = Arc::new(Admin {
-        server_name: config.server_name.clone(),
+        server_name: server_name.clone(),
         version: env!("CARGO_PKG_VERSION"),
-        store: parts.store.clone(),
-        passwords: parts.passwords.clone(),
-        maps: parts.maps.clone(),
-        connectors: parts.connectors.clone(),
-        sync: parts.sync.clone(),
-        homes: Arc::clone(&parts.dialer),
-        services: bound.iter().map(|service| service.handle()).collect(),
+        store: running.parts.store.clone(),
+        passwords: running.parts.passwords.clone(),
+        sync: running.parts.sync.clone(),
+        current: running.current(),
+        reload,
         shutdown: shutdown.clone(),
     });
-    for service in &bound {
-        let handle = service.handle();
-        tracing::info!(service = handle.name(), address = %handle.address(), "listening");
-    }
+    running.start(bound);
     // Before anybody is told that we are ready: a signal that nobody handles would kill the process.
-    let mut signals = Signals::new()?;
-    tracing::info!(server_name = config.server_name, admin_socket = %config.admin_socket().display(), "ready");
+    let signals = Signals::new()?;
+    tracing::info!(server_name, admin_socket = %admin_socket.display(), "ready");
     crate::process::tell_ready();
-    let mut tasks = JoinSet::new();
-    for engine in &parts.sync {
-        tasks.spawn(Arc::clone(engine).run(shutdown.token()));
+    for engine in &running.parts.sync {
+        running.tasks.spawn(Arc::clone(engine).run(shutdown.token()));
     }
-    for driver in parts.live {
-        tasks.spawn(driver.run(shutdown.clone()));
+    if let Some(store) = &running.parts.store {
+        running.tasks.spawn(maintain(store.clone(), shutdown.clone()));
     }
-    for service in bound {
-        tasks.spawn(service.run(shutdown.clone()));
-    }
-    if let Some(store) = &parts.store {
-        tasks.spawn(maintain(store.clone(), shutdown.clone()));
-    }
-    tasks.spawn(socket.run(admin, shutdown));
-    let ended = tokio::select! {
-        () = signals.stop(parts.tls.as_ref()) => Ok(()),
-        () = panicked(&mut tasks) => Err(Failure::Temporary("a part of the server failed; see its log".to_owned())),
-    };
-    stop(trigger, tasks, Duration::from_secs(config.drain_timeout)).await;
-    if let Some(store) = parts.store {
+    running.tasks.spawn(socket.run(admin, shutdown));
+    let ended = serve(&mut running, signals, requests).await;
+    let store = running.parts.store.clone();
+    stop(trigger, running).await;
+    if let Some(store) = store {
         store
             .close()
             .await
@@ -81,6 +74,75 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     }
     tracing::info!("stopped");
     ended
+}
+
+/// Until SIGTERM, SIGINT or a panic. SIGHUP and the admin API have the configuration read again.
+async fn serve(
+    running: &mut Running,
+    mut signals: Signals,
+    mut requests: mpsc::Receiver<ReloadRequest>,
+) -> Result<(), Failure> {
+    loop {
+        tokio::select! {
+            _ = signals.terminate.recv() => {
+                tracing::info!("SIGTERM: stopping");
+                return Ok(());
+            }
+            _ = signals.interrupt.recv() => {
+                tracing::info!("SIGINT: stopping");
+                return Ok(());
+            }
+            _ = signals.hangup.recv() => {
+                // The log has the outcome.
+                let _ = reload(running).await;
+            }
+            Some(answer) = requests.recv() => {
+                let outcome = reload(running).await;
+                // Whoever asked may have gone.
+                let _ = answer.send(outcome);
+            }
+            () = panicked(&mut running.tasks) => {
+                return Err(Failure::Temporary("a part of the server failed; see its log".to_owned()));
+            }
+        }
+    }
+}
+
+/// Reads the configuration again and logs what came of it.
+async fn reload(running: &mut Running) -> Result<Reloaded, ReloadRefused> {
+    match running.reload().await {
+        Ok(reloaded) => {
+            let changed: Vec<&str> = reloaded
+                .changed
+                .iter()
+                .map(|changed| changed.key.as_str())
+                .collect();
+            tracing::info!(?changed, "the configuration has been read again");
+            for NeedsRestart { key, why } in &reloaded.needs_restart {
+                tracing::warn!(key, why, "this key holds only after a restart");
+            }
+            Ok(reloaded)
+        }
+        Err(failure) => {
+            let problems = match &failure {
+                Failure::Config(errors) => errors.lines(),
+                other => vec![other.to_string()],
+            };
+            for problem in &problems {
+                tracing::error!(
+                    problem,
+                    "the configuration was not read again; nothing has changed"
+                );
+            }
+            Err(ReloadRefused {
+                text: problems.join("\n"),
+                problems: match &failure {
+                    Failure::Config(errors) => errors.rows(),
+                    _ => Vec::new(),
+                },
+            })
+        }
+    }
 }
 
 /// Returns when a part has panicked. Its service would be gone while the process looks well: it is better to stop
@@ -156,34 +218,14 @@ impl Signals {
             hangup: on(SignalKind::hangup())?,
         })
     }
-
-    /// Until SIGTERM or SIGINT. SIGHUP does not end the server: it reads the certificate again.
-    async fn stop(&mut self, tls: Option<&ServerTls>) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return tracing::info!("SIGTERM: stopping"),
-                _ = self.interrupt.recv() => return tracing::info!("SIGINT: stopping"),
-                _ = self.hangup.recv() => reload(tls),
-            }
-        }
-    }
-}
-
-fn reload(tls: Option<&ServerTls>) {
-    match tls.map(ServerTls::reload) {
-        Some(Ok(())) => {
-            tracing::info!("SIGHUP: the certificate has been read again; other keys need a restart")
-        }
-        Some(Err(error)) => {
-            tracing::error!(%error, "SIGHUP: the new certificate cannot be used, the old one stays")
-        }
-        None => tracing::info!("SIGHUP: there is no certificate to read again; other keys need a restart"),
-    }
 }
 
 /// Lets everything finish within the drain timeout and ends what has not by then.
-async fn stop(trigger: ShutdownTrigger, mut tasks: JoinSet<()>, drain: Duration) {
+async fn stop(trigger: ShutdownTrigger, running: Running) {
+    let drain = running.drain();
     trigger.request(drain);
+    running.stop_live(drain);
+    let mut tasks = running.tasks;
     // A little more than the sessions have, so that they can say goodbye.
     let deadline = drain + Duration::from_secs(2);
     let all = async { while tasks.join_next().await.is_some() {} };

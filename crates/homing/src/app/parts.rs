@@ -3,7 +3,7 @@
 use super::auth;
 use crate::cli::Failure;
 use crate::config::Config;
-use directory::{Connector, Homes, LiveDriver, UserMap, UserMaps};
+use directory::{Connector, Homes, UserMap, UserMaps};
 use frontend::Dialer;
 use ldapsync::SyncEngine;
 use model::{Authenticator, Clock, Domain, OnDemand, OnDemandOutcome, SystemClock};
@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use store::Store;
 
-/// What services are made of.
+/// What services are made of. A reload builds another one, out of what is unchanged and what is new.
 pub(super) struct Parts {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) server_name: Domain,
@@ -26,11 +26,44 @@ pub(super) struct Parts {
     pub(super) on_demand: Option<OnDemand>,
     /// The maps of each proxy service, in its order.
     pub(super) maps: Vec<(&'static str, Arc<UserMaps>)>,
-    /// What keeps the live maps right.
-    pub(super) live: Vec<LiveDriver>,
+    /// Every user map, used or not.
+    pub(super) all_maps: Vec<Arc<UserMap>>,
     pub(super) dialer: Arc<Dialer>,
     /// Checks logins at the IMAP and POP3 servers.
     pub(super) accounts: Option<Arc<dyn Authenticator>>,
+}
+
+/// The parts in force and the configuration that they were built from.
+#[derive(Clone, Copy)]
+pub(super) struct Before<'a> {
+    pub(super) parts: &'a Parts,
+    pub(super) config: &'a Config,
+}
+
+impl Before<'_> {
+    /// Whether a section, or an item of a list, says what it said; `without` is a part that does not count.
+    pub(super) fn same(&self, now: &Config, path: &[&str], without: Option<&str>) -> bool {
+        self.config.source.same(&now.source, path, without)
+    }
+
+    /// Whether everything is the same that is in no section with a rule of its own in this folder.
+    pub(super) fn same_elsewhere(&self, now: &Config) -> bool {
+        let known = [
+            "drain_timeout",
+            "tls",
+            "log",
+            "connector",
+            "user_map",
+            "home",
+            "domain",
+        ];
+        let services: Vec<&str> = now.listeners().iter().map(|(name, _)| *name).collect();
+        let (before, after) = (self.config.source.sections(), now.source.sections());
+        let mut others = before
+            .union(&after)
+            .filter(|section| !known.contains(section) && !services.contains(section));
+        others.all(|section| self.same(now, &[section], None))
+    }
 }
 
 impl Parts {
@@ -47,7 +80,7 @@ impl Parts {
             connectors,
             maps: all_maps,
             homes,
-        } = Routing::build(config, &clock)?;
+        } = Routing::build(config, &clock, None)?;
         make_data_dir(config)?;
         let store = match config.holds_accounts() {
             true => Some(open_store(config, &clock)?),
@@ -56,12 +89,7 @@ impl Parts {
         let sync = sync_engines(config, store.as_ref(), &connectors, &clock);
         let on_demand = on_demand(&sync);
         let maps = service_maps(config, &all_maps);
-        let live = all_maps.iter().filter_map(|map| map.live_driver()).collect();
-        let dialer = Arc::new(Dialer::new(
-            Arc::new(homes),
-            Resolver::system(),
-            Arc::clone(&clock),
-        ));
+        let dialer = dialer(homes, &clock);
         let mut parts = Self {
             clock,
             server_name,
@@ -72,11 +100,52 @@ impl Parts {
             sync,
             on_demand,
             maps,
-            live,
+            all_maps,
             dialer,
             accounts: None,
         };
         parts.accounts = auth::for_accounts(config, &parts)?;
+        Ok(parts)
+    }
+
+    /// The parts of a new configuration. What it says nothing new about is kept as it is, with its connections,
+    /// its caches and its replicas; the store and the synchronisation are always kept.
+    pub(super) fn rebuild(before: Before<'_>, config: &Config) -> Result<Self, Failure> {
+        let old = before.parts;
+        let tls = match &config.tls {
+            Some(tls) => Some(ServerTls::load(tls).map_err(|error| config.fault("tls", error.to_string()))?),
+            None => None,
+        };
+        let Routing {
+            connectors,
+            maps: all_maps,
+            homes,
+        } = Routing::build(config, &old.clock, Some(before))?;
+        let dialer = if before.same(config, &["home"], None) && before.same_elsewhere(config) {
+            Arc::clone(&old.dialer)
+        } else {
+            dialer(homes, &old.clock)
+        };
+        let same_accounts = before.same(config, &["domain"], None)
+            && before.same_elsewhere(config)
+            && same_items(&old.connectors, &connectors);
+        let mut parts = Self {
+            clock: Arc::clone(&old.clock),
+            server_name: old.server_name.clone(),
+            tls,
+            passwords: old.passwords.clone(),
+            store: old.store.clone(),
+            connectors,
+            sync: old.sync.clone(),
+            on_demand: old.on_demand.clone(),
+            maps: service_maps(config, &all_maps),
+            all_maps,
+            dialer,
+            accounts: old.accounts.clone(),
+        };
+        if !same_accounts {
+            parts.accounts = auth::for_accounts(config, &parts)?;
+        }
         Ok(parts)
     }
 
@@ -104,9 +173,9 @@ struct Routing {
 }
 
 impl Routing {
-    fn build(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self, Failure> {
-        let connectors = connectors(config, clock)?;
-        let maps = all_maps(config, &connectors, clock)?;
+    fn build(config: &Config, clock: &Arc<dyn Clock>, before: Option<Before<'_>>) -> Result<Self, Failure> {
+        let connectors = connectors(config, clock, before)?;
+        let maps = all_maps(config, &connectors, clock, before)?;
         check_ports(config, &maps)?;
         let homes = Homes::new(config.home.clone(), &ClientTlsConfig::default())
             .map_err(|found| config.faults("", found))?;
@@ -121,7 +190,7 @@ impl Routing {
 /// Finds what only the use of a configuration shows, without a trace on disk.
 pub(crate) fn check(config: &Config) -> Result<(), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    Routing::build(config, &clock).map(drop)
+    Routing::build(config, &clock, None).map(drop)
 }
 
 fn password_pool(config: &Config) -> VerifyPool {
@@ -174,9 +243,36 @@ fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> Result<Store, Failure>
     Ok(store)
 }
 
-fn connectors(config: &Config, clock: &Arc<dyn Clock>) -> Result<Vec<Arc<Connector>>, Failure> {
+fn dialer(homes: Homes, clock: &Arc<dyn Clock>) -> Arc<Dialer> {
+    let resolver = Resolver::system();
+    Arc::new(Dialer::new(Arc::new(homes), resolver, Arc::clone(clock)))
+}
+
+/// Whether both lists hold the very same items.
+pub(super) fn same_items<T>(before: &[Arc<T>], now: &[Arc<T>]) -> bool {
+    before.len() == now.len()
+        && before
+            .iter()
+            .zip(now)
+            .all(|(before, now)| Arc::ptr_eq(before, now))
+}
+
+fn connectors(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    before: Option<Before<'_>>,
+) -> Result<Vec<Arc<Connector>>, Failure> {
     let login_domain = config.login_domain();
+    let kept = |name: &str| {
+        let before = before?;
+        let same =
+            before.same(config, &["connector", name], None) && before.config.login_domain() == login_domain;
+        before.parts.connector(name).filter(|_| same).cloned()
+    };
     let build = |(index, section): (usize, &directory::ConnectorConfig)| {
+        if let Some(kept) = kept(&section.name) {
+            return Ok(kept);
+        }
         let mut section = section.clone();
         section.default_domain = section.default_domain.or_else(|| login_domain.clone());
         let made = Connector::new(section, Arc::clone(clock));
@@ -228,12 +324,27 @@ fn all_maps(
     config: &Config,
     connectors: &[Arc<Connector>],
     clock: &Arc<dyn Clock>,
+    before: Option<Before<'_>>,
 ) -> Result<Vec<Arc<UserMap>>, Failure> {
+    // A map is what it was when its own settings and its connector are.
+    let kept = |name: &str, connector: Option<&Arc<Connector>>| {
+        let before = before?;
+        let same = before.same(config, &["user_map", name], None)
+            && connector.is_none_or(|now| {
+                let old = before.parts.connector(now.name());
+                old.is_some_and(|old| Arc::ptr_eq(old, now))
+            });
+        let mut maps = before.parts.all_maps.iter();
+        maps.find(|map| map.name() == name).filter(|_| same).cloned()
+    };
     let build = |(index, section): (usize, &directory::UserMapConfig)| {
         let named = section.connector.as_deref();
         let connector = connectors
             .iter()
             .find(|connector| Some(connector.name()) == named);
+        if let Some(kept) = kept(&section.name, connector) {
+            return Ok(kept);
+        }
         let snapshots = config.data_dir.join("live-maps");
         let made = UserMap::with_snapshots(section.clone(), connector.cloned(), snapshots, Arc::clone(clock));
         made.map_err(|found| config.faults(&format!("user_map.{index}"), found))

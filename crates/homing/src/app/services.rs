@@ -1,24 +1,27 @@
 //! Every listener of the configuration: bound first, all of them, then run.
 
 use super::auth;
-use super::parts::Parts;
+use super::parts::{Before, Parts, same_items};
 use crate::cli::Failure;
 use crate::config::Config;
 use access::imap::ImapService;
 use access::{Pop3Parts, Pop3Service};
 use admin::Service;
+use arc_swap::ArcSwap;
 use frontend::ProxyContext;
 use frontend::imap::ImapProxy;
 use frontend::pop3::Pop3Proxy;
 use frontend::smtp::SmtpProxy;
 use model::Protocol;
 use mta::{Dialect, Receiver, ReceiverParts};
-use net::{Accepted, Listener, ListenerConfig, Shutdown};
+use net::{Accepted, Listener, ListenerConfig, ListenerControl, Shutdown};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What a listener hands its connections to.
 #[derive(Clone)]
-enum Server {
+pub(super) enum Server {
     Receive(Arc<Receiver>),
     Imap(Arc<ImapService>),
     Pop3(Arc<Pop3Service>),
@@ -27,46 +30,109 @@ enum Server {
     Pop3Proxy(Arc<Pop3Proxy>),
 }
 
+/// The place where a session that begins finds its server. Those that run keep theirs.
+pub(super) type Place = Arc<ArcSwap<Server>>;
+
+/// A service by the name of its section, with all its listeners.
+pub(super) struct Slot {
+    pub(super) protocol: Protocol,
+    pub(super) place: Place,
+}
+
 /// A listener that is bound and not yet running.
 pub(super) struct Bound {
     listener: Listener,
-    server: Server,
-    handle: Arc<Service>,
+    place: Place,
+    pub(super) handle: Arc<Service>,
+    /// The address that the configuration names, with port 0 for a free one.
+    pub(super) configured: SocketAddr,
 }
 
-/// Builds each configured service and binds its listeners. Nothing runs before all are bound.
-pub(super) async fn bind(config: &Config, parts: &Parts) -> Result<Vec<Bound>, Failure> {
-    let mut bound = Vec::new();
+/// Builds each configured service. Nothing listens yet.
+pub(super) fn build_all(config: &Config, parts: &Parts) -> Result<BTreeMap<&'static str, Slot>, Failure> {
+    let mut slots = BTreeMap::new();
     for (name, listeners) in config.listeners() {
         if listeners.is_empty() {
             continue;
         }
-        let (protocol, server) = build(name, config, parts)?;
+        slots.insert(name, build_one(name, config, parts)?);
+    }
+    Ok(slots)
+}
+
+/// Builds one service.
+pub(super) fn build_one(name: &str, config: &Config, parts: &Parts) -> Result<Slot, Failure> {
+    let (protocol, server) = build(name, config, parts, None)?;
+    let place = Arc::new(ArcSwap::from_pointee(server));
+    Ok(Slot { protocol, place })
+}
+
+/// Builds one service for a new configuration; none when nothing that it is made of is new.
+pub(super) fn rebuild(
+    name: &'static str,
+    config: &Config,
+    parts: &Parts,
+    before: Before<'_>,
+    running: &Server,
+) -> Result<Option<Server>, Failure> {
+    let same_section = before.same(config, &[name], Some("listener"))
+        && before.same_elsewhere(config)
+        && before.config.login_domain() == config.login_domain();
+    let same_parts = match running {
+        Server::Receive(_) => true,
+        Server::Imap(_) | Server::Pop3(_) => match (&before.parts.accounts, &parts.accounts) {
+            (Some(before), Some(now)) => Arc::ptr_eq(before, now),
+            _ => false,
+        },
+        Server::SmtpProxy(_) | Server::ImapProxy(_) | Server::Pop3Proxy(_) => {
+            // `auth` may name maps that `user_maps` does not.
+            Arc::ptr_eq(&before.parts.dialer, &parts.dialer)
+                && same_items(&before.parts.all_maps, &parts.all_maps)
+        }
+    };
+    if same_section && same_parts {
+        return Ok(None);
+    }
+    build(name, config, parts, Some(running)).map(|(_, server)| Some(server))
+}
+
+/// Binds every listener of the configuration.
+pub(super) async fn bind(
+    config: &Config,
+    parts: &Parts,
+    slots: &BTreeMap<&'static str, Slot>,
+) -> Result<Vec<Bound>, Failure> {
+    let mut bound = Vec::new();
+    for (name, listeners) in config.listeners() {
+        let Some(slot) = slots.get(name) else { continue };
         for (index, listener) in listeners.iter().enumerate() {
-            let bound_one = bind_one(name, listener, protocol, server.clone(), parts).await;
-            let blame = |message| config.fault(&format!("{name}.listener.{index}.address"), message);
-            bound.push(bound_one.map_err(blame)?);
+            bound.push(bind_one(name, index, config, listener, slot, parts).await?);
         }
     }
     Ok(bound)
 }
 
-async fn bind_one(
+/// Binds one listener, number `index` of its service.
+pub(super) async fn bind_one(
     name: &'static str,
-    config: &ListenerConfig,
-    protocol: Protocol,
-    server: Server,
+    index: usize,
+    config: &Config,
+    listener: &ListenerConfig,
+    slot: &Slot,
     parts: &Parts,
-) -> Result<Bound, String> {
-    let bound = Listener::bind(config.clone(), protocol, parts.tls.clone()).await;
+) -> Result<Bound, Failure> {
+    let configured = listener.address;
+    let bound = Listener::bind(listener.clone(), slot.protocol, parts.tls.clone()).await;
+    let key = format!("{name}.listener.{index}.address");
     let listener = bound
-        .map_err(|error| error.to_string())?
-        .turning_away_with(last_words(protocol));
+        .map_err(|error| config.fault(&key, error.to_string()))?
+        .turning_away_with(last_words(slot.protocol));
     let handle = Service::new(name, listener.local_addr());
     Ok(Bound {
         listener,
-        server,
+        place: Arc::clone(&slot.place),
         handle,
+        configured,
     })
 }
 
@@ -85,7 +151,12 @@ fn last_words(protocol: Protocol) -> &'static [u8] {
     }
 }
 
-fn build(name: &str, config: &Config, parts: &Parts) -> Result<(Protocol, Server), Failure> {
+fn build(
+    name: &str,
+    config: &Config,
+    parts: &Parts,
+    running: Option<&Server>,
+) -> Result<(Protocol, Server), Failure> {
     Ok(match name {
         "smtp" => (
             Protocol::Smtp,
@@ -96,7 +167,7 @@ fn build(name: &str, config: &Config, parts: &Parts) -> Result<(Protocol, Server
             Server::Receive(receiver(Dialect::Lmtp, config, parts)?),
         ),
         "imap" => (Protocol::Imap, Server::Imap(imap(config, parts)?)),
-        "pop3" => (Protocol::Pop3, Server::Pop3(pop3(config, parts)?)),
+        "pop3" => (Protocol::Pop3, Server::Pop3(pop3(config, parts, running)?)),
         "smtp_proxy" => {
             let proxy = SmtpProxy::new(config.smtp_proxy.clone(), context(parts, name))
                 .map_err(|error| config.fault("smtp_proxy", error.to_string()))?;
@@ -150,14 +221,17 @@ fn imap(config: &Config, parts: &Parts) -> Result<Arc<ImapService>, Failure> {
     ))
 }
 
-fn pop3(config: &Config, parts: &Parts) -> Result<Arc<Pop3Service>, Failure> {
+fn pop3(config: &Config, parts: &Parts, running: Option<&Server>) -> Result<Arc<Pop3Service>, Failure> {
     let authenticator = parts.accounts.clone().ok_or_else(no_accounts)?;
     let pop3 = Pop3Parts {
         store: store(parts)?,
         authenticator,
         server_name: parts.server_name.clone(),
     };
-    Ok(Pop3Service::new(pop3, config.pop3.clone()))
+    Ok(match running {
+        Some(Server::Pop3(running)) => running.renewed(pop3, config.pop3.clone()),
+        _ => Pop3Service::new(pop3, config.pop3.clone()),
+    })
 }
 
 fn store(parts: &Parts) -> Result<store::Store, Failure> {
@@ -169,14 +243,15 @@ fn no_accounts() -> Failure {
 }
 
 impl Bound {
-    pub(super) fn handle(&self) -> Arc<Service> {
-        Arc::clone(&self.handle)
+    /// What changes the listener while it runs.
+    pub(super) fn control(&self) -> ListenerControl {
+        self.listener.control()
     }
 
     pub(super) async fn run(self, shutdown: Shutdown) {
-        let (server, handle) = (self.server, self.handle);
+        let (place, handle) = (self.place, self.handle);
         let handler = move |accepted: Accepted| {
-            let (server, session) = (server.clone(), handle.enter());
+            let (server, session) = (Server::clone(&place.load()), handle.enter());
             async move {
                 serve(accepted, server).await;
                 drop(session);

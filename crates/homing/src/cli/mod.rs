@@ -12,6 +12,7 @@ mod exit;
 mod group;
 mod output;
 mod reference;
+mod reload;
 mod route;
 mod serve;
 mod service;
@@ -48,12 +49,18 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the server in the foreground until SIGTERM or SIGINT; SIGHUP reads the certificate again.
+    /// Run the server in the foreground until SIGTERM or SIGINT; SIGHUP reads the configuration again.
     #[command(after_help = "Example: homing serve --config /etc/homing/homing.toml")]
     Serve,
     /// Read the configuration, report every problem with its line, and do nothing else.
     #[command(after_help = "Example: homing check-config --config homing.toml")]
     CheckConfig,
+    /// Have the running server read its configuration and its certificates again; sessions go on.
+    ///
+    /// The whole file is checked first. One with a problem changes nothing (exit code 64). What has changed is
+    /// printed, and apart from it what does not hold before a restart.
+    #[command(after_help = "Example: homing reload --config /etc/homing/homing.toml")]
+    Reload,
     /// The domains whose accounts this server holds.
     #[command(subcommand)]
     Domain(domain::DomainCommand),
@@ -105,6 +112,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
     match command {
         Command::Serve => serve::run(&global),
         Command::CheckConfig => check_config::run(&global),
+        Command::Reload => reload::run(&global),
         Command::Domain(command) => domain::run(&global, command),
         Command::Account(command) => account::run(&global, command),
         Command::Group(command) => group::run(&global, command),

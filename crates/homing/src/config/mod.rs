@@ -7,9 +7,11 @@ mod check;
 mod domain;
 mod locate;
 mod problem;
+mod source;
 
 pub(crate) use domain::{AuthMethod, DomainConfig};
 pub(crate) use problem::{ConfigErrors, Problem};
+pub(crate) use source::Source;
 
 use crate::cli::Failure;
 use model::Domain;
@@ -66,6 +68,9 @@ pub(crate) struct Config {
     /// The file that was read; none for the built-in defaults.
     #[serde(skip)]
     pub(crate) path: Option<PathBuf>,
+    /// The keys that the file has, to compare with a later reading.
+    #[serde(skip)]
+    pub(crate) source: Source,
 }
 
 /// Logging, to standard error.
@@ -131,6 +136,7 @@ impl Default for Config {
             imap_proxy: frontend::ImapProxyConfig::default(),
             pop3_proxy: frontend::Pop3ProxyConfig::default(),
             path: None,
+            source: Source::default(),
         }
     }
 }
@@ -187,6 +193,7 @@ pub(crate) fn load(named: Option<&Path>) -> Result<Config, Box<ConfigErrors>> {
     let mut config =
         parse(&text).map_err(|problem| Box::new(ConfigErrors::new(&path, &text, vec![*problem])))?;
     config.path = Some(path.clone());
+    config.source = Source::read(&text);
     let problems = located(&text, config.check());
     if problems.is_empty() {
         Ok(config.with_default_listeners())

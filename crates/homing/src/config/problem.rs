@@ -44,6 +44,11 @@ impl ConfigErrors {
 
     /// For `--json`: a list of `{file, line, column, key, message}`.
     pub(crate) fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({ "problems": self.rows() })
+    }
+
+    /// The items of that list.
+    pub(crate) fn rows(&self) -> Vec<serde_json::Value> {
         let rows = self.problems.iter().map(|problem| {
             let (line, column) = self.position(problem);
             serde_json::json!({
@@ -51,7 +56,19 @@ impl ConfigErrors {
                 "key": problem.key, "message": problem.message,
             })
         });
-        serde_json::json!({ "problems": rows.collect::<Vec<_>>() })
+        rows.collect()
+    }
+
+    /// `file:line:column: key: message` for each problem.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.problems.iter().map(|problem| self.line(problem)).collect()
+    }
+
+    fn line(&self, problem: &Problem) -> String {
+        let (line, column) = self.position(problem);
+        let colon = if problem.key.is_empty() { "" } else { ": " };
+        let (path, key) = (self.path.display(), &problem.key);
+        format!("{path}:{line}:{column}: {key}{colon}{}", problem.message)
     }
 
     /// Line and column, from 1.
@@ -72,15 +89,7 @@ impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_width(100);
         for problem in &self.problems {
-            let (line, column) = self.position(problem);
-            let colon = if problem.key.is_empty() { "" } else { ": " };
-            writeln!(
-                f,
-                "{}:{line}:{column}: {}{colon}{}",
-                self.path.display(),
-                problem.key,
-                problem.message
-            )?;
+            writeln!(f, "{}", self.line(problem))?;
             if problem.span.is_some() {
                 let mut snippet = String::new();
                 let shown = Shown {

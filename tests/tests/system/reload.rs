@@ -1,0 +1,248 @@
+//! A new configuration while sessions are open: they go on, new ones see it, and a wrong file changes nothing.
+
+use crate::login::{Answer, ReadPorts, Way, expect};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::net::TcpStream;
+use system_tests::steps::eventually;
+use system_tests::{Cluster, ClusterOptions};
+use testkit::{Homing, ImapClient, Person, free_port};
+
+/// Rewrites the server's file.
+fn edit(server: &Homing, change: impl FnOnce(String) -> String) -> Result<()> {
+    let text = std::fs::read_to_string(server.config())?;
+    Ok(std::fs::write(server.config(), change(text))?)
+}
+
+/// `homing reload --json`.
+fn reload(server: &Homing) -> Result<Value> {
+    Ok(serde_json::from_str(&server.command(&["reload", "--json"])?)?)
+}
+
+/// The keys in one list of the answer.
+fn keys<'a>(answer: &'a Value, list: &str) -> Vec<&'a str> {
+    let rows = answer.get(list).and_then(Value::as_array).into_iter().flatten();
+    rows.filter_map(|row| row.get("key")?.as_str()).collect()
+}
+
+fn start() -> Result<(Cluster, Person, Person)> {
+    let options = ClusterOptions {
+        people: 6,
+        ..ClusterOptions::default()
+    };
+    let cluster = Cluster::start(&options)?;
+    let person = |index: usize| {
+        cluster
+            .people
+            .persons
+            .get(index)
+            .cloned()
+            .context("too few people")
+    };
+    let (first, second) = (person(0)?, person(1)?);
+    Ok((cluster, first, second))
+}
+
+fn read_ports(cluster: &Cluster) -> ReadPorts {
+    ReadPorts {
+        imap: cluster.front_ports.imap,
+        pop3: cluster.front_ports.pop3,
+    }
+}
+
+#[test]
+fn sessions_go_on_and_new_ones_see_the_new_configuration() -> Result<()> {
+    let (cluster, first, second) = start()?;
+    changes(&cluster, &first, &second).with_context(|| cluster.log_tails())
+}
+
+fn changes(cluster: &Cluster, first: &Person, second: &Person) -> Result<()> {
+    let ports = read_ports(cluster);
+    let mut held = ImapClient::connect(ports.imap)?;
+    ensure!(held.login(&second.mail, &second.password)?.starts_with("OK"));
+    held.ok("SELECT INBOX")?;
+    ensure!(keys(&reload(&cluster.front)?, "changed").is_empty());
+
+    // Another connector: the second person is nobody for new sessions.
+    let other = free_port()?;
+    edit(&cluster.front, |text| {
+        let filter = format!("accounts.filter = \"(!(uid={}))\"\naccounts.base_dn", second.uid);
+        let listener =
+            format!("[[imap_proxy.listener]]\naddress = \"127.0.0.1:{other}\"\n[log]\nlevel = \"debug\"\n");
+        format!("{}{listener}", text.replacen("accounts.base_dn", &filter, 1))
+    })?;
+    let answer = reload(&cluster.front)?;
+    let listener = format!("imap_proxy.listener.127.0.0.1:{other}");
+    ensure!(
+        keys(&answer, "changed") == ["connector.corp.accounts.filter", &listener, "log.level"],
+        "{answer}"
+    );
+    ensure!(keys(&answer, "needs_restart").is_empty(), "{answer}");
+    held.ok("NOOP")?;
+    expect(ports, &second.mail, &second.password, Answer::Refused)?;
+    expect(ports, &first.mail, &first.password, Answer::Accepted)?;
+    let elsewhere = ReadPorts { imap: other, ..ports };
+    ensure!(Way::ImapLogin.try_login(elsewhere, &first.mail, &first.password)? == Answer::Accepted);
+    let log = std::fs::read_to_string(cluster.front.log())?;
+    ensure!(log.contains("DEBUG"), "the new level holds");
+
+    // The listener goes; its session does not.
+    let mut there = ImapClient::connect(other)?;
+    ensure!(there.login(&first.mail, &first.password)?.starts_with("OK"));
+    edit(&cluster.front, |text| {
+        let gone = format!("[[imap_proxy.listener]]\naddress = \"127.0.0.1:{other}\"\n");
+        text.replacen(&gone, "", 1)
+    })?;
+    let answer = reload(&cluster.front)?;
+    ensure!(keys(&answer, "changed") == [listener.as_str()], "{answer}");
+    eventually("the listener is closed", || {
+        Ok(TcpStream::connect(("127.0.0.1", other)).is_err())
+    })?;
+    there.ok("NOOP")?;
+    ensure!(
+        cluster
+            .front
+            .command(&["service", "status"])?
+            .contains("draining")
+    );
+    drop(there);
+    eventually("the last session is counted out", || {
+        Ok(!cluster
+            .front
+            .command(&["service", "status"])?
+            .contains("draining"))
+    })?;
+
+    // A home with another port: whoever logs in now is sent there, where nobody answers.
+    let host = &first.host;
+    edit(&cluster.front, |text| {
+        let index = if *host == system_tests::HOMES[0] { 0 } else { 1 };
+        let old = format!("imap.port = {}\n", cluster.home_ports[index].imap);
+        text.replacen(&old, "imap.port = 1\n", 1)
+    })?;
+    let answer = reload(&cluster.front)?;
+    ensure!(
+        keys(&answer, "changed") == [format!("home.{host}.imap.port")],
+        "{answer}"
+    );
+    ensure!(Way::ImapLogin.try_login(ports, &first.mail, &first.password)? == Answer::Later);
+    held.ok("NOOP")?;
+    Ok(())
+}
+
+#[test]
+fn a_wrong_file_changes_nothing_and_is_told_by_line() -> Result<()> {
+    let (cluster, first, _) = start()?;
+    refused(&cluster, &first).with_context(|| cluster.log_tails())
+}
+
+fn refused(cluster: &Cluster, first: &Person) -> Result<()> {
+    let ports = read_ports(cluster);
+    let front = &cluster.front;
+    let mut held = ImapClient::connect(ports.imap)?;
+    ensure!(held.login(&first.mail, &first.password)?.starts_with("OK"));
+    let good = std::fs::read_to_string(front.config())?;
+    let lines = good.lines().count();
+    edit(front, |text| format!("{text}[log]\nlevle = \"debug\"\n"))?;
+    let place = format!("{}:{}:", front.config().display(), lines + 2);
+
+    // The client reads the file too; one with a file of its own hears it from the server.
+    let socket_only = front.folder().join("client.toml");
+    let data = front.folder().join("data");
+    std::fs::write(
+        &socket_only,
+        format!("data_dir = {:?}\n", data.display().to_string()),
+    )?;
+    for config in [front.config(), socket_only] {
+        let config = config.display().to_string();
+        let (code, _, error) = cluster.binary.output(&["reload", "--config", &config])?;
+        ensure!(code == Some(64) && error.contains(&place), "{code:?} {error}");
+        ensure!(error.contains("levle"), "{error}");
+    }
+    front.child().context("it runs")?.hang_up();
+    eventually("the log names the line", || {
+        let log = std::fs::read_to_string(front.log())?;
+        let told = log.lines().filter(|line| line.contains("nothing has changed"));
+        Ok(told.filter(|line| line.contains(&place)).count() == 2)
+    })?;
+    held.ok("NOOP")?;
+    expect(ports, &first.mail, &first.password, Answer::Accepted)?;
+
+    // An address that is taken is found out before anything is replaced.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = taken.local_addr()?;
+    std::fs::write(
+        front.config(),
+        format!("{good}[[imap_proxy.listener]]\naddress = \"{address}\"\n[log]\nlevel = \"debug\"\n"),
+    )?;
+    let config = front.config().display().to_string();
+    let (code, _, error) = cluster.binary.output(&["reload", "--config", &config])?;
+    ensure!(
+        code == Some(64) && error.contains(&address.to_string()),
+        "{code:?} {error}"
+    );
+    drop(taken);
+
+    // What only a start reads is named, each time, and the rest holds.
+    let renamed = good.replacen("server_name = \"front.", "server_name = \"other.", 1);
+    std::fs::write(front.config(), format!("{renamed}[log]\nlevel = \"debug\"\n"))?;
+    let answer = reload(front)?;
+    ensure!(keys(&answer, "changed") == ["log.level"], "{answer}");
+    for _ in 0..2 {
+        let answer = reload(front)?;
+        ensure!(keys(&answer, "needs_restart") == ["server_name"], "{answer}");
+    }
+    let status = front.command(&["service", "status"])?;
+    ensure!(status.starts_with(system_tests::FRONT), "{status}");
+
+    std::fs::write(front.config(), &good)?;
+    front.child().context("it runs")?.hang_up();
+    eventually("SIGHUP takes the right file", || {
+        Ok(keys(&reload(front)?, "needs_restart").is_empty())
+    })?;
+    held.ok("NOOP")?;
+    expect(ports, &first.mail, &first.password, Answer::Accepted)
+}
+
+#[test]
+fn a_home_keeps_its_accounts_and_its_synchronisation() -> Result<()> {
+    let (cluster, first, _) = start()?;
+    home(&cluster, &first).with_context(|| cluster.log_tails())
+}
+
+fn home(cluster: &Cluster, first: &Person) -> Result<()> {
+    let index = usize::from(first.host != system_tests::HOMES[0]);
+    let (server, port) = (&cluster.homes[index], cluster.home_ports[index].imap);
+    let mut held = ImapClient::connect(port)?;
+    ensure!(held.login(&first.mail, &first.password)?.starts_with("OK"));
+    held.ok("SELECT INBOX")?;
+    edit(server, |text| {
+        text.replacen("auth = [\"ldap-password\", \"local\"]", "auth = [\"local\"]", 1)
+            .replacen("polling_interval = 1\n", "polling_interval = 2\n", 1)
+    })?;
+    let answer = reload(server)?;
+    let connector = "connector.corp.polling_interval";
+    let domain = format!("domain.{}.auth", system_tests::DOMAIN);
+    ensure!(keys(&answer, "changed") == [connector, &domain], "{answer}");
+    ensure!(keys(&answer, "needs_restart") == [connector], "{answer}");
+    held.ok("NOOP")?;
+    let mut new = ImapClient::connect(port)?;
+    let reply = new.login(&first.mail, &first.password)?;
+    ensure!(
+        reply.starts_with("NO [AUTHENTICATIONFAILED]"),
+        "local passwords only: {reply}"
+    );
+    edit(server, |text| {
+        text.replacen("auth = [\"local\"]", "auth = [\"ldap-password\", \"local\"]", 1)
+    })?;
+    reload(server)?;
+    ensure!(
+        new.login(&first.mail, &first.password)?.starts_with("NO"),
+        "this session began before"
+    );
+    let mut newer = ImapClient::connect(port)?;
+    ensure!(newer.login(&first.mail, &first.password)?.starts_with("OK"));
+    held.ok("NOOP")?;
+    ensure!(server.command(&["sync", "status"])?.contains("corp"));
+    Ok(())
+}
