@@ -171,7 +171,7 @@ impl Writer<'_> {
         }
         if members.is_empty() {
             // RFC 4519 section 3.5: groupOfNames must have a member.
-            members.push(Bytes::from(format!("cn=no-member,{base}")));
+            members.push(Bytes::from(crate::placeholder::below(base).to_string()));
         }
         let mut entry = Entry::new(dn)
             .with("cn", group.entry.address.local_part().to_owned())

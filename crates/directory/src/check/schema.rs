@@ -3,8 +3,8 @@
 use super::{Report, server};
 use crate::config::ConnectorConfig;
 use crate::patterns::Patterns;
+use crate::write::Schema;
 use ldap::{Client, Entry};
-use std::collections::HashSet;
 
 pub(super) async fn look(
     client: &Client,
@@ -23,9 +23,8 @@ pub(super) async fn look(
             return;
         }
     };
-    let attributes = names(&found, "attributeTypes");
-    let classes = names(&found, "objectClasses");
-    if attributes.is_empty() || classes.is_empty() {
+    let schema = Schema::read(&found);
+    if !schema.is_readable() {
         report.note("schema", format!("{place} cannot be read"), remedy);
         return;
     }
@@ -36,7 +35,7 @@ pub(super) async fn look(
         .flatten()
         .map(crate::patterns::Half::object_class)
     {
-        if !classes.contains(&class.to_ascii_lowercase()) {
+        if !schema.has_class(class) {
             let remedy = "set accounts.object_class or groups.object_class to a class that your entries have";
             report.wrong(
                 "schema",
@@ -46,7 +45,7 @@ pub(super) async fn look(
         }
     }
     for (key, name, default) in mapped(config, patterns) {
-        if attributes.contains(&name.to_ascii_lowercase()) {
+        if schema.has_attribute(name) {
             continue;
         }
         let text = format!("the server has no attribute {name} (attributes.{key})");
@@ -88,52 +87,4 @@ fn mapped<'a>(config: &ConnectorConfig, patterns: &'a Patterns) -> Vec<(&'static
         all.push(("members", &map.members, given.members.is_none()));
     }
     all
-}
-
-/// All names in definitions such as `( 2.5.4.3 NAME ( 'cn' 'commonName' ) SUP name )`, in lower case.
-fn names(entry: &Entry, attribute: &str) -> HashSet<String> {
-    let definitions = entry.strings(attribute);
-    definitions.flat_map(names_of).collect()
-}
-
-fn names_of(definition: &str) -> Vec<String> {
-    let Some((_, rest)) = definition.split_once(" NAME ") else {
-        return Vec::new();
-    };
-    let rest = rest.trim_start();
-    let quoted = match rest.strip_prefix('(') {
-        Some(list) => list.split(')').next().unwrap_or_default(),
-        None => {
-            let end = rest.match_indices('\'').nth(1).map_or(0, |(at, _)| at + 1);
-            rest.get(..end).unwrap_or_default()
-        }
-    };
-    quoted
-        .split('\'')
-        .skip(1)
-        .step_by(2)
-        .map(str::to_ascii_lowercase)
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::names_of;
-
-    #[test]
-    fn names_of_definitions() {
-        for (definition, names) in [
-            (
-                "( 2.5.4.3 NAME ( 'cn' 'commonName' ) DESC 'a ) b' SUP name )",
-                vec!["cn", "commonname"],
-            ),
-            ("( 0.9.2342 NAME 'mail' DESC 'it''s' )", vec!["mail"]),
-            ("( 1.2.3 DESC 'nameless' )", vec![]),
-            ("( 1.2.3 NAME", vec![]),
-            ("( 1.2.3 NAME 'open )", vec![]),
-            ("", vec![]),
-        ] {
-            assert_eq!(names_of(definition), names, "{definition}");
-        }
-    }
 }

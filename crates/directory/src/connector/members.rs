@@ -4,6 +4,7 @@ use super::{Connector, ranges};
 use crate::account::entry_uuid;
 use crate::config::{SearchScope, ServerType};
 use crate::patterns::{EntryKind, equality};
+use crate::placeholder::is_placeholder;
 use ldap::{Client, Dn, Entry, Filter, LdapError, ResultCode, Scope, SearchRequest};
 use model::{Address, EntryUuid, Unavailable};
 use std::collections::{HashMap, HashSet};
@@ -84,7 +85,8 @@ impl Connector {
     ) -> Result<Vec<Entry>, LdapError> {
         let mut dns: Vec<(Dn, &str)> = Vec::with_capacity(names.len());
         let mut logins: Vec<&str> = Vec::new();
-        for name in names.iter().map(|name| without_uid(name)) {
+        let somebody = names.iter().map(|name| without_uid(name));
+        for name in somebody.filter(|name| !is_placeholder(name)) {
             match Dn::parse(name) {
                 Ok(dn) if !dn.is_root() => dns.push((dn, name)),
                 _ => logins.push(name),

@@ -130,7 +130,7 @@ async fn apply(client: &Client, change: ChangeRecord) -> Result<(), LdapError> {
 }
 
 /// The server of a referral and the DN that it names the entry by, if it does.
-fn target(text: &str) -> Option<(LdapUri, Option<String>)> {
+pub(super) fn target(text: &str) -> Option<(LdapUri, Option<String>)> {
     let start = text.find("://")? + 3;
     let rest = text.get(start..)?;
     let end = start + rest.find(['/', '?']).unwrap_or(rest.len());

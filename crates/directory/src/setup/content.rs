@@ -217,7 +217,7 @@ pub(super) fn overlays(options: &SetupOptions) -> Vec<Overlay> {
                 dn(
                     "refint_nothing",
                     "olcRefintNothing",
-                    format!("cn=no-member,{}", options.suffix),
+                    format!("{},{}", crate::placeholder::RDN, options.suffix),
                 ),
             ],
         },

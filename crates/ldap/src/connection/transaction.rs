@@ -105,8 +105,8 @@ impl Transaction {
     /// in order.
     pub async fn commit(self) -> Result<Vec<Vec<Control>>, TransactionError> {
         let response = self.end(Ending::Commit).await?;
-        let ended = TransactionEnded::of(&response.0)
-            .map_err(|error| LdapError::Protocol(error.to_string()))?;
+        let ended =
+            TransactionEnded::of(&response.0).map_err(|error| LdapError::Protocol(error.to_string()))?;
         if !response.0.result.is_success() {
             return Err(TransactionError {
                 update: ended.failed.and_then(|id| self.position(id)),

@@ -5,9 +5,11 @@
 //!
 //! Follows RFC 4511 section 4.1.11, RFC 2696 (paged results), RFC 3296 (ManageDsaIT), RFC 4527 (pre-read and
 //! post-read), RFC 4528 (assertion), RFC 4533 (Content Sync),
-//! RFC 5805 (transactions) and draft-behera-ldap-password-policy.
+//! RFC 5805 (transactions) and draft-behera-ldap-password-policy; of Active Directory's (MS-ADTS section
+//! 3.1.1.3.4.1) DirSync, notification and show-deleted.
 
 mod assertion;
+mod dir_sync;
 mod paged;
 mod password_policy;
 mod read_entry;
@@ -15,6 +17,7 @@ mod sync;
 mod transaction;
 
 pub use assertion::Assertion;
+pub use dir_sync::{DirSyncDone, DirSyncRequest, DirSyncRights, DirSyncValues};
 pub use paged::PagedResults;
 pub use password_policy::{PasswordPolicy, PasswordPolicyError, PasswordPolicyWarning};
 pub use read_entry::{PostRead, PreRead};
@@ -28,6 +31,10 @@ use crate::ber::{DecodeError, Reader, Tag, Writer};
 
 /// The OID of ManageDsaIT: treat referral entries as plain ones (RFC 3296 section 3).
 pub const MANAGE_DSA_IT: &str = "2.16.840.1.113730.3.4.2";
+/// The OID of Active Directory's change notification (MS-ADTS section 3.1.1.3.4.1.9).
+pub const NOTIFICATION: &str = "1.2.840.113556.1.4.528";
+/// The OID of Active Directory's show-deleted control (MS-ADTS section 3.1.1.3.4.1.14).
+pub const SHOW_DELETED: &str = "1.2.840.113556.1.4.417";
 
 /// A control of any kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +76,18 @@ impl Control {
     #[must_use]
     pub fn manage_dsa_it() -> Self {
         Self::new(MANAGE_DSA_IT).critical()
+    }
+
+    /// Change notification, critical: the search stays open and shows each entry of its scope that changes.
+    #[must_use]
+    pub fn notification() -> Self {
+        Self::new(NOTIFICATION).critical()
+    }
+
+    /// Show-deleted, critical: the search also finds what was deleted, where the client may see it.
+    #[must_use]
+    pub fn show_deleted() -> Self {
+        Self::new(SHOW_DELETED).critical()
     }
 
     fn encoded(oid: &'static str, write: impl FnOnce(&mut Writer<'_>)) -> Self {

@@ -43,6 +43,55 @@ fn values_on_the_wire() {
 }
 
 #[test]
+fn dir_sync_by_table() {
+    let request = |rights, values, max_bytes, cookie: &'static [u8]| {
+        let request = DirSyncRequest {
+            rights,
+            values,
+            max_bytes,
+            cookie: Bytes::from_static(cookie),
+        };
+        let control = request.to_control();
+        assert!(control.critical);
+        value(&control).to_vec()
+    };
+    let (all, readable) = (DirSyncRights::Replication, DirSyncRights::ObjectSecurity);
+    let (whole, incremental) = (DirSyncValues::Whole, DirSyncValues::Incremental);
+    assert_eq!(
+        request(all, whole, 0, b""),
+        b"\x30\x08\x02\x01\x00\x02\x01\x00\x04\x00"
+    );
+    assert_eq!(
+        request(readable, whole, 1_048_576, b"MSDS"),
+        b"\x30\x0e\x02\x01\x01\x02\x03\x10\x00\x00\x04\x04MSDS"
+    );
+    // The flag of incremental values is the sign bit of a 32-bit number.
+    assert_eq!(
+        request(readable, incremental, 0, b""),
+        b"\x30\x0b\x02\x04\x80\x00\x00\x01\x02\x01\x00\x04\x00"
+    );
+    let done = |wire: &'static [u8]| DirSyncDone::decode(&Bytes::from_static(wire));
+    for (wire, more, cookie) in [
+        (
+            &b"\x30\x0c\x02\x01\x00\x02\x01\x00\x04\x04MSDS"[..],
+            false,
+            "MSDS",
+        ),
+        (b"\x30\x08\x02\x01\x01\x02\x01\x00\x04\x00", true, ""),
+        (b"\x30\x09\x02\x02\x40\x00\x02\x01\x00\x04\x00", true, ""),
+    ] {
+        let cookie = Bytes::from(cookie);
+        assert_eq!(done(wire), Ok(DirSyncDone { more, cookie }));
+    }
+    assert_eq!(done(b"\x30\x03\x02\x01\x00"), Err(DecodeError::Truncated));
+    assert!(done(b"\x30\x0c\x02\x01\x00\x02\x01\x00\x04\x05MSDS").is_err());
+    assert!(DirSyncDone::find(&[Control::new(DirSyncRequest::OID)]).is_err());
+    assert_eq!(DirSyncDone::find(&[]), Ok(None));
+    assert_eq!(Control::notification().value, None);
+    assert!(Control::notification().critical && Control::show_deleted().critical);
+}
+
+#[test]
 fn defaults_of_sync_messages() {
     // RFC 4533 section 2.5: refreshDone is true, refreshDeletes is false, unless said otherwise.
     let info = |wire: &'static [u8]| SyncInfo::decode(&Bytes::from_static(wire));

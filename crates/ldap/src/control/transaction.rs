@@ -35,7 +35,10 @@ mod tests {
         let control = specification.to_control();
         assert!(control.critical);
         assert_eq!(control.value.as_deref(), Some(b"t1".as_slice()));
-        assert_eq!(TransactionSpecification::find(&[control]), Ok(Some(specification)));
+        assert_eq!(
+            TransactionSpecification::find(&[control]),
+            Ok(Some(specification))
+        );
         assert!(TransactionSpecification::find(&[Control::new(TransactionSpecification::OID)]).is_err());
     }
 }

@@ -212,14 +212,32 @@ mod tests {
             ),
         ] {
             let ended = TransactionEnded::of(&answer(Some(Bytes::from_static(wire)))).expect("valid");
-            assert_eq!((ended.failed, ended.controls.len()), (failed, controls), "{wire:02x?}");
+            assert_eq!(
+                (ended.failed, ended.controls.len()),
+                (failed, controls),
+                "{wire:02x?}"
+            );
         }
-        assert_eq!(TransactionEnded::of(&answer(None)), Ok(TransactionEnded::default()));
-        for wire in [&b"\x30\x03\x02\x01\xff"[..], b"\x30\x02\x30\x05", b"\x04\x00", b"\x30\x04\x30\x02\x30\x00"] {
-            assert!(TransactionEnded::of(&answer(Some(Bytes::from_static(wire)))).is_err(), "{wire:02x?}");
+        assert_eq!(
+            TransactionEnded::of(&answer(None)),
+            Ok(TransactionEnded::default())
+        );
+        for wire in [
+            &b"\x30\x03\x02\x01\xff"[..],
+            b"\x30\x02\x30\x05",
+            b"\x04\x00",
+            b"\x30\x04\x30\x02\x30\x00",
+        ] {
+            assert!(
+                TransactionEnded::of(&answer(Some(Bytes::from_static(wire)))).is_err(),
+                "{wire:02x?}"
+            );
         }
         assert!(transaction_identifier(&answer(None)).is_err());
-        assert_eq!(transaction_identifier(&answer(Some(Bytes::new()))), Ok(Bytes::new()));
+        assert_eq!(
+            transaction_identifier(&answer(Some(Bytes::new()))),
+            Ok(Bytes::new())
+        );
     }
 
     #[test]

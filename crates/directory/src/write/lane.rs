@@ -1,0 +1,220 @@
+//! The connection that writes go over, and their turn on it.
+
+use super::budget::{Answer, Budget, Limits, Turn};
+use super::facts::Facts;
+use super::{Fate, WriteError};
+use crate::connector::writing::{Confidential, Referred, WriteConnections, Writing};
+use ldap::{Client, LdapError, ResultCode};
+use model::Unavailable;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+/// How long a write waits for its turn before it is told to come again.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Servers that referrals lead to; no connector lists more.
+const MAX_OTHERS: usize = 5;
+
+/// A connection and what is known of the server at its other end.
+#[derive(Clone)]
+pub(super) struct Lane {
+    pub(super) client: Client,
+    pub(super) server: usize,
+    pub(super) confidential: Confidential,
+    pub(super) facts: Arc<Facts>,
+}
+
+/// The lanes of a connector and the budget that they share.
+pub(super) struct Lanes {
+    connections: Arc<WriteConnections>,
+    main: tokio::sync::Mutex<Option<Lane>>,
+    others: tokio::sync::Mutex<Vec<Lane>>,
+    /// One transaction at a time: it is the bulk work, and must leave room for the rest.
+    pub(super) bulk: tokio::sync::Mutex<()>,
+    budget: Mutex<Budget>,
+    freed: Notify,
+}
+
+/// The right to have one write in flight. Dropped without an answer, it counts as an answer that never came.
+pub(super) struct Place<'a> {
+    lanes: &'a Lanes,
+    start: Duration,
+    answer: Option<Answer>,
+}
+
+impl Lanes {
+    pub(super) fn new(connections: WriteConnections) -> Self {
+        let writes = &connections.config().writes;
+        let limits = Limits {
+            window: u32::from(writes.window),
+            rate: writes.rate,
+            burst: writes.burst,
+        };
+        Self {
+            budget: Mutex::new(Budget::new(limits)),
+            connections: Arc::new(connections),
+            main: tokio::sync::Mutex::new(None),
+            others: tokio::sync::Mutex::new(Vec::new()),
+            bulk: tokio::sync::Mutex::new(()),
+            freed: Notify::new(),
+        }
+    }
+
+    /// The lane to the server in use, opened when there is none.
+    pub(super) async fn main(&self) -> Result<Lane, WriteError> {
+        self.connections.probe_earlier();
+        let mut main = timeout(PATIENCE, self.main.lock())
+            .await
+            .map_err(|_| self.not_done("waiting for a connection"))?;
+        if let Some(lane) = main.as_ref()
+            && !lane.client.is_closed()
+            && self.connections.is_current(lane.server)
+        {
+            return Ok(lane.clone());
+        }
+        *main = None;
+        let lane = self.open().await?;
+        *main = Some(lane.clone());
+        Ok(lane)
+    }
+
+    /// A lane of its own to the server in use.
+    pub(super) async fn open(&self) -> Result<Lane, WriteError> {
+        let writing = self.connections.connect().await.map_err(not_done)?;
+        self.lane(writing).await
+    }
+
+    /// The lane to the server that a referral leads to.
+    pub(super) async fn other(&self, referred: &Referred) -> Result<Lane, WriteError> {
+        let mut others = timeout(PATIENCE, self.others.lock())
+            .await
+            .map_err(|_| self.not_done("waiting for a connection"))?;
+        others.retain(|lane| !lane.client.is_closed());
+        if let Some(lane) = others.iter().find(|lane| lane.server == referred.server) {
+            return Ok(lane.clone());
+        }
+        let writing = self
+            .connections
+            .connect_to(referred.server)
+            .await
+            .map_err(not_done)?;
+        let lane = self.lane(writing).await?;
+        others.truncate(MAX_OTHERS - 1);
+        others.push(lane.clone());
+        Ok(lane)
+    }
+
+    async fn lane(&self, writing: Writing) -> Result<Lane, WriteError> {
+        let Writing {
+            client,
+            server,
+            confidential,
+        } = writing;
+        let facts = Facts::read(&client)
+            .await
+            .map_err(|error| self.lost(server, &error))?;
+        Ok(Lane {
+            client,
+            server,
+            confidential,
+            facts: Arc::new(facts),
+        })
+    }
+
+    /// A read that gave no answer: nothing was written.
+    pub(super) fn lost(&self, server: usize, error: &LdapError) -> WriteError {
+        if error.code().is_none() {
+            self.connections.failed(server);
+        }
+        let name = self.connections.server_name(server);
+        self.not_done(&format!("{name}: {error}"))
+    }
+
+    /// A write that gave no answer.
+    pub(super) fn lost_write(&self, server: usize, error: &LdapError) -> WriteError {
+        self.connections.failed(server);
+        let name = self.connections.server_name(server);
+        WriteError::Unavailable {
+            why: self.connections.unavailable(&format!("{name}: {error}")),
+            fate: match error {
+                // The request never left.
+                LdapError::Connect(_) | LdapError::Tls(_) | LdapError::EmptyPassword => Fate::NotDone,
+                _ => Fate::Unknown,
+            },
+        }
+    }
+
+    pub(super) fn not_done(&self, why: &str) -> WriteError {
+        not_done(self.connections.unavailable(why))
+    }
+
+    pub(super) fn referred(&self, referrals: &[String]) -> Option<Referred> {
+        self.connections.referred(referrals)
+    }
+
+    /// Waits for the turn of one write, or of one transaction: what the server pays for is the commit.
+    pub(super) async fn place(&self) -> Result<Place<'_>, WriteError> {
+        match timeout(PATIENCE, self.turn()).await {
+            Ok(place) => Ok(place),
+            Err(_) => Err(self.not_done("too many writes are waiting")),
+        }
+    }
+
+    async fn turn(&self) -> Place<'_> {
+        loop {
+            // Heard before the budget is asked, or a place that is freed in between is missed.
+            let freed = self.freed.notified();
+            let now = self.connections.clock().monotonic();
+            let turn = self.budget.lock().take(now);
+            match turn {
+                Turn::Now => {
+                    return Place {
+                        lanes: self,
+                        start: now,
+                        answer: None,
+                    };
+                }
+                Turn::After(wait) => tokio::time::sleep(wait).await,
+                Turn::Full => freed.await,
+            }
+        }
+    }
+}
+
+impl Place<'_> {
+    /// The server answered.
+    pub(super) fn answered(mut self, error: Option<&LdapError>) {
+        let busy = match error.map(LdapError::code) {
+            Some(None) => true,
+            Some(Some(code)) => matches!(code, ResultCode::Busy | ResultCode::AdminLimitExceeded),
+            None => false,
+        };
+        if !busy {
+            let now = self.lanes.connections.clock().monotonic();
+            self.answer = Some(Answer::After(now.saturating_sub(self.start)));
+        }
+    }
+
+    /// A transaction of many updates takes as long as it takes; only its commit was paid for.
+    pub(super) fn untimed(mut self) {
+        self.answer = Some(Answer::Untimed);
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let now = self.lanes.connections.clock().monotonic();
+        let answer = self.answer.unwrap_or(Answer::Overloaded);
+        self.lanes.budget.lock().done(now, answer);
+        self.lanes.freed.notify_one();
+    }
+}
+
+fn not_done(why: Unavailable) -> WriteError {
+    WriteError::Unavailable {
+        why,
+        fate: Fate::NotDone,
+    }
+}

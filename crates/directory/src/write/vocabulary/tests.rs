@@ -1,0 +1,284 @@
+//! Properties and entries by table.
+
+use super::*;
+use ldap::Attribute;
+use model::{Address, Domain};
+
+fn config() -> ConnectorConfig {
+    let uris = vec!["ldap://localhost".to_owned()];
+    let mut config = ConnectorConfig::openldap("a", uris, vec!["ou=Users,dc=t".to_owned()]);
+    config.groups.base_dn = vec!["ou=Groups,dc=t".to_owned()];
+    config
+}
+
+fn active_directory() -> ConnectorConfig {
+    let mut config = config();
+    config.server_type = ServerType::ActiveDirectory;
+    config
+}
+
+fn vocabulary(config: &ConnectorConfig) -> Vocabulary {
+    Vocabulary::new(config).expect("a good configuration")
+}
+
+fn object(kind: EntryKind, address: &str) -> MailObject {
+    MailObject::new(kind, Address::parse(address).expect(address))
+}
+
+fn text(new: &NewObject) -> String {
+    let entry = Entry {
+        dn: new.entry.dn().to_string(),
+        attributes: new.entry.attributes.clone(),
+    };
+    let mut out = Vec::new();
+    ldap::ldif::write_entry(&mut out, &entry).expect("written");
+    String::from_utf8(out).expect("UTF-8")
+}
+
+fn subschema(classes: &[&str], attributes: &[&str]) -> Schema {
+    let define = |names: &[&str]| -> Vec<Bytes> {
+        let definitions = names.iter().map(|name| format!("( 1.2.3 NAME '{name}' )"));
+        definitions.map(Bytes::from).collect()
+    };
+    Schema::read(
+        &Entry::new("cn=Subschema")
+            .with("objectClasses", define(classes))
+            .with("attributeTypes", define(attributes)),
+    )
+}
+
+#[test]
+fn an_account_with_everything() {
+    let mut alice = object(EntryKind::Account, "alice@example.test");
+    alice.aliases = vec![Address::parse("al@example.test").expect("an address")];
+    alice.display_name = Some("Alice B. Example".to_owned());
+    (alice.quota, alice.disabled) = (5, Disabled::Yes);
+    alice.host = Some("store1.test".to_owned());
+    let new = vocabulary(&config())
+        .entry(&alice, &[], &Schema::everything())
+        .expect("an entry");
+    let expected = "\
+dn: uid=alice,ou=Users,dc=t
+objectClass: inetOrgPerson
+objectClass: inetLocalMailRecipient
+objectClass: homingAccount
+uid: alice
+cn: Alice B. Example
+sn: Example
+homingQuota: 5
+mail: alice@example.test
+displayName: Alice B. Example
+mailLocalAddress: al@example.test
+mailHost: store1.test
+homingEnabled: FALSE
+
+";
+    assert_eq!(text(&new), expected);
+    assert!(new.left_out.is_empty());
+}
+
+#[test]
+fn a_server_without_our_schema() {
+    let schema = subschema(
+        &[
+            "inetOrgPerson",
+            "inetLocalMailRecipient",
+            "groupOfNames",
+            "extensibleObject",
+        ],
+        &[
+            "uid",
+            "cn",
+            "sn",
+            "mail",
+            "mailLocalAddress",
+            "mailHost",
+            "displayName",
+            "member",
+        ],
+    );
+    let vocabulary = vocabulary(&config());
+    let mut alice = object(EntryKind::Account, "alice@example.test");
+    alice.quota = 5;
+    let new = vocabulary.entry(&alice, &[], &schema).expect("an entry");
+    assert!(!text(&new).contains("homing"), "{}", text(&new));
+    assert_eq!(new.left_out, ["homingQuota"]);
+    let group = vocabulary
+        .entry(&object(EntryKind::Group, "staff@example.test"), &[], &schema)
+        .expect("an entry");
+    let expected = "\
+dn: cn=staff,ou=Groups,dc=t
+objectClass: groupOfNames
+objectClass: inetLocalMailRecipient
+objectClass: extensibleObject
+cn: staff
+member: cn=no-member,ou=Groups,dc=t
+mail: staff@example.test
+
+";
+    assert_eq!(text(&group), expected);
+}
+
+#[test]
+fn an_account_of_active_directory_begins_disabled() {
+    let mut long = object(EntryKind::Account, "a.very.long.local.part@example.test");
+    long.aliases = vec![Address::parse("long@example.test").expect("an address")];
+    let new = vocabulary(&active_directory())
+        .entry(&long, &[], &Schema::everything())
+        .expect("an entry");
+    let expected = "\
+dn: cn=a.very.long.local.part,ou=Users,dc=t
+objectClass: top
+objectClass: person
+objectClass: organizationalPerson
+objectClass: user
+cn: a.very.long.local.part
+sAMAccountName: a.very.long.local.pa
+userPrincipalName: a.very.long.local.part@example.test
+userAccountControl: 514
+mail: a.very.long.local.part@example.test
+proxyAddresses: smtp:long@example.test
+
+";
+    assert_eq!(text(&new), expected);
+}
+
+#[test]
+fn names_of_entries() {
+    let domains: Vec<Domain> = ["a.test", "b.test"]
+        .iter()
+        .map(|text| Domain::parse(text).expect("a domain"))
+        .collect();
+    let mut own = config();
+    own.accounts.rdn = Some("cn=%u of %d".to_owned());
+    let mut apart = config();
+    apart.accounts.create_under = Some("ou=Users,%D,dc=t".to_owned());
+    let mut special = config();
+    special.accounts.base_dn = vec!["ou=100%e,dc=t".to_owned()];
+    for (config, domains, dn) in [
+        (config(), &domains[..1], "uid=alice,ou=Users,dc=t"),
+        (config(), &domains[..], "mail=alice@a.test,ou=Users,dc=t"),
+        (own, &domains[..], "cn=alice of a.test,ou=Users,dc=t"),
+        (apart, &domains[..], "uid=alice,ou=Users,dc=a,dc=test,dc=t"),
+        (special, &[], "uid=alice,ou=100%e,dc=t"),
+        (active_directory(), &domains[..], "cn=alice@a.test,ou=Users,dc=t"),
+    ] {
+        let new = vocabulary(&config).entry(
+            &object(EntryKind::Account, "alice@a.test"),
+            domains,
+            &Schema::everything(),
+        );
+        assert_eq!(new.expect("an entry").entry.dn().to_string(), dn);
+    }
+    let mut bad = config();
+    bad.accounts.rdn = Some("uid=%q".to_owned());
+    let problems = Vocabulary::new(&bad).expect_err("refused");
+    assert_eq!(problems[0].key, "accounts.rdn");
+}
+
+#[test]
+fn changes_value_by_value() {
+    let before = ["a@t.test".to_owned(), "b@t.test".to_owned()];
+    let after = ["b@t.test".to_owned(), "c@t.test".to_owned()];
+    let change = vocabulary(&active_directory()).change(Property::Aliases, &before, &after);
+    let expected = AttributeChange::values(
+        "proxyAddresses",
+        vec![Bytes::from_static(b"smtp:a@t.test")],
+        vec![Bytes::from_static(b"smtp:c@t.test")],
+    );
+    assert_eq!(change, Some(expected));
+    assert_eq!(
+        vocabulary(&config()).change(Property::Aliases, &before, &before),
+        None
+    );
+    assert_eq!(
+        vocabulary(&active_directory()).change(Property::Quota, &[], &before),
+        None
+    );
+}
+
+#[test]
+fn switches_by_table() {
+    use crate::config::EnabledConfig;
+    let kinds = |kind, invert| EnabledConfig {
+        attribute: "x".to_owned(),
+        kind,
+        mask: 2,
+        invert,
+    };
+    let value = |text: Option<&str>| text.map(|text| Bytes::from(text.to_owned()));
+    type Case<'a> = (
+        EnabledKind,
+        bool,
+        Option<&'a str>,
+        Disabled,
+        Option<Option<&'a str>>,
+    );
+    let table: &[Case<'_>] = &[
+        (EnabledKind::Bool, false, None, Disabled::No, None),
+        (EnabledKind::Bool, false, None, Disabled::Yes, Some(Some("FALSE"))),
+        (
+            EnabledKind::Bool,
+            false,
+            Some("FALSE"),
+            Disabled::No,
+            Some(Some("TRUE")),
+        ),
+        (EnabledKind::Bool, true, None, Disabled::Yes, Some(Some("TRUE"))),
+        (
+            EnabledKind::Bitmask,
+            false,
+            Some("512"),
+            Disabled::Yes,
+            Some(Some("514")),
+        ),
+        (
+            EnabledKind::Bitmask,
+            false,
+            Some("514"),
+            Disabled::No,
+            Some(Some("512")),
+        ),
+        (EnabledKind::Bitmask, false, Some("66048"), Disabled::No, None),
+        (
+            EnabledKind::GeneralizedTime,
+            false,
+            Some("20200101000000Z"),
+            Disabled::No,
+            Some(None),
+        ),
+        (
+            EnabledKind::GeneralizedTime,
+            false,
+            None,
+            Disabled::Yes,
+            Some(Some("19700101000000Z")),
+        ),
+        (EnabledKind::Present, false, Some("z"), Disabled::No, Some(None)),
+        (EnabledKind::Present, false, Some("z"), Disabled::Yes, None),
+    ];
+    for (kind, invert, present, disabled, expected) in table {
+        let mut config = config();
+        config.attributes.enabled = Some(kinds(*kind, *invert));
+        let mut entry = Entry::new("dc=t");
+        entry
+            .attributes
+            .extend(value(*present).map(|value| Attribute::new("x", vec![value])));
+        let change = vocabulary(&config).switch(&entry, *disabled).expect("writable");
+        let add = change.map(|change| match change.edit {
+            Edit::Values { remove, add } => {
+                assert_eq!(remove, value(*present).into_iter().collect::<Vec<_>>());
+                add.first().cloned()
+            }
+            Edit::Replace(_) => panic!("value by value"),
+        });
+        assert_eq!(add, expected.map(value), "{kind:?} {present:?} {disabled:?}");
+    }
+    let mut config = config();
+    config.attributes.enabled = Some(kinds(EnabledKind::Present, false));
+    assert!(
+        vocabulary(&config)
+            .switch(&Entry::new("dc=t"), Disabled::Yes)
+            .is_err()
+    );
+}
