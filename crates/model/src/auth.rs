@@ -238,4 +238,19 @@ pub trait Authenticator: Send + Sync + 'static {
         let _ = (who, since);
         Box::pin(std::future::ready(Recheck::NotMine))
     }
+
+    /// The keys with which a SCRAM exchange goes on. They decide nothing: [`Self::check`] does, with the proof.
+    fn scram_keys<'a>(&'a self, _request: &'a ScramRequest) -> BoxFuture<'a, ScramOutcome> {
+        Box::pin(std::future::ready(ScramOutcome::NotOffered))
+    }
+
+    /// Where clients learn how to get a token (RFC 7628 section 3.2.2), when there is such a place.
+    fn openid_configuration(&self) -> Option<String> {
+        None
+    }
+
+    /// What this source can check for each of its accounts: what a server may announce.
+    fn mechanisms(&self) -> MechanismSet {
+        MechanismSet::PASSWORD
+    }
 }
