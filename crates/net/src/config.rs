@@ -31,6 +31,10 @@ pub struct ListenerConfig {
     /// Whether a password may be sent without TLS. Default: only when the listener is on loopback.
     #[serde(default)]
     pub plaintext_login: Option<bool>,
+    /// Whether logins that show no password (SCRAM, CRAM-MD5) are offered without TLS. Default: as
+    /// `plaintext_login`. What follows the login can be read by anybody on the way all the same.
+    #[serde(default)]
+    pub plaintext_challenge: Option<bool>,
     /// How many connections this listener serves at once; 1 to 1000000, default 10000.
     #[serde(default = "default_max_connections")]
     pub max_connections: u32,
@@ -81,6 +85,7 @@ impl ListenerConfig {
             address,
             tls: None,
             plaintext_login: None,
+            plaintext_challenge: None,
             max_connections: default_max_connections(),
             max_connections_per_peer: default_max_connections_per_peer(),
             idle_timeout: default_idle_timeout(),
@@ -94,6 +99,13 @@ impl ListenerConfig {
     pub fn allows_plaintext_login(&self) -> bool {
         self.plaintext_login
             .unwrap_or_else(|| self.address.ip().to_canonical().is_loopback())
+    }
+
+    /// Whether a login that shows no password is allowed here without TLS.
+    #[must_use]
+    pub fn allows_plaintext_challenge(&self) -> bool {
+        self.plaintext_challenge
+            .unwrap_or_else(|| self.allows_plaintext_login())
     }
 
     /// The mode in force; `certificate` says whether the server has one.
@@ -180,6 +192,38 @@ pub struct TlsConfig {
     pub certificate: PathBuf,
     /// PEM file with the private key (PKCS#8, SEC1 or PKCS#1, without a passphrase).
     pub key: PathBuf,
+    /// PEM file with the authorities whose client certificates log in (SASL EXTERNAL). Clients are asked for a
+    /// certificate then; those that have none log in by other means. Default: nobody is asked.
+    #[serde(default)]
+    pub client_ca: Option<PathBuf>,
+    /// Which name of a client certificate is the login: `email` (the mail address of the subject alternative
+    /// name) or `common-name`. Default `email`.
+    #[serde(default)]
+    pub client_name: ClientName,
+}
+
+impl TlsConfig {
+    /// A certificate and its key, with every other key at its default.
+    #[must_use]
+    pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        Self {
+            certificate: certificate.into(),
+            key: key.into(),
+            client_ca: None,
+            client_name: ClientName::default(),
+        }
+    }
+}
+
+/// Which name of a client certificate is the login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientName {
+    /// The mail address of the subject alternative name; with several, the client has to say which.
+    #[default]
+    Email,
+    /// The common name of the subject.
+    CommonName,
 }
 
 /// How this server judges the servers it connects to over TLS.

@@ -1,9 +1,12 @@
 //! One connection, whatever it runs over.
 
-use crate::{ClientTls, Resolver, ServerTls, TlsError};
+use crate::tls::{client_certificate, server_end_point};
+use crate::{ClientTls, Resolver, ServerTls, TlsBindings, TlsError};
+use model::ClientCertificate;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
@@ -21,13 +24,21 @@ pub enum Connection {
     /// A Unix socket.
     Unix(UnixStream),
     /// TLS with a client.
-    TlsServer(Box<tokio_rustls::server::TlsStream<Connection>>),
+    TlsServer(Box<ServerStream>),
     /// TLS with a server.
     TlsClient(Box<tokio_rustls::client::TlsStream<Connection>>),
     /// A pipe inside this process.
     Memory(DuplexStream),
     /// Gone: reads end, writes fail. What a failed handshake leaves behind.
     Closed,
+}
+
+/// The server's end of TLS.
+#[derive(Debug)]
+pub struct ServerStream {
+    stream: tokio_rustls::server::TlsStream<Connection>,
+    /// The hash of the certificate that was shown.
+    end_point: Option<Arc<[u8]>>,
 }
 
 impl From<TcpStream> for Connection {
@@ -50,6 +61,46 @@ impl Connection {
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
         matches!(self, Self::TlsServer(_) | Self::TlsClient(_))
+    }
+
+    /// What a login can be bound to; nothing without TLS.
+    #[must_use]
+    pub fn tls_bindings(&self) -> TlsBindings {
+        use rustls::ProtocolVersion::TLSv1_3;
+        // RFC 9266 section 2: this label, an empty context, 32 octets.
+        const LABEL: &[u8] = b"EXPORTER-Channel-Binding";
+        match self {
+            Self::TlsServer(server) => {
+                let (_, tls) = server.stream.get_ref();
+                let export = || tls.export_keying_material(vec![0; 32], LABEL, Some(b"")).ok();
+                TlsBindings {
+                    exporter: (tls.protocol_version() == Some(TLSv1_3)).then(export).flatten(),
+                    server_end_point: server.end_point.as_deref().map(<[u8]>::to_vec),
+                }
+            }
+            Self::TlsClient(stream) => {
+                let (_, tls) = stream.get_ref();
+                let export = || tls.export_keying_material(vec![0; 32], LABEL, Some(b"")).ok();
+                TlsBindings {
+                    exporter: (tls.protocol_version() == Some(TLSv1_3)).then(export).flatten(),
+                    server_end_point: tls
+                        .peer_certificates()
+                        .and_then(<[_]>::first)
+                        .and_then(|leaf| server_end_point(leaf)),
+                }
+            }
+            _ => TlsBindings::default(),
+        }
+    }
+
+    /// Whom the client's certificate names, when it has shown one: the handshake has verified it.
+    #[must_use]
+    pub fn client_certificate(&self) -> Option<ClientCertificate> {
+        let Self::TlsServer(server) = self else {
+            return None;
+        };
+        let (_, tls) = server.stream.get_ref();
+        client_certificate(tls.peer_certificates()?.first()?)
     }
 
     /// Connects over TCP.
@@ -95,8 +146,9 @@ impl Connection {
 
     /// TLS handshake as a server.
     pub async fn accept_tls(self, tls: &ServerTls, limit: Duration) -> Result<Self, TlsError> {
-        match timeout(limit, tls.acceptor().accept(self)).await {
-            Ok(Ok(stream)) => Ok(Self::TlsServer(Box::new(stream))),
+        let (acceptor, end_point) = tls.acceptor();
+        match timeout(limit, acceptor.accept(self)).await {
+            Ok(Ok(stream)) => Ok(Self::TlsServer(Box::new(ServerStream { stream, end_point }))),
             Ok(Err(error)) => Err(TlsError::from_handshake(error, None)),
             Err(_) => Err(TlsError::TimedOut),
         }
@@ -124,7 +176,10 @@ macro_rules! delegate {
         match $self.get_mut() {
             Connection::Tcp($stream) => $call,
             Connection::Unix($stream) => $call,
-            Connection::TlsServer($stream) => $call,
+            Connection::TlsServer(server) => {
+                let $stream = &mut server.stream;
+                $call
+            }
             Connection::TlsClient($stream) => $call,
             Connection::Memory($stream) => $call,
             Connection::Closed => Poll::Ready($closed),

@@ -220,6 +220,18 @@ impl LineStream {
         self.connection.is_encrypted()
     }
 
+    /// What a login can be bound to; nothing without TLS.
+    #[must_use]
+    pub fn tls_bindings(&self) -> crate::TlsBindings {
+        self.connection.tls_bindings()
+    }
+
+    /// Whom the client's certificate names, when it has shown one.
+    #[must_use]
+    pub fn client_certificate(&self) -> Option<model::ClientCertificate> {
+        self.connection.client_certificate()
+    }
+
     /// The connection and the input that was read but not used. Queued output must have been flushed.
     #[must_use]
     pub fn into_parts(self) -> (Connection, Bytes) {

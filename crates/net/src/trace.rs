@@ -1,4 +1,4 @@
-//! Trace identifiers.
+//! Trace identifiers, and randomness for exchanges.
 
 use model::TraceId;
 
@@ -7,6 +7,13 @@ use model::TraceId;
 #[must_use]
 pub fn new_trace_id() -> TraceId {
     TraceId::new(getrandom::u64().unwrap_or_default())
+}
+
+/// Fresh randomness, for what has to be new each time.
+pub fn fresh_random<const N: usize>() -> std::io::Result<[u8; N]> {
+    let mut octets = [0; N];
+    getrandom::fill(&mut octets).map_err(std::io::Error::other)?;
+    Ok(octets)
 }
 
 #[cfg(test)]

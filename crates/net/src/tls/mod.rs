@@ -1,16 +1,19 @@
 //! TLS on both sides (RFC 8446, RFC 8314), with aws-lc-rs and nothing else.
 //!
 //! A certificate is loaded, checked against its key and replaced without a restart by [`ServerTls`];
-//! [`ClientTls`] verifies by default. Errors say which file, or what about the certificate, is wrong.
+//! [`ClientTls`] verifies by default; clients are asked for a certificate when there is an authority for them. Errors say which file, or what about the certificate, is wrong.
 
 mod client;
 mod error;
+mod identity;
 mod server;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use client::ClientTls;
 pub use error::TlsError;
+pub use identity::TlsBindings;
+pub(crate) use identity::{client_certificate, server_end_point};
 pub use server::ServerTls;
 
 use rustls::crypto::CryptoProvider;

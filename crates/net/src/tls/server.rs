@@ -1,15 +1,25 @@
 //! The certificate that this server shows, replaced in place.
 
-use super::{TlsError, load_certificates, load_key, provider};
+use super::{TlsError, load_certificates, load_key, provider, server_end_point};
 use crate::TlsConfig;
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 struct Inner {
     files: TlsConfig,
-    current: ArcSwap<ServerConfig>,
+    current: ArcSwap<Current>,
+}
+
+/// What new sessions use.
+struct Current {
+    config: Arc<ServerConfig>,
+    /// For channel binding (RFC 5929 section 4).
+    end_point: Option<Arc<[u8]>>,
 }
 
 /// The server side of TLS. Clones share the certificate.
@@ -31,8 +41,10 @@ impl ServerTls {
         Ok(())
     }
 
-    pub(crate) fn acceptor(&self) -> tokio_rustls::TlsAcceptor {
-        self.0.current.load_full().into()
+    /// For one handshake: the acceptor, and the hash of the certificate that it will show.
+    pub(crate) fn acceptor(&self) -> (tokio_rustls::TlsAcceptor, Option<Arc<[u8]>>) {
+        let current = self.0.current.load();
+        (current.config.clone().into(), current.end_point.clone())
     }
 }
 
@@ -44,13 +56,18 @@ impl fmt::Debug for ServerTls {
     }
 }
 
-fn build(files: &TlsConfig) -> Result<ServerConfig, TlsError> {
+fn build(files: &TlsConfig) -> Result<Current, TlsError> {
     let chain = load_certificates(&files.certificate)?;
     let key = load_key(&files.key)?;
-    let mut config = ServerConfig::builder_with_provider(provider())
+    let end_point = chain.first().and_then(|leaf| server_end_point(leaf));
+    let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(|error| TlsError::Config(error.to_string()))?
-        .with_no_client_auth()
+        .map_err(|error| TlsError::Config(error.to_string()))?;
+    let builder = match &files.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => builder.with_client_cert_verifier(client_verifier(path)?),
+    };
+    let mut config = builder
         .with_single_cert(chain, key)
         .map_err(|error| TlsError::File {
             path: files.key.clone(),
@@ -67,5 +84,28 @@ fn build(files: &TlsConfig) -> Result<ServerConfig, TlsError> {
     // Resumption without a table of sessions: RFC 8446 section 4.6.1.
     config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()
         .map_err(|error| TlsError::Config(format!("session tickets: {error}")))?;
-    Ok(config)
+    Ok(Current {
+        config: Arc::new(config),
+        end_point: end_point.map(Arc::from),
+    })
+}
+
+/// Asks clients for a certificate and takes those who have none; one that is not good ends the handshake.
+fn client_verifier(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let failed = |message: String| TlsError::File {
+        path: path.to_owned(),
+        message,
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in load_certificates(path)? {
+        roots.add(certificate).map_err(|error| {
+            failed(format!(
+                "a certificate in this file cannot be an authority: {error}"
+            ))
+        })?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| failed(error.to_string()))
 }

@@ -34,10 +34,7 @@ impl Files {
     }
 
     fn config(&self) -> TlsConfig {
-        TlsConfig {
-            certificate: self.dir.path().join("cert.pem"),
-            key: self.dir.path().join("key.pem"),
-        }
+        TlsConfig::new(self.dir.path().join("cert.pem"), self.dir.path().join("key.pem"))
     }
 
     pub(crate) fn server(&self) -> ServerTls {
@@ -129,10 +126,7 @@ fn errors_name_the_file() {
         key: other.config().key,
         ..files.config()
     };
-    let swapped = TlsConfig {
-        certificate: files.config().key,
-        key: files.config().certificate,
-    };
+    let swapped = TlsConfig::new(files.config().key, files.config().certificate);
     let missing = TlsConfig {
         certificate: files.dir.path().join("absent.pem"),
         ..files.config()

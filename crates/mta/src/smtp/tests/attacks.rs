@@ -5,10 +5,7 @@ use net::{ClientTls, ClientTlsConfig, TlsConfig};
 
 fn certificate(folder: &std::path::Path) -> ServerTls {
     let made = rcgen::generate_simple_self_signed(vec!["mx.example.test".to_owned()]).expect("a certificate");
-    let config = TlsConfig {
-        certificate: folder.join("cert.pem"),
-        key: folder.join("key.pem"),
-    };
+    let config = TlsConfig::new(folder.join("cert.pem"), folder.join("key.pem"));
     std::fs::write(&config.certificate, made.cert.pem()).expect("written");
     std::fs::write(&config.key, made.signing_key.serialize_pem()).expect("written");
     ServerTls::load(&config).expect("loaded")
