@@ -5,6 +5,7 @@
 //!
 //! Never writes a reply while a store lock is held, and never touches mail on disk itself.
 
+mod channel;
 mod delay;
 pub mod imap;
 pub mod pop3;

@@ -4,8 +4,9 @@ use super::commands::{self, Next};
 use super::reply;
 use super::service::Pop3Service;
 use super::state::{Session, State};
+use crate::channel::Channel;
 use model::TlsState;
-use net::{Accepted, LinePolicy, LineStream, ReadError, ServerTls, Shutdown};
+use net::{Accepted, LinePolicy, LineStream, ListenerConfig, ReadError, ServerTls, Shutdown};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -46,6 +47,7 @@ struct Driver {
     stream: LineStream,
     tls: Option<ServerTls>,
     shutdown: Shutdown,
+    listener: Arc<ListenerConfig>,
     idle: Duration,
     /// When the client must have logged in.
     login_by: Instant,
@@ -57,11 +59,15 @@ impl Driver {
     fn new(accepted: Accepted, service: Arc<Pop3Service>) -> Self {
         let trusted = accepted.is_trusted();
         let stls = accepted.tls.is_some() && accepted.peer.tls == TlsState::Plain;
+        let stream = LineStream::new(accepted.connection, MAX_LINE).with_policy(LinePolicy::AcceptLf);
+        let authenticator = service.parts.authenticator.as_ref();
+        let channel = Channel::of(&stream, &accepted.peer, &accepted.config, authenticator);
         Self {
-            stream: LineStream::new(accepted.connection, MAX_LINE).with_policy(LinePolicy::AcceptLf),
+            stream,
             tls: accepted.tls,
             shutdown: accepted.shutdown,
             idle: accepted.config.idle(),
+            listener: accepted.config,
             login_by: Instant::now() + Duration::from_secs(service.config.login_timeout),
             errors: 0,
             session: Session {
@@ -70,7 +76,7 @@ impl Driver {
                 peer: accepted.peer,
                 trusted,
                 stls,
-                plaintext_login: accepted.config.allows_plaintext_login(),
+                channel,
                 state: State::Authorization { user: None },
                 failures: 0,
             },
@@ -87,7 +93,7 @@ impl Driver {
                 Ok(line) => self.dispatch(&line).await,
                 Err(ReadError::LineTooLong) => {
                     // What follows is a command again, not the next response of the exchange.
-                    if matches!(self.session.state, State::Exchange(_)) {
+                    if matches!(self.session.state, State::Exchange { .. }) {
                         self.session.state = State::Authorization { user: None };
                     }
                     Next::Wrong(reply::line_too_long())
@@ -150,7 +156,7 @@ impl Driver {
     }
 
     async fn dispatch(&mut self, line: &[u8]) -> Next {
-        if matches!(self.session.state, State::Exchange(_)) {
+        if matches!(self.session.state, State::Exchange { .. }) {
             return commands::respond(&mut self.session, line).await;
         }
         match Command::parse(line) {
@@ -224,6 +230,8 @@ impl Driver {
         self.session.stls = false;
         self.session.peer = self.session.connected.clone();
         self.session.peer.tls = TlsState::Encrypted;
+        let authenticator = self.session.service.parts.authenticator.as_ref();
+        self.session.channel = Channel::of(&self.stream, &self.session.peer, &self.listener, authenticator);
         None
     }
 

@@ -2,7 +2,8 @@
 
 use super::maildrop::Maildrop;
 use super::service::Pop3Service;
-use model::{Peer, TlsState};
+use crate::channel::Channel;
+use model::{AuthOutcome, AuthRequest, Peer};
 use std::sync::Arc;
 use wire::sasl::ServerExchange;
 
@@ -15,7 +16,12 @@ pub(super) enum State {
         user: Option<String>,
     },
     /// Between AUTH and the end of its exchange: the next line is the client's response.
-    Exchange(ServerExchange),
+    Exchange {
+        /// How far it is.
+        exchange: Box<ServerExchange>,
+        /// What the authenticator said, while the client still has to take note of it.
+        judged: Option<Box<(AuthRequest, AuthOutcome)>>,
+    },
     /// Logged in.
     Transaction(Maildrop),
 }
@@ -42,8 +48,8 @@ pub(super) struct Session {
     pub(super) trusted: bool,
     /// Whether STLS is offered now.
     pub(super) stls: bool,
-    /// Whether this listener takes passwords in the clear.
-    pub(super) plaintext_login: bool,
+    /// What the client may log in with now.
+    pub(super) channel: Channel,
     /// Where the session stands.
     pub(super) state: State,
     /// Failed logins so far.
@@ -54,13 +60,8 @@ impl Session {
     /// The state without its data.
     pub(super) fn phase(&self) -> Phase {
         match self.state {
-            State::Authorization { .. } | State::Exchange(_) => Phase::Authorization,
+            State::Authorization { .. } | State::Exchange { .. } => Phase::Authorization,
             State::Transaction(_) => Phase::Transaction,
         }
-    }
-
-    /// Whether a password may be sent now.
-    pub(super) fn may_log_in(&self) -> bool {
-        self.plaintext_login || self.peer.tls == TlsState::Encrypted
     }
 }

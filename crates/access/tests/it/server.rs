@@ -82,10 +82,7 @@ pub(crate) async fn start() -> Server {
 fn certificate(folder: &Path) -> ServerTls {
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
     let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
-    let files = TlsConfig {
-        certificate: folder.join("tls.crt"),
-        key: folder.join("tls.key"),
-    };
+    let files = TlsConfig::new(folder.join("tls.crt"), folder.join("tls.key"));
     std::fs::write(&files.certificate, made.cert.pem()).expect("written");
     std::fs::write(&files.key, made.signing_key.serialize_pem()).expect("written");
     ServerTls::load(&files).expect("loaded")

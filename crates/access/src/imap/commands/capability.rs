@@ -1,9 +1,9 @@
 //! CAPABILITY (RFC 3501 section 6.1.1): the one list of what this server speaks.
 
+use crate::channel::Channel;
 use crate::imap::reply::{self, Failure};
 use crate::imap::session::Session;
 use crate::imap::state::State;
-use model::TlsState;
 use net::TlsMode;
 use wire::imap::{Code, StatusLine};
 
@@ -36,11 +36,10 @@ pub(in crate::imap) fn code(session: &Session) -> Code {
     Code::Capability(list(session))
 }
 
-/// Whether a password may be sent now.
-pub(super) fn may_log_in(session: &Session) -> bool {
-    session.peer.tls == TlsState::Encrypted
-        || session.stream.is_encrypted()
-        || session.listener.allows_plaintext_login()
+/// What the client may log in with now.
+pub(super) fn channel(session: &Session) -> Channel {
+    let authenticator = session.service.authenticator.as_ref();
+    Channel::of(&session.stream, &session.peer, &session.listener, authenticator)
 }
 
 /// Whether STARTTLS is offered now.
@@ -56,11 +55,11 @@ fn list(session: &Session) -> Vec<String> {
         if may_start_tls(session) {
             words.push("STARTTLS".to_owned());
         }
-        if may_log_in(session) {
-            for mechanism in wire::sasl::Mechanism::ALL {
-                words.push(format!("AUTH={}", mechanism.name()));
-            }
-        } else {
+        let channel = channel(session);
+        for mechanism in channel.offered() {
+            words.push(format!("AUTH={}", mechanism.name()));
+        }
+        if !channel.allows_password() {
             // RFC 3501 section 6.2.3.
             words.push("LOGINDISABLED".to_owned());
         }

@@ -14,7 +14,7 @@ pub(super) async fn run(
     user: Vec<u8>,
     password: Secret,
 ) -> Result<StatusLine, Failure> {
-    if !capability::may_log_in(session) {
+    if !capability::channel(session).allows_password() {
         return Err(Failure::PrivacyRequired);
     }
     let Some(login) = String::from_utf8(user).ok().filter(|login| !login.is_empty()) else {
@@ -26,11 +26,12 @@ pub(super) async fn run(
         authzid: None,
         credential: Credential::Password(password),
     };
-    check(session, login).await
+    let (request, outcome) = ask(session, login).await;
+    admit(session, &request, outcome)
 }
 
-/// Asks the authenticator, and lets the account in.
-pub(super) async fn check(session: &mut Session, login: Login) -> Result<StatusLine, Failure> {
+/// Asks the authenticator.
+pub(super) async fn ask(session: &Session, login: Login) -> (AuthRequest, AuthOutcome) {
     let request = AuthRequest {
         login: login.login,
         authzid: login.authzid,
@@ -39,16 +40,30 @@ pub(super) async fn check(session: &mut Session, login: Login) -> Result<StatusL
         peer: session.peer.clone(),
     };
     let outcome = session.service.authenticator.check(&request).await;
+    (request, outcome)
+}
+
+/// What the client hears of a login that was not accepted; it counts unless nobody could judge it.
+pub(super) fn refused(session: &mut Session, outcome: &AuthOutcome) -> Failure {
+    let failure = LoginFailure::of(outcome);
+    if failure != LoginFailure::Unavailable {
+        session.login_failures += 1;
+    }
+    Failure::Login(failure)
+}
+
+/// Lets the account in, if the authenticator did.
+pub(super) fn admit(
+    session: &mut Session,
+    request: &AuthRequest,
+    outcome: AuthOutcome,
+) -> Result<StatusLine, Failure> {
     let AuthOutcome::Accepted(who) = outcome else {
         tracing::info!(
             trace = %session.peer.trace, client = %session.peer.client, login = request.login, ?outcome,
             "imap: login failed"
         );
-        let failure = LoginFailure::of(&outcome);
-        if failure != LoginFailure::Unavailable {
-            session.login_failures += 1;
-        }
-        return Err(Failure::Login(failure));
+        return Err(refused(session, &outcome));
     };
     let account = match session.service.store.account_by_address(&who.address) {
         // Where the password is right says nothing about where the mail is.

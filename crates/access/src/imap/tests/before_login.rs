@@ -159,10 +159,7 @@ async fn only_a_trusted_front_end_names_the_client() {
 async fn starttls_injection() {
     let folder = tempfile::tempdir().expect("a folder");
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
-    let files = net::TlsConfig {
-        certificate: folder.path().join("crt"),
-        key: folder.path().join("key"),
-    };
+    let files = net::TlsConfig::new(folder.path().join("crt"), folder.path().join("key"));
     std::fs::write(&files.certificate, made.cert.pem()).expect("written");
     std::fs::write(&files.key, made.signing_key.serialize_pem()).expect("written");
     let server = server().await;

@@ -4,16 +4,17 @@ use super::super::reply;
 use super::super::state::{Phase, Session};
 use super::Next;
 use wire::pop3::Capabilities;
-use wire::sasl::Mechanism;
 
 pub(super) fn capa(session: &Session) -> Next {
-    let login = session.phase() == Phase::Authorization && session.may_log_in();
+    let before_login = session.phase() == Phase::Authorization;
     let capabilities = Capabilities {
-        user: login,
+        user: before_login && session.channel.allows_password(),
         stls: session.stls && session.phase() == Phase::Authorization,
-        sasl: Mechanism::ALL
+        sasl: session
+            .channel
+            .offered()
             .iter()
-            .filter(|_| login)
+            .filter(|_| before_login)
             .map(|m| m.name().to_owned())
             .collect(),
         top: true,

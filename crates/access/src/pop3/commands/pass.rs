@@ -7,7 +7,7 @@ use model::{Credential, Secret};
 use wire::sasl::Login;
 
 pub(super) fn user(session: &mut Session, name: String) -> Next {
-    if !session.may_log_in() {
+    if !session.channel.allows_password() {
         return Next::Wrong(reply::tls_first());
     }
     // The same answer for every name: it says nothing about who exists.
@@ -16,7 +16,7 @@ pub(super) fn user(session: &mut Session, name: String) -> Next {
 }
 
 pub(super) async fn pass(session: &mut Session, password: Secret) -> Next {
-    if !session.may_log_in() {
+    if !session.channel.allows_password() {
         return Next::Wrong(reply::tls_first());
     }
     let State::Authorization { user } = &mut session.state else {

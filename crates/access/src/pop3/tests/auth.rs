@@ -149,10 +149,7 @@ async fn an_unavailable_directory_is_nobodys_guess() {
 async fn stls_injection() {
     let folder = tempfile::tempdir().expect("a folder");
     let made = rcgen::generate_simple_self_signed(vec!["example.test".to_owned()]).expect("a certificate");
-    let files = TlsConfig {
-        certificate: folder.path().join("cert.pem"),
-        key: folder.path().join("key.pem"),
-    };
+    let files = TlsConfig::new(folder.path().join("cert.pem"), folder.path().join("key.pem"));
     std::fs::write(&files.certificate, made.cert.pem()).expect("written");
     std::fs::write(&files.key, made.signing_key.serialize_pem()).expect("written");
     let mut bench = Bench::new(Pop3Config::default()).await;
