@@ -1,8 +1,8 @@
 //! Sockets and what surrounds them: the ground under every protocol.
 //!
 //! Owns listeners with their limits and access rules, TLS loading and reload, the PROXY protocol, name
-//! resolution, the line stream, the relay, the order to drain, space that sessions share, and caches on an
-//! injected clock.
+//! resolution, the line stream, the relay, the list of sessions, metrics, the order to drain, space that sessions
+//! share, and caches on an injected clock.
 //!
 //! Never knows a verb of any protocol, and never decides who may log in.
 //!
@@ -16,22 +16,28 @@ mod connection;
 mod dns;
 mod line;
 mod listener;
+mod metrics;
 mod network;
 pub mod proxy_protocol;
 mod relay;
+mod sessions;
 mod shutdown;
 mod tls;
 mod trace;
 
 pub use budget::{Budget, Share};
 pub use cache::{Cached, TtlCache};
-pub use config::{ClientTlsConfig, ListenerConfig, TlsConfig, TlsMode};
-pub use connection::Connection;
+pub use config::{ClientName, ClientTlsConfig, ListenerConfig, TlsConfig, TlsMode};
+pub use connection::{Connection, ServerStream};
 pub use dns::{DnsError, Resolver};
 pub use line::{LinePolicy, LineStream, ReadError};
-pub use listener::{Accepted, BindError, Listener, ListenerControl};
+pub use listener::{Accepted, BindError, Listener, ListenerControl, Rest};
+pub use metrics::{Counter, Gauge, Histogram, Metric, Metrics};
 pub use network::{Network, NetworkError};
-pub use relay::{Leg, RelayEnd, RelayReport, relay};
+pub use relay::{Leg, Relay, RelayEnd, RelayReport};
+pub use sessions::{
+    NewSession, Session, SessionEnd, SessionFilter, SessionId, SessionLimits, SessionRow, Sessions, TooMany,
+};
 pub use shutdown::{Shutdown, ShutdownTrigger};
-pub use tls::{ClientTls, ServerTls, TlsError};
-pub use trace::new_trace_id;
+pub use tls::{ClientTls, ServerTls, TlsBindings, TlsError};
+pub use trace::{fresh_random, new_trace_id};

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -154,7 +155,7 @@ impl Listener {
     pub async fn run<F, Fut>(self, shutdown: Shutdown, handler: F)
     where
         F: Fn(Accepted) -> Fut + Clone + Send + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
+        Fut: Future<Output: Into<Rest>> + Send + 'static,
     {
         let mut sessions = JoinSet::new();
         let mut pause = Duration::ZERO;
@@ -163,12 +164,12 @@ impl Listener {
                 biased;
                 () = shutdown.requested() => break,
                 () = self.retired.cancelled() => break,
-                accepted = self.socket.accept() => accepted,
-                // Collecting finished sessions here keeps the set small.
+                // Before the next client: a session that has logged in waits here for its relay.
                 Some(done) = sessions.join_next() => {
-                    report(self.protocol, done);
+                    go_on(self.protocol, &mut sessions, done);
                     continue;
                 }
+                accepted = self.socket.accept() => accepted,
             };
             match accepted {
                 Ok((stream, from)) => {
@@ -191,11 +192,12 @@ impl Listener {
                 }
             }
         }
+        let protocol = self.protocol;
         drop(self.socket);
         loop {
             tokio::select! {
                 done = sessions.join_next() => match done {
-                    Some(done) => report(self.protocol, done),
+                    Some(done) => go_on(protocol, &mut sessions, done),
                     None => return,
                 },
                 () = shutdown.drained() => {
@@ -209,14 +211,14 @@ impl Listener {
 
     fn admit<F, Fut>(
         &self,
-        sessions: &mut JoinSet<()>,
+        sessions: &mut JoinSet<Ended>,
         stream: TcpStream,
         from: SocketAddr,
         shutdown: &Shutdown,
         handler: &F,
     ) where
         F: Fn(Accepted) -> Fut + Clone + Send + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
+        Fut: Future<Output: Into<Rest>> + Send + 'static,
     {
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
         let settings = self.settings.load_full();
@@ -247,9 +249,9 @@ impl Listener {
         };
         sessions.spawn(async move {
             // Boxed, so that the memory of the handshake is not kept for the whole session.
-            if let Some((accepted, _slot)) = Box::pin(opening.open()).await {
-                handler(accepted).await;
-            }
+            let (accepted, slot) = Box::pin(opening.open()).await?;
+            let rest: Rest = handler(accepted).await.into();
+            rest.0.map(|rest| (rest, slot))
         });
     }
 }
@@ -268,11 +270,62 @@ fn turn_away(stream: &TcpStream, last_words: &[u8]) {
     }
 }
 
-fn report(protocol: Protocol, done: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = done
-        && error.is_panic()
-    {
-        tracing::error!(%protocol, "a session panicked; the others go on");
+/// The long rest of a session, once its task has done what came first. It becomes a task of its own, so that a
+/// session that waits for hours holds nothing of its handshake and its login.
+pub struct Rest(Option<Tail>);
+
+type Tail = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What the task of a session leaves: its long rest, with its place in the counts.
+type Ended = Option<(Tail, Slot)>;
+
+impl Rest {
+    /// There is more.
+    #[must_use]
+    pub fn of(future: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(Some(Box::pin(future)))
+    }
+
+    /// The same, with a value that is dropped at the end of the session.
+    #[must_use]
+    pub fn holding<T: Send + 'static>(self, value: T) -> Self {
+        match self.0 {
+            None => Self(None),
+            Some(tail) => Self::of(async move {
+                tail.await;
+                drop(value);
+            }),
+        }
+    }
+}
+
+impl From<()> for Rest {
+    /// The session is over.
+    fn from((): ()) -> Self {
+        Self(None)
+    }
+}
+
+impl std::fmt::Debug for Rest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Rest({})", if self.0.is_some() { "more" } else { "over" })
+    }
+}
+
+/// Starts the long rest of a session, if there is one.
+fn go_on(protocol: Protocol, sessions: &mut JoinSet<Ended>, done: Result<Ended, tokio::task::JoinError>) {
+    match done {
+        Ok(Some((tail, slot))) => {
+            sessions.spawn(async move {
+                tail.await;
+                drop(slot);
+                None
+            });
+        }
+        Err(error) if error.is_panic() => {
+            tracing::error!(%protocol, "a session panicked; the others go on");
+        }
+        _ => {}
     }
 }
 

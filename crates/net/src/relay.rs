@@ -3,7 +3,7 @@
 //! A future of its own, small, without a buffer while nothing moves: bytes go from the stack of the poll
 //! straight to the other side, and only what the other side does not take at once is kept.
 
-use crate::{Connection, LineStream, Shutdown};
+use crate::{Connection, LineStream, Session, SessionEnd};
 use bytes::{Buf, Bytes};
 use std::io;
 use std::mem::MaybeUninit;
@@ -11,12 +11,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 /// Bytes moved at once.
 const CHUNK: usize = 32 * 1024;
-/// How long a session may be quiet while we drain before it is closed.
-const DRAIN_QUIET: Duration = Duration::from_secs(2);
+/// How long a session that was told to end must be quiet before it is closed.
+const QUIET: Duration = Duration::from_secs(2);
+/// How long a session that was told to end may go on at all.
+const GRACE: Duration = Duration::from_secs(30);
 /// How long the other direction may go on without a byte after one side has closed.
 const HALF_CLOSED: Duration = Duration::from_secs(30);
 
@@ -45,12 +47,27 @@ pub enum RelayEnd {
     HomeClosed,
     /// Nothing moved for the idle time.
     Idle,
-    /// The server is stopping.
-    Shutdown,
+    /// It was told to end.
+    Told(SessionEnd),
     /// The client's connection broke.
     ClientError(io::Error),
     /// The home's connection broke.
     HomeError(io::Error),
+}
+
+impl RelayEnd {
+    /// In one word, for metrics.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::ClientClosed => "client_closed",
+            Self::HomeClosed => "home_closed",
+            Self::Idle => "idle",
+            Self::Told(why) => why.as_str(),
+            Self::ClientError(_) => "client_error",
+            Self::HomeError(_) => "home_error",
+        }
+    }
 }
 
 /// What a relay did.
@@ -170,78 +187,150 @@ impl Direction {
     }
 }
 
-/// Relays until both sides have closed, one breaks, nothing moves for `idle`, or the server stops. While it
-/// drains, a session is closed after two seconds of quiet, since nothing may be written into the stream.
-pub async fn relay(
-    client: impl Into<Leg>,
-    home: impl Into<Leg>,
+/// The relay of one session. It is a future of its own, without a second copy of anything, because tens of
+/// thousands of them wait at once.
+///
+/// It ends when both sides have closed, one breaks, nothing moves for the idle time, or the session is told to end.
+/// Then nothing may be written into the stream, which may be inside a literal or compressed: it is closed without
+/// a word at the first [`QUIET`] seconds without a byte, or after [`GRACE`].
+#[derive(Debug)]
+pub struct Relay {
+    client: Connection,
+    home: Connection,
+    up: Direction,
+    down: Direction,
+    session: Session,
     idle: Duration,
-    shutdown: Shutdown,
-) -> RelayReport {
-    let (mut client, mut home) = (client.into(), home.into());
-    let mut up = Direction::new(std::mem::take(&mut client.leftover));
-    let mut down = Direction::new(std::mem::take(&mut home.leftover));
-    let (mut client, mut home) = (client.connection, home.connection);
-    let mut active = Instant::now();
-    let mut first_closed = None;
-    let mut limit = idle;
-    let timer = tokio::time::sleep_until(active + limit);
-    let stopping = shutdown.requested();
-    tokio::pin!(timer, stopping);
-    let mut draining = false;
-    let end = std::future::poll_fn(|cx| {
-        loop {
-            let before = (up.moved, down.moved, up.state, down.state);
-            let sent = up.poll(cx, &mut client, &mut home);
-            let received = down.poll(cx, &mut home, &mut client);
-            match (sent, received) {
-                (Poll::Ready(Err(Fault::Source(error))), _) | (_, Poll::Ready(Err(Fault::Sink(error)))) => {
-                    return Poll::Ready(RelayEnd::ClientError(error));
-                }
-                (Poll::Ready(Err(Fault::Sink(error))), _) | (_, Poll::Ready(Err(Fault::Source(error)))) => {
-                    return Poll::Ready(RelayEnd::HomeError(error));
-                }
-                (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => {
-                    return Poll::Ready(first_closed.take().unwrap_or(RelayEnd::ClientClosed));
-                }
-                _ => {}
-            }
-            if (up.moved, down.moved, up.state, down.state) != before {
-                active = Instant::now();
-            }
-            if first_closed.is_none() && up.state != State::Open {
-                first_closed = Some(RelayEnd::ClientClosed);
-                limit = limit.min(HALF_CLOSED);
-            } else if first_closed.is_none() && down.state != State::Open {
-                first_closed = Some(RelayEnd::HomeClosed);
-                limit = limit.min(HALF_CLOSED);
-            }
-            if !draining && stopping.as_mut().poll(cx).is_ready() {
-                draining = true;
-                limit = limit.min(DRAIN_QUIET);
-            }
-            let due = active + limit;
-            if timer.deadline() > due {
-                timer.as_mut().reset(due);
-            }
-            ready!(timer.as_mut().poll(cx));
-            if due <= timer.deadline() {
-                let quiet = if draining {
-                    RelayEnd::Shutdown
-                } else {
-                    RelayEnd::Idle
-                };
-                return Poll::Ready(first_closed.take().unwrap_or(quiet));
-            }
-            // Something moved since the timer was set: wait for the rest.
-            timer.as_mut().reset(due);
+    active: Instant,
+    /// When it was told to end.
+    told: Option<(SessionEnd, Instant)>,
+    first_closed: Option<Side>,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// Who closed first.
+#[derive(Debug, Clone, Copy)]
+enum Side {
+    Client,
+    Home,
+}
+
+impl Relay {
+    /// A relay between these two; `session` hears when it has to end.
+    #[must_use]
+    pub fn new(client: impl Into<Leg>, home: impl Into<Leg>, idle: Duration, session: Session) -> Self {
+        let (client, home) = (client.into(), home.into());
+        let active = Instant::now();
+        Self {
+            up: Direction::new(client.leftover),
+            down: Direction::new(home.leftover),
+            client: client.connection,
+            home: home.connection,
+            session,
+            idle,
+            active,
+            told: None,
+            first_closed: None,
+            timer: Box::pin(tokio::time::sleep_until(active + idle)),
         }
-    })
-    .await;
-    RelayReport {
-        bytes_up: up.moved,
-        bytes_down: down.moved,
-        end,
+    }
+
+    /// The session that is relayed.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Moves what can be moved; the end, when that is what happened.
+    fn transfer(&mut self, cx: &mut Context<'_>) -> Option<RelayEnd> {
+        let before = (self.up.moved, self.down.moved, self.up.state, self.down.state);
+        let sent = self.up.poll(cx, &mut self.client, &mut self.home);
+        let received = self.down.poll(cx, &mut self.home, &mut self.client);
+        match (sent, received) {
+            (Poll::Ready(Err(Fault::Source(error))), _) | (_, Poll::Ready(Err(Fault::Sink(error)))) => {
+                return Some(RelayEnd::ClientError(error));
+            }
+            (Poll::Ready(Err(Fault::Sink(error))), _) | (_, Poll::Ready(Err(Fault::Source(error)))) => {
+                return Some(RelayEnd::HomeError(error));
+            }
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => {
+                return Some(self.closed().unwrap_or(RelayEnd::ClientClosed));
+            }
+            _ => {}
+        }
+        if (self.up.moved, self.down.moved, self.up.state, self.down.state) != before {
+            self.active = Instant::now();
+            self.session.count(self.up.moved, self.down.moved);
+        }
+        if self.first_closed.is_none() && self.up.state != State::Open {
+            self.first_closed = Some(Side::Client);
+        } else if self.first_closed.is_none() && self.down.state != State::Open {
+            self.first_closed = Some(Side::Home);
+        }
+        None
+    }
+
+    fn closed(&self) -> Option<RelayEnd> {
+        self.first_closed.map(|side| match side {
+            Side::Client => RelayEnd::ClientClosed,
+            Side::Home => RelayEnd::HomeClosed,
+        })
+    }
+
+    /// When it ends if nothing moves until then.
+    fn due(&self) -> Instant {
+        let patience = match self.first_closed {
+            Some(_) => self.idle.min(HALF_CLOSED),
+            None => self.idle,
+        };
+        match self.told {
+            Some((_, at)) => (self.active.max(at) + patience.min(QUIET)).min(at + GRACE),
+            None => self.active + patience,
+        }
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<RelayEnd> {
+        if let Some(end) = self.transfer(cx) {
+            return Poll::Ready(end);
+        }
+        if self.told.is_none()
+            && let Poll::Ready(why) = self.session.poll_ended(cx)
+        {
+            self.told = Some((why, Instant::now()));
+        }
+        loop {
+            let due = self.due();
+            // Putting it off is left to the moment when it fires: most bytes move long before.
+            if self.timer.deadline() > due {
+                self.timer.as_mut().reset(due);
+            }
+            ready!(self.timer.as_mut().poll(cx));
+            if due <= self.timer.deadline() {
+                let quiet = match self.told {
+                    Some((why, _)) => RelayEnd::Told(why),
+                    None => RelayEnd::Idle,
+                };
+                return Poll::Ready(match quiet {
+                    RelayEnd::Idle => self.closed().unwrap_or(quiet),
+                    told => told,
+                });
+            }
+            self.timer.as_mut().reset(due);
+        }
+    }
+}
+
+impl Future for Relay {
+    type Output = RelayReport;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<RelayReport> {
+        let this = self.get_mut();
+        let end = ready!(this.poll_end(cx));
+        Poll::Ready(RelayReport {
+            bytes_up: this.up.moved,
+            bytes_down: this.down.moved,
+            end,
+        })
     }
 }
 

@@ -1,6 +1,9 @@
 //! The relay between pipes in memory, on virtual time.
 
 use super::*;
+use crate::{NewSession, SessionFilter, SessionLimits, Sessions};
+use model::{Address, ManualClock, Protocol, Timestamp, TraceId};
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
@@ -8,28 +11,42 @@ struct Ends {
     client: Connection,
     home: Connection,
     relay: JoinHandle<RelayReport>,
-    trigger: crate::ShutdownTrigger,
+    sessions: Sessions,
+}
+
+fn session() -> (Sessions, Session) {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0)));
+    let sessions = Sessions::new(clock, SessionLimits::default());
+    let session = sessions.enter(NewSession {
+        protocol: Protocol::Imap,
+        account: Address::parse("alice@example.test").expect("an address"),
+        entry: None,
+        client: ([192, 0, 2, 7], 4242).into(),
+        home: None,
+        trace: TraceId::new(1),
+    });
+    (sessions, session.expect("room"))
 }
 
 fn start(idle: u64) -> Ends {
     let (client, near_client) = Connection::pair();
     let (home, near_home) = Connection::pair();
-    let (trigger, shutdown) = Shutdown::new();
+    let (sessions, session) = session();
     let leg = |connection, leftover: &'static [u8]| Leg {
         connection,
         leftover: Bytes::from_static(leftover),
     };
-    let relay = relay(
+    let relay = Relay::new(
         leg(near_client, b"early "),
         leg(near_home, b""),
         Duration::from_secs(idle),
-        shutdown,
+        session,
     );
     Ends {
         client,
         home,
         relay: tokio::spawn(relay),
-        trigger,
+        sessions,
     }
 }
 
@@ -104,19 +121,59 @@ async fn idle_counts_from_the_last_byte() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn draining_waits_for_quiet() {
+async fn a_session_that_is_told_to_end_is_closed_when_it_is_quiet() {
     let mut ends = start(600);
     let begin = Instant::now();
     let mut buffer = [0; 16];
-    ends.trigger.request(Duration::from_secs(100));
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    assert_eq!(
+        ends.sessions.end(&SessionFilter::default(), SessionEnd::Revoked),
+        1
+    );
     for _ in 0..4 {
         tokio::time::sleep(Duration::from_secs(1)).await;
         ends.home.write_all(b"x").await.expect("still relayed");
         ends.client.read_exact(&mut buffer[..1]).await.expect("relayed");
     }
+    let rows = ends.sessions.list(&SessionFilter::default(), 0, 9);
+    assert_eq!((rows[0].bytes_up, rows[0].bytes_down), (6, 4));
     let report = ends.relay.await.expect("no panic");
-    assert!(matches!(report.end, RelayEnd::Shutdown), "{:?}", report.end);
-    assert_eq!(begin.elapsed().as_secs(), 6);
+    assert!(
+        matches!(report.end, RelayEnd::Told(SessionEnd::Revoked)),
+        "{:?}",
+        report.end
+    );
+    assert_eq!(begin.elapsed().as_secs(), 106);
+    assert!(ends.sessions.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_never_is_quiet_is_closed_all_the_same() {
+    let ends = start(600);
+    let (trigger, shutdown) = crate::Shutdown::new();
+    let begin = Instant::now();
+    let mut home = ends.home;
+    let chatter = tokio::spawn(async move {
+        while home.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    let mut client = ends.client;
+    let reader = tokio::spawn(async move {
+        let mut all = Vec::new();
+        let _ = client.read_to_end(&mut all).await;
+    });
+    let sessions = ends.sessions.clone();
+    tokio::spawn(async move { sessions.drain_with(shutdown).await });
+    trigger.request(Duration::from_secs(100));
+    let report = ends.relay.await.expect("no panic");
+    assert!(
+        matches!(report.end, RelayEnd::Told(SessionEnd::Drained)),
+        "{:?}",
+        report.end
+    );
+    assert_eq!(begin.elapsed().as_secs(), 30);
+    reader.await.and(chatter.await).expect("no panic");
 }
 
 #[tokio::test]
@@ -146,16 +203,16 @@ async fn through_tls_on_the_clients_side() {
     );
     let (near, mut client) = (near.expect("TLS"), far.expect("TLS"));
     let (mut home, near_home) = Connection::pair();
-    let (_trigger, shutdown) = Shutdown::new();
+    let (_sessions, session) = session();
     let leg = |connection| Leg {
         connection,
         leftover: Bytes::new(),
     };
-    let relay = tokio::spawn(relay(
+    let relay = tokio::spawn(Relay::new(
         leg(near),
         leg(near_home),
         Duration::from_secs(60),
-        shutdown,
+        session,
     ));
     let data: Vec<u8> = (0..1_000_000u32).map(|i| i.to_le_bytes()[1]).collect();
     let sent = data.clone();
@@ -180,4 +237,11 @@ async fn through_tls_on_the_clients_side() {
     drop(client);
     let report = relay.await.expect("no panic");
     assert_eq!((report.bytes_up, report.bytes_down), (4, 1_000_000));
+}
+
+/// Tens of thousands of these wait at once.
+#[test]
+fn a_waiting_relay_is_small() {
+    let size = size_of::<Relay>();
+    assert!(size <= 384, "{size} octets");
 }
