@@ -1,7 +1,7 @@
 //! Homes: from the text in a map or a host attribute to the host, port and TLS mode to connect to.
 
 use crate::config::{HomeConfig, HomeServiceConfig, LoginMode};
-use model::{ConfigProblem, Protocol};
+use model::{ConfigProblem, Protocol, Secret};
 use net::{ClientTls, ClientTlsConfig, TlsMode};
 use std::collections::HashMap;
 use std::fmt;
@@ -111,8 +111,40 @@ pub struct HomeTarget {
     pub trust: ClientTls,
     /// How a session logs in.
     pub login: LoginMode,
+    /// Who may act for every account there, for [`LoginMode::Master`].
+    pub master: Option<Master>,
     /// How long a connection and its greeting may take.
     pub connect_timeout: Duration,
+}
+
+/// A user that may act for every account of a home.
+#[derive(Debug, Clone)]
+pub struct Master {
+    /// Its name.
+    pub user: String,
+    /// Its password.
+    pub password: Secret,
+}
+
+impl Master {
+    fn load(config: &HomeConfig) -> Result<Option<Self>, ConfigProblem> {
+        let (Some(user), Some(path)) = (&config.master_user, &config.master_password_file) else {
+            return Ok(None);
+        };
+        let problem =
+            |text: String| ConfigProblem::new("master_password_file", format!("{}: {text}", path.display()));
+        let mut bytes = std::fs::read(path).map_err(|error| problem(error.to_string()))?;
+        while matches!(bytes.last(), Some(b'\n' | b'\r')) {
+            bytes.pop();
+        }
+        if bytes.is_empty() || bytes.contains(&0) {
+            return Err(problem("there is no password in it".to_owned()));
+        }
+        Ok(Some(Self {
+            user: user.clone(),
+            password: Secret::new(bytes),
+        }))
+    }
 }
 
 /// All homes that the configuration lists, and the rules for the others.
@@ -126,6 +158,7 @@ pub struct Homes {
 struct Listed {
     config: HomeConfig,
     trust: ClientTls,
+    master: Option<Master>,
 }
 
 impl Homes {
@@ -141,10 +174,18 @@ impl Homes {
             };
             problems.extend(config.check().into_iter().map(at));
             let name = config.name.trim_end_matches('.').to_ascii_lowercase();
-            match trusts.get(&config) {
-                Err(error) => problems.push(at(ConfigProblem::new("ca_file", error))),
-                Ok(trust) => {
-                    if listed.insert(name, Listed { config, trust }).is_some() {
+            let trust = trusts
+                .get(&config)
+                .map_err(|error| ConfigProblem::new("ca_file", error));
+            match trust.and_then(|trust| Ok((trust, Master::load(&config)?))) {
+                Err(problem) => problems.push(at(problem)),
+                Ok((trust, master)) => {
+                    let home = Listed {
+                        config,
+                        trust,
+                        master,
+                    };
+                    if listed.insert(name, home).is_some() {
                         problems.push(at(ConfigProblem::new("name", "another [[home]] has this name")));
                     }
                 }
@@ -158,6 +199,14 @@ impl Homes {
                 Err(problems)
             }
         }
+    }
+
+    /// The names of all homes that are listed, in order.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.listed.keys().cloned().collect();
+        names.sort();
+        names
     }
 
     /// How to reach `home` for `protocol`. A port in the reference wins over the listed one.
@@ -185,6 +234,7 @@ impl Homes {
             host,
             trust: listed.map_or_else(|| self.trust.clone(), |listed| listed.trust.clone()),
             login: service.login,
+            master: listed.and_then(|listed| listed.master.clone()),
             connect_timeout: listed.map_or(CONNECT_TIMEOUT, |listed| {
                 Duration::from_secs(listed.config.connect_timeout)
             }),

@@ -2,7 +2,8 @@
 //! of a new server's set-up.
 //!
 //! Owns the pool and failover of each [`Connector`], the reading of entries through an attribute mapping, the
-//! answer to "which back end is this account's home" ([`UserMaps`]), [`LdapAuthenticator`], and [`feed`].
+//! answer to "which back end is this account's home" ([`UserMaps`]), [`LdapAuthenticator`], [`feed`], and the
+//! writing half ([`mod@write`]).
 //!
 //! Never writes mail or accounts, and never takes an unreachable server for "no such user": "no" and "try
 //! later" are different variants everywhere. Two entries for one name are an error, never a choice.
@@ -19,16 +20,18 @@ pub mod feed;
 mod home;
 mod map;
 mod patterns;
+mod placeholder;
 pub mod setup;
+pub mod write;
 
 pub use account::{AccountState, DirectoryAccount, EntryProblem, Host, Lookup};
 pub use auth::{
-    AccountEvent, AccountEventKind, AccountEventStream, AccountEvents, ChainAuthenticator, Heard,
-    LdapAuthenticator, LdapMethod, Throttle, Trial,
+    AccountEvent, AccountEventKind, AccountEventStream, AccountEvents, ChainAuthenticator, ChangedBy, Heard,
+    LdapAuthenticator, LdapMethod, PasswordChangeError, Throttle, Trial,
 };
 pub use config::{ConnectorConfig, HomeConfig, LoginMode, UserMapConfig};
 pub use connector::{Attempt, Connector, OpenError, Operator, Rights};
-pub use home::{HomeRef, HomeRefError, HomeTarget, Homes};
+pub use home::{HomeRef, HomeRefError, HomeTarget, Homes, Master};
 pub use map::{
     ExplainStep, Explanation, Freshness, LineError, LiveDriver, Route, RoutedHome, Source, Table, Target,
     UserMap, UserMaps,

@@ -45,6 +45,12 @@ pub struct HomeConfig {
     /// Whether the home's certificate is verified; default true.
     #[serde(default = "default_verify")]
     pub verify: bool,
+    /// The user that may act for every account there, for `login = "master"`.
+    #[serde(default)]
+    pub master_user: Option<String>,
+    /// A file that holds the master user's password; a newline at the end is ignored. Nobody else may read it.
+    #[serde(default)]
+    pub master_password_file: Option<PathBuf>,
 }
 
 fn default_connect_timeout() -> u64 {
@@ -63,7 +69,8 @@ pub struct HomeServiceConfig {
     /// `none`, `starttls` or `implicit`. Default: `none` on loopback, `implicit` on the ports 993, 995 and
     /// 465, else `starttls`.
     pub tls: Option<TlsMode>,
-    /// How a session logs in there: `replay`, which sends the user's own password; the default.
+    /// How a session logs in there: `replay` sends the user's own password or token (default), `master` logs in as
+    /// the master user on behalf of the account, `assertion` shows a token that this front end signs.
     pub login: LoginMode,
 }
 
@@ -71,9 +78,13 @@ pub struct HomeServiceConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LoginMode {
-    /// With the password that the client gave.
+    /// With the password or the token that the client gave.
     #[default]
     Replay,
+    /// As `master_user`, on behalf of the account (SASL PLAIN with an authorization identity).
+    Master,
+    /// With a token that this front end signs for the account and the home (OAUTHBEARER).
+    Assertion,
 }
 
 impl HomeConfig {
@@ -93,6 +104,8 @@ impl HomeConfig {
             client_cert: None,
             client_key: None,
             verify: default_verify(),
+            master_user: None,
+            master_password_file: None,
         }
     }
 
@@ -132,7 +145,29 @@ impl HomeConfig {
             ));
         }
         in_range(&mut problems, "connect_timeout", self.connect_timeout, 1..=120);
+        self.check_master(&mut problems);
         problems
+    }
+
+    fn check_master(&self, problems: &mut Vec<ConfigProblem>) {
+        for (key, service) in self.services() {
+            let has_master = self.master_user.is_some() && self.master_password_file.is_some();
+            if service.login == LoginMode::Master && !has_master {
+                let message = "login = \"master\" needs master_user and master_password_file";
+                problems.push(ConfigProblem::new(format!("{key}.login"), message));
+            }
+        }
+        if self
+            .master_user
+            .as_deref()
+            .is_some_and(|user| user.is_empty() || user.contains('\0'))
+        {
+            problems.push(ConfigProblem::new("master_user", "is not a name"));
+        }
+        if self.master_user.is_some() != self.master_password_file.is_some() {
+            let message = "master_user and master_password_file are set together or not at all";
+            problems.push(ConfigProblem::new("master_password_file", message));
+        }
     }
 
     fn services(&self) -> [(&'static str, HomeServiceConfig); 5] {
