@@ -1,18 +1,37 @@
-//! Connecting to a home: its health, its address, its TLS.
+//! Connecting to a home: orders, health, its address, its TLS.
 
 use crate::failure::Failure;
-use crate::health::{Health, HomeStatus};
-use directory::{HomeRef, HomeTarget, Homes};
-use model::{Clock, Protocol};
-use net::{Connection, Resolver, TlsMode};
+use crate::health::{Health, HomeState, HomeStatus, Place};
+use crate::local::LocalHome;
+use crate::orders::Orders;
+use directory::{HomeRef, HomeTarget, Homes, LoginMode};
+use model::{Clock, Peer, Protocol};
+use net::{Connection, LineStream, Resolver, Shutdown, TlsMode};
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// Between two looks for homes whose pause is over.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// Probes at once.
+const MAX_PROBES: usize = 32;
+/// The longest line of a greeting that a probe reads.
+const MAX_GREETING: usize = 8192;
 
 /// Connects to homes and remembers how they are doing. The proxies share one.
 pub struct Dialer {
     homes: Arc<Homes>,
     resolver: Resolver,
+    shared: Arc<Shared>,
+    local: Option<LocalHome>,
+}
+
+/// What outlives a new configuration.
+struct Shared {
     health: Health,
+    orders: Orders,
 }
 
 /// A connection to a home that has not said anything yet. Implicit TLS is established.
@@ -23,28 +42,169 @@ pub(crate) struct Dialled {
     pub(crate) name: String,
 }
 
+/// Who connects, for a home in this process.
+#[derive(Clone, Copy)]
+pub(crate) struct Caller<'a> {
+    pub(crate) peer: &'a Peer,
+    pub(crate) shutdown: &'a Shutdown,
+}
+
 impl Dialer {
-    /// A dialer for these homes.
+    /// A dialer for these homes, which remembers nothing on disk.
     #[must_use]
     pub fn new(homes: Arc<Homes>, resolver: Resolver, clock: Arc<dyn Clock>) -> Self {
+        Self::with(homes, resolver, clock, Orders::default())
+    }
+
+    /// The same, with the orders about homes kept in `folder`.
+    pub fn with_orders(
+        homes: Arc<Homes>,
+        resolver: Resolver,
+        clock: Arc<dyn Clock>,
+        folder: &Path,
+    ) -> io::Result<Self> {
+        let orders = Orders::load(folder.join("drained-homes"))?;
+        Ok(Self::with(homes, resolver, clock, orders))
+    }
+
+    fn with(homes: Arc<Homes>, resolver: Resolver, clock: Arc<dyn Clock>, orders: Orders) -> Self {
         Self {
             homes,
             resolver,
-            health: Health::new(clock),
+            shared: Arc::new(Shared {
+                health: Health::new(clock),
+                orders,
+            }),
+            local: None,
+        }
+    }
+
+    /// Sessions whose home is this process are served in it.
+    #[must_use]
+    pub fn serving(mut self, local: LocalHome) -> Self {
+        self.local = Some(local);
+        self
+    }
+
+    /// A dialer for other homes that knows what this one has learned.
+    #[must_use]
+    pub fn for_homes(&self, homes: Arc<Homes>) -> Self {
+        Self {
+            homes,
+            resolver: self.resolver.clone(),
+            shared: Arc::clone(&self.shared),
+            local: self.local.clone(),
         }
     }
 
     /// The homes that have failed lately, and why. A home that is not listed is up.
     #[must_use]
     pub fn failing_homes(&self) -> Vec<HomeStatus> {
-        self.health.list()
+        let mut all = self.shared.health.list();
+        all.retain(|home| home.state != HomeState::Up);
+        all
     }
 
-    pub(crate) async fn dial(&self, home: &HomeRef, protocol: Protocol) -> Result<Dialled, Failure> {
-        let target = self.homes.target(home, protocol);
+    /// Every service of a home that has been tried.
+    #[must_use]
+    pub fn homes(&self) -> Vec<HomeStatus> {
+        self.shared.health.list()
+    }
+
+    /// The homes that the configuration lists.
+    #[must_use]
+    pub fn listed(&self) -> Vec<String> {
+        self.homes.names()
+    }
+
+    /// The homes that are drained, and why.
+    #[must_use]
+    pub fn drained(&self) -> Vec<(String, String)> {
+        self.shared.orders.list()
+    }
+
+    /// No new sessions for this home.
+    pub fn drain(&self, home: &HomeRef, reason: &str) -> io::Result<()> {
+        tracing::warn!(%home, reason, "home is drained: it gets no new sessions");
+        self.shared.orders.drain(home.host(), reason)
+    }
+
+    /// New sessions for this home again; false when it was in service.
+    pub fn enable(&self, home: &HomeRef) -> io::Result<bool> {
+        tracing::info!(%home, "home is in service");
+        self.shared.orders.enable(home.host())
+    }
+
+    /// Tries homes that are down as soon as their pause is over, so that no session has to.
+    pub async fn probe(self: Arc<Self>, shutdown: Shutdown) {
+        loop {
+            tokio::select! {
+                () = shutdown.requested() => return,
+                () = tokio::time::sleep(PROBE_EVERY) => {}
+            }
+            let mut probes = JoinSet::new();
+            for (address, place) in self.shared.health.due().into_iter().take(MAX_PROBES) {
+                let dialer = Arc::clone(&self);
+                probes.spawn(async move { dialer.probe_one(&address, &place).await });
+            }
+            while probes.join_next().await.is_some() {}
+        }
+    }
+
+    /// One connection, up to the home's first line.
+    async fn probe_one(&self, address: &str, place: &Place) {
+        if self.shared.health.may_try(address, place).is_none() {
+            return;
+        }
+        let target = self.homes.target(&place.home, place.protocol);
+        let result = match self.connect(&target, address).await {
+            Ok(connection) => {
+                let mut line = LineStream::new(connection, MAX_GREETING);
+                let greeting = line.read_line(target.connect_timeout).await;
+                greeting.map(drop).map_err(|error| error.to_string())
+            }
+            Err(failure) => Err(failure.to_string()),
+        };
+        match result {
+            Ok(()) => self.shared.health.succeeded(address),
+            Err(reason) => self.shared.health.failed(address, &reason),
+        }
+    }
+
+    pub(crate) async fn dial(
+        &self,
+        home: &HomeRef,
+        protocol: Protocol,
+        caller: Caller<'_>,
+    ) -> Result<Dialled, Failure> {
+        let mut target = self.homes.target(home, protocol);
         let name = format!("{}:{}", target.host, target.port);
-        if !self.health.may_try(&name) {
+        if self.shared.orders.reason(home.host()).is_some() {
+            return Err(Failure::Drained(home.to_string()));
+        }
+        if let Some(local) = self
+            .local
+            .as_ref()
+            .filter(|local| local.is(home.host(), protocol))
+        {
+            let connection = local.connect(protocol, caller.peer, caller.shutdown);
+            // Nobody can listen in, and there is no password to replay.
+            (target.tls, target.login) = (TlsMode::None, LoginMode::Assertion);
+            return Ok(Dialled {
+                connection: connection.ok_or_else(|| Failure::HomeDown(name.clone()))?,
+                target,
+                name,
+            });
+        }
+        let place = Place {
+            home: home.clone(),
+            protocol,
+        };
+        let Some(wait) = self.shared.health.may_try(&name, &place) else {
             return Err(Failure::HomeDown(name));
+        };
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
         }
         let result = self.connect(&target, &name).await;
         if let Err(failure) = &result {
@@ -60,17 +220,17 @@ impl Dialer {
     /// Tells the outcome of the talk that follows: a home that hangs or babbles is as down as one that refuses.
     pub(crate) fn report(&self, name: &str, failure: &Failure) {
         if failure.blames_home() {
-            self.health.failed(name, &failure.to_string());
+            self.shared.health.failed(name, &failure.to_string());
         } else if failure.clears_home() {
             // Or a wrong password could use up the one trial of a home that is back.
-            self.health.succeeded(name);
+            self.shared.health.succeeded(name);
         }
     }
 
     /// Takes the outcome of a whole talk: a home that answered as it should is well.
     pub(crate) fn learn<T>(&self, name: &str, outcome: Result<T, Failure>) -> Result<T, Failure> {
         match &outcome {
-            Ok(_) => self.health.succeeded(name),
+            Ok(_) => self.shared.health.succeeded(name),
             Err(failure) => self.report(name, failure),
         }
         outcome
@@ -112,24 +272,62 @@ mod tests {
     use model::{ManualClock, Timestamp};
     use net::ClientTlsConfig;
 
-    #[test]
-    fn a_refused_login_shows_that_the_home_is_up() {
+    fn dialer() -> Dialer {
         let homes = Homes::new(Vec::new(), &ClientTlsConfig::default()).expect("no homes are good homes");
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0)));
-        let dialer = Dialer::new(Arc::new(homes), Resolver::system(), clock);
+        Dialer::new(Arc::new(homes), Resolver::system(), clock)
+    }
+
+    #[test]
+    fn a_refused_login_shows_that_the_home_is_up() {
+        let dialer = dialer();
+        let name = "a:143";
+        let place = Place {
+            home: HomeRef::parse("a").expect("a home"),
+            protocol: Protocol::Imap,
+        };
+        dialer
+            .shared
+            .health
+            .may_try(name, &place)
+            .expect("not known to be down");
         for failure in crate::failure::tests::all() {
             for _ in 0..3 {
-                dialer.report("a:143", &Failure::Timeout("a:143".to_owned()));
+                dialer.report(name, &Failure::Timeout(name.to_owned()));
             }
-            dialer.report("a:143", &failure);
+            dialer.report(name, &failure);
             assert_eq!(
                 dialer.failing_homes().is_empty(),
                 failure.clears_home(),
                 "{failure}"
             );
             assert!(!(failure.clears_home() && failure.blames_home()), "{failure}");
-            dialer.learn("a:143", Ok(())).expect("as it was");
+            dialer.learn(name, Ok(())).expect("as it was");
             assert!(dialer.failing_homes().is_empty());
         }
+    }
+
+    #[tokio::test]
+    async fn orders_and_health_outlive_a_new_configuration() {
+        let dialer = dialer();
+        let home = HomeRef::parse("Store1:143").expect("a home");
+        dialer.drain(&home, "new disks").expect("in memory");
+        let homes = Homes::new(Vec::new(), &ClientTlsConfig::default()).expect("no homes are good homes");
+        let next = dialer.for_homes(Arc::new(homes));
+        let other_port = HomeRef::parse("store1").expect("a home");
+        let (_trigger, shutdown) = Shutdown::new();
+        let peer = Peer {
+            client: ([192, 0, 2, 7], 4242).into(),
+            local: ([192, 0, 2, 1], 143).into(),
+            tls: model::TlsState::Plain,
+            trace: model::TraceId::new(1),
+        };
+        let caller = Caller {
+            peer: &peer,
+            shutdown: &shutdown,
+        };
+        let refused = next.dial(&other_port, Protocol::Imap, caller).await.map(drop);
+        assert_eq!(refused, Err(Failure::Drained("store1".to_owned())));
+        assert!(next.enable(&home).expect("in memory") && dialer.drained().is_empty());
     }
 }

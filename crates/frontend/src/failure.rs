@@ -72,6 +72,20 @@ pub enum Failure {
     /// The message that waits here cannot be read back.
     #[error("cannot read the buffered message: {0}")]
     Buffer(String),
+    /// The account or the client has too many sessions already.
+    #[error("{0}")]
+    TooMany(#[from] net::TooMany),
+    /// The home takes no new sessions by an administrator's order.
+    #[error("home {0} is drained")]
+    Drained(String),
+    /// The way to log in at this home cannot be used with what the client proved itself by.
+    #[error("home {home} cannot be logged in to: {cause}")]
+    LoginMode {
+        /// The home.
+        home: String,
+        /// Why.
+        cause: String,
+    },
     /// The session has passed too many front ends.
     #[error("the session goes in circles between front ends")]
     Loop,
@@ -125,8 +139,34 @@ impl Failure {
                 | Self::Ambiguous(_)
                 | Self::Tls { .. }
                 | Self::Buffer(_)
+                | Self::LoginMode { .. }
                 | Self::Loop
         )
+    }
+
+    /// In one word, for metrics.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Rejected(_) => "rejected",
+            Self::Expired => "expired",
+            Self::Authorization => "authorization",
+            Self::Directory(_) => "directory",
+            Self::NoHome => "no_home",
+            Self::Ambiguous(_) => "ambiguous",
+            Self::HomeDown(_) => "home_down",
+            Self::Connect { .. } => "connect",
+            Self::Timeout(_) => "timeout",
+            Self::Tls { .. } => "tls",
+            Self::Protocol { .. } => "protocol",
+            Self::HomeRefusedLogin { .. } => "home_refused",
+            Self::HomeTemporary { .. } => "home_temporary",
+            Self::Buffer(_) => "buffer",
+            Self::TooMany(_) => "limit",
+            Self::Drained(_) => "drained",
+            Self::LoginMode { .. } => "login_mode",
+            Self::Loop => "loop",
+            Self::ShuttingDown => "shutting_down",
+        }
     }
 }
 
@@ -170,6 +210,12 @@ pub(crate) mod tests {
                 text: text(),
             },
             Failure::Buffer(text()),
+            Failure::TooMany(net::TooMany::Account),
+            Failure::Drained(home()),
+            Failure::LoginMode {
+                home: home(),
+                cause: text(),
+            },
             Failure::Loop,
             Failure::ShuttingDown,
         ]

@@ -9,14 +9,20 @@
 //!
 //! Follows RFC 3501, RFC 1939, RFC 5321, RFC 2033, RFC 3207 section 4.2, RFC 3206, RFC 5530.
 
+pub mod assertion;
 mod config;
 mod dial;
+mod edge;
 mod failure;
 mod health;
+mod home_key;
 mod home_line;
 pub mod imap;
+mod local;
 mod login;
+mod orders;
 pub mod pop3;
+mod relaying;
 pub mod smtp;
 
 pub use config::{
@@ -26,4 +32,5 @@ pub use config::{
 pub use dial::Dialer;
 pub use failure::{Failure, Rejection};
 pub use health::{HomeState, HomeStatus};
+pub use local::{LocalHome, LocalServer};
 pub use login::ProxyContext;

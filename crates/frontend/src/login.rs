@@ -1,13 +1,16 @@
 //! From a login to a home: authenticate, resolve. The same for every protocol that logs in.
 
+use crate::assertion::Minter;
 use crate::config::{AuthenticateAt, LoginSettings};
-use crate::dial::Dialer;
+use crate::dial::{Caller, Dialer};
 use crate::failure::{Failure, Rejection};
+use crate::{imap, pop3};
 use directory::{HomeRef, Route, RoutedHome, UserMaps};
 use model::{
-    Address, AuthOutcome, AuthRequest, Authenticator, Clock, Credential, Peer, Protocol, RejectReason,
-    Secret, TraceId,
+    Address, AuthOutcome, AuthRequest, Authenticated, Authenticator, Clock, Credential, EntryUuid, Peer,
+    Protocol, RejectReason, Secret, TraceId,
 };
+use net::{LineStream, Metric, Metrics, NewSession, Session, Sessions};
 use std::net::IpAddr;
 use std::sync::Arc;
 use wire::sasl::Login;
@@ -26,14 +29,66 @@ pub struct ProxyContext {
     pub server_name: String,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Everybody who is logged in.
+    pub sessions: Sessions,
+    /// Where numbers go.
+    pub metrics: Metrics,
+    /// Signs for homes with `login = "assertion"`; none when there is no key.
+    pub assertions: Option<Arc<Minter>>,
 }
 
 /// A login that may go home.
 pub(crate) struct Admitted {
     pub(crate) home: HomeRef,
     pub(crate) address: Address,
-    pub(crate) password: Secret,
+    pub(crate) proof: Proof,
+    /// The directory entry, when a directory answered.
+    pub(crate) entry: Option<EntryUuid>,
 }
+
+/// What of the client's proof can be used once more.
+#[derive(Debug, Clone)]
+pub(crate) enum Proof {
+    /// The password itself.
+    Password(Secret),
+    /// A bearer token.
+    Bearer(Secret),
+    /// Nothing: the mechanism shows no secret.
+    NoSecret,
+}
+
+/// A session that is logged in at its home.
+pub(crate) struct Arrived {
+    /// The home, past the login.
+    pub(crate) stream: LineStream,
+    /// What the home can do after the login, where the protocol tells.
+    pub(crate) capabilities: Vec<String>,
+    /// Its place in the registry.
+    pub(crate) session: Session,
+}
+
+/// A home with the user logged in.
+pub(crate) struct LoggedIn {
+    pub(crate) stream: LineStream,
+    pub(crate) capabilities: Vec<String>,
+}
+
+/// Who the client is, as homes are told.
+pub(crate) struct Introduction<'a> {
+    pub(crate) peer: &'a Peer,
+    pub(crate) claims: &'a Claims,
+    /// How many more front ends the session may pass.
+    pub(crate) hops: u8,
+}
+
+const LOGINS: Metric = Metric {
+    name: "homing_proxy_logins_total",
+    help: "Logins through the front end, by protocol, home and outcome.",
+};
+const SECONDS: Metric = Metric {
+    name: "homing_proxy_login_seconds",
+    help: "From the client's last word of a login to the home's answer, by protocol.",
+};
 
 /// What the far end says about its client, when it is trusted to.
 #[derive(Debug, Clone)]
@@ -102,26 +157,93 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Checks a login and finds its home.
-    pub(crate) async fn admit(
+    /// From the login to the home: checks it, finds the home, connects and logs in there.
+    pub(crate) async fn bring_home(
         &self,
         login: Login,
         protocol: Protocol,
-        peer: &Peer,
-    ) -> Result<Admitted, Failure> {
+        caller: Caller<'_>,
+        claims: &Claims,
+    ) -> Result<Arrived, Failure> {
+        let started = self.context.clock.monotonic();
+        let mut home = None;
+        let result = self.go(login, protocol, caller, claims, &mut home).await;
+        let took = self.context.clock.monotonic().saturating_sub(started);
+        let protocol = protocol.to_string();
+        let outcome = result.as_ref().map_or_else(Failure::kind, |_| "ok");
+        let home = home.as_ref().map_or("-", HomeRef::host);
+        let metrics = &self.context.metrics;
+        metrics
+            .counter(
+                LOGINS,
+                &[("protocol", &protocol), ("home", home), ("outcome", outcome)],
+            )
+            .add(1);
+        metrics
+            .histogram(SECONDS, &[("protocol", &protocol)])
+            .observe(took);
+        result
+    }
+
+    async fn go(
+        &self,
+        login: Login,
+        protocol: Protocol,
+        caller: Caller<'_>,
+        claims: &Claims,
+        home: &mut Option<HomeRef>,
+    ) -> Result<Arrived, Failure> {
+        let peer = caller.peer;
+        let admitted = self.admit(login, protocol, peer).await?;
+        *home = Some(admitted.home.clone());
+        let who = Introduction {
+            peer,
+            claims,
+            hops: claims.next_hop()?,
+        };
+        let session = self.context.sessions.enter(NewSession {
+            protocol,
+            account: admitted.address.clone(),
+            entry: admitted.entry,
+            client: peer.client,
+            home: Some(admitted.home.to_string().into()),
+            trace: peer.trace,
+        })?;
+        let dialer: &Dialer = &self.context.dialer;
+        let dialled = dialer.dial(&admitted.home, protocol, caller).await?;
+        let name = dialled.name.clone();
+        let talk = match protocol {
+            Protocol::Pop3 => pop3::log_in(self, dialled, &admitted, &who).await,
+            _ => imap::log_in(self, dialled, &admitted, &who).await,
+        };
+        let LoggedIn { stream, capabilities } = dialer.learn(&name, talk)?;
+        Ok(Arrived {
+            stream,
+            capabilities,
+            session,
+        })
+    }
+
+    /// Checks a login and finds its home.
+    async fn admit(&self, login: Login, protocol: Protocol, peer: &Peer) -> Result<Admitted, Failure> {
         // A replayed password can only log in as its owner.
         if login.authzid.is_some() {
             return Err(Failure::Authorization);
         }
-        let Credential::Password(password) = login.credential else {
-            return Err(Failure::Rejected(Rejection::Reason(RejectReason::NotAllowed)));
+        let proof = match &login.credential {
+            Credential::Password(password) => Proof::Password(password.clone()),
+            Credential::Bearer(token) => Proof::Bearer(token.clone()),
+            _ => Proof::NoSecret,
         };
         // RFC 4513 section 5.1.2: an empty password would make an unauthenticated bind, which succeeds.
-        if password.is_empty() {
+        if matches!(&proof, Proof::Password(password) if password.is_empty()) {
             return Err(Failure::Rejected(Rejection::Reason(RejectReason::EmptyPassword)));
         }
-        let route = match (self.settings.authenticate, &self.authenticator) {
-            (AuthenticateAt::Home, _) => self.context.maps.resolve_login(&login.login).await,
+        let (route, entry) = match (self.settings.authenticate, &self.authenticator) {
+            (AuthenticateAt::Home, _) if matches!(proof, Proof::NoSecret) => {
+                return Err(Failure::Rejected(Rejection::Reason(RejectReason::NotAllowed)));
+            }
+            (AuthenticateAt::Home, _) => (self.context.maps.resolve_login(&login.login).await, None),
             (AuthenticateAt::Edge, None) => {
                 return Err(Failure::Directory("no source of logins is configured".to_owned()));
             }
@@ -129,19 +251,20 @@ impl Gate {
                 let request = AuthRequest {
                     login: login.login,
                     authzid: None,
-                    credential: Credential::Password(password.clone()),
+                    credential: login.credential,
                     protocol,
                     peer: peer.clone(),
                 };
-                let address = authenticate(authenticator.as_ref(), &request).await?;
-                self.context.maps.resolve(&address).await
+                let who = authenticate(authenticator.as_ref(), &request).await?;
+                (self.context.maps.resolve(&who.address).await, who.entry)
             }
         };
         let (home, address) = self.follow(route)?;
         Ok(Admitted {
             home,
             address,
-            password,
+            proof,
+            entry,
         })
     }
 
@@ -171,9 +294,12 @@ impl Gate {
     }
 }
 
-async fn authenticate(authenticator: &dyn Authenticator, request: &AuthRequest) -> Result<Address, Failure> {
+async fn authenticate(
+    authenticator: &dyn Authenticator,
+    request: &AuthRequest,
+) -> Result<Authenticated, Failure> {
     match authenticator.check(request).await {
-        AuthOutcome::Accepted(who) => Ok(who.address),
+        AuthOutcome::Accepted(who) => Ok(who),
         AuthOutcome::Rejected(RejectReason::Expired) => Err(Failure::Expired),
         AuthOutcome::Rejected(reason) => Err(Failure::Rejected(Rejection::Reason(reason))),
         AuthOutcome::NoEntry => Err(Failure::Rejected(Rejection::NoSuchAccount)),
@@ -188,12 +314,4 @@ pub(crate) fn log_failure(protocol: Protocol, peer: &Peer, login: &str, failure:
     } else {
         tracing::info!(%protocol, trace = %peer.trace, client = %peer.client, login, %failure, "login failed");
     }
-}
-
-/// One line when a relayed session ends.
-pub(crate) fn log_relay(protocol: Protocol, peer: &Peer, report: &net::RelayReport) {
-    tracing::info!(
-        %protocol, trace = %peer.trace, up = report.bytes_up, down = report.bytes_down, end = ?report.end,
-        "session ended"
-    );
 }

@@ -1,30 +1,24 @@
 //! The login at an IMAP home.
 
 use crate::config::AuthenticateAt;
-use crate::dial::{Dialer, Dialled};
+use crate::dial::Dialled;
 use crate::failure::Failure;
+use crate::home_key::{AFTER_REFUSAL, Exchange, HomeKey};
 use crate::home_line::HomeLine;
-use crate::login::{Admitted, Claims, Gate};
-use model::{Peer, Protocol};
-use net::{LinePolicy, LineStream, TlsMode};
+use crate::login::{Admitted, Gate, Introduction, LoggedIn};
+use directory::HomeTarget;
+use model::Secret;
+use net::{LinePolicy, TlsMode};
 use wire::imap::{
     Assembler, Code, Command, CommandBody, Condition, IdFields, Literals, Next, Response, StatusLine, Tag,
     Untagged,
 };
-use wire::sasl::{ClientExchange, Mechanism};
 
 /// The longest line that a home may send before login; capability lists have grown long.
 const MAX_LINE: usize = 16 * 1024;
 /// The largest response, and responses to one command: a home that sends more is out of its mind.
 const MAX_RESPONSE: usize = 64 * 1024;
 const MAX_RESPONSES: usize = 100;
-
-/// A home with the user logged in.
-pub(super) struct LoggedIn {
-    pub(super) stream: LineStream,
-    /// What the home can do after the login.
-    pub(super) capabilities: Vec<String>,
-}
 
 /// The talk with one home up to the login.
 struct Talk {
@@ -36,22 +30,13 @@ struct Talk {
     commands: u32,
 }
 
-/// Connects, tells who the client is, and replays the login.
-pub(super) async fn log_in(
+/// Tells the home who the client is, and logs in.
+pub(crate) async fn log_in(
     gate: &Gate,
+    dialled: Dialled,
     admitted: &Admitted,
-    peer: &Peer,
-    claims: &Claims,
+    who: &Introduction<'_>,
 ) -> Result<LoggedIn, Failure> {
-    let hops = claims.next_hop()?;
-    let dialer: &Dialer = &gate.context.dialer;
-    let dialled = dialer.dial(&admitted.home, Protocol::Imap).await?;
-    let name = dialled.name.clone();
-    let id = id_fields(peer, claims, hops);
-    dialer.learn(&name, talk(gate, dialled, admitted, id).await)
-}
-
-async fn talk(gate: &Gate, dialled: Dialled, admitted: &Admitted, id: IdFields) -> Result<LoggedIn, Failure> {
     let (line, target) = HomeLine::new(dialled, MAX_LINE, LinePolicy::AcceptLf);
     let mut talk = Talk {
         line,
@@ -75,9 +60,10 @@ async fn talk(gate: &Gate, dialled: Dialled, admitted: &Admitted, id: IdFields) 
     }
     if talk.has("ID").await? {
         // In one packet with the login. Whatever it answers: a home that does not trust us ignores it.
-        talk.introduced = Some(talk.send(CommandBody::Id(id))?);
+        talk.introduced = Some(talk.send(CommandBody::Id(id_fields(who)))?);
     }
-    let done = talk.replay(admitted).await?;
+    let key = gate.key_for(&target, &talk.line.name, admitted, who)?;
+    let done = talk.log_in(admitted, &target, &key).await?;
     if done.condition != Condition::Ok {
         return Err(refusal(gate, &talk.line.name, &done));
     }
@@ -119,7 +105,8 @@ fn refusal(gate: &Gate, home: &str, done: &StatusLine) -> Failure {
 }
 
 /// Who the client is, in Dovecot's names.
-fn id_fields(peer: &Peer, claims: &Claims, hops: u8) -> IdFields {
+fn id_fields(who: &Introduction<'_>) -> IdFields {
+    let Introduction { peer, claims, hops } = who;
     let fields = [
         ("name", "Homing".to_owned()),
         ("x-originating-ip", peer.client.ip().to_string()),
@@ -171,29 +158,50 @@ impl Talk {
         Ok(self.capabilities.get_or_insert_default())
     }
 
-    /// Sends the password by the best way that the home offers.
-    async fn replay(&mut self, admitted: &Admitted) -> Result<StatusLine, Failure> {
+    /// Logs in by the best way that the home offers.
+    async fn log_in(
+        &mut self,
+        admitted: &Admitted,
+        target: &HomeTarget,
+        key: &HomeKey,
+    ) -> Result<StatusLine, Failure> {
         let address = admitted.address.as_str();
-        if self.has("AUTH=PLAIN").await? {
-            let mut exchange =
-                ClientExchange::new(Mechanism::Plain, address, None, admitted.password.clone());
-            let inline = self.has("SASL-IR").await?;
-            self.forget_capabilities();
-            let tag = self.tag()?;
-            self.line
-                .stream
-                .write(format!("{tag} AUTHENTICATE PLAIN").as_bytes());
-            if inline && let Some(response) = exchange.initial() {
-                self.line.stream.write(b" ");
-                self.line.stream.write(response.expose());
-            }
-            self.line.stream.write(b"\r\n");
-            return self
-                .finish(&tag, |_| {
-                    exchange.respond(b"").ok().map(|answer| answer.expose().to_vec())
-                })
-                .await;
+        let words = self.capabilities().await?;
+        let has = |name: &str| words.iter().any(|word| word.eq_ignore_ascii_case(name));
+        let exchange = key.exchange(address, target, |mechanism| has(&format!("AUTH={mechanism}")));
+        let inline = has("SASL-IR");
+        match (exchange, key) {
+            (Some(exchange), _) => self.authenticate(&exchange, inline).await,
+            (None, HomeKey::Password(password)) => self.plain_login(address, password).await,
+            (None, _) => Err(Failure::LoginMode {
+                home: self.line.name.clone(),
+                cause: "it offers no SASL mechanism for this way to log in".to_owned(),
+            }),
         }
+    }
+
+    async fn authenticate(&mut self, exchange: &Exchange, inline: bool) -> Result<StatusLine, Failure> {
+        self.forget_capabilities();
+        let tag = self.tag()?;
+        let command = format!("{tag} AUTHENTICATE {}", exchange.mechanism);
+        self.line.stream.write(command.as_bytes());
+        // RFC 4959 section 3; without it the home asks first (RFC 3501 section 6.2.2).
+        let mut response = Some(exchange.response.expose());
+        if inline && let Some(response) = response.take() {
+            self.line.stream.write(b" ");
+            self.line.stream.write(response);
+        }
+        self.line.stream.write(b"\r\n");
+        let bearer = exchange.mechanism != "PLAIN";
+        let mut refused = bearer.then_some(AFTER_REFUSAL);
+        self.finish(&tag, |_| {
+            let next = response.take().or_else(|| refused.take());
+            next.map(<[u8]>::to_vec)
+        })
+        .await
+    }
+
+    async fn plain_login(&mut self, address: &str, password: &Secret) -> Result<StatusLine, Failure> {
         if self.has("LOGINDISABLED").await? {
             return Err(self.line.broken("it takes no password over this connection"));
         }
@@ -208,7 +216,7 @@ impl Talk {
             tag: tag.clone(),
             body: CommandBody::Login {
                 user: address.as_bytes().to_vec(),
-                password: admitted.password.clone(),
+                password: password.clone(),
             },
         };
         let command = command.to_bytes(literals);

@@ -10,4 +10,5 @@ mod home;
 mod reply;
 mod session;
 
+pub(crate) use home::log_in;
 pub use session::{ImapProxy, serve};

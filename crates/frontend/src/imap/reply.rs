@@ -20,11 +20,13 @@ pub(super) fn failure(failure: &Failure) -> StatusLine {
             Code::Unavailable,
             "This account cannot be reached; the administrator has been told.",
         ),
-        Failure::HomeDown(_) | Failure::Connect { .. } | Failure::Timeout(_) => (
+        // RFC 5530 section 3.
+        Failure::TooMany(_) => (Code::Limit, "Too many sessions; close some and try again."),
+        Failure::HomeDown(_) | Failure::Connect { .. } | Failure::Timeout(_) | Failure::Drained(_) => (
             Code::Unavailable,
             "The mail server of this account is not available; try again later.",
         ),
-        Failure::Tls { .. } | Failure::Protocol { .. } | Failure::Buffer(_) => (
+        Failure::Tls { .. } | Failure::Protocol { .. } | Failure::Buffer(_) | Failure::LoginMode { .. } => (
             Code::Unavailable,
             "The mail server of this account has a problem; try again later.",
         ),
@@ -66,7 +68,8 @@ mod tests {
                 Some(Code::AuthenticationFailed | Code::AuthorizationFailed | Code::Expired)
             );
             assert_eq!(denied, kind.blames_client(), "{kind}");
-            assert!(denied || reply.code == Some(Code::Unavailable), "{kind}");
+            let later = matches!(reply.code, Some(Code::Unavailable | Code::Limit));
+            assert!(denied || later, "{kind}");
             assert!(
                 !reply.text.contains("store") && !reply.text.contains("detail"),
                 "the cause is for the log"

@@ -1,25 +1,20 @@
 //! The session before the login, and the hand-over to the relay.
 
-use super::{home, reply};
+use super::reply;
 use crate::config::ImapProxyConfig;
-use crate::failure::Failure;
-use crate::login::{Claims, Gate, ProxyContext, log_failure, log_relay};
-use model::{Authenticator, Credential, Peer, Protocol, TlsState};
-use net::{Accepted, LinePolicy, LineStream, ReadError};
+use crate::edge::{Edge, Enough};
+use crate::login::{Arrived, Gate, ProxyContext};
+use crate::relaying::Handover;
+use model::{Authenticator, Credential, Protocol};
+use net::{Accepted, ReadError, Rest};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::Instant;
 use wire::imap::{
     Assembler, Code, Command, CommandBody, Condition, IdFields, LiteralKind, Next, StatusLine, Tag,
 };
-use wire::sasl::{Login, Mechanism, ServerExchange, Step, encode_base64};
+use wire::sasl::{Login, Mechanism, ServerContext, ServerExchange, Step, encode_base64};
 
 /// The longest command before login, literals included.
 const MAX_COMMAND: usize = 16 * 1024;
-/// Commands that make no sense, after which the session ends.
-const MAX_ERRORS: u32 = 20;
-/// How long the last words may take.
-const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The IMAP proxy of this server.
 pub struct ImapProxy {
@@ -44,68 +39,40 @@ impl ImapProxy {
     }
 }
 
-/// Serves one client to its end.
-pub async fn serve(accepted: Accepted, proxy: Arc<ImapProxy>) {
-    let shutdown = accepted.shutdown.clone();
-    let idle = accepted.config.idle();
-    // Boxed, so that the memory of the login is given back before the long time of the relay.
-    let Some((client, home, peer)) = Box::pin(Session::new(accepted, &proxy.gate).run()).await else {
-        return;
-    };
-    drop(proxy);
-    let report = net::relay(client, home, idle, shutdown).await;
-    log_relay(Protocol::Imap, &peer, &report);
+/// Serves one client up to its login; what is returned is the long rest of the session, if it comes to that.
+pub async fn serve(accepted: Accepted, proxy: Arc<ImapProxy>) -> Rest {
+    match Box::pin(Session::new(accepted, &proxy.gate).run()).await {
+        Some(handover) => Rest::of(handover.run()),
+        None => ().into(),
+    }
 }
 
 /// What follows a command.
 enum After {
     Next,
     End,
-    Relay(Box<LineStream>),
+    Relay(Box<Arrived>),
 }
 
 struct Session<'a> {
-    gate: &'a Gate,
-    stream: LineStream,
-    peer: Peer,
-    /// The peer as it connected, before any claim about who it stands for.
-    connected: Peer,
-    claims: Claims,
-    tls: Option<net::ServerTls>,
-    plaintext_login: bool,
-    trusted: bool,
-    deadline: Instant,
-    errors: u32,
-    refused: u32,
-    shutdown: net::Shutdown,
+    edge: Edge<'a>,
 }
 
 impl<'a> Session<'a> {
     fn new(accepted: Accepted, gate: &'a Gate) -> Self {
         Self {
-            gate,
-            trusted: accepted.is_trusted(),
-            claims: Claims::new(&accepted.peer),
-            stream: LineStream::new(accepted.connection, MAX_COMMAND).with_policy(LinePolicy::AcceptLf),
-            connected: accepted.peer.clone(),
-            peer: accepted.peer,
-            tls: accepted.tls,
-            plaintext_login: accepted.config.allows_plaintext_login(),
-            deadline: Instant::now() + gate.settings.login_timeout,
-            errors: 0,
-            refused: 0,
-            shutdown: accepted.shutdown,
+            edge: Edge::new(accepted, gate, Protocol::Imap, MAX_COMMAND),
         }
     }
 
-    async fn run(mut self) -> Option<(LineStream, LineStream, Peer)> {
-        let greeting = format!("{} Homing ready.", self.gate.context.server_name);
+    async fn run(mut self) -> Option<Handover> {
+        let greeting = format!("{} Homing ready.", self.edge.gate.context.server_name);
         self.say(
             None,
             StatusLine::new(Condition::Ok, greeting).with_code(Code::Capability(self.capabilities())),
         );
         loop {
-            let shutdown = self.shutdown.clone();
+            let shutdown = self.edge.shutdown.clone();
             let read = tokio::select! {
                 read = self.read_command() => read,
                 () = shutdown.requested() => {
@@ -123,45 +90,33 @@ impl<'a> Session<'a> {
                     return None;
                 }
             };
-            match after {
-                After::Next if self.errors >= MAX_ERRORS => {
+            match (after, self.edge.enough()) {
+                (After::Relay(arrived), _) => return self.edge.hand_over(*arrived).await,
+                (After::End, _) => {
+                    self.edge.close().await;
+                    return None;
+                }
+                (After::Next, None) => {}
+                (After::Next, Some(Enough::Errors)) => {
                     self.bye("Too many errors.").await;
                     return None;
                 }
-                After::Next if self.refused >= self.gate.settings.max_login_failures => {
+                (After::Next, Some(Enough::Refusals)) => {
                     self.bye("Too many failed logins.").await;
                     return None;
-                }
-                After::Next => {}
-                After::End => {
-                    self.stream.close(FAREWELL).await;
-                    return None;
-                }
-                After::Relay(home) => {
-                    // The reply to the login must be out before the relay takes over.
-                    self.stream.flush(self.left()).await.ok()?;
-                    return Some((self.stream, *home, self.peer));
                 }
             }
         }
     }
 
-    fn left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
-    }
-
-    fn may_log_in(&self) -> bool {
-        self.plaintext_login || self.stream.is_encrypted()
-    }
-
     fn capabilities(&self) -> Vec<String> {
-        reply::capabilities(self.tls.is_some(), self.may_log_in())
+        reply::capabilities(self.edge.tls.is_some(), self.edge.may_log_in())
     }
 
     fn say(&mut self, tag: Option<&Tag>, status: StatusLine) {
         let mut out = Vec::new();
         status.write(&mut out, tag);
-        self.stream.write(&out);
+        self.edge.stream.write(&out);
     }
 
     fn ok(&mut self, tag: &Tag, text: &'static str) -> After {
@@ -170,24 +125,21 @@ impl<'a> Session<'a> {
     }
 
     fn bad(&mut self, tag: Option<&Tag>, text: &'static str) -> After {
-        self.errors += 1;
+        self.edge.errors += 1;
         self.say(tag, StatusLine::new(Condition::Bad, text));
         After::Next
     }
 
-    async fn bye(self, text: &'static str) {
-        let mut stream = self.stream;
-        let mut out = Vec::new();
-        StatusLine::new(Condition::Bye, text).write(&mut out, None);
-        stream.write(&out);
-        stream.close(FAREWELL).await;
+    async fn bye(mut self, text: &'static str) {
+        self.say(None, StatusLine::new(Condition::Bye, text));
+        self.edge.close().await;
     }
 
     /// The next command; `None` when it was answered already because it makes no sense.
     async fn read_command(&mut self) -> Result<Option<Command>, ReadError> {
         let mut assembler = Assembler::new(MAX_COMMAND);
         loop {
-            let line = match self.stream.read_line(self.left()).await {
+            let line = match self.edge.stream.read_line(self.edge.left()).await {
                 Err(ReadError::LineTooLong) => {
                     self.bad(None, "Command line too long.");
                     return Ok(None);
@@ -214,14 +166,14 @@ impl<'a> Session<'a> {
                             return Ok(None);
                         }
                         // RFC 7888 section 4: the octets come anyway; closing is the way out.
-                        self.errors = MAX_ERRORS;
+                        self.edge.give_up();
                         return Ok(None);
                     }
                     if synchronizing {
-                        self.stream.write(b"+ go on\r\n");
+                        self.edge.stream.write(b"+ go on\r\n");
                     }
                     let size = usize::try_from(header.size).unwrap_or(MAX_COMMAND);
-                    let data = self.stream.read_exact(size, self.left()).await?;
+                    let data = self.edge.stream.read_exact(size, self.edge.left()).await?;
                     // There is room: it was asked for above.
                     let _ = assembler.literal(&data);
                 }
@@ -234,7 +186,7 @@ impl<'a> Session<'a> {
         match command.body {
             CommandBody::Capability => {
                 let line = format!("* CAPABILITY {}\r\n", self.capabilities().join(" "));
-                self.stream.write(line.as_bytes());
+                self.edge.stream.write(line.as_bytes());
                 self.ok(&tag, "Capabilities listed.")
             }
             CommandBody::Noop => self.ok(&tag, "Nothing done."),
@@ -245,11 +197,11 @@ impl<'a> Session<'a> {
                 After::End
             }
             CommandBody::StartTls => self.start_tls(&tag).await,
-            CommandBody::Login { .. } | CommandBody::Authenticate { .. } if !self.may_log_in() => {
+            CommandBody::Login { .. } | CommandBody::Authenticate { .. } if !self.edge.may_log_in() => {
                 let status =
                     StatusLine::new(Condition::No, "Start TLS first.").with_code(Code::PrivacyRequired);
                 self.say(Some(&tag), status);
-                self.errors += 1;
+                self.edge.errors += 1;
                 After::Next
             }
             CommandBody::Login { user, password } => match String::from_utf8(user) {
@@ -276,54 +228,53 @@ impl<'a> Session<'a> {
 
     fn id(&mut self, tag: &Tag, fields: &IdFields) -> After {
         // Claims are believed from trusted networks only.
-        if self.trusted {
+        if self.edge.trusted {
             for (name, value) in fields {
                 if let (Ok(name), Some(Ok(value))) = (
                     std::str::from_utf8(name),
                     value.as_deref().map(std::str::from_utf8),
                 ) {
-                    self.claims.take(&mut self.peer, name, value);
+                    self.edge.claims.take(&mut self.edge.peer, name, value);
                 }
             }
         }
-        self.stream.write(b"* ID (\"name\" \"Homing\")\r\n");
+        self.edge.stream.write(b"* ID (\"name\" \"Homing\")\r\n");
         self.ok(tag, "Pleased to meet you.")
     }
 
     async fn start_tls(&mut self, tag: &Tag) -> After {
-        let Some(tls) = self.tls.take() else {
+        let Some(tls) = self.edge.tls.take() else {
             return self.bad(Some(tag), "STARTTLS is not available.");
         };
         self.ok(tag, "Begin TLS now.");
-        let left = self.left();
-        if let Err(error) = self.stream.start_tls(&tls, left).await {
-            tracing::debug!(trace = %self.peer.trace, client = %self.peer.client, %error, "STARTTLS failed");
-            return After::End;
+        match self.edge.start_tls(&tls).await {
+            Some(()) => After::Next,
+            None => After::End,
         }
-        // Claims from before the handshake may be anybody's who sits on the way.
-        self.peer = self.connected.clone();
-        self.peer.tls = TlsState::Encrypted;
-        self.claims = Claims::new(&self.peer);
-        After::Next
     }
 
     async fn authenticate(&mut self, tag: &Tag, mechanism: &str, initial: Option<&str>) -> After {
-        let Some(mechanism) = Mechanism::parse(mechanism.as_bytes()) else {
-            self.errors += 1;
+        let Some(mechanism) = Mechanism::parse(mechanism.as_bytes())
+            .filter(|mechanism| matches!(mechanism, Mechanism::Plain | Mechanism::Login))
+        else {
+            self.edge.errors += 1;
             self.say(
                 Some(tag),
                 StatusLine::new(Condition::No, "Mechanism not supported."),
             );
             return After::Next;
         };
-        let (mut exchange, mut step) = ServerExchange::start(mechanism, initial.map(str::as_bytes));
+        let (mut exchange, mut step) =
+            ServerExchange::start(mechanism, initial.map(str::as_bytes), ServerContext::default());
         loop {
             match step {
                 Step::Done(login) => return self.log_in(tag, login).await,
-                Step::Failed(_) => return self.bad(Some(tag), "The exchange was cancelled or malformed."),
+                Step::Failed(_) | Step::Keys(_) | Step::Acknowledged => {
+                    return self.bad(Some(tag), "The exchange was cancelled or malformed.");
+                }
                 Step::Challenge(challenge) => {
-                    self.stream.write(format!("+ {challenge}\r\n").as_bytes());
-                    match self.stream.read_line(self.left()).await {
+                    self.edge.stream.write(format!("+ {challenge}\r\n").as_bytes());
+                    match self.edge.stream.read_line(self.edge.left()).await {
                         Ok(line) => step = exchange.respond(&line),
                         Err(ReadError::LineTooLong) => return self.bad(Some(tag), "Response too long."),
                         Err(_) => return After::End,
@@ -334,39 +285,21 @@ impl<'a> Session<'a> {
     }
 
     async fn log_in(&mut self, tag: &Tag, login: Login) -> After {
-        let typed = login.login.clone();
-        match self.go_home(login).await {
-            Ok(home) => {
+        match self.edge.log_in(login).await {
+            Ok(mut arrived) => {
                 let mut status = StatusLine::new(Condition::Ok, "Logged in.");
                 // RFC 3501 section 6.2.3: what the home can do, which the client cannot know yet.
-                if !home.capabilities.is_empty() {
-                    status = status.with_code(Code::Capability(home.capabilities));
+                let capabilities = std::mem::take(&mut arrived.capabilities);
+                if !capabilities.is_empty() {
+                    status = status.with_code(Code::Capability(capabilities));
                 }
                 self.say(Some(tag), status);
-                tracing::info!(
-                    protocol = "imap", trace = %self.peer.trace, client = %self.peer.client, login = typed, "logged in"
-                );
-                After::Relay(Box::new(home.stream))
+                After::Relay(Box::new(arrived))
             }
             Err(failure) => {
-                log_failure(Protocol::Imap, &self.peer, &typed, &failure);
-                self.refused += u32::from(failure.blames_client());
                 self.say(Some(tag), reply::failure(&failure));
                 After::Next
             }
-        }
-    }
-
-    async fn go_home(&mut self, login: Login) -> Result<home::LoggedIn, Failure> {
-        let gate = self.gate;
-        let shutdown = self.shutdown.clone();
-        let work = async {
-            let admitted = gate.admit(login, Protocol::Imap, &self.peer).await?;
-            home::log_in(gate, &admitted, &self.peer, &self.claims).await
-        };
-        tokio::select! {
-            result = Box::pin(work) => result,
-            () = shutdown.requested() => Err(Failure::ShuttingDown),
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use crate::dial::Dialled;
 use crate::failure::Failure;
+use crate::home_key::{AFTER_REFUSAL, HomeKey};
 use crate::home_line::HomeLine;
-use crate::login::{Admitted, Claims, Gate};
-use model::{Peer, Protocol, Secret};
-use net::{LinePolicy, LineStream, TlsMode};
+use crate::login::{Admitted, Gate, Introduction, LoggedIn};
+use directory::HomeTarget;
+use model::Secret;
+use net::{LinePolicy, TlsMode};
 use wire::pop3::{Capabilities, ClientClaims, Command, Response, ResponseCode, XCLIENT_GREETING};
-use wire::sasl::{ClientExchange, Mechanism};
 
 /// The longest response line that a home may send: RFC 2449 section 4 has 512.
 const MAX_LINE: usize = 4096;
@@ -18,32 +19,13 @@ struct Talk {
     line: HomeLine,
 }
 
-/// Connects, tells who the client is, and replays the login.
-pub(super) async fn log_in(
-    gate: &Gate,
-    admitted: &Admitted,
-    peer: &Peer,
-    claims: &Claims,
-) -> Result<LineStream, Failure> {
-    let hops = claims.next_hop()?;
-    let dialer = &gate.context.dialer;
-    let dialled = dialer.dial(&admitted.home, Protocol::Pop3).await?;
-    let name = dialled.name.clone();
-    let about = ClientClaims {
-        addr: Some(peer.client.ip()),
-        port: Some(peer.client.port()),
-        session: Some(claims.session.clone()),
-        ttl: Some(hops),
-    };
-    dialer.learn(&name, talk(gate, dialled, admitted, about).await)
-}
-
-async fn talk(
+/// Tells the home who the client is, and logs in.
+pub(crate) async fn log_in(
     gate: &Gate,
     dialled: Dialled,
     admitted: &Admitted,
-    about: ClientClaims,
-) -> Result<LineStream, Failure> {
+    who: &Introduction<'_>,
+) -> Result<LoggedIn, Failure> {
     let (line, target) = HomeLine::new(dialled, MAX_LINE, LinePolicy::AcceptLf);
     let mut talk = Talk { line };
     let greeting = match talk.response().await? {
@@ -60,13 +42,24 @@ async fn talk(
     }
     // Dovecot announces it in the greeting, to the networks whose word it takes.
     if greeting.starts_with(XCLIENT_GREETING) {
+        let about = ClientClaims {
+            addr: Some(who.peer.client.ip()),
+            port: Some(who.peer.client.port()),
+            session: Some(who.claims.session.clone()),
+            ttl: Some(who.hops),
+        };
         // A home that finds the session has gone in circles refuses it here. That is nothing against the home.
         if let Response::Err(_, text) = talk.run(&Command::Xclient(about)).await? {
             return Err(talk.line.temporary(&text));
         }
     }
-    match talk.replay(admitted).await? {
-        Response::Ok(_) => Ok(talk.line.stream),
+    let key = gate.key_for(&target, &talk.line.name, admitted, who)?;
+    match talk.log_in(admitted, &target, &key).await? {
+        Response::Ok(_) => Ok(LoggedIn {
+            stream: talk.line.stream,
+            // The client asks the home itself: RFC 2449 section 5.
+            capabilities: Vec::new(),
+        }),
         Response::Err(Some(ResponseCode::SysTemp | ResponseCode::InUse | ResponseCode::LoginDelay), text) => {
             Err(talk.line.temporary(&text))
         }
@@ -93,56 +86,85 @@ impl Talk {
         self.response().await
     }
 
-    /// USER and PASS, which every server knows; AUTH for a password that would not fit on a line.
-    async fn replay(&mut self, admitted: &Admitted) -> Result<Response, Failure> {
+    /// USER and PASS, which every server knows, for a password that fits on a line; AUTH for everything else.
+    async fn log_in(
+        &mut self,
+        admitted: &Admitted,
+        target: &HomeTarget,
+        key: &HomeKey,
+    ) -> Result<Response, Failure> {
         let address = admitted.address.as_str();
-        if fits_a_line(&admitted.password) {
+        if let HomeKey::Password(password) = key
+            && fits_a_line(password)
+        {
             let reply = self.run(&Command::User(address.to_owned())).await?;
             if !matches!(reply, Response::Ok(_)) {
                 return self.refused_unheard(reply).await;
             }
-            return self.run(&Command::Pass(admitted.password.clone())).await;
+            return self.run(&Command::Pass(password.clone())).await;
         }
-        let mut exchange = ClientExchange::new(Mechanism::Plain, address, None, admitted.password.clone());
+        let mechanisms = match key {
+            HomeKey::Bearer(_) => self.list().await?.map(|listed| listed.sasl).unwrap_or_default(),
+            _ => vec!["PLAIN".to_owned()],
+        };
+        let offers = |name: &str| mechanisms.iter().any(|known| known.eq_ignore_ascii_case(name));
+        let Some(exchange) = key.exchange(address, target, offers) else {
+            return Err(Failure::LoginMode {
+                home: self.line.name.clone(),
+                cause: "it offers no SASL mechanism for this way to log in".to_owned(),
+            });
+        };
         let auth = Command::Auth {
-            mechanism: Some(Mechanism::Plain.name().to_owned()),
+            mechanism: Some(exchange.mechanism.to_owned()),
+            // RFC 2449 section 4: tokens are longer than a command line may be.
             initial: None,
         };
         match self.run(&auth).await? {
             Response::Continue(_) => {}
             other => return self.refused_unheard(other).await,
         }
-        let answer = exchange
-            .respond(b"")
-            .map_err(|error| self.line.broken(&error.to_string()))?;
-        self.line.stream.write(answer.expose());
+        self.line.stream.write(exchange.response.expose());
         self.line.stream.write(b"\r\n");
-        self.response().await
+        match self.response().await? {
+            Response::Continue(_) if exchange.mechanism != "PLAIN" => {
+                self.line.stream.write(AFTER_REFUSAL);
+                self.line.stream.write(b"\r\n");
+                self.response().await
+            }
+            other => Ok(other),
+        }
     }
 
-    /// A refusal before the password was said. A home that wants TLS first refuses so, some with `[AUTH]`, and
-    /// that is nothing against the user: its capabilities tell (RFC 2449 sections 6.3 and 6.4).
-    async fn refused_unheard(&mut self, reply: Response) -> Result<Response, Failure> {
-        if self.line.stream.is_encrypted() || !matches!(self.run(&Command::Capa).await, Ok(Response::Ok(_))) {
-            return Ok(reply);
+    /// What the home can do; none when it does not say.
+    async fn list(&mut self) -> Result<Option<Capabilities>, Failure> {
+        if !matches!(self.run(&Command::Capa).await?, Response::Ok(_)) {
+            return Ok(None);
         }
         let mut capabilities = Capabilities::default();
         for _ in 0..MAX_CAPABILITIES {
             let line = self.line.read().await?;
             if &*line == b"." {
-                if capabilities.user
-                    || capabilities
-                        .sasl
-                        .iter()
-                        .any(|name| name == Mechanism::Plain.name())
-                {
-                    return Ok(reply);
-                }
-                return Err(self.line.broken("it takes no password over this connection"));
+                return Ok(Some(capabilities));
             }
             capabilities.add_line(&line);
         }
         Err(self.line.broken("its list of capabilities does not end"))
+    }
+
+    /// A refusal before the password was said. A home that wants TLS first refuses so, some with `[AUTH]`, and
+    /// that is nothing against the user: its capabilities tell (RFC 2449 sections 6.3 and 6.4).
+    async fn refused_unheard(&mut self, reply: Response) -> Result<Response, Failure> {
+        if self.line.stream.is_encrypted() {
+            return Ok(reply);
+        }
+        // A home that hangs up now has said its no already.
+        let Ok(Some(capabilities)) = self.list().await else {
+            return Ok(reply);
+        };
+        if capabilities.user || capabilities.sasl.iter().any(|name| name == "PLAIN") {
+            return Ok(reply);
+        }
+        Err(self.line.broken("it takes no password over this connection"))
     }
 }
 

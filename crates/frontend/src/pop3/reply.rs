@@ -21,11 +21,15 @@ pub(super) fn failure(failure: &Failure) -> Response {
             ResponseCode::SysTemp,
             "This account cannot be reached; the administrator has been told.",
         ),
-        Failure::HomeDown(_) | Failure::Connect { .. } | Failure::Timeout(_) => (
+        Failure::TooMany(_) => (
+            ResponseCode::SysTemp,
+            "Too many sessions; close some and try again.",
+        ),
+        Failure::HomeDown(_) | Failure::Connect { .. } | Failure::Timeout(_) | Failure::Drained(_) => (
             ResponseCode::SysTemp,
             "The mail server of this account is not available; try again later.",
         ),
-        Failure::Tls { .. } | Failure::Protocol { .. } | Failure::Buffer(_) => (
+        Failure::Tls { .. } | Failure::Protocol { .. } | Failure::Buffer(_) | Failure::LoginMode { .. } => (
             ResponseCode::SysTemp,
             "The mail server of this account has a problem; try again later.",
         ),

@@ -2,12 +2,12 @@
 
 use super::message::Message;
 use crate::config::HomeProtocol;
-use crate::dial::{Dialer, Dialled};
+use crate::dial::{Caller, Dialer, Dialled};
 use crate::failure::Failure;
 use crate::home_line::HomeLine;
 use directory::HomeRef;
-use model::{Protocol, ReversePath, TraceId};
-use net::{LinePolicy, TlsMode};
+use model::{Peer, Protocol, ReversePath, TraceId};
+use net::{LinePolicy, Shutdown, TlsMode};
 use std::time::Duration;
 use wire::smtp::{
     Capabilities, ClientClaims, Command, DotEncoder, Extensions, ForwardPath, MailParameters, Reply,
@@ -33,6 +33,10 @@ pub(super) enum Identity {
 /// What every leg of a session needs to know.
 #[derive(Debug, Clone)]
 pub(super) struct LegSettings {
+    /// The client, for a home in this process.
+    pub(super) peer: Peer,
+    /// The order to stop, for the same.
+    pub(super) shutdown: Shutdown,
     /// The session, for logs.
     pub(super) trace: TraceId,
     /// Our name.
@@ -70,9 +74,13 @@ impl Leg {
         identity: Identity,
         settings: &LegSettings,
     ) -> Result<Self, Failure> {
+        let caller = Caller {
+            peer: &settings.peer,
+            shutdown: &settings.shutdown,
+        };
         let dialled = match protocol {
-            HomeProtocol::Smtp => dialer.dial(home, Protocol::Smtp).await?,
-            HomeProtocol::Lmtp => dialer.dial(home, Protocol::Lmtp).await?,
+            HomeProtocol::Smtp => dialer.dial(home, Protocol::Smtp, caller).await?,
+            HomeProtocol::Lmtp => dialer.dial(home, Protocol::Lmtp, caller).await?,
         };
         let name = dialled.name.clone();
         let greeted = Self::greet(dialled, home, protocol, identity, settings).await;

@@ -35,6 +35,9 @@ pub(super) fn failure(failure: &Failure) -> Reply {
         | Failure::Tls { .. }
         | Failure::Protocol { .. }
         | Failure::HomeRefusedLogin { .. }
+        | Failure::TooMany(_)
+        | Failure::Drained(_)
+        | Failure::LoginMode { .. }
         | Failure::HomeTemporary { .. } => reply(
             451,
             4,

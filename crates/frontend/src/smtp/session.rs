@@ -291,6 +291,8 @@ impl Session {
             return self.error(&reply::too_large());
         }
         let settings = LegSettings {
+            peer: self.peer.clone(),
+            shutdown: self.shutdown.clone(),
             trace: self.peer.trace,
             server_name: self.proxy.context.server_name.clone(),
             limit: Duration::from_secs(self.proxy.config.home_timeout),

@@ -7,8 +7,8 @@ use model::{
     SystemClock, Unavailable,
 };
 use net::{
-    Accepted, ClientTls, ClientTlsConfig, Connection, LineStream, Listener, ListenerConfig, Resolver,
-    ServerTls, Shutdown, ShutdownTrigger, TlsConfig,
+    Accepted, ClientTls, ClientTlsConfig, Connection, LineStream, Listener, ListenerConfig, Metrics,
+    Resolver, Rest, ServerTls, SessionLimits, Sessions, Shutdown, ShutdownTrigger, TlsConfig,
 };
 use parking_lot::Mutex;
 use std::io::Write as _;
@@ -36,6 +36,9 @@ pub(crate) fn context_with(rules: &[(&str, &str)], homes: &[serde_json::Value]) 
         maps: Arc::new(maps(rules, clock.clone())),
         dialer: Arc::new(Dialer::new(Arc::new(homes), Resolver::system(), clock.clone())),
         server_name: "front.example.test".to_owned(),
+        sessions: Sessions::new(clock.clone(), SessionLimits::default()),
+        metrics: Metrics::default(),
+        assertions: None,
         clock,
     }
 }
@@ -82,10 +85,7 @@ pub(crate) struct Front {
 pub(crate) fn certificate() -> (tempfile::TempDir, ServerTls, ClientTls) {
     let dir = tempfile::tempdir().expect("a scratch folder");
     let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    let config = TlsConfig {
-        certificate: dir.path().join("cert.pem"),
-        key: dir.path().join("key.pem"),
-    };
+    let config = TlsConfig::new(dir.path().join("cert.pem"), dir.path().join("key.pem"));
     std::fs::write(&config.certificate, signed.cert.pem()).expect("write");
     std::fs::write(&config.key, signed.signing_key.serialize_pem()).expect("write");
     let client = ClientTls::new(&ClientTlsConfig {
@@ -102,7 +102,7 @@ pub(crate) fn certificate() -> (tempfile::TempDir, ServerTls, ClientTls) {
 pub(crate) async fn front<F, Fut>(protocol: Protocol, configure: fn(&mut ListenerConfig), handler: F) -> Front
 where
     F: Fn(Accepted) -> Fut + Clone + Send + 'static,
-    Fut: Future<Output = ()> + Send + 'static,
+    Fut: Future<Output: Into<Rest>> + Send + 'static,
 {
     let (files, server, tls) = certificate();
     let mut config = ListenerConfig::at(([127, 0, 0, 1], 0).into());

@@ -1,0 +1,151 @@
+//! A session before it is relayed: what every login proxy does alike, whatever its protocol.
+
+use crate::dial::Caller;
+use crate::failure::Failure;
+use crate::login::{Arrived, Claims, Gate, log_failure};
+use crate::relaying::Handover;
+use model::{Peer, Protocol, TlsState};
+use net::{Accepted, LinePolicy, LineStream, ServerTls, Shutdown};
+use std::time::Duration;
+use tokio::time::Instant;
+use wire::sasl::Login;
+
+/// Commands that make no sense, after which the session ends.
+const MAX_ERRORS: u32 = 20;
+/// How long the last words may take.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// A client that has not logged in yet.
+pub(crate) struct Edge<'a> {
+    pub(crate) gate: &'a Gate,
+    pub(crate) stream: LineStream,
+    pub(crate) peer: Peer,
+    /// The peer as it connected, before any claim about who it stands for.
+    connected: Peer,
+    pub(crate) claims: Claims,
+    pub(crate) tls: Option<ServerTls>,
+    plaintext_login: bool,
+    pub(crate) trusted: bool,
+    deadline: Instant,
+    pub(crate) errors: u32,
+    refused: u32,
+    pub(crate) shutdown: Shutdown,
+    idle: Duration,
+    protocol: Protocol,
+}
+
+/// Why a session before login may not go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Enough {
+    /// Too many commands that make no sense.
+    Errors,
+    /// Too many failed logins.
+    Refusals,
+}
+
+impl<'a> Edge<'a> {
+    pub(crate) fn new(accepted: Accepted, gate: &'a Gate, protocol: Protocol, max_line: usize) -> Self {
+        Self {
+            gate,
+            protocol,
+            trusted: accepted.is_trusted(),
+            claims: Claims::new(&accepted.peer),
+            stream: LineStream::new(accepted.connection, max_line).with_policy(LinePolicy::AcceptLf),
+            connected: accepted.peer.clone(),
+            peer: accepted.peer,
+            tls: accepted.tls,
+            plaintext_login: accepted.config.allows_plaintext_login(),
+            deadline: Instant::now() + gate.settings.login_timeout,
+            errors: 0,
+            refused: 0,
+            shutdown: accepted.shutdown,
+            idle: accepted.config.idle(),
+        }
+    }
+
+    /// What is left of the time for the login.
+    pub(crate) fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether a password may be sent now.
+    pub(crate) fn may_log_in(&self) -> bool {
+        self.plaintext_login || self.stream.is_encrypted()
+    }
+
+    /// Whether the client has had its chances.
+    pub(crate) fn enough(&self) -> Option<Enough> {
+        if self.errors >= MAX_ERRORS {
+            Some(Enough::Errors)
+        } else if self.refused >= self.gate.settings.max_login_failures {
+            Some(Enough::Refusals)
+        } else {
+            None
+        }
+    }
+
+    /// The session cannot be brought back into step: it ends after this command.
+    pub(crate) fn give_up(&mut self) {
+        self.errors = MAX_ERRORS;
+    }
+
+    /// The handshake that the client was just told to begin; none when it failed.
+    pub(crate) async fn start_tls(&mut self, tls: &ServerTls) -> Option<()> {
+        let left = self.left();
+        if let Err(error) = self.stream.start_tls(tls, left).await {
+            tracing::debug!(trace = %self.peer.trace, client = %self.peer.client, %error, "STARTTLS failed");
+            return None;
+        }
+        // Claims from before the handshake may be anybody's who sits on the way.
+        self.peer = self.connected.clone();
+        self.peer.tls = TlsState::Encrypted;
+        self.claims = Claims::new(&self.peer);
+        Some(())
+    }
+
+    /// Checks the login, and logs in at the home. What failed is logged and counted here; the caller says it.
+    pub(crate) async fn log_in(&mut self, login: Login) -> Result<Arrived, Failure> {
+        let typed = login.login.clone();
+        let shutdown = self.shutdown.clone();
+        let caller = Caller {
+            peer: &self.peer,
+            shutdown: &shutdown,
+        };
+        let work = self.gate.bring_home(login, self.protocol, caller, &self.claims);
+        let result = tokio::select! {
+            result = Box::pin(work) => result,
+            () = shutdown.requested() => Err(Failure::ShuttingDown),
+        };
+        match &result {
+            Ok(arrived) => {
+                let about = arrived.session.about();
+                tracing::info!(
+                    protocol = %self.protocol, trace = %self.peer.trace, client = %self.peer.client, login = typed,
+                    account = %about.account, home = about.home.as_deref(), session = self.claims.session, "logged in"
+                );
+            }
+            Err(failure) => {
+                log_failure(self.protocol, &self.peer, &typed, failure);
+                self.refused += u32::from(failure.blames_client());
+            }
+        }
+        result
+    }
+
+    /// Sends what is queued and closes.
+    pub(crate) async fn close(self) {
+        self.stream.close(FAREWELL).await;
+    }
+
+    /// The reply to the login goes out, and the relay takes over; none when the client is gone already.
+    pub(crate) async fn hand_over(mut self, arrived: Arrived) -> Option<Handover> {
+        self.stream.flush(self.left()).await.ok()?;
+        Some(Handover {
+            client: self.stream,
+            home: arrived.stream,
+            session: arrived.session,
+            idle: self.idle,
+            metrics: self.gate.context.metrics.clone(),
+        })
+    }
+}
