@@ -1,18 +1,28 @@
 //! The chart: how many times better or worse than the peer, on a logarithmic scale.
 
-use crate::run::Measured;
-use crate::stats::{Bar, Verdict};
+use crate::stats::Verdict;
 use std::fmt::Write;
 
 const ROW: f64 = 22.0;
-const LEFT: f64 = 170.0;
+const LEFT: f64 = 230.0;
 const WIDTH: f64 = 560.0;
 const TOP: f64 = 56.0;
 /// The scale ends here on both sides; what lies beyond is drawn to the edge and says its number.
 const DECADES: f64 = 2.0;
 
+/// One bar of the chart.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    pub(crate) label: String,
+    /// How many times better than the peer.
+    pub(crate) better: f64,
+    /// The bar, as a factor over the peer.
+    pub(crate) wanted: Option<f64>,
+    pub(crate) met: Option<Verdict>,
+}
+
 /// An SVG picture of the run. Bars to the right of the middle line are better than the peer.
-pub(crate) fn svg(title: &str, all: &[Measured]) -> String {
+pub(crate) fn svg(title: &str, all: &[Row]) -> String {
     let height = TOP + ROW * all.len() as f64 + 16.0;
     let full = LEFT + WIDTH + 90.0;
     let mut picture = format!(
@@ -38,20 +48,16 @@ pub(crate) fn svg(title: &str, all: &[Measured]) -> String {
             TOP - 6.0
         );
     }
-    for (index, measured) in all.iter().enumerate() {
-        row(&mut picture, TOP + ROW * index as f64, measured);
+    for (index, line) in all.iter().enumerate() {
+        row(&mut picture, TOP + ROW * index as f64, line);
     }
     picture.push_str("</svg>\n");
     picture
 }
 
-fn row(picture: &mut String, y: f64, measured: &Measured) {
-    let better = if measured.figure.measure.higher_is_better() {
-        measured.ratio
-    } else {
-        1.0 / measured.ratio
-    };
-    let colour = match measured.met {
+fn row(picture: &mut String, y: f64, line: &Row) {
+    let better = line.better;
+    let colour = match line.met {
         Some(Verdict::Met) => "#2e8b57",
         Some(Verdict::Missed) => "#c0392b",
         Some(Verdict::Inconclusive) => "#999999",
@@ -65,14 +71,14 @@ fn row(picture: &mut String, y: f64, measured: &Measured) {
          <text x=\"{:.1}\" y=\"{:.1}\">{better:.2}x</text>",
         LEFT - 8.0,
         y + 15.0,
-        escaped(measured.figure.name),
+        escaped(&line.label),
         from.min(to),
         y + 4.0,
         (from - to).abs().max(1.0),
         from.max(to) + 4.0,
         y + 15.0,
     );
-    if let Some(bar) = wanted(measured) {
+    if let Some(bar) = line.wanted {
         let x = place(bar);
         let _ = writeln!(
             picture,
@@ -80,16 +86,6 @@ fn row(picture: &mut String, y: f64, measured: &Measured) {
             y + 1.0,
             y + 21.0
         );
-    }
-}
-
-/// The bar as a factor over the peer.
-fn wanted(measured: &Measured) -> Option<f64> {
-    match measured.figure.bar {
-        Bar::None => None,
-        Bar::RatioAtLeast(bar) => Some(bar),
-        Bar::RatioAtMost(bar) => Some(1.0 / bar),
-        Bar::AtMost(bar) => Some(measured.peer.value / bar),
     }
 }
 

@@ -35,6 +35,22 @@ pub(crate) fn own_cpu_seconds() -> Result<f64> {
     Ok(own.ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
+/// The CPU seconds of the children that this process has waited for.
+pub(crate) fn children_cpu_seconds() -> Result<f64> {
+    let text = std::fs::read_to_string("/proc/self/stat")?;
+    let (_, rest) = text
+        .rsplit_once(") ")
+        .context("/proc/self/stat is not understood")?;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let number = |index: usize| -> Result<u64> {
+        let field = fields.get(index).context("/proc/self/stat is too short")?;
+        Ok(field.parse()?)
+    };
+    // cutime and cstime.
+    let ticks = number(13)? + number(14)?;
+    Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
 /// The proportional set size of the same processes in KiB: shared pages count by their share.
 pub(crate) fn pss_kib(leaders: &[u32]) -> Result<f64> {
     let all = processes()?;

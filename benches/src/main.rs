@@ -6,10 +6,13 @@
 
 mod chart;
 mod client;
+mod compare;
+mod directory;
 mod figures;
 mod load;
 mod machine;
 mod null_home;
+mod probe;
 mod report;
 mod run;
 mod stage;
@@ -48,11 +51,14 @@ enum Command {
         after_help = "Example: cargo run --release -p benches -- run smoke --only imap-login,imap-noop --pairs 9"
     )]
     Run(RunArguments),
+    /// Be a client for another run (reads a job from standard input).
+    #[command(hide = true)]
+    Probe,
 }
 
 #[derive(Debug, clap::Args)]
 struct RunArguments {
-    /// The benchmark: `smoke`.
+    /// The benchmark: `smoke` or `directory`.
     name: String,
     /// How often both sides are measured; fewer than 9 judge no bar.
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=999))]
@@ -66,6 +72,9 @@ struct RunArguments {
     /// Messages in the large mailbox.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(8..=1_000_000))]
     messages: u64,
+    /// People in the directory of `directory`.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(100..=5_000_000))]
+    people: u64,
     /// Write the figures as JSON to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -81,6 +90,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::List => list(),
         Command::Run(arguments) => run(&arguments),
+        Command::Probe => probe::run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -108,19 +118,65 @@ fn list() -> Result<()> {
             figure.measure.unit()
         )?;
     }
+    writeln!(
+        out,
+        "directory: look-ups, change feed, binds and live map beside ldap3 and ldapsearch"
+    )?;
+    for figure in directory::figures() {
+        writeln!(
+            out,
+            "  {:<20} {:>9}  {}, {}",
+            figure.name,
+            figure.bar.shown(),
+            figure.title,
+            figure.unit
+        )?;
+    }
     Ok(())
 }
 
 fn run(arguments: &RunArguments) -> Result<()> {
-    if arguments.name != "smoke" {
-        bail!(
-            "there is no benchmark {:?}; `benches list` shows those there are",
-            arguments.name
-        );
-    }
     if !(0.1..=60.0).contains(&arguments.seconds) {
         bail!("--seconds {} is not between 0.1 and 60", arguments.seconds);
     }
+    match arguments.name.as_str() {
+        "smoke" => run_smoke(arguments),
+        "directory" => run_directory(arguments),
+        other => bail!("there is no benchmark {other:?}; `benches list` shows those there are"),
+    }
+}
+
+fn run_directory(arguments: &RunArguments) -> Result<()> {
+    if !arguments.only.is_empty() {
+        bail!("--only is for `smoke`");
+    }
+    let binary = binary()?;
+    let size = directory::Size {
+        people: usize::try_from(arguments.people)?,
+        rounds: usize::from(arguments.pairs),
+        millis: Duration::from_secs_f64(arguments.seconds)
+            .as_millis()
+            .try_into()?,
+    };
+    let setting = directory::setting(&binary, size)?;
+    say("filling slapd ...")?;
+    say(&compare::head(&setting))?;
+    let all = directory::run(&binary, size, |measured| {
+        measured
+            .iter()
+            .try_for_each(|measured| say(&compare::row(measured)))
+    })?;
+    if let Some(path) = &arguments.json {
+        write_file(path, &(compare::json(&setting, &all)? + "\n"))?;
+    }
+    if let Some(path) = &arguments.svg {
+        let title = format!("directory, {} rounds", setting.rounds);
+        write_file(path, &chart::svg(&title, &compare::chart_rows(&all)))?;
+    }
+    Ok(())
+}
+
+fn run_smoke(arguments: &RunArguments) -> Result<()> {
     let sizes = Sizes {
         big: arguments.messages.next_multiple_of(8),
         read: READ,
@@ -164,7 +220,7 @@ fn run(arguments: &RunArguments) -> Result<()> {
     }
     if let Some(path) = &arguments.svg {
         let title = format!("{} and {}", setting.subject, setting.peer);
-        write_file(path, &chart::svg(&title, &all))?;
+        write_file(path, &chart::svg(&title, &report::chart_rows(&all)))?;
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! What a run prints: a table for people and JSON for programs.
 
+use crate::chart;
 use crate::run::{Measured, Medians, Pace};
-use crate::stats::Verdict;
+use crate::stats::{Bar, Verdict};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -117,6 +118,30 @@ pub(crate) fn json(setting: &Setting, all: &[Measured]) -> serde_json::Result<St
         })
         .collect();
     serde_json::to_string_pretty(&Report { setting, bars })
+}
+
+/// A bar of the chart for each figure.
+pub(crate) fn chart_rows(all: &[Measured]) -> Vec<chart::Row> {
+    let row = |measured: &Measured| {
+        let factor = |ratio: f64| {
+            if measured.figure.measure.higher_is_better() {
+                ratio
+            } else {
+                1.0 / ratio
+            }
+        };
+        chart::Row {
+            label: measured.figure.name.to_owned(),
+            better: factor(measured.ratio),
+            wanted: match measured.figure.bar {
+                Bar::None => None,
+                Bar::RatioAtLeast(bar) | Bar::RatioAtMost(bar) => Some(factor(bar)),
+                Bar::AtMost(bar) | Bar::AtLeast(bar) => Some(factor(bar / measured.peer.value)),
+            },
+            met: measured.met,
+        }
+    };
+    all.iter().map(row).collect()
 }
 
 /// The lines above the table.

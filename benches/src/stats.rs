@@ -33,6 +33,8 @@ pub(crate) enum Bar {
     RatioAtMost(f64),
     /// Our own value is at most this.
     AtMost(f64),
+    /// Our own value is at least this.
+    AtLeast(f64),
 }
 
 impl Bar {
@@ -40,7 +42,10 @@ impl Bar {
     pub(crate) fn value(self) -> Option<f64> {
         match self {
             Self::None => None,
-            Self::RatioAtLeast(value) | Self::RatioAtMost(value) | Self::AtMost(value) => Some(value),
+            Self::RatioAtLeast(value)
+            | Self::RatioAtMost(value)
+            | Self::AtMost(value)
+            | Self::AtLeast(value) => Some(value),
         }
     }
 
@@ -49,7 +54,7 @@ impl Bar {
         match self {
             Self::None => None,
             Self::RatioAtLeast(_) | Self::RatioAtMost(_) => Some("ratio"),
-            Self::AtMost(_) => Some("ours"),
+            Self::AtMost(_) | Self::AtLeast(_) => Some("ours"),
         }
     }
 
@@ -60,6 +65,7 @@ impl Bar {
             Self::RatioAtLeast(value) => format!(">= {value:.2}x"),
             Self::RatioAtMost(value) => format!("<= {value:.2}x"),
             Self::AtMost(value) => format!("<= {value}"),
+            Self::AtLeast(value) => format!(">= {value}"),
         }
     }
 
@@ -70,6 +76,7 @@ impl Bar {
             Self::RatioAtLeast(bar) => ratio >= bar * (1.0 - TOLERANCE),
             Self::RatioAtMost(bar) => ratio <= bar * (1.0 + TOLERANCE),
             Self::AtMost(bar) => ours <= bar * (1.0 + TOLERANCE),
+            Self::AtLeast(bar) => ours >= bar * (1.0 - TOLERANCE),
         };
         if conditions.steal_percent > MOST_STEAL || !conditions.enough_rounds {
             return Some(Verdict::Inconclusive);
@@ -146,6 +153,8 @@ mod tests {
             (Bar::RatioAtMost(1.0), 9.0, 1.11, quiet, Some(Verdict::Missed)),
             (Bar::AtMost(16.0), 17.0, 9.0, quiet, Some(Verdict::Met)),
             (Bar::AtMost(16.0), 18.0, 0.1, quiet, Some(Verdict::Missed)),
+            (Bar::AtLeast(10.0), 9.1, 0.1, quiet, Some(Verdict::Met)),
+            (Bar::AtLeast(10.0), 8.9, 9.0, quiet, Some(Verdict::Missed)),
             (
                 Bar::AtMost(16.0),
                 1.0,
