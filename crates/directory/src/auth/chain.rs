@@ -1,6 +1,6 @@
 //! Several sources in order.
 
-use model::{AuthOutcome, AuthRequest, Authenticator, BoxFuture, RejectReason};
+use model::{AuthOutcome, AuthRequest, Authenticated, Authenticator, BoxFuture, Recheck, RejectReason};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,6 +62,18 @@ impl Authenticator for ChainAuthenticator {
             let usual = self.usual.lock().unwrap_or_default();
             sleep_until(start + usual).await;
             AuthOutcome::NoEntry
+        })
+    }
+
+    fn recheck<'a>(&'a self, who: &'a Authenticated, since: Duration) -> BoxFuture<'a, Recheck> {
+        Box::pin(async move {
+            for source in &self.sources {
+                match source.recheck(who, since).await {
+                    Recheck::NotMine => {}
+                    answer => return answer,
+                }
+            }
+            Recheck::NotMine
         })
     }
 }

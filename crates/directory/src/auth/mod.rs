@@ -7,28 +7,40 @@
 //! Follows RFC 4513 section 5.1, draft-behera-ldap-password-policy-10.
 
 mod bind_result;
+mod budget;
 mod cache;
 mod chain;
+mod change;
 mod events;
+mod password;
+mod recheck;
+mod shared;
 mod throttle;
+mod upgrade;
 
 pub use chain::ChainAuthenticator;
+pub use change::{ChangedBy, PasswordChangeError};
 pub use events::{AccountEvent, AccountEventKind, AccountEventStream, AccountEvents, Heard};
+pub(crate) use shared::{AuthShared, LiveState};
 pub use throttle::{Throttle, Trial};
 
+use self::password::Offered;
 use crate::account::{AccountState, DirectoryAccount};
 use crate::config::ServerType;
 use crate::connector::{Connector, Found, Trace};
+use ::password::VerifyPool;
+use budget::Trust;
 use cache::{CredentialCache, Moment, Remembered, Verdict as CacheVerdict};
-use ldap::{Entry, Filter};
+use ldap::Entry;
 use model::{
     AuthOutcome, AuthRequest, Authenticated, Authenticator, BoxFuture, Clock, ConfigProblem, Credential,
-    EntryUuid, RejectReason, Secret, Unavailable,
+    EntryUuid, Recheck, RejectReason, Secret, Unavailable,
 };
-use password::{SchemeError, Verdict, VerifyPool};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 /// How a password is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,6 +58,7 @@ pub struct LdapAuthenticator {
     pool: VerifyPool,
     cache: Arc<CredentialCache>,
     throttle: Throttle<EntryUuid>,
+    seen: recheck::Seen,
     /// Some entry has shown its password attribute, so the service identity may read it.
     password_seen: AtomicBool,
 }
@@ -78,6 +91,7 @@ impl LdapAuthenticator {
             method,
             pool,
             cache,
+            seen: recheck::Seen::new(&clock),
             throttle: Throttle::new(clock),
             password_seen: AtomicBool::new(false),
         }))
@@ -98,7 +112,7 @@ impl LdapAuthenticator {
         if password.is_empty() {
             return AuthOutcome::Rejected(RejectReason::EmptyPassword);
         }
-        let began = self.cache.moment();
+        let began = (self.cache.moment(), self.connector.clock().monotonic());
         let stamp = stamp_attributes(self.method, &self.connector);
         let extra: Vec<&str> = stamp.iter().map(String::as_str).collect();
         match self
@@ -153,7 +167,7 @@ impl LdapAuthenticator {
         account: &DirectoryAccount,
         entry: &Entry,
         stamp_attributes: &[String],
-        began: Moment,
+        (began, at): (Moment, Duration),
     ) -> AuthOutcome {
         if account.state != AccountState::Active {
             self.cache.forget(account.uuid);
@@ -161,9 +175,6 @@ impl LdapAuthenticator {
         // The reason goes to the log; the client hears the same as for a wrong password.
         if account.state == AccountState::Disabled {
             return AuthOutcome::Rejected(RejectReason::Disabled);
-        }
-        if account.state == AccountState::Locked && self.method == LdapMethod::Password {
-            return AuthOutcome::Rejected(RejectReason::Locked);
         }
         let stamp = cache::stamp(entry, stamp_attributes);
         let digest = self.cache.digest(account.uuid, &stamp, password);
@@ -182,10 +193,12 @@ impl LdapAuthenticator {
                     let why = format!("too many wrong passwords for {} from {client}", account.address);
                     return AuthOutcome::Unavailable(Unavailable(why));
                 };
-                let outcome = match self.method {
-                    LdapMethod::Password => self.compare(account, entry, password).await,
-                    LdapMethod::Bind => self.bind(account, password).await,
+                let offered = Offered {
+                    password,
+                    digest: &digest,
+                    trust: self.trust(account.uuid, &digest, client),
                 };
+                let outcome = self.verify(account, entry, offered).await;
                 match &outcome {
                     Ok(()) => attempt.succeeded(),
                     Err(AuthOutcome::Rejected(RejectReason::WrongCredential)) => {
@@ -206,12 +219,53 @@ impl LdapAuthenticator {
                     // A hit does not prolong itself: 60 s after the check the directory is asked again.
                     self.cache.remember_good(account.uuid, digest, began);
                 }
+                self.saw(account, entry, stamp, at);
                 self.accept(request, account, stamp);
                 AuthOutcome::Accepted(Authenticated {
                     address: account.address.clone(),
                     entry: Some(account.uuid),
                 })
             }
+        }
+    }
+
+    async fn verify(
+        &self,
+        account: &DirectoryAccount,
+        entry: &Entry,
+        offered: Offered<'_>,
+    ) -> Result<(), AuthOutcome> {
+        if self.method == LdapMethod::Bind {
+            return self.bind(account, offered).await;
+        }
+        self.compare(account, entry, offered).await?;
+        if account.state != AccountState::Locked {
+            return Ok(());
+        }
+        // A lock may be over by time (draft-behera section 5.3.4, pwdLockoutDuration); only the directory knows,
+        // and a bind with the right password is how it is asked.
+        match self.bind(account, offered).await {
+            Err(AuthOutcome::Rejected(RejectReason::WrongCredential)) => {
+                Err(AuthOutcome::Rejected(RejectReason::Locked))
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// What speaks for a bind with this password.
+    fn trust(&self, entry: EntryUuid, digest: &cache::Digest, client: IpAddr) -> Trust {
+        if self.cache.was_good(entry, digest) {
+            return Trust::LastGood;
+        }
+        let shared = self.connector.auth_shared();
+        let refused = shared
+            .budget
+            .as_ref()
+            .is_some_and(|budget| budget.was_refused(digest));
+        if !refused && self.throttle.is_known(entry, client) {
+            Trust::KnownNetwork
+        } else {
+            Trust::None
         }
     }
 
@@ -225,92 +279,15 @@ impl LdapAuthenticator {
             },
         );
     }
-
-    /// `ldap-password`: the attribute's values against the password.
-    async fn compare(
-        &self,
-        account: &DirectoryAccount,
-        entry: &Entry,
-        password: &Secret,
-    ) -> Result<(), AuthOutcome> {
-        let attribute = &self.connector.patterns().map.password;
-        let values: Vec<&[u8]> = entry.get(attribute).iter().map(AsRef::as_ref).collect();
-        if values.iter().all(|value| value.is_empty()) {
-            return Err(self.no_password(account).await);
-        }
-        self.password_seen.store(true, Ordering::Relaxed);
-        let encoding = self.connector.config().attributes.password_encoding.into();
-        let verdict = self.pool.verify(&values, encoding, password).await;
-        match verdict {
-            Err(busy) => Err(AuthOutcome::Unavailable(Unavailable(busy.to_string()))),
-            Ok(Verdict::Match(scheme)) => {
-                if scheme.is_weak() {
-                    tracing::debug!(entry = %account.dn, %scheme, "the password is kept in a weak scheme");
-                }
-                Ok(())
-            }
-            // `{SASL}` means that the directory itself asks another service.
-            Ok(Verdict::Mismatch(errors) | Verdict::Unusable(errors))
-                if errors.contains(&SchemeError::BindInstead) =>
-            {
-                self.bind(account, password).await
-            }
-            Ok(Verdict::Mismatch(errors)) => {
-                for error in errors {
-                    tracing::warn!(entry = %account.dn, %error, "a password value cannot be used");
-                }
-                Err(AuthOutcome::Rejected(RejectReason::WrongCredential))
-            }
-            Ok(Verdict::Unusable(errors)) => {
-                let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                let why = format!(
-                    "{}: no password value can be checked: {}",
-                    account.dn,
-                    texts.join("; ")
-                );
-                tracing::error!("{why}");
-                Err(AuthOutcome::Unavailable(Unavailable(why)))
-            }
-        }
-    }
-
-    /// The entry shows no password. Either it has none, or we may read nobody's: then a thousand users must
-    /// not be told that their password is wrong.
-    async fn no_password(&self, account: &DirectoryAccount) -> AuthOutcome {
-        if !self.password_seen.load(Ordering::Relaxed) {
-            let attribute = &self.connector.patterns().map.password;
-            match self
-                .connector
-                .sample(Filter::Present(attribute.clone()), attribute)
-                .await
-            {
-                Err(why) => return AuthOutcome::Unavailable(why),
-                Ok(false) => {
-                    let why = format!(
-                        "no entry shows {attribute}; the service identity needs the right to read it"
-                    );
-                    tracing::error!(connector = %self.connector.name(), "{why}");
-                    return AuthOutcome::Unavailable(Unavailable(why));
-                }
-                Ok(true) => self.password_seen.store(true, Ordering::Relaxed),
-            }
-        }
-        tracing::warn!(entry = %account.dn, "the entry has no password attribute, so it cannot log in");
-        AuthOutcome::Rejected(RejectReason::NoPassword)
-    }
-
-    /// `ldap-bind`: the directory says.
-    async fn bind(&self, account: &DirectoryAccount, password: &Secret) -> Result<(), AuthOutcome> {
-        match self.connector.check_bind(&account.dn, password).await {
-            Err(why) => Err(AuthOutcome::Unavailable(why)),
-            Ok(result) => bind_result::read(&account.dn, &result),
-        }
-    }
 }
 
 impl Authenticator for LdapAuthenticator {
     fn check<'a>(&'a self, request: &'a AuthRequest) -> BoxFuture<'a, AuthOutcome> {
         Box::pin(self.decide(request))
+    }
+
+    fn recheck<'a>(&'a self, who: &'a Authenticated, since: Duration) -> BoxFuture<'a, Recheck> {
+        Box::pin(self.look_again(who, since))
     }
 }
 
@@ -327,12 +304,8 @@ impl fmt::Debug for LdapAuthenticator {
 
 /// Attributes that change when the password does: cached credentials of another password end with them.
 fn stamp_attributes(method: LdapMethod, connector: &Connector) -> Vec<String> {
-    let changed = match connector.config().server_type {
-        ServerType::Openldap => "pwdChangedTime",
-        ServerType::ActiveDirectory => "pwdLastSet",
-    };
     match method {
-        LdapMethod::Bind => vec![changed.to_owned()],
+        LdapMethod::Bind => connector.password_stamps(),
         LdapMethod::Password => vec![connector.patterns().map.password.clone()],
     }
 }

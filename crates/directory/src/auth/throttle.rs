@@ -137,6 +137,12 @@ impl<K: Copy + Eq + Hash> Throttle<K> {
         })
     }
 
+    /// Whether the account was entered from this client's network lately.
+    pub(super) fn is_known(&self, account: K, client: IpAddr) -> bool {
+        let key = (account, prefix(client));
+        matches!(self.records.lock().known.get(&key), Cached::Fresh(()))
+    }
+
     fn end(&self, account: K, network: Prefix, end: End) {
         let now = self.clock.monotonic();
         let mut records = self.records.lock();

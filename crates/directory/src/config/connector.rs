@@ -1,7 +1,8 @@
 //! `[[connector]]`: one named set of LDAP servers and the policy for it.
 
-use super::AttributesConfig;
+use super::passwords::{PasswordChangeMode, PasswordScheme};
 use super::sync::{Absent, Direction, GuardConfig, OnDelete, OnHostChange};
+use super::{AttributesConfig, WritesConfig};
 use model::{Domain, Secret};
 use std::path::PathBuf;
 
@@ -16,7 +17,8 @@ pub struct ConnectorConfig {
     pub uris: Vec<String>,
     /// `openldap` or `active-directory`; picks the defaults of patterns and attributes. Required.
     pub server_type: ServerType,
-    /// DN of the service identity that searches. Default: anonymous.
+    /// DN of the service identity that searches; on Active Directory also `user@domain` or `DOMAIN\user`. Default:
+    /// anonymous.
     #[serde(default)]
     pub bind_dn: Option<String>,
     /// Its password. Prefer `bind_password_file`.
@@ -42,6 +44,38 @@ pub struct ConnectorConfig {
     /// A file that holds its password; a newline at the end is ignored.
     #[serde(default)]
     pub write_bind_password_file: Option<PathBuf>,
+    /// Whether a password that the directory keeps in a weak scheme (clear text, `{SSHA}`, DES and the like) is
+    /// rewritten in a strong one when its owner logs in by `ldap-password`. Written with the identity that
+    /// writes; the password stays the same, and a failure never fails the login; default false.
+    #[serde(default)]
+    pub password_upgrade: bool,
+    /// The scheme that `password_upgrade` writes: `sha512-crypt` or `argon2` (only where the server has the
+    /// module, or binds with such a password fail); default `sha512-crypt`.
+    #[serde(default)]
+    pub password_scheme: PasswordScheme,
+    /// Who writes a changed password: `off`, `as-user` (the user, with the old password; an administrator cannot
+    /// set one) or `write-identity`. Default: `off` with `direction = "ldap-to-local"`, `write-identity`
+    /// otherwise. Passwords are written over TLS, a Unix socket or loopback only.
+    #[serde(default)]
+    pub password_change: Option<PasswordChangeMode>,
+    /// Binds with a wrong password that all front ends together may cause for one account in one
+    /// `lockout_window`: one less than locks the account in the directory (`pwdMaxFailure`,
+    /// `lockoutThreshold`), so that nobody can lock it by guessing here. Past a guesser's share only a known
+    /// client network passes, past that only the password that was good last; others hear "try later". 0 for no
+    /// limit; at least 3 for each of `front_ends`; default 0.
+    #[serde(default)]
+    pub lockout_budget: u32,
+    /// Seconds after which the directory forgets a failed bind (`pwdFailureCountInterval`,
+    /// `lockoutObservationWindow`); 1 to 2592000, default 1800.
+    #[serde(default = "default_lockout_window")]
+    pub lockout_window: u64,
+    /// How many front ends and back ends bind to this directory, each with its part of `lockout_budget`; 1 to
+    /// 1000, default 1.
+    #[serde(default = "default_front_ends")]
+    pub front_ends: u32,
+    /// How fast and how the directory is written.
+    #[serde(default)]
+    pub writes: WritesConfig,
     /// What a reference to another server means: `ignore`, or `writes` (a change goes on to a server that is
     /// also listed in `uris`, never to another one, for credentials go along); default `ignore`.
     #[serde(default)]
@@ -67,10 +101,16 @@ pub struct ConnectorConfig {
     /// Seconds between two polls for changes; 1 to 86400, default 30.
     #[serde(default = "default_polling_interval")]
     pub polling_interval: u64,
-    /// Whether a live user map stays connected and hears of every change at once (refreshAndPersist, RFC 4533);
-    /// false makes it poll each `polling_interval` instead; default true.
+    /// Whether a live user map stays connected and hears of every change at once (refreshAndPersist, RFC 4533, or
+    /// on Active Directory a change notification); false makes it poll each `polling_interval` instead; default
+    /// true.
     #[serde(default = "default_persist")]
     pub persist: bool,
+    /// Seconds between two counts of all entries where the directory does not tell of every deletion: on Active
+    /// Directory without the right "Replicating Directory Changes", and always for a live user map; 1 to 86400,
+    /// default 3600.
+    #[serde(default = "default_audit_interval")]
+    pub audit_interval: u64,
     /// Seconds to wait after a failure before trying again, doubled with jitter up to 60, or up to 5 where
     /// somebody waits for the answer; 1 to 60, default 1.
     #[serde(default = "default_retry_interval")]
@@ -139,8 +179,17 @@ pub struct ConnectorConfig {
 pub(super) fn default_timeout() -> u64 {
     4
 }
+pub(super) fn default_lockout_window() -> u64 {
+    1800
+}
+pub(super) fn default_front_ends() -> u32 {
+    1
+}
 pub(super) fn default_polling_interval() -> u64 {
     30
+}
+pub(super) fn default_audit_interval() -> u64 {
+    3600
 }
 pub(super) fn default_persist() -> bool {
     true
@@ -212,6 +261,14 @@ pub struct AccountsConfig {
     /// `one` or `sub`; default `sub`.
     #[serde(default)]
     pub scope: SearchScope,
+    /// Where new accounts are written: a DN template with the slots of `address_pattern`, for example
+    /// `ou=Users,%D`. What is missing on the way there is written too. Default: the first of `base_dn`.
+    #[serde(default)]
+    pub create_under: Option<String>,
+    /// RDN template of new accounts. Default `uid=%u` (the attribute that `attributes.login` names), or `mail=%e`
+    /// when several domains share one place; on Active Directory `cn=%u` or `cn=%e`.
+    #[serde(default)]
+    pub rdn: Option<String>,
 }
 
 /// Which entries are groups: `groups.*`.
@@ -226,4 +283,8 @@ pub struct GroupsConfig {
     pub filter: Option<String>,
     /// `one` or `sub`; default `sub`.
     pub scope: SearchScope,
+    /// Where new groups are written, as `accounts.create_under`. Default: the first of `base_dn`.
+    pub create_under: Option<String>,
+    /// RDN template of new groups. Default `cn=%u`, or `cn=%e` when several domains share one place.
+    pub rdn: Option<String>,
 }

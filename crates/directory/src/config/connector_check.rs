@@ -25,6 +25,13 @@ impl ConnectorConfig {
             write_bind_dn: None,
             write_bind_password: None,
             write_bind_password_file: None,
+            password_upgrade: false,
+            password_scheme: super::PasswordScheme::default(),
+            password_change: None,
+            lockout_budget: 0,
+            lockout_window: super::connector::default_lockout_window(),
+            front_ends: super::connector::default_front_ends(),
+            writes: super::WritesConfig::default(),
             referrals: super::Referrals::default(),
             tls: None,
             ca_file: None,
@@ -34,12 +41,15 @@ impl ConnectorConfig {
             timeout: super::connector::default_timeout(),
             polling_interval: super::connector::default_polling_interval(),
             persist: super::connector::default_persist(),
+            audit_interval: super::connector::default_audit_interval(),
             retry_interval: super::connector::default_retry_interval(),
             accounts: super::AccountsConfig {
                 base_dn: account_bases,
                 object_class: None,
                 filter: None,
                 scope: SearchScope::Sub,
+                create_under: None,
+                rdn: None,
             },
             groups: super::GroupsConfig::default(),
             address_pattern: None,
@@ -61,6 +71,15 @@ impl ConnectorConfig {
         }
     }
 
+    /// A connector to Active Directory with every optional key at its default.
+    #[must_use]
+    pub fn active_directory(name: &str, uris: Vec<String>, account_bases: Vec<String>) -> Self {
+        Self {
+            server_type: ServerType::ActiveDirectory,
+            ..Self::openldap(name, uris, account_bases)
+        }
+    }
+
     /// Everything wrong with this connector; keys are relative to it.
     #[must_use]
     pub fn check(&self) -> Vec<ConfigProblem> {
@@ -71,6 +90,8 @@ impl ConnectorConfig {
         self.check_servers(&mut problems);
         self.check_identity(&mut problems);
         self.check_write_identity(&mut problems);
+        self.writes.check(&mut problems);
+        self.check_passwords(&mut problems);
         in_range(&mut problems, "timeout", self.timeout, 1..=600);
         in_range(
             &mut problems,
@@ -78,6 +99,7 @@ impl ConnectorConfig {
             self.polling_interval,
             1..=86_400,
         );
+        in_range(&mut problems, "audit_interval", self.audit_interval, 1..=86_400);
         in_range(&mut problems, "retry_interval", self.retry_interval, 1..=60);
         in_range(&mut problems, "retention", self.retention, 1..=3650);
         in_range(&mut problems, "page_size", u64::from(self.page_size), 1..=10_000);
@@ -162,10 +184,19 @@ impl ConnectorConfig {
             problem("bind_password", "the password is empty");
         }
         if let Some(dn) = &self.bind_dn
-            && let Err(error) = ldap::Dn::parse(dn)
+            && let Err(error) = self.bind_name(dn)
         {
             problems.push(ConfigProblem::new("bind_dn", format!("{dn:?}: {error}")));
         }
+    }
+
+    /// Active Directory also takes `user@domain` and `DOMAIN\user` for a name (MS-ADTS section 5.1.1.1.1).
+    fn bind_name(&self, name: &str) -> Result<(), ldap::DnError> {
+        let other_forms = self.server_type == ServerType::ActiveDirectory && !name.contains('=');
+        if other_forms && name.contains(['@', '\\']) {
+            return Ok(());
+        }
+        ldap::Dn::parse(name).map(drop)
     }
 
     fn check_write_identity(&self, problems: &mut Vec<ConfigProblem>) {
@@ -192,7 +223,7 @@ impl ConnectorConfig {
             problem("write_bind_password", "the password is empty".to_owned());
         }
         if let Some(dn) = &self.write_bind_dn
-            && let Err(error) = ldap::Dn::parse(dn)
+            && let Err(error) = self.bind_name(dn)
         {
             problem("write_bind_dn", format!("{dn:?}: {error}"));
         }

@@ -14,6 +14,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod user_map;
+mod writes;
 
 pub(crate) use attributes::AttributeMap;
 pub use attributes::{AttributesConfig, EnabledConfig, EnabledKind, PasswordEncoding};
@@ -22,10 +23,9 @@ pub use connector::{
 };
 pub use home::{HomeConfig, HomeServiceConfig, LoginMode};
 pub use passwords::{PasswordChangeMode, PasswordScheme};
-pub use sync::{
-    Absent, ConflictResolution, ConflictScope, Direction, GuardConfig, OnDelete, OnHostChange,
-};
+pub use sync::{Absent, ConflictResolution, ConflictScope, Direction, GuardConfig, OnDelete, OnHostChange};
 pub use user_map::{MapKind, OnNoMatch, UserMapConfig};
+pub use writes::WritesConfig;
 
 use model::ConfigProblem;
 

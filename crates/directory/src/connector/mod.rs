@@ -14,13 +14,14 @@ mod pool;
 pub(crate) mod ranges;
 mod search;
 mod trace;
+pub(crate) mod writing;
 
 pub use operator::{OpenError, Operator, Rights};
 pub use trace::Attempt;
 pub(crate) use trace::{Trace, elapsed};
 
 use crate::account::{DirectoryAccount, Lookup, wanted};
-use crate::auth::AccountEvents;
+use crate::auth::{AccountEventKind, AccountEvents, AuthShared};
 use crate::config::{ConnectorConfig, ServerType};
 use crate::patterns::{EntryKind, Patterns, equality};
 use ldap::control::PasswordPolicy;
@@ -42,7 +43,7 @@ pub struct Connector {
     pool: Arc<Pool>,
     /// Who remembers credentials; each is gone when it says so.
     rememberers: Mutex<Vec<Rememberer>>,
-    events: AccountEvents,
+    auth: Arc<AuthShared>,
 }
 
 /// Forgets what it remembers of an entry; false when there is nobody any more who does.
@@ -84,9 +85,9 @@ impl Connector {
         let patterns = Patterns::new(&config)?;
         let pool = Arc::new(Pool::new(&config, Arc::clone(&clock))?);
         Ok(Arc::new(Self {
+            auth: Arc::new(AuthShared::new(&config, &clock)),
             config,
             patterns,
-            events: AccountEvents::new(Arc::clone(&clock)),
             clock,
             pool,
             rememberers: Mutex::new(Vec::new()),
@@ -123,17 +124,21 @@ impl Connector {
 
     /// Finds the account or group with this identity, inside of the connector's scope.
     pub async fn lookup_uuid(&self, uuid: EntryUuid) -> Lookup {
-        self.in_time(self.search_uuid(uuid)).await.into_lookup()
+        self.find_uuid(uuid, &[]).await.into_lookup()
     }
 
-    async fn search_uuid(&self, uuid: EntryUuid) -> Found {
+    pub(crate) async fn find_uuid(&self, uuid: EntryUuid, extra: Extra<'_>) -> Found {
+        self.in_time(self.search_uuid(uuid, extra)).await
+    }
+
+    async fn search_uuid(&self, uuid: EntryUuid, extra: Extra<'_>) -> Found {
         let filter = self.uuid_filter(uuid);
         for kind in [EntryKind::Account, EntryKind::Group] {
             let Some(half) = self.patterns.half(kind) else {
                 continue;
             };
             let filter = Filter::And(vec![half.filter(), filter.clone()]);
-            match self.find(kind, filter, &[], &mut Trace::Off).await {
+            match self.find(kind, filter, extra, &mut Trace::Off).await {
                 Found::None => {}
                 found => return found,
             }
@@ -225,7 +230,7 @@ impl Connector {
     }
 
     /// The change feed says that the credentials or the state of an entry may have changed.
-    pub(crate) fn credentials_changed(&self, uuid: EntryUuid) {
+    pub fn credentials_changed(&self, uuid: EntryUuid) {
         self.rememberers.lock().retain(|forget| forget(uuid));
     }
 
@@ -233,7 +238,45 @@ impl Connector {
     /// publishes here; whoever holds sessions listens.
     #[must_use]
     pub fn account_events(&self) -> &AccountEvents {
-        &self.events
+        &self.auth.events
+    }
+
+    /// What all authenticators of this connector have in common.
+    pub(crate) fn auth_shared(&self) -> &Arc<AuthShared> {
+        &self.auth
+    }
+
+    /// Tells everybody what a change feed saw of an entry, and forgets what was remembered of its credentials.
+    pub fn publish_account_event(&self, uuid: EntryUuid, address: Option<Address>, kind: AccountEventKind) {
+        match &kind {
+            AccountEventKind::Moved { .. } => {}
+            AccountEventKind::PasswordChanged | AccountEventKind::Disabled | AccountEventKind::Deleted => {
+                self.credentials_changed(uuid)
+            }
+        }
+        match kind {
+            AccountEventKind::PasswordChanged => {
+                self.auth.password_changed(uuid, address, self.clock.monotonic());
+            }
+            kind => self.auth.events.publish(uuid, address, kind),
+        }
+    }
+
+    /// The attributes that change when the password does, as far as they can be read. A feed that sees other
+    /// values than before, and not [`Connector::is_own_rewrite`], sees another password.
+    #[must_use]
+    pub fn password_stamps(&self) -> Vec<String> {
+        match self.patterns.server {
+            ServerType::Openldap => vec![self.patterns.map.password.clone(), "pwdChangedTime".to_owned()],
+            ServerType::ActiveDirectory => vec!["pwdLastSet".to_owned()],
+        }
+    }
+
+    /// Whether the entry holds the hash that this process wrote for the password of before
+    /// (`password_upgrade`): then nothing has ended.
+    #[must_use]
+    pub fn is_own_rewrite(&self, uuid: EntryUuid, entry: &Entry) -> bool {
+        self.auth.is_own_rewrite(uuid, entry, &self.patterns.map.password)
     }
 
     pub(crate) fn patterns(&self) -> &Patterns {

@@ -189,7 +189,8 @@ impl Pool {
                         continue;
                     }
                     self.report(&pooled, &error);
-                    return Err(self.unavailable(&error.to_string()));
+                    // The server may have seen the bind, and counted it.
+                    return Ok(Err(error));
                 }
                 result => {
                     self.bind_idle.lock().push(pooled);

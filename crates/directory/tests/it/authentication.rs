@@ -8,12 +8,13 @@ use model::{
     TraceId,
 };
 use password::VerifyPool;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 const METHODS: [LdapMethod; 2] = [LdapMethod::Password, LdapMethod::Bind];
 
-fn authenticator(
+pub(crate) fn authenticator(
     connector: &Arc<Connector>,
     method: LdapMethod,
     clock: &Arc<ManualClock>,
@@ -28,7 +29,16 @@ fn authenticator(
 }
 
 pub(crate) async fn check(authenticator: &LdapAuthenticator, login: &str, password: &str) -> String {
-    let client = "192.0.2.1:40000".parse().expect("an address");
+    check_from(authenticator, "192.0.2.1", login, password).await
+}
+
+pub(crate) async fn check_from(
+    authenticator: &LdapAuthenticator,
+    client: &str,
+    login: &str,
+    password: &str,
+) -> String {
+    let client = SocketAddr::new(client.parse().expect("an address"), 40_000);
     let request = AuthRequest {
         login: login.to_owned(),
         authzid: None,
@@ -259,7 +269,7 @@ async fn the_state_of_the_account_counts_also_for_cached_credentials() {
     }
 }
 
-fn replace(slapd: &Slapd, uid: &str, attribute: &str, value: &str) {
+pub(crate) fn replace(slapd: &Slapd, uid: &str, attribute: &str, value: &str) {
     slapd.modify(&format!(
         "dn: uid={uid},ou=Users,{SUFFIX}\nchangetype: modify\nreplace: {attribute}\n{attribute}: {value}\n"
     ));

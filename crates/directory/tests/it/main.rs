@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod ad;
 mod authentication;
 mod checking;
 mod feed;
@@ -9,9 +10,12 @@ mod groups;
 mod live;
 mod lookup;
 mod operator;
+mod passwords;
 mod persist;
 mod proxy;
+mod recheck;
 mod slapd;
+mod write;
 
 use directory::{Connector, ConnectorConfig};
 use model::{Address, Clock, ManualClock, Secret, Timestamp};

@@ -62,6 +62,11 @@ impl Slapd {
         Self::start_with("", POLICY_OVERLAY, POLICY)
     }
 
+    /// The same with further lines in the policy.
+    pub(crate) fn with_policy(lines: &str) -> Self {
+        Self::start_with("", POLICY_OVERLAY, &format!("{POLICY}{lines}"))
+    }
+
     /// With this certificate and key, for StartTLS.
     pub(crate) fn with_certificate(certificate: &Path, key: &Path) -> Self {
         let global = format!(
@@ -75,6 +80,17 @@ impl Slapd {
     /// That ends a search after this many entries, whoever asks but the rootdn.
     pub(crate) fn with_size_limit(entries: u32) -> Self {
         Self::start_with(&format!("sizelimit {entries}\n"), "", "")
+    }
+
+    /// With our own schema.
+    pub(crate) fn with_our_schema() -> Self {
+        let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/openldap/homing.schema");
+        Self::start_with(&format!("include {}\n", schema.display()), "", "")
+    }
+
+    /// That takes no changes.
+    pub(crate) fn read_only() -> Self {
+        Self::start_with("", "readonly on\n", "")
     }
 
     fn start_with(global: &str, overlay: &str, more: &str) -> Self {
@@ -98,7 +114,8 @@ impl Slapd {
              index objectClass,uid,mail,mailLocalAddress,entryUUID,entryCSN eq\n\
              overlay syncprov\nsyncprov-checkpoint 1 1\nsyncprov-sessionlog 1000\n\
              {overlay}\
-             access to attrs=userPassword by dn.exact=\"uid=blind,ou=Users,{SUFFIX}\" none by anonymous auth by * read\n\
+             access to attrs=userPassword by dn.exact=\"uid=blind,ou=Users,{SUFFIX}\" none \
+             by dn.exact=\"uid=writer,ou=Users,{SUFFIX}\" write by self write by anonymous auth by * read\n\
              access to * by * read\n"
         );
         std::fs::write(folder.path().join("slapd.conf"), config).expect("write slapd.conf");
@@ -245,6 +262,58 @@ impl Slapd {
             "{}",
             String::from_utf8_lossy(&output.stderr)
         );
+    }
+
+    /// The values of an attribute of a person, operational ones as well, as ldapsearch shows them.
+    pub(crate) fn values(&self, uid: &str, attribute: &str) -> Vec<String> {
+        let output = Command::new("ldapsearch")
+            .args([
+                "-x",
+                "-LLL",
+                "-o",
+                "ldif-wrap=no",
+                "-H",
+                &self.uri(),
+                "-D",
+                ROOT,
+                "-w",
+                ROOT_PASSWORD,
+            ])
+            .args([
+                "-s",
+                "base",
+                "-b",
+                &format!("uid={uid},ou=Users,{SUFFIX}"),
+                attribute,
+            ])
+            .output()
+            .expect("ldapsearch, of Debian's package ldap-utils");
+        assert!(output.status.success());
+        let text = String::from_utf8(output.stdout).expect("LDIF");
+        let plain = text.lines().filter_map(|line| {
+            let value = line.strip_prefix(attribute)?.strip_prefix(':')?;
+            Some(match value.strip_prefix(": ") {
+                Some(encoded) => {
+                    use base64::Engine as _;
+                    let octets = base64::engine::general_purpose::STANDARD
+                        .decode(encoded)
+                        .expect("base64");
+                    String::from_utf8(octets).expect("text")
+                }
+                None => value.trim_start().to_owned(),
+            })
+        });
+        plain.collect()
+    }
+
+    /// Whether slapd takes this password of a person.
+    pub(crate) fn takes(&self, uid: &str, password: &str) -> bool {
+        let who = format!("uid={uid},ou=Users,{SUFFIX}");
+        let output = Command::new("ldapwhoami")
+            .args(["-x", "-H", &self.uri(), "-D", &who, "-w", password])
+            .output()
+            .expect("ldapwhoami, of Debian's package ldap-utils");
+        output.status.success()
     }
 
     pub(crate) fn person(&self, uid: &str, more: &str) {

@@ -5,18 +5,20 @@
 
 use super::guard::{Evidence, Guard};
 use super::record::{Facts, password_stamp};
-use super::replica::Upsert;
+use super::replica::{Before, Stamps, Upsert};
 use super::snapshot::{self, Head};
 use super::{LiveMap, Phase};
 use crate::EntryProblem;
-use crate::account::{AccountState, wanted};
+use crate::account::{AccountState, Host, wanted};
+use crate::auth::AccountEventKind;
 use crate::connector::jitter;
 use crate::feed::{
-    BackOff, Change, ChangeSource, ChangedEntry, ContentSync, Cookie, Coverage, FeedError, FeedEvent,
-    PollEnd, Presence,
+    BackOff, Change, ChangeSource, ChangedEntry, Cookie, Coverage, FeedError, FeedEvent, PollEnd, Presence,
+    open_for,
 };
 use crate::patterns::EntryKind;
-use model::EntryUuid;
+use ldap::control::DirSyncRights;
+use model::{Address, EntryUuid};
 use net::Shutdown;
 use std::collections::BTreeSet;
 use std::io;
@@ -34,7 +36,7 @@ const VERIFY_AT_ONCE: usize = 1000;
 /// Keeps one live map right.
 pub struct LiveDriver {
     map: Arc<LiveMap>,
-    source: ContentSync,
+    source: Box<dyn ChangeSource>,
     stamp_key: [u8; 32],
     guard: Guard,
     /// Where the replica stands.
@@ -80,7 +82,7 @@ impl LiveDriver {
         let resume = map.resume.write().take();
         let holds = map.replica.read().held() > 0;
         Self {
-            source: ContentSync::of(Arc::clone(&connector), attributes),
+            source: open_for(&connector, attributes, DirSyncRights::ObjectSecurity),
             stamp_key,
             guard: Guard::new(connector.config().guard),
             cookie: resume.as_ref().and_then(|head| head.cookie.clone()),
@@ -285,14 +287,54 @@ impl LiveDriver {
             }
             done
         };
-        let credentials_hold = match done {
-            Upsert::Added => false,
-            Upsert::Changed { same_stamp } | Upsert::Same { same_stamp } => same_stamp,
+        let connector = &self.map.connector;
+        let before = match done {
+            Upsert::Added => None,
+            Upsert::Changed(before) | Upsert::Same(before) => Some(before),
         };
-        if !credentials_hold || facts.state != AccountState::Active {
-            self.map.connector.credentials_changed(facts.uuid);
+        let same = before.is_some_and(|before| before.stamp == Stamps::Same);
+        let rewritten = !same && connector.is_own_rewrite(facts.uuid, &changed.entry);
+        if !(same || rewritten) || facts.state != AccountState::Active {
+            connector.credentials_changed(facts.uuid);
+        }
+        if let (Some(before), EntryKind::Account) = (before, facts.kind) {
+            let before = match rewritten {
+                true => Before {
+                    stamp: Stamps::Same,
+                    ..before
+                },
+                false => before,
+            };
+            self.tell(&facts, before);
         }
         Ok(true)
+    }
+
+    /// Tells those who hold sessions what has happened to the account.
+    fn tell(&self, facts: &Facts, before: Before) {
+        let publish = |kind| {
+            let address = facts
+                .texts
+                .first()
+                .and_then(|(_, text)| Address::parse(text).ok());
+            self.map
+                .connector
+                .publish_account_event(facts.uuid, address, kind);
+        };
+        let is_open = |state| matches!(state, AccountState::Active | AccountState::Locked);
+        if before.stamp == Stamps::Other {
+            publish(AccountEventKind::PasswordChanged);
+        }
+        if is_open(before.state) && !is_open(facts.state) {
+            publish(AccountEventKind::Disabled);
+        }
+        if !before.same_host {
+            let to = match &facts.host {
+                Host::One(host) => Some(host.clone()),
+                Host::None | Host::Several(_) => None,
+            };
+            publish(AccountEventKind::Moved { to });
+        }
     }
 
     /// Looks entries up by their UUID: what is there is taken in, what is gone goes, unless that is too much.
@@ -338,12 +380,15 @@ impl LiveDriver {
     fn remove(&self, leaving: &[EntryUuid]) {
         for uuid in leaving {
             let mut replica = self.map.replica.write();
+            let view = replica.account(*uuid);
+            let address = view.and_then(|view| Address::parse(view.address()?).ok());
             replica.remove(*uuid);
             if self.writing.is_none() {
                 replica.tidy();
             }
             drop(replica);
-            self.map.connector.credentials_changed(*uuid);
+            let kind = AccountEventKind::Deleted;
+            self.map.connector.publish_account_event(*uuid, address, kind);
         }
     }
 

@@ -24,6 +24,7 @@ use super::ldap_map::{Decision, Known, decide_host};
 use super::route::{Freshness, Route};
 use crate::EntryKind;
 use crate::account::AccountState;
+use crate::auth::LiveState;
 use crate::config::{ServerType, UserMapConfig};
 use crate::connector::Connector;
 use model::{Address, Clock, ConfigProblem, EntryUuid};
@@ -142,11 +143,7 @@ impl LiveMap {
                 "a live map compares addresses and login names itself, so the connector must not set address_pattern, login_pattern or search_pattern",
             );
         }
-        let changed = "pwdChangedTime".to_owned();
-        let stamps = match config.kind {
-            crate::config::MapKind::LdapPassword => vec![connector.patterns().map.password.clone(), changed],
-            _ => vec![changed],
-        };
+        let stamps = connector.password_stamps();
         let scope = scope(&connector);
         let snapshot = folder.map(|folder| folder.join(file_name(&config.name)));
         let mut map = Self {
@@ -165,7 +162,24 @@ impl LiveMap {
             resume: RwLock::new(None),
         };
         map.load();
-        Ok(Arc::new(map))
+        let map = Arc::new(map);
+        let view = Arc::downgrade(&map);
+        let ask = move |uuid| view.upgrade().map(|map| map.state(uuid));
+        map.connector.auth_shared().add_live(ask);
+        Ok(map)
+    }
+
+    /// What is known of an entry without a doubt.
+    fn state(&self, uuid: EntryUuid) -> LiveState {
+        let phase = *self.phase.read();
+        let replica = self.replica.read();
+        match replica.account(uuid) {
+            _ if phase != Phase::Current => LiveState::Unsure,
+            Some(view) if view.is_held() => LiveState::Unsure,
+            Some(view) => LiveState::Known(view.state()),
+            None if replica.may_say_no() => LiveState::Gone,
+            None => LiveState::Unsure,
+        }
     }
 
     fn load(&mut self) {

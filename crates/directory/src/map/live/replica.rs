@@ -4,7 +4,7 @@ use super::arena::{Arena, At};
 use super::index::Index;
 use super::record::{self, Facts, Mark, Role, View};
 use crate::HomeRef;
-use crate::account::Host;
+use crate::account::{AccountState, Host};
 use model::EntryUuid;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -25,13 +25,26 @@ pub(super) enum Key<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Upsert {
     Added,
-    /// The record is another one now; whether the password stamp is the same as before, and known.
-    Changed {
-        same_stamp: bool,
-    },
-    Same {
-        same_stamp: bool,
-    },
+    /// The record is another one now.
+    Changed(Before),
+    Same(Before),
+}
+
+/// What the record of before said about what sessions depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Before {
+    pub(super) stamp: Stamps,
+    pub(super) state: AccountState,
+    pub(super) same_host: bool,
+}
+
+/// How the password stamp compares with the one of before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stamps {
+    Same,
+    Other,
+    /// One of them shows nothing.
+    Unknown,
 }
 
 /// All accounts and groups of a directory, as far as routing needs them.
@@ -89,22 +102,36 @@ impl Replica {
             return Upsert::Added;
         };
         let before = self.arena.get(old).unwrap_or_default();
-        let stamp = View::new(before).map_or(0, View::stamp);
-        let same_stamp = stamp != 0 && stamp == facts.stamp;
+        let (was, is) = (View::new(before), View::new(&packed));
+        let before_it = Before {
+            stamp: match was.map_or(0, View::stamp) {
+                0 => Stamps::Unknown,
+                _ if facts.stamp == 0 => Stamps::Unknown,
+                stamp if stamp == facts.stamp => Stamps::Same,
+                _ => Stamps::Other,
+            },
+            state: was.map_or(facts.state, View::state),
+            same_host: was.map(View::host) == is.map(View::host),
+        };
         let same = record::same(before, &packed);
         if same {
             self.clear(old, Mark::Held);
             self.set(old, Mark::Seen);
-            return Upsert::Same { same_stamp };
+            return Upsert::Same(before_it);
         }
         self.take_out(old);
         self.insert(&packed, facts.uuid);
-        Upsert::Changed { same_stamp }
+        Upsert::Changed(before_it)
     }
 
     /// Whether there is such an entry.
     pub(super) fn has(&self, uuid: EntryUuid) -> bool {
         self.place(uuid).is_some()
+    }
+
+    /// The address and the state of an entry.
+    pub(super) fn account(&self, uuid: EntryUuid) -> Option<View<'_>> {
+        View::new(self.arena.get(self.place(uuid)?)?)
     }
 
     /// Marks an entry as seen in this refresh, and not held; false when there is none.
