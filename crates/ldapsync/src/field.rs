@@ -44,6 +44,23 @@ impl Field {
     }
 }
 
+impl Field {
+    /// Whether the field holds a set, whose elements are merged one by one.
+    #[must_use]
+    pub const fn is_set(self) -> bool {
+        matches!(self, Self::Aliases | Self::Members)
+    }
+
+    /// What an entry that does not say means: login is allowed, there is no limit.
+    pub(crate) fn unsaid(self) -> Values {
+        match self {
+            Self::Enabled => Values::switch(true),
+            Self::Quota => Values::number(0),
+            _ => Values::NONE,
+        }
+    }
+}
+
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -149,6 +166,40 @@ impl Values {
         self.iter().filter(|(key, _)| !other.0.contains_key(*key))
     }
 
+    /// True when `key`, a canonical form, is among the values.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// Values by canonical and written form.
+    pub(crate) fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        Self(
+            pairs
+                .into_iter()
+                .map(|(key, text)| (key.to_owned(), text.to_owned()))
+                .collect(),
+        )
+    }
+
+    /// The values that `other` lacks.
+    #[must_use]
+    pub(crate) fn without(&self, other: &Self) -> Self {
+        Self::from_pairs(self.missing_in(other))
+    }
+
+    /// Says the same of two sets exactly when they are identical.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let mut hash = blake3::Hasher::new();
+        for (key, text) in self.iter() {
+            for part in [key, text] {
+                hash.update(&(part.len() as u64).to_be_bytes());
+                hash.update(part.as_bytes());
+            }
+        }
+        *hash.finalize().as_bytes()
+    }
+
     /// The values as addresses; what does not parse was never accepted, so it is skipped.
     pub fn to_addresses(&self) -> impl Iterator<Item = Address> + '_ {
         self.0.values().filter_map(|text| Address::parse(text).ok())
@@ -208,6 +259,23 @@ impl Image {
         self.0.iter().map(|(field, values)| (*field, values))
     }
 
+    /// Says the same of two images when they are equal by matching rule. It is what a look at an entry after a
+    /// crash is compared with, so values that a server spells in its own way do not matter; nor does what only a
+    /// base holds.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let mut hash = blake3::Hasher::new();
+        let shared = |field: &Field| !matches!(field, Field::PendingMembers | Field::AwaitedFrom);
+        for (field, values) in self.fields().filter(|(field, _)| shared(field)) {
+            hash.update(field.name().as_bytes());
+            hash.update(b"\0");
+            for (key, _) in values.iter() {
+                hash.update(&(key.len() as u64).to_be_bytes());
+                hash.update(key.as_bytes());
+            }
+        }
+        *hash.finalize().as_bytes()
+    }
+
     /// The primary address.
     #[must_use]
     pub fn address(&self) -> Option<Address> {
@@ -230,6 +298,23 @@ mod tests {
         assert!(!Values::switch(true).equals(&Values::switch(false)));
         let uuid = EntryUuid::from_bytes([7; 16]);
         assert!(Values::members([(uuid, &a)]).equals(&Values::members([(uuid, &parse("new@example.test"))])));
+    }
+
+    #[test]
+    fn digests_tell_images_apart_by_matching_rule() {
+        let parse = |text: &str| Address::parse(text).expect("an address");
+        let image = |mail: &str, name: &str| {
+            Image::default()
+                .with(Field::Address, Values::addresses([&parse(mail)]))
+                .with(Field::DisplayName, Values::text(name))
+        };
+        let one = image("alice@example.test", "Alice B");
+        assert_eq!(one.digest(), image("Alice@example.test", "alice  b").digest());
+        assert_ne!(one.digest(), image("alice@example.test", "Alice C").digest());
+        let waiting = one.clone().with(Field::AwaitedFrom, Values::text("b.test"));
+        assert_eq!(one.digest(), waiting.digest());
+        let [a, b] = ["a", "A"].map(|text| Values::text(text).digest());
+        assert_ne!(a, b, "a set's digest sees the spelling");
     }
 
     #[test]

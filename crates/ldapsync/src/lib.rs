@@ -22,5 +22,7 @@ mod plan;
 pub use driver::{PlanReport, PlannedObject, SetAsideObject, SyncEngine, SyncError};
 pub use engine::{AsideStatus, Counts, FeedState, GuardStatus, State, SyncStatus};
 pub use field::{Field, Image, Values};
-pub use merge::Cause;
-pub use plan::{Farewell, Hazard, Kind, LocalId, LocalState, Op};
+pub use merge::{Cause, Discarded, Rule, Side};
+pub use plan::{
+    Digest, Farewell, Hazard, Kind, LocalId, LocalState, Op, PasswordMove, RemoteOp, Standing, Wait,
+};

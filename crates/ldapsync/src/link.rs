@@ -1,9 +1,12 @@
-//! The base of an association as the store keeps it.
+//! The base of an association as the store keeps it, and what is remembered beside it.
 
 use crate::field::{Field, Image, Values};
+use crate::merge::Marks;
+use crate::plan::{Digest, Passwords, Standing};
 use bytes::Bytes;
 use model::{Address, EntryUuid};
 use std::collections::BTreeMap;
+use store::LinkState;
 
 const FIELDS: [Field; 8] = [
     Field::Address,
@@ -80,6 +83,64 @@ fn values(field: Field, texts: &[&str]) -> Values {
     }
 }
 
+/// What is not settled and what stands for the passwords, as digests beside the base.
+pub(crate) fn encode_digests(marks: &Marks, passwords: Passwords) -> BTreeMap<String, Bytes> {
+    let mut digests = BTreeMap::new();
+    for (field, digest) in &marks.refused {
+        digests.insert(format!("refused.{field}"), Bytes::copy_from_slice(digest));
+    }
+    for (field, both) in &marks.apart {
+        digests.insert(format!("apart.{field}"), Bytes::from(both.concat()));
+    }
+    let sides = [("local", passwords.local), ("remote", passwords.remote)];
+    for (side, digest) in sides {
+        if let Some(Digest(digest)) = digest {
+            digests.insert(format!("password.{side}"), Bytes::copy_from_slice(&digest));
+        }
+    }
+    digests
+}
+
+/// Reads what is not settled. What does not read is left out: the merge then sees an edit and settles it.
+pub(crate) fn marks(digests: &BTreeMap<String, Bytes>) -> Marks {
+    let mut marks = Marks::default();
+    for field in FIELDS {
+        let digest = |kind: &str| digests.get(&format!("{kind}.{field}"));
+        if let Some(refused) = digest("refused").and_then(|digest| digest.as_ref().try_into().ok()) {
+            marks.refused.insert(field, refused);
+        }
+        if let Some((local, remote)) = digest("apart").and_then(|both| both.split_at_checked(32))
+            && let (Ok(local), Ok(remote)) = (local.try_into(), remote.try_into())
+        {
+            marks.apart.insert(field, [local, remote]);
+        }
+    }
+    marks
+}
+
+/// Reads what stands for the passwords.
+pub(crate) fn passwords(digests: &BTreeMap<String, Bytes>) -> Passwords {
+    let read = |side: &str| {
+        let digest = digests.get(&format!("password.{side}"))?;
+        Some(Digest(digest.as_ref().try_into().ok()?))
+    };
+    Passwords {
+        local: read("local"),
+        remote: read("remote"),
+    }
+}
+
+/// Where a stored link stands.
+pub(crate) fn standing(state: &LinkState) -> Standing {
+    match state {
+        LinkState::Linked | LinkState::AwaitingMail { .. } => Standing::Linked,
+        LinkState::OutOfScope { .. } => Standing::OutOfScope,
+        LinkState::Gone { .. } => Standing::Gone,
+        LinkState::MovedAway { .. } => Standing::MovedAway,
+        LinkState::UnlinkedHeld => Standing::UnlinkedHeld,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,5 +166,21 @@ mod tests {
             .with(Field::AwaitedFrom, Values::text("b.test"));
         assert_eq!(decode(&encode(&image)), image);
         assert_eq!(decode(&BTreeMap::new()), Image::default());
+    }
+
+    #[test]
+    fn digests_that_are_written_are_read() {
+        let written = Marks {
+            refused: BTreeMap::from([(Field::Quota, [7; 32])]),
+            apart: BTreeMap::from([(Field::DisplayName, [[1; 32], [2; 32]])]),
+        };
+        let both = Passwords {
+            local: Some(Digest([3; 16])),
+            remote: None,
+        };
+        let mut digests = encode_digests(&written, both);
+        assert_eq!((marks(&digests), passwords(&digests)), (written, both));
+        digests.insert("apart.display_name".into(), Bytes::from_static(b"short"));
+        assert!(marks(&digests).apart.is_empty(), "damaged");
     }
 }

@@ -3,7 +3,9 @@
 use crate::engine::Outcome;
 use crate::field::{Field, Image, Values};
 use crate::link;
-use crate::plan::{Farewell, Kind, Link, LocalId, LocalObject, LocalState, Op, Plan, Remote, Situation};
+use crate::plan::{
+    Farewell, Kind, Link, LocalId, LocalObject, LocalState, Op, Plan, Remote, Removal, Situation,
+};
 use directory::config::OnDelete;
 use model::{Address, ByteSize, Clock, EntryUuid, Timestamp};
 use std::collections::BTreeMap;
@@ -88,6 +90,9 @@ impl Local {
             local: own_id(found.local),
             base: link::decode(&found.data.base),
             dn: found.data.dn,
+            standing: link::standing(&found.data.state),
+            marks: link::marks(&found.data.digests),
+            passwords: link::passwords(&found.data.digests),
         });
         let name = match &link {
             Some(link) if seen.dn.is_empty() => link.dn.clone(),
@@ -104,6 +109,8 @@ impl Local {
                 by_address,
                 by_alias,
                 seen_at,
+                removal: Removal::default(),
+                rivals: Vec::new(),
             },
             seen,
         ))
@@ -142,6 +149,8 @@ impl Local {
                         image,
                         state,
                         linked_to,
+                        password: None,
+                        members_without_entry: Vec::new(),
                     },
                     account.version,
                 )
@@ -152,6 +161,8 @@ impl Local {
                     image: group_image(&group),
                     state: LocalState::Active,
                     linked_to,
+                    password: None,
+                    members_without_entry: Vec::new(),
                 };
                 (object, group.version)
             }),

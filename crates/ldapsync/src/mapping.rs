@@ -151,7 +151,12 @@ impl Scope {
         } else {
             plan::Members::Shown
         };
-        Remote::Here(RemoteObject { kind, image, members })
+        Remote::Here(RemoteObject {
+            kind,
+            image,
+            members,
+            password: None,
+        })
     }
 }
 

@@ -1,10 +1,21 @@
-//! The three-way merge of one field: base (the last common state), local, remote.
+//! The three-way merge of one object: base (the last common state), local, remote.
 //!
-//! Pure, and without a direction of its own: [`compare`] says who changed since the base, [`merge`] applies
-//! the policy. No clock takes part; a side has changed when its value differs from the base.
+//! Pure. A side has changed when its value differs from the base; no clock takes part. [`merge`] applies the
+//! direction and, where both sides changed, the connector's conflict rule, and says what each side is to become,
+//! what the next base is, and which values were discarded.
+//!
+//! Never discards a value in silence, never clears what was never common, and never takes another spelling of an
+//! equal value for a conflict.
 
-use crate::field::{Field, Values};
-use directory::config::{Absent, Direction};
+mod both;
+mod one_way;
+#[cfg(test)]
+mod tests;
+
+use crate::field::{Field, Image, Values};
+use directory::config::{Absent, ConflictResolution, ConflictScope, Direction};
+use std::collections::BTreeMap;
+use std::fmt;
 
 /// Who changed a field since the last common state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,168 +51,205 @@ pub(crate) fn compare(base: &Values, local: &Values, remote: &Values) -> Change 
     }
 }
 
-/// Why a local value is replaced.
+/// Why a value is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
-    /// The directory changed.
+    /// The other side changed.
     Changed,
-    /// The directory did not change; a local edit is undone.
+    /// The other side did not change; an edit on the side that follows is undone.
     Drift,
-    /// The attribute went away and `absent = "clear"`.
+    /// The attribute went away and `absent = "clear"`, or the local value was removed.
     Cleared,
+    /// Both sides changed and this side lost.
+    Conflict,
+    /// Both sides changed and both go back to the last common value.
+    Reverted,
 }
 
-/// The merge of one field.
+/// Which side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// Here.
+    Local,
+    /// In the directory.
+    Remote,
+}
+
+/// The rule that discarded a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// The direction: the side that follows was edited.
+    OneWay,
+    /// `conflict_resolution = "local-wins"`.
+    LocalWins,
+    /// `conflict_resolution = "ldap-wins"`.
+    LdapWins,
+    /// `conflict_resolution = "no-change"`.
+    NoChange,
+}
+
+impl Rule {
+    /// The rule of a resolution.
+    pub(crate) const fn of(resolution: ConflictResolution) -> Self {
+        match resolution {
+            ConflictResolution::LocalWins => Self::LocalWins,
+            ConflictResolution::LdapWins => Self::LdapWins,
+            ConflictResolution::NoChange => Self::NoChange,
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OneWay => "one-way",
+            Self::LocalWins => "local-wins",
+            Self::LdapWins => "ldap-wins",
+            Self::NoChange => "no-change",
+        })
+    }
+}
+
+/// A value that lost, with what it lost against: one row of the conflict journal.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Discarded {
+    /// Which field.
+    pub field: Field,
+    /// Whose value is lost; both under `no-change`.
+    pub losers: Vec<Side>,
+    /// The last common value.
+    pub base: Values,
+    /// The value here.
+    pub local: Values,
+    /// The value in the directory.
+    pub remote: Values,
+    /// What decided.
+    pub rule: Rule,
+}
+
+/// A new value for one side.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Write {
+    pub(crate) field: Field,
+    pub(crate) was: Values,
+    pub(crate) values: Values,
+    pub(crate) cause: Cause,
+}
+
+/// What a link remembers of fields that are not settled, besides the base.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Marks {
+    /// Remote values that `no-change` refused and that still wait to be written back, by digest: seen again, such
+    /// a value is no new edit. Without it, a crash between the two writes would make the directory win.
+    pub(crate) refused: BTreeMap<Field, [u8; 32]>,
+    /// Fields that never were common and differ, by the digests of both sides, the local one first: when one of
+    /// them changes, it is an edit and wins.
+    pub(crate) apart: BTreeMap<Field, [[u8; 32]; 2]>,
+}
+
+/// What a merge goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rules {
+    pub(crate) direction: Direction,
+    pub(crate) resolution: ConflictResolution,
+    pub(crate) scope: ConflictScope,
+    pub(crate) absent: Absent,
+    /// Whether the entry shows its members: none at all is then the empty set, not a hidden one.
+    pub(crate) members: Absent,
+}
+
+impl Rules {
+    /// What a vanished attribute means.
+    const fn absent(&self, field: Field) -> Absent {
+        match field {
+            Field::Members => self.members,
+            _ => self.absent,
+        }
+    }
+}
+
+/// One object three times.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Images<'a> {
+    /// The last common state; none at the first sight of a pair that existed apart.
+    pub(crate) base: Option<&'a Image>,
+    pub(crate) local: &'a Image,
+    pub(crate) remote: &'a Image,
+    pub(crate) marks: &'a Marks,
+}
+
+/// The merge of one object.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Merged {
-    /// What to write locally, and why; none when the local side is right already.
-    pub(crate) local: Option<(Values, Cause)>,
-    /// The next base.
-    pub(crate) base: Values,
+    /// What to write here, in the order of the fields.
+    pub(crate) local: Vec<Write>,
+    /// What to write in the directory.
+    pub(crate) remote: Vec<Write>,
+    /// The next base, once both are written.
+    pub(crate) base: Image,
+    pub(crate) discarded: Vec<Discarded>,
+    /// What is not settled yet. Fields that are kept apart stay so under `no-change`, for there never was a common
+    /// state to go back to.
+    pub(crate) marks: Marks,
 }
 
-/// Merges one field.
+/// Merges the fields of one object.
 #[must_use]
-pub(crate) fn merge(
-    field: Field,
-    (base, local, remote): (&Values, &Values, &Values),
-    direction: Direction,
-    absent: Absent,
-) -> Merged {
-    let Direction::LdapToLocal = direction;
-    if remote.is_empty() {
-        return merge_absent(field, base, local, absent);
-    }
-    let cause = match compare(base, local, remote) {
-        Change::None => None,
-        Change::Local => Some(Cause::Drift),
-        Change::Remote | Change::Both => Some(Cause::Changed),
+pub(crate) fn merge(fields: &[Field], images: Images<'_>, rules: &Rules) -> Merged {
+    let mut merged = Merged::default();
+    let (local, remote) = (one_address(images.local), one_address(images.remote));
+    let images = Images {
+        local: &local,
+        remote: &remote,
+        ..images
     };
-    Merged {
-        local: cause.map(|cause| (remote.clone(), cause)),
-        base: remote.clone(),
-    }
-}
-
-fn merge_absent(field: Field, base: &Values, local: &Values, absent: Absent) -> Merged {
-    let untouched = Merged {
-        local: None,
-        base: base.clone(),
-    };
-    match field {
-        // Never seen on the remote side: unmanaged, whatever it is locally.
-        _ if base.is_empty() => untouched,
-        // An account cannot be without an address; the entry is quarantined before it comes here.
-        Field::Address => untouched,
-        // Absent has a meaning of its own: login is allowed. The base keeps a value, so that the switch
-        // stays managed.
-        Field::Enabled => {
-            let on = Values::switch(true);
-            let wrong = !local.equals(&on);
-            Merged {
-                local: wrong.then(|| (on.clone(), Cause::Changed)),
-                base: on,
+    match rules.direction {
+        Direction::LdapToLocal => {
+            for field in fields {
+                one_way::pull(*field, images, rules, &mut merged);
             }
         }
-        // A group whose members cannot be read keeps them; one that has none left shows a placeholder, which
-        // the mapping turns into an empty set together with a base that is empty from then on.
-        _ if absent == Absent::Keep => untouched,
-        _ => Merged {
-            local: (!local.is_empty()).then_some((Values::NONE, Cause::Cleared)),
-            base: Values::NONE,
-        },
+        Direction::LocalToLdap => {
+            for field in fields {
+                one_way::push(*field, images, &mut merged);
+            }
+        }
+        Direction::BothWays => both::merge(fields, images, rules, &mut merged),
     }
+    // An alias that became the address on one side may still be an alias on the other.
+    let address = merged.base.get(Field::Address).clone();
+    let aliases = merged.base.get(Field::Aliases).without(&address);
+    merged.base.set(Field::Aliases, aliases);
+    for writes in [&mut merged.local, &mut merged.remote] {
+        for write in writes.iter_mut().filter(|write| write.field == Field::Aliases) {
+            write.values = write.values.without(&address);
+        }
+        writes.retain(|write| write.values != write.was);
+    }
+    merged
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
+/// The primary address is no alias as well; many entries repeat it there.
+fn one_address(image: &Image) -> Image {
+    let aliases = image.get(Field::Aliases).without(image.get(Field::Address));
+    image.clone().with(Field::Aliases, aliases)
+}
 
-    fn set(letters: &str) -> Values {
-        let addresses: Vec<_> = letters
-            .chars()
-            .map(|c| model::Address::parse(&format!("{c}@example.test")).expect("an address"))
-            .collect();
-        Values::addresses(&addresses)
-    }
+/// Whether one side differs from the base in any of these fields.
+pub(crate) fn is_edited(fields: &[Field], base: &Image, image: &Image) -> bool {
+    fields
+        .iter()
+        .any(|field| !said(*field, image.get(*field)).equals(&said(*field, base.get(*field))))
+}
 
-    #[test]
-    fn who_changed() {
-        for (base, local, remote, change) in [
-            ("a", "a", "a", Change::None),
-            ("", "a", "a", Change::None),
-            ("a", "b", "a", Change::Local),
-            ("a", "a", "b", Change::Remote),
-            ("a", "b", "c", Change::Both),
-            ("", "a", "b", Change::Both),
-            // The same by the matching rule, spelt differently.
-            ("a", "a", "A", Change::Remote),
-            ("a", "A", "a", Change::Local),
-            ("b", "a", "A", Change::Both),
-        ] {
-            assert_eq!(
-                compare(&set(base), &set(local), &set(remote)),
-                change,
-                "{base} {local} {remote}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_directory_is_the_source() {
-        for (base, local, remote, absent, written, next) in [
-            ("a", "a", "a", Absent::Keep, None, "a"),
-            ("a", "a", "b", Absent::Keep, Some(("b", Cause::Changed)), "b"),
-            ("a", "b", "a", Absent::Keep, Some(("a", Cause::Drift)), "a"),
-            ("a", "b", "c", Absent::Keep, Some(("c", Cause::Changed)), "c"),
-            ("", "b", "", Absent::Clear, None, ""),
-            ("a", "a", "", Absent::Keep, None, "a"),
-            ("a", "a", "", Absent::Clear, Some(("", Cause::Cleared)), ""),
-            ("a", "", "", Absent::Clear, None, ""),
-        ] {
-            let (b, l, r) = (set(base), set(local), set(remote));
-            let merged = merge(Field::Aliases, (&b, &l, &r), Direction::LdapToLocal, absent);
-            let expected = Merged {
-                local: written.map(|(text, cause)| (set(text), cause)),
-                base: set(next),
-            };
-            assert_eq!(merged, expected, "{base} {local} {remote}");
-        }
-    }
-
-    #[test]
-    fn an_absent_switch_is_on() {
-        let merged = |base: &Values, local: bool| {
-            let local = Values::switch(local);
-            merge(
-                Field::Enabled,
-                (base, &local, &Values::NONE),
-                Direction::LdapToLocal,
-                Absent::Keep,
-            )
-        };
-        assert_eq!(merged(&Values::NONE, false).local, None, "never seen: unmanaged");
-        let off = Values::switch(false);
-        assert_eq!(
-            merged(&off, false).local,
-            Some((Values::switch(true), Cause::Changed))
-        );
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(128))]
-        #[test]
-        fn merging_again_changes_nothing(
-            base in "[a-cA-C]{0,3}", local in "[a-cA-C]{0,3}", remote in "[a-cA-C]{0,3}", clear in any::<bool>()
-        ) {
-            let absent = if clear { Absent::Clear } else { Absent::Keep };
-            let (b, l, r) = (set(&base), set(&local), set(&remote));
-            let first = merge(Field::Aliases, (&b, &l, &r), Direction::LdapToLocal, absent);
-            let after = first.local.clone().map_or(l, |(values, _)| values);
-            let second = merge(Field::Aliases, (&first.base, &after, &r), Direction::LdapToLocal, absent);
-            prop_assert_eq!(second, Merged { local: None, base: first.base });
-        }
+/// The values with what silence means put in.
+fn said(field: Field, values: &Values) -> Values {
+    if values.is_empty() {
+        field.unsaid()
+    } else {
+        values.clone()
     }
 }

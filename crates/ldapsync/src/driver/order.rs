@@ -115,16 +115,15 @@ mod tests {
             let address = model::Address::parse(&format!("{letter}@example.test")).expect("an address");
             Values::addresses([&address])
         };
+        let uuid = EntryUuid::from_bytes([number; 16]);
         Plan {
-            uuid: EntryUuid::from_bytes([number; 16]),
-            subject: from.to_owned(),
             ops: vec![Op::Set {
                 field: Field::Address,
                 was: address(from),
                 values: address(to),
                 cause: Cause::Changed,
             }],
-            base: None,
+            ..Plan::nothing(uuid, from.to_owned(), None)
         }
     }
 

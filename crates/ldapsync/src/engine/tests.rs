@@ -2,13 +2,15 @@
 
 use super::*;
 use crate::plan::{Arrivals, Deletions};
-use directory::config::{Absent, Direction};
+use directory::config::{Absent, ConflictResolution, ConflictScope, Direction};
 use model::Unavailable;
 
 fn settings() -> Settings {
     Settings {
         policy: Policy {
             direction: Direction::LdapToLocal,
+            resolution: ConflictResolution::default(),
+            scope: ConflictScope::default(),
             absent: Absent::Keep,
             deletions: Deletions::Follow,
             arrivals: Arrivals::Hold,
@@ -128,6 +130,8 @@ fn absences_are_verified_after_a_sample_and_groups_come_last() {
         by_address: vec![],
         by_alias: vec![],
         seen_at: None,
+        removal: crate::plan::Removal::default(),
+        rivals: Vec::new(),
     };
     let effects = engine.step(Input::Examined(Box::new(nothing(ONE))), NOW);
     assert_eq!(effects, [Effect::LookUp(vec![EntryUuid::from_bytes([8; 16])])]);

@@ -2,7 +2,7 @@
 
 use crate::field::{Field, Image, Values};
 use crate::merge::Cause;
-use model::{AccountId, EntryUuid, GroupId};
+use model::{AccountId, GroupId};
 use std::fmt;
 
 /// A local object that can be linked to a directory entry.
@@ -135,18 +135,6 @@ pub enum Hazard {
     Cleared,
 }
 
-impl Reason {
-    /// The reason with the name of the entry, for whoever sees a UUID beside it.
-    pub(crate) fn about(&self, name: &str) -> String {
-        let text = self.to_string();
-        if name.is_empty() || text.contains(name) {
-            text
-        } else {
-            format!("{name}: {text}")
-        }
-    }
-}
-
 impl Op {
     /// The danger of this operation, if any.
     #[must_use]
@@ -157,34 +145,26 @@ impl Op {
             Self::Remove { .. } => Some(Hazard::ScopeExit),
             Self::MoveAway { .. } => Some(Hazard::HostChange),
             Self::Set {
-                cause: Cause::Cleared,
-                ..
-            } => Some(Hazard::Cleared),
-            Self::Set {
-                field: Field::Address,
+                field,
                 was,
                 values,
-                ..
-            } => (!was.is_empty() && !was.equals(values)).then_some(Hazard::AddressChange),
-            Self::Set {
-                field: Field::Aliases,
-                was,
-                values,
-                ..
-            } => was.missing_in(values).next().map(|_| Hazard::AddressChange),
-            Self::Set {
-                field: Field::Members,
-                was,
-                values,
-                ..
-            } => was.missing_in(values).next().map(|_| Hazard::MemberRemoval),
-            Self::Set {
-                field: Field::Enabled,
-                values,
-                ..
-            } => values.equals(&Values::switch(false)).then_some(Hazard::Disable),
-            Self::Set { .. } => None,
+                cause,
+            } => hazard_of(*field, was, values, *cause),
         }
+    }
+}
+
+/// The danger of a new value, on either side.
+pub(super) fn hazard_of(field: Field, was: &Values, values: &Values, cause: Cause) -> Option<Hazard> {
+    let loses = || was.missing_in(values).next().is_some();
+    match field {
+        _ if cause == Cause::Cleared && !field.is_set() => Some(Hazard::Cleared),
+        _ if cause == Cause::Cleared && values.is_empty() => Some(Hazard::Cleared),
+        Field::Address => (!was.is_empty() && !was.equals(values)).then_some(Hazard::AddressChange),
+        Field::Aliases => loses().then_some(Hazard::AddressChange),
+        Field::Members => loses().then_some(Hazard::MemberRemoval),
+        Field::Enabled => values.equals(&Values::switch(false)).then_some(Hazard::Disable),
+        _ => None,
     }
 }
 
@@ -217,6 +197,8 @@ impl fmt::Display for Op {
                     Cause::Changed => "",
                     Cause::Drift => " (local edit undone)",
                     Cause::Cleared => " (cleared)",
+                    Cause::Conflict => " (conflict lost)",
+                    Cause::Reverted => " (conflict, back to the last common value)",
                 };
                 write!(f, "~ {field}: {was} -> {values}{why}")
             }
@@ -230,82 +212,4 @@ impl fmt::Display for Op {
             Self::MoveAway { to } => write!(f, "- moved to {to}"),
         }
     }
-}
-
-/// Why an object is set aside for a person to look at. The others go on.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, thiserror::Error)]
-#[serde(rename_all = "snake_case", tag = "reason")]
-pub(crate) enum Reason {
-    /// The entry and an unlinked local object share an address that is an alias on one side at least. Whoever may
-    /// write an alias in the directory must not claim an account by it.
-    #[error(
-        "{shared} is also an address of {}, which no entry is linked to, and an alias links nothing: \
-         to link the two, make the entry's mail that object's address; otherwise take {shared} from one of them",
-        .locals.join(" and ")
-    )]
-    AliasMatch {
-        /// The address that both have.
-        shared: String,
-        /// The addresses of the local objects.
-        locals: Vec<String>,
-    },
-    /// An account's entry has the address of a local group, or the other way round.
-    #[error(
-        "{address} is the address of another kind of object here ({local}); rename or delete one of the two"
-    )]
-    OtherKind {
-        /// The address.
-        address: String,
-        /// The object that has it.
-        local: LocalId,
-    },
-    /// The local object with that address belongs to another entry.
-    #[error("the local object {address} is linked to the entry {other}")]
-    AlreadyLinked {
-        /// The object's address.
-        address: String,
-        /// The entry it is linked to.
-        other: EntryUuid,
-    },
-    /// The entry names several homes.
-    #[error("the entry names several hosts: {}", .hosts.join(", "))]
-    SeveralHosts {
-        /// Them.
-        hosts: Vec<String>,
-    },
-    /// The entry cannot be mapped.
-    #[error("the entry cannot be used: {message}")]
-    Unusable {
-        /// What is wrong with it.
-        message: String,
-    },
-    /// The address is of a domain that this server does not hold.
-    #[error(
-        "{domain} is not a domain of this server: homing domain create {domain}, then homing sync run --full"
-    )]
-    ForeignDomain {
-        /// The domain.
-        domain: String,
-    },
-    /// The entry cannot be seen, and neither can its parent. Lost read rights look like that, so it is no deletion.
-    #[error(
-        "the entry is not there, but {parent} above it cannot be read either, so this counts as no deletion: restore \
-         the read rights of the service identity, or delete the object here if {parent} was removed or renamed"
-    )]
-    HiddenParent {
-        /// The parent's DN as last known.
-        parent: String,
-    },
-    /// The store refused the change.
-    #[error("the change was refused: {message}")]
-    Refused {
-        /// What it said.
-        message: String,
-    },
-    /// The guard holds a destructive change until somebody approves it.
-    #[error("held by the guard: {}", .lines.join("; "))]
-    Held {
-        /// The operations, as diff lines.
-        lines: Vec<String>,
-    },
 }

@@ -1,6 +1,9 @@
 //! Plans of one object, by tables and properties.
 
 use super::*;
+use crate::field::Values;
+use crate::merge::Marks;
+use directory::config::{Absent, ConflictResolution, ConflictScope, Direction};
 use model::{AccountId, Address};
 use proptest::prelude::*;
 
@@ -11,6 +14,8 @@ const OTHER: EntryUuid = EntryUuid::from_bytes([2; 16]);
 fn policy() -> Policy {
     Policy {
         direction: Direction::LdapToLocal,
+        resolution: ConflictResolution::LdapWins,
+        scope: ConflictScope::Attribute,
         absent: Absent::Keep,
         deletions: Deletions::Follow,
         arrivals: Arrivals::Hold,
@@ -37,6 +42,7 @@ fn here(image: Image) -> Remote {
         members: Members::Shown,
         kind: Kind::Account,
         image,
+        password: None,
     })
 }
 
@@ -46,6 +52,19 @@ fn object(number: u64, image: Image, state: LocalState, linked_to: Option<EntryU
         image,
         state,
         linked_to,
+        password: None,
+        members_without_entry: vec![],
+    }
+}
+
+fn link() -> Link {
+    Link {
+        local: id(1),
+        base: Image::default(),
+        dn: DN.to_owned(),
+        standing: Standing::Linked,
+        marks: Marks::default(),
+        passwords: Passwords::default(),
     }
 }
 
@@ -57,12 +76,14 @@ fn linked(remote: Remote, base: Image, local: Image, state: LocalState) -> Situa
         link: Some(Link {
             local: id(1),
             base,
-            dn: DN.to_owned(),
+            ..link()
         }),
         local: Some(object(1, local, state, Some(UUID))),
         by_address: vec![],
         by_alias: vec![],
         seen_at: None,
+        removal: Removal::BySync,
+        rivals: vec![],
     }
 }
 
@@ -76,6 +97,8 @@ fn unlinked(remote: Remote, by_address: Vec<LocalObject>, by_alias: Vec<LocalObj
         by_address,
         by_alias,
         seen_at: None,
+        removal: Removal::BySync,
+        rivals: vec![],
     }
 }
 
@@ -367,7 +390,7 @@ fn apply(situation: &Situation, plan: &Plan) -> Situation {
         .map(|(local, base)| Link {
             local: local.id,
             base,
-            dn: DN.to_owned(),
+            ..link()
         });
     next.by_address.clear();
     next.by_alias.clear();

@@ -1,0 +1,186 @@
+//! The entry is not ours, or not there.
+
+use super::op::{Farewell, LocalState, Op};
+use super::outcome::{Decision, Plan, Wait};
+use super::present::{image_to_create, taken};
+use super::remote_op::RemoteOp;
+use super::situation::{Deletions, Link, LocalObject, Policy, Situation, Standing};
+use super::{Reason, fields_of, kind_of, subject_of};
+use crate::field::Image;
+use crate::merge::{Discarded, Rule, Side, is_edited};
+use directory::config::{ConflictResolution, Direction};
+
+/// The entry is another home's.
+pub(super) fn elsewhere(situation: &Situation, host: &str, policy: &Policy) -> Decision {
+    // Whose an entry is, the directory says in every direction: two homes must never both be live.
+    follow(situation, &Op::MoveAway { to: host.to_owned() }, policy)
+}
+
+/// The entry names no home, or left the scope.
+pub(super) fn left(situation: &Situation, why: Farewell, policy: &Policy) -> Decision {
+    match policy.direction {
+        Direction::LdapToLocal | Direction::BothWays => follow(situation, &Op::Remove { why }, policy),
+        Direction::LocalToLdap => {
+            let mut plan = idle(situation);
+            plan.waits.push(match why {
+                Farewell::NoHome => Wait::NotOurs,
+                Farewell::OutOfScope | Farewell::Gone => Wait::OutOfScope,
+            });
+            Decision::Act(plan)
+        }
+    }
+}
+
+/// No entry has the UUID any more.
+pub(super) fn gone(situation: &Situation, policy: &Policy) -> Decision {
+    let farewell = Op::Remove { why: Farewell::Gone };
+    if policy.direction == Direction::LdapToLocal {
+        return follow(situation, &farewell, policy);
+    }
+    let living = situation
+        .local
+        .as_ref()
+        .filter(|local| !matches!(local.state, LocalState::Deleted | LocalState::MovedAway { .. }));
+    let (Some(link), Some(local)) = (&situation.link, living) else {
+        // Gone on both sides, or the other home's business.
+        let mut plan = idle(situation);
+        let moved = |local: &LocalObject| matches!(local.state, LocalState::MovedAway { .. });
+        if !situation.local.as_ref().is_some_and(moved) {
+            plan.standing = Standing::Gone;
+        }
+        return Decision::Act(plan);
+    };
+    if policy.direction == Direction::LocalToLdap {
+        return again(situation, local, policy);
+    }
+    // Both knew it as gone, and somebody has taken it back here: a new object, as far as the directory goes.
+    if link.standing == Standing::Gone {
+        return again(situation, local, policy);
+    }
+    if policy.deletions == Deletions::Ignore {
+        return Decision::Act(idle(situation));
+    }
+    let fields = fields_of(kind_of(local.id));
+    if !is_edited(fields, &link.base, &local.image) {
+        return follow(situation, &farewell, policy);
+    }
+    match policy.resolution {
+        ConflictResolution::LocalWins => again(situation, local, policy),
+        ConflictResolution::NoChange => {
+            let mut plan = idle(situation);
+            plan.waits.push(Wait::DeletedThere);
+            Decision::Act(plan)
+        }
+        ConflictResolution::LdapWins => {
+            let decided = follow(situation, &farewell, policy);
+            let Decision::Act(mut plan) = decided else {
+                return decided;
+            };
+            let none = Image::default();
+            plan.discarded = lost(fields, (&link.base, &local.image, &none), Side::Local, policy);
+            Decision::Act(plan)
+        }
+    }
+}
+
+/// The edits of one side against a deletion on the other.
+pub(super) fn lost(
+    fields: &[crate::field::Field],
+    (base, local, remote): (&Image, &Image, &Image),
+    loser: Side,
+    policy: &Policy,
+) -> Vec<Discarded> {
+    let rule = match policy.direction {
+        Direction::BothWays => Rule::of(policy.resolution),
+        Direction::LdapToLocal | Direction::LocalToLdap => Rule::OneWay,
+    };
+    let edited = fields.iter().filter(|field| {
+        let image = match loser {
+            Side::Local => local,
+            Side::Remote => remote,
+        };
+        is_edited(&[**field], base, image)
+    });
+    edited
+        .map(|field| Discarded {
+            field: *field,
+            losers: vec![loser],
+            base: base.get(*field).clone(),
+            local: local.get(*field).clone(),
+            remote: remote.get(*field).clone(),
+            rule,
+        })
+        .collect()
+}
+
+/// The entry is made again from what is here. It gets another UUID, and the link follows it.
+fn again(situation: &Situation, local: &LocalObject, policy: &Policy) -> Decision {
+    let image = image_to_create(local);
+    if let Some(reason) = taken(situation, &image) {
+        return Decision::SetAside(reason);
+    }
+    let mut plan = idle(situation);
+    plan.base = Some(image.clone());
+    plan.standing = Standing::Linked;
+    plan.marks = crate::merge::Marks::default();
+    plan.remote.push(RemoteOp::Create {
+        kind: kind_of(local.id),
+        image,
+    });
+    if policy.direction == Direction::BothWays && local.state == LocalState::Deleted {
+        plan.ops.push(Op::Revive);
+    }
+    Decision::Act(plan)
+}
+
+/// The local object goes with the entry. Only a linked one is switched off, and only once.
+fn follow(situation: &Situation, farewell: &Op, policy: &Policy) -> Decision {
+    let mut plan = idle(situation);
+    let (Some(_), Some(local)) = (&situation.link, &situation.local) else {
+        return Decision::Act(plan);
+    };
+    let done = match (farewell, &local.state) {
+        (Op::MoveAway { to }, LocalState::MovedAway { to: known }) => to == known,
+        // A removal after a move is no news: the mail is kept for the other home either way. A removal
+        // of what is removed already is none.
+        (Op::Remove { .. }, LocalState::MovedAway { .. } | LocalState::Deleted) => true,
+        _ => false,
+    };
+    let ignored = policy.deletions == Deletions::Ignore && matches!(farewell, Op::Remove { .. });
+    if done || ignored {
+        return Decision::Act(plan);
+    }
+    plan.standing = match farewell {
+        Op::MoveAway { .. } => Standing::MovedAway,
+        Op::Remove { why: Farewell::Gone } => Standing::Gone,
+        _ => Standing::OutOfScope,
+    };
+    plan.ops.push(farewell.clone());
+    Decision::Act(plan)
+}
+
+/// A plan that does nothing. The link stays: the same UUID revives the same object.
+pub(super) fn idle(situation: &Situation) -> Plan {
+    let subject = match &situation.local {
+        Some(local) => subject_of(&local.image, situation.uuid),
+        None => situation.uuid.to_string(),
+    };
+    Plan::nothing(situation.uuid, subject, situation.link.as_ref())
+}
+
+/// An entry that cannot be seen, and neither can its parent: whatever would follow from its end waits.
+pub(super) fn hidden(situation: &Situation, parent: &str, policy: &Policy) -> Decision {
+    match gone(situation, policy) {
+        Decision::Act(plan) if plan.is_quiet() => {
+            // Nothing is known to be gone.
+            let standing = situation.link.as_ref().map(|link: &Link| link.standing);
+            Decision::Act(Plan {
+                standing: standing.unwrap_or_default(),
+                ..plan
+            })
+        }
+        _ => Decision::SetAside(Reason::HiddenParent {
+            parent: parent.to_owned(),
+        }),
+    }
+}

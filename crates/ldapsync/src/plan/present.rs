@@ -1,0 +1,347 @@
+//! The entry is here: in scope, and of this home.
+
+use super::absent::{idle, lost};
+use super::join::join;
+use super::op::{Kind, LocalState, Op};
+use super::outcome::{Decision, Plan, Wait};
+use super::password::{PasswordMove, Passwords, decide};
+use super::remote_op::RemoteOp;
+use super::situation::{
+    Arrivals, Claim, Link, LocalObject, Members, Policy, RemoteObject, Removal, Situation, Standing,
+};
+use super::{Reason, fields_of, kind_of, subject_of};
+use crate::field::{Field, Image, Values};
+use crate::merge::{Cause, Images, Marks, Rules, Side, Write, is_edited, merge};
+use directory::config::{Absent, ConflictResolution, Direction};
+use model::EntryUuid;
+
+pub(super) fn present(situation: &Situation, remote: &RemoteObject, policy: &Policy) -> Decision {
+    match (&situation.link, &situation.local) {
+        (Some(link), local) if policy.direction != Direction::LdapToLocal => {
+            let deleted = local
+                .as_ref()
+                .is_none_or(|local| local.state == LocalState::Deleted);
+            if deleted {
+                removed_here(situation, remote, link, policy)
+            } else {
+                together(situation, remote, policy)
+            }
+        }
+        (Some(_), Some(_)) => together(situation, remote, policy),
+        // Linked, but the object was erased here: it is made anew, empty.
+        (Some(_), None) => create(situation, remote, policy),
+        (None, _) => match join(situation, remote) {
+            Err(reason) => Decision::SetAside(reason),
+            Ok(Some(found)) => unite(situation, remote, Some(found), policy),
+            Ok(None) if policy.direction == Direction::LocalToLdap => {
+                let mut plan = Plan::nothing(situation.uuid, subject_of(&remote.image, situation.uuid), None);
+                plan.waits.push(Wait::NoCounterpart);
+                Decision::Act(plan)
+            }
+            Ok(None) => create(situation, remote, policy),
+        },
+    }
+}
+
+/// The object was deleted here, and the entry is there.
+fn removed_here(situation: &Situation, remote: &RemoteObject, link: &Link, policy: &Policy) -> Decision {
+    let was_gone = matches!(link.standing, Standing::Gone | Standing::OutOfScope);
+    if policy.direction == Direction::BothWays && was_gone {
+        // Gone from both sides, and the entry is back.
+        return back(situation, remote, policy);
+    }
+    if situation.removal == Removal::BySync {
+        let mut plan = idle(situation);
+        plan.waits.push(Wait::RemovedBySync);
+        return Decision::Act(plan);
+    }
+    let fields = fields_of(remote.kind);
+    let none = Image::default();
+    let local = situation.local.as_ref().map_or(&none, |local| &local.image);
+    let edited = is_edited(fields, &link.base, &remote.image);
+    if edited && policy.direction == Direction::BothWays {
+        match policy.resolution {
+            ConflictResolution::LocalWins => {}
+            ConflictResolution::LdapWins => return back(situation, remote, policy),
+            ConflictResolution::NoChange => {
+                let mut plan = idle(situation);
+                plan.waits.push(Wait::DeletedHere);
+                return Decision::Act(plan);
+            }
+        }
+    }
+    let mut plan = idle(situation);
+    plan.subject = subject_of(&remote.image, situation.uuid);
+    plan.discarded = lost(fields, (&link.base, local, &remote.image), Side::Remote, policy);
+    plan.standing = Standing::Gone;
+    plan.remote.push(RemoteOp::Delete);
+    Decision::Act(plan)
+}
+
+/// The entry brings the object back.
+fn back(situation: &Situation, remote: &RemoteObject, policy: &Policy) -> Decision {
+    match situation.local {
+        Some(_) => together(situation, remote, policy),
+        None => create(situation, remote, policy),
+    }
+}
+
+fn together(situation: &Situation, remote: &RemoteObject, policy: &Policy) -> Decision {
+    unite(situation, remote, None, policy)
+}
+
+/// Merges a pair: linked, or about to be.
+fn unite(
+    situation: &Situation,
+    remote: &RemoteObject,
+    joined: Option<&LocalObject>,
+    policy: &Policy,
+) -> Decision {
+    let Some(local) = joined.or(situation.local.as_ref()) else {
+        return create(situation, remote, policy);
+    };
+    let link = situation.link.as_ref();
+    let mut plan = Plan::nothing(situation.uuid, subject_of(&remote.image, situation.uuid), link);
+    plan.standing = Standing::Linked;
+    if joined.is_some() {
+        plan.ops.push(Op::Link { local: local.id });
+    }
+    let mut next = Image::default();
+    arrive(local, link, policy, &mut plan, &mut next);
+    // Our own name for a moment is no edit of anybody's.
+    let parked = is_parked(&local.image, situation.uuid);
+    let mut image = local.image.clone();
+    if let (true, Some(link)) = (parked, link) {
+        for field in [Field::Address, Field::Aliases] {
+            image.set(field, link.base.get(field).clone());
+        }
+    }
+    let none = Marks::default();
+    let merged = merge(
+        fields_of(remote.kind),
+        Images {
+            base: link.map(|link| &link.base),
+            local: &image,
+            remote: &remote.image,
+            marks: link.map_or(&none, |link| &link.marks),
+        },
+        &rules(remote, policy),
+    );
+    let mut writes = merged.local;
+    if parked {
+        unpark(local, &merged.base, &mut writes);
+    }
+    plan.ops.extend(writes.into_iter().map(|write| Op::Set {
+        field: write.field,
+        was: write.was,
+        values: write.values,
+        cause: write.cause,
+    }));
+    plan.remote
+        .extend(merged.remote.into_iter().map(|write| RemoteOp::Set {
+            field: write.field,
+            was: write.was,
+            values: write.values,
+            cause: write.cause,
+        }));
+    if let Some(reason) = taken_by_push(situation, &plan.remote) {
+        return Decision::SetAside(reason);
+    }
+    for (field, values) in merged.base.fields() {
+        next.set(field, values.clone());
+    }
+    next.set(
+        Field::PendingMembers,
+        remote.image.get(Field::PendingMembers).clone(),
+    );
+    plan.base = Some(next);
+    plan.discarded = merged.discarded;
+    plan.marks = merged.marks;
+    plan.password = password(local, remote, link, policy);
+    waits(local, policy, &mut plan);
+    Decision::Act(plan)
+}
+
+const fn rules(remote: &RemoteObject, policy: &Policy) -> Rules {
+    Rules {
+        direction: policy.direction,
+        resolution: policy.resolution,
+        scope: policy.scope,
+        absent: policy.absent,
+        members: match remote.members {
+            Members::Shown => Absent::Clear,
+            Members::Withheld => policy.absent,
+        },
+    }
+}
+
+/// What an account that is not in use becomes now that its entry is here.
+fn arrive(local: &LocalObject, link: Option<&Link>, policy: &Policy, plan: &mut Plan, next: &mut Image) {
+    // An account that never had its mail here still has it at the home that it was to come from, however often
+    // its entry went to and fro since.
+    let awaited = link.map(|link| link.base.get(Field::AwaitedFrom).clone());
+    let awaited = awaited.unwrap_or_default();
+    match (&local.state, awaited.first(), policy.arrivals) {
+        (LocalState::AwaitingMail { .. }, ..) => next.set(Field::AwaitedFrom, awaited),
+        (LocalState::Deleted | LocalState::MovedAway { .. }, Some(from), Arrivals::Hold) => {
+            plan.ops.push(Op::Await {
+                from: from.to_owned(),
+            });
+            next.set(Field::AwaitedFrom, awaited);
+        }
+        (LocalState::Deleted | LocalState::MovedAway { .. }, ..) => plan.ops.push(Op::Revive),
+        (LocalState::Active, ..) => {}
+    }
+}
+
+fn password(
+    local: &LocalObject,
+    remote: &RemoteObject,
+    link: Option<&Link>,
+    policy: &Policy,
+) -> PasswordMove {
+    if remote.kind == Kind::Group {
+        return PasswordMove::None;
+    }
+    let now = Passwords {
+        local: local.password,
+        remote: remote.password,
+    };
+    let base = link.map(|link| link.passwords).unwrap_or_default();
+    decide(base, now, policy.direction, policy.resolution)
+}
+
+fn waits(local: &LocalObject, policy: &Policy, plan: &mut Plan) {
+    let apart: Vec<Field> = plan.marks.apart.keys().copied().collect();
+    let pushed = |field: &Field| {
+        let is = |op: &RemoteOp| matches!(op, RemoteOp::Set { field: of, .. } if of == field);
+        plan.remote.iter().any(is)
+    };
+    let apart: Vec<Wait> = apart
+        .into_iter()
+        .filter(|field| !pushed(field))
+        .map(|field| Wait::Apart { field })
+        .collect();
+    plan.waits.extend(apart);
+    if plan.password == PasswordMove::Held {
+        plan.waits.push(Wait::Password);
+    }
+    let pushes = policy.direction != Direction::LdapToLocal;
+    if pushes && !local.members_without_entry.is_empty() {
+        let addresses = local.members_without_entry.iter().map(ToString::to_string);
+        plan.waits.push(Wait::Members {
+            addresses: addresses.collect(),
+        });
+    }
+}
+
+/// An object that stepped aside for a moment while addresses changed hands (or a crash ago).
+fn is_parked(image: &Image, uuid: EntryUuid) -> bool {
+    let prefix = format!("parked-{uuid}@");
+    image
+        .get(Field::Address)
+        .iter()
+        .any(|(key, _)| key.starts_with(&prefix))
+}
+
+/// It takes its addresses back.
+fn unpark(local: &LocalObject, base: &Image, writes: &mut Vec<Write>) {
+    writes.retain(|write| !matches!(write.field, Field::Address | Field::Aliases));
+    for field in [Field::Aliases, Field::Address] {
+        let (was, values) = (local.image.get(field), base.get(field));
+        if was != values {
+            writes.insert(
+                0,
+                Write {
+                    field,
+                    was: was.clone(),
+                    values: values.clone(),
+                    cause: Cause::Changed,
+                },
+            );
+        }
+    }
+}
+
+/// What a new entry is made with: what silence means is not said.
+pub(super) fn image_to_create(local: &LocalObject) -> Image {
+    let mut image = Image::default();
+    for field in fields_of(kind_of(local.id)) {
+        let values = local.image.get(*field);
+        if !values.equals(&field.unsaid()) {
+            image.set(*field, values.clone());
+        }
+    }
+    image
+}
+
+/// The first address of a new entry that another entry has and keeps.
+pub(super) fn taken(situation: &Situation, image: &Image) -> Option<Reason> {
+    let wants = |key: &str| {
+        [Field::Address, Field::Aliases]
+            .iter()
+            .any(|field| image.get(*field).has(key))
+    };
+    rival(situation, wants)
+}
+
+fn taken_by_push(situation: &Situation, ops: &[RemoteOp]) -> Option<Reason> {
+    let wants = |key: &str| {
+        ops.iter().any(|op| match op {
+            RemoteOp::Set {
+                field: Field::Address | Field::Aliases,
+                was,
+                values,
+                ..
+            } => values.has(key) && !was.has(key),
+            _ => false,
+        })
+    };
+    rival(situation, wants)
+}
+
+fn rival(situation: &Situation, wants: impl Fn(&str) -> bool) -> Option<Reason> {
+    let mut rivals = situation.rivals.iter();
+    let found = rivals
+        .find(|rival| rival.claim == Claim::Stays && rival.uuid != situation.uuid && wants(&rival.address));
+    found.map(|rival| Reason::TakenInDirectory {
+        address: rival.address.clone(),
+        dn: rival.dn.clone(),
+    })
+}
+
+/// A new object here, linked from the start.
+fn create(situation: &Situation, remote: &RemoteObject, policy: &Policy) -> Decision {
+    let mut image = Image::default();
+    for field in fields_of(remote.kind) {
+        image.set(*field, remote.image.get(*field).clone());
+    }
+    let aliases = image.get(Field::Aliases).without(image.get(Field::Address));
+    image.set(Field::Aliases, aliases);
+    let mut base = image.clone();
+    base.set(
+        Field::PendingMembers,
+        remote.image.get(Field::PendingMembers).clone(),
+    );
+    if remote.kind == Kind::Account && image.get(Field::Enabled).is_empty() {
+        image.set(Field::Enabled, Values::switch(true));
+    }
+    let state = match (&situation.seen_at, remote.kind, policy.arrivals) {
+        (Some(from), Kind::Account, Arrivals::Hold) => LocalState::AwaitingMail { from: from.clone() },
+        _ => LocalState::Active,
+    };
+    if let LocalState::AwaitingMail { from } = &state {
+        base.set(Field::AwaitedFrom, Values::text(from));
+    }
+    let mut plan = Plan::nothing(situation.uuid, subject_of(&remote.image, situation.uuid), None);
+    if remote.password.is_some() && policy.direction != Direction::LocalToLdap {
+        plan.password = PasswordMove::TakeRemote;
+    }
+    plan.base = Some(base);
+    plan.ops.push(Op::Create {
+        kind: remote.kind,
+        image,
+        state,
+    });
+    Decision::Act(plan)
+}

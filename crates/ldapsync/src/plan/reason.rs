@@ -1,0 +1,113 @@
+//! Why an object is set aside.
+
+use super::op::LocalId;
+use model::EntryUuid;
+
+/// Why an object is set aside for a person to look at. The others go on.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case", tag = "reason")]
+pub(crate) enum Reason {
+    /// The entry and an unlinked local object share an address that is an alias on one side at least. Whoever may
+    /// write an alias in the directory must not claim an account by it.
+    #[error(
+        "{shared} is also an address of {}, which no entry is linked to, and an alias links nothing: \
+         to link the two, make the entry's mail that object's address; otherwise take {shared} from one of them",
+        .locals.join(" and ")
+    )]
+    AliasMatch {
+        /// The address that both have.
+        shared: String,
+        /// The addresses of the local objects.
+        locals: Vec<String>,
+    },
+    /// An account's entry has the address of a local group, or the other way round.
+    #[error(
+        "{address} is the address of another kind of object here ({local}); rename or delete one of the two"
+    )]
+    OtherKind {
+        /// The address.
+        address: String,
+        /// The object that has it.
+        local: LocalId,
+    },
+    /// The local object with that address belongs to another entry.
+    #[error("the local object {address} is linked to the entry {other}")]
+    AlreadyLinked {
+        /// The object's address.
+        address: String,
+        /// The entry it is linked to.
+        other: EntryUuid,
+    },
+    /// The entry names several homes.
+    #[error("the entry names several hosts: {}", .hosts.join(", "))]
+    SeveralHosts {
+        /// Them.
+        hosts: Vec<String>,
+    },
+    /// The entry cannot be mapped.
+    #[error("the entry cannot be used: {message}")]
+    Unusable {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The address is of a domain that this server does not hold.
+    #[error(
+        "{domain} is not a domain of this server: homing domain create {domain}, then homing sync run --full"
+    )]
+    ForeignDomain {
+        /// The domain.
+        domain: String,
+    },
+    /// The entry cannot be seen, and neither can its parent. Lost read rights look like that, so it is no deletion.
+    #[error(
+        "the entry is not there, but {parent} above it cannot be read either, so this counts as no deletion: restore \
+         the read rights of the service identity, or delete the object here if {parent} was removed or renamed"
+    )]
+    HiddenParent {
+        /// The parent's DN as last known.
+        parent: String,
+    },
+    /// An address that this object has here belongs to another entry.
+    #[error(
+        "{address} is an address of the entry {dn} already: take it from one of the two, or relink this object \
+         to that entry"
+    )]
+    TakenInDirectory {
+        /// The address.
+        address: String,
+        /// The entry that has it.
+        dn: String,
+    },
+    /// Several entries have the address of a local object.
+    #[error("{address} is the address of several entries: {}", .dns.join(" and "))]
+    SeveralEntries {
+        /// The address.
+        address: String,
+        /// Them.
+        dns: Vec<String>,
+    },
+    /// The store refused the change.
+    #[error("the change was refused: {message}")]
+    Refused {
+        /// What it said.
+        message: String,
+    },
+    /// The guard holds a destructive change until somebody approves it.
+    #[error("held by the guard: {}", .lines.join("; "))]
+    Held {
+        /// The operations, as diff lines.
+        lines: Vec<String>,
+    },
+}
+
+impl Reason {
+    /// The reason with the name of the entry, for whoever sees a UUID beside it.
+    pub(crate) fn about(&self, name: &str) -> String {
+        let text = self.to_string();
+        if name.is_empty() || text.contains(name) {
+            text
+        } else {
+            format!("{name}: {text}")
+        }
+    }
+}
