@@ -140,6 +140,12 @@ impl Patterns {
 
     /// The filter that finds the account or group of this address.
     pub(crate) fn for_address(&self, kind: EntryKind, address: &Address) -> Option<Filter> {
+        if let (EntryKind::Group, Some(attribute)) = (kind, &self.map.group_mail) {
+            let bare = self.is_home_of_bare_names(address.domain_str());
+            let bare = bare.then(|| equality(attribute, address.local_part()));
+            let full = equality(attribute, address.as_str());
+            return self.narrowed(kind, Filter::Or(std::iter::once(full).chain(bare).collect()));
+        }
         // As for logins: `alice@elsewhere.test` is not our `uid=alice`.
         let own = self.domains.is_empty() || self.is_own(address.domain_str());
         let filter = self.address.fill(&Slots {
@@ -219,6 +225,20 @@ impl Patterns {
             EntryKind::Account => Some(&self.accounts),
             EntryKind::Group => self.groups.as_ref(),
         }
+    }
+
+    /// The address of a group in `group_mail`'s spelling.
+    pub(crate) fn group_address(&self, text: &str) -> Result<Address, model::AddressError> {
+        match &self.default_domain {
+            Some(domain) if !text.contains('@') => Address::parse(&format!("{text}@{domain}")),
+            _ => Address::parse(text),
+        }
+    }
+
+    /// A name without a domain belongs to one domain only, or one group would have many addresses.
+    fn is_home_of_bare_names(&self, domain: &str) -> bool {
+        let home = self.default_domain.as_ref();
+        home.is_some_and(|home| home.as_str().eq_ignore_ascii_case(domain))
     }
 
     fn is_own(&self, domain: &str) -> bool {

@@ -39,4 +39,4 @@ pub use message::{
 pub use result::{LdapResult, ResultCode};
 pub use template::{DnTemplate, FilterTemplate, Slot, Slots, TemplateError};
 pub use text::Text;
-pub use uri::{LdapUri, UriError};
+pub use uri::{LdapUri, UriError, percent_decode};

@@ -149,7 +149,8 @@ fn socket(authority: &str) -> Result<PathBuf, UriError> {
     }
 }
 
-fn percent_decode(text: &str) -> Result<String, UriError> {
+/// The text behind percent signs (RFC 3986 section 2.1), which must be UTF-8.
+pub fn percent_decode(text: &str) -> Result<String, UriError> {
     let mut octets = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

@@ -110,7 +110,12 @@ impl DirectoryAccount {
     ) -> Result<Self, EntryProblem> {
         let map = &patterns.map;
         let uuid = entry_uuid(entry).ok_or_else(|| EntryProblem::NoUuid { dn: entry.dn.clone() })?;
-        let (address, mut aliases) = addresses(entry, &map.mail)?;
+        let (address, mut aliases) = match (kind, &map.group_mail) {
+            (EntryKind::Group, Some(attribute)) => {
+                addresses(entry, attribute, |text| patterns.group_address(text))?
+            }
+            _ => addresses(entry, &map.mail, Address::parse)?,
+        };
         let mut catch_all = Vec::new();
         for value in entry.strings(&map.aliases) {
             let value = match patterns.server {
@@ -188,6 +193,7 @@ pub(crate) fn wanted(patterns: &Patterns, kind: EntryKind) -> Vec<String> {
             ]);
         }
     }
+    names.extend(map.group_mail.as_deref());
     if kind == EntryKind::Group {
         names.push(&map.members);
     }
@@ -213,11 +219,15 @@ pub(crate) const fn guid_order(guid: [u8; 16]) -> [u8; 16] {
     [d, c, b, a, f, e, h, g, i, j, k, l, m, n, o, p]
 }
 
-fn addresses(entry: &Entry, attribute: &str) -> Result<(Address, Vec<Address>), EntryProblem> {
+fn addresses(
+    entry: &Entry,
+    attribute: &str,
+    parse: impl Fn(&str) -> Result<Address, model::AddressError>,
+) -> Result<(Address, Vec<Address>), EntryProblem> {
     let mut good = Vec::new();
     let mut bad = None;
     for value in entry.strings(attribute) {
-        match Address::parse(value) {
+        match parse(value) {
             Ok(address) => good.push(address),
             Err(error) => bad = bad.or(Some((value.to_owned(), error.to_string()))),
         }

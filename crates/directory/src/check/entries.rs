@@ -48,6 +48,8 @@ struct Seen {
     no_identity: Faulty,
     no_address: Faulty,
     no_host: Faulty,
+    /// Groups may go to `group_home` of the front end.
+    groups_without_host: Faulty,
     several_hosts: Faulty,
     no_password: Faulty,
     bad_password: Faulty,
@@ -180,6 +182,7 @@ impl Look<'_> {
     fn account(&self, account: &DirectoryAccount, seen: &mut Seen) {
         match &account.host {
             Host::One(_) => {}
+            Host::None if account.kind == EntryKind::Group => seen.groups_without_host.add(&account.dn),
             Host::None => seen.no_host.add(&account.dn),
             Host::Several(_) => seen.several_hosts.add(&account.dn),
         }
@@ -264,6 +267,15 @@ impl Seen {
             report.wrong(
                 "host",
                 self.several_hosts.text("entries with several hosts"),
+                remedy,
+            );
+        }
+        if self.groups_without_host.count > 0 {
+            let remedy =
+                format!("set {attribute}, or group_home in [smtp_proxy]: until then their mail has no home");
+            report.note(
+                "host",
+                self.groups_without_host.text("groups without a host"),
                 remedy,
             );
         }

@@ -85,6 +85,7 @@ fn mapped<'a>(config: &ConnectorConfig, patterns: &'a Patterns) -> Vec<(&'static
     );
     if patterns.groups.is_some() {
         all.push(("members", &map.members, given.members.is_none()));
+        all.extend(map.group_mail.as_deref().map(|name| ("group_mail", name, false)));
     }
     all
 }

@@ -29,8 +29,13 @@ pub struct AttributesConfig {
     /// Whether the account may log in; default `homingEnabled` on OpenLDAP, bit 2 of `userAccountControl` on
     /// Active Directory.
     pub enabled: Option<EnabledConfig>,
-    /// A group's members, as DNs; default `member`.
+    /// A group's members: DNs (`member`, `uniqueMember`), login names (`memberUid`), addresses
+    /// (`rfc822MailMember`) or LDAP URLs of searches (`memberURL`, within the connector's own bases); default
+    /// `member`.
     pub members: Option<String>,
+    /// The attribute that holds a group's address, where it is another than an account's. A value without `@`
+    /// stands for an address in `default_domain`, as the `cn` of a `nisMailAlias` does; default: as `mail`.
+    pub group_mail: Option<String>,
     /// The name that a bare login is compared with; default `uid` on OpenLDAP, `sAMAccountName` on Active
     /// Directory.
     pub login: Option<String>,
@@ -128,6 +133,7 @@ impl AttributesConfig {
             quota: filled(pick(&self.quota, "homingQuota", "")),
             members: pick(&self.members, "member", "member"),
             login: pick(&self.login, "uid", "sAMAccountName"),
+            group_mail: self.group_mail.clone(),
             enabled,
         }
     }
@@ -146,5 +152,7 @@ pub(crate) struct AttributeMap {
     pub(crate) quota: Option<String>,
     pub(crate) members: String,
     pub(crate) login: String,
+    /// None when groups have theirs where accounts have it.
+    pub(crate) group_mail: Option<String>,
     pub(crate) enabled: EnabledConfig,
 }

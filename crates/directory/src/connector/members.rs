@@ -1,5 +1,6 @@
 //! Who the members of a group are: from DNs or login names to lasting identities and addresses.
 
+use super::indirect::Indirect;
 use super::{Connector, ranges};
 use crate::account::entry_uuid;
 use crate::config::{SearchScope, ServerType};
@@ -85,10 +86,12 @@ impl Connector {
     ) -> Result<Vec<Entry>, LdapError> {
         let mut dns: Vec<(Dn, &str)> = Vec::with_capacity(names.len());
         let mut logins: Vec<&str> = Vec::new();
+        let mut indirect = Indirect::default();
         let somebody = names.iter().map(|name| without_uid(name));
         for name in somebody.filter(|name| !is_placeholder(name)) {
             match Dn::parse(name) {
                 Ok(dn) if !dn.is_root() => dns.push((dn, name)),
+                _ if indirect.takes(name) => {}
                 _ => logins.push(name),
             }
         }
@@ -96,9 +99,13 @@ impl Connector {
         for part in dns.chunks(BATCH) {
             found.extend(self.by_dn(client, part, asked).await?);
         }
+        let mut named = Vec::new();
         for part in logins.chunks(BATCH) {
-            found.extend(self.by_login(client, part, asked).await?);
+            named.extend(self.by_login(client, part, asked).await?);
         }
+        indirect.names(&logins, &named, &self.patterns().map.login);
+        found.extend(named);
+        found.extend(self.indirect(client, &indirect, &asked.attributes).await?);
         Ok(found)
     }
 

@@ -8,6 +8,7 @@
 mod explain;
 mod health;
 pub(crate) mod identity;
+mod indirect;
 mod members;
 mod operator;
 mod pool;

@@ -14,7 +14,7 @@ const NEEDED: CheckOptions = CheckOptions {
     sample: 100,
 };
 
-async fn report(config: &ConnectorConfig) -> Report {
+pub(crate) async fn report(config: &ConnectorConfig) -> Report {
     check(config, &*clock(), NEEDED)
         .await
         .expect("a good configuration")

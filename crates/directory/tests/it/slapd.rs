@@ -107,6 +107,7 @@ impl Slapd {
              include /etc/ldap/schema/inetorgperson.schema\n\
              include /etc/ldap/schema/misc.schema\n\
              include /etc/ldap/schema/nis.schema\n\
+             include /etc/ldap/schema/dyngroup.schema\n\
              modulepath /usr/lib/ldap\nmoduleload back_mdb\nmoduleload syncprov\nmoduleload ppolicy\n\
              pidfile {dir}/pid\nargsfile {dir}/args\n{global}\
              database mdb\nsuffix {SUFFIX}\nrootdn {ROOT}\nrootpw \"{ROOT_PASSWORD}\"\n\
