@@ -10,7 +10,7 @@
 //! silence.
 //!
 //! Follows RFC 2307 section 5.3, RFC 4519 section 2.41 (userPassword), RFC 4013 (SASLprep), RFC 8018
-//! (PBKDF2), RFC 9106 (Argon2).
+//! (PBKDF2), RFC 9106 (Argon2), RFC 5803 (SCRAM keys).
 
 mod argon;
 mod crypt;
@@ -21,6 +21,7 @@ mod pbkdf;
 mod pool;
 mod prepare;
 mod scheme;
+mod scram;
 mod ssha;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub use argon::{ArgonCost, HashError, hash_argon2id};
 pub use crypt::hash_sha512_crypt;
 pub use pool::{Busy, VerifyPool};
 pub use scheme::{Encoding, Scheme, SchemeError, StoredPassword};
+pub use scram::ChallengeSecrets;
 pub use ssha::hash_ssha;
 pub use verify::Verdict;
 #[cfg(test)]

@@ -74,6 +74,15 @@ impl VerifyPool {
             .unwrap_or(Err(HashError::Busy))
     }
 
+    /// Runs other work that costs milliseconds of a processor, such as making SCRAM keys.
+    pub async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Busy> {
+        let turn = self.turn().await?;
+        run(turn, work).await
+    }
+
     /// Hashes a password for the directory; see [`hash_sha512_crypt`].
     pub async fn hash_crypt(&self, password: &Secret) -> Result<String, HashError> {
         let turn = self.turn().await.map_err(|Busy| HashError::Busy)?;

@@ -4,11 +4,12 @@ use crate::argon::ArgonHash;
 use crate::crypt::CryptHash;
 use crate::digest::{Algorithm, DigestHash};
 use crate::pbkdf::PbkdfHash;
+use crate::scram;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use model::Secret;
+use model::{ScramHash, ScramKeys, Secret};
 use std::fmt;
 
 /// Values longer than this are refused: the longest real one is far below 1 KiB.
@@ -64,6 +65,8 @@ pub enum Scheme {
     Pbkdf2,
     /// `{ARGON2}`
     Argon2,
+    /// `{SCRAM-SHA-1}`, `{SCRAM-SHA-256}`, and RFC 5803's form of them
+    Scram,
 }
 
 impl Scheme {
@@ -73,7 +76,13 @@ impl Scheme {
     pub const fn is_weak(self) -> bool {
         !matches!(
             self,
-            Self::Locked | Self::ShaCrypt | Self::Bcrypt | Self::Yescrypt | Self::Pbkdf2 | Self::Argon2
+            Self::Locked
+                | Self::ShaCrypt
+                | Self::Bcrypt
+                | Self::Yescrypt
+                | Self::Pbkdf2
+                | Self::Argon2
+                | Self::Scram
         )
     }
 
@@ -89,6 +98,7 @@ impl Scheme {
                 | Self::Yescrypt
                 | Self::Pbkdf2
                 | Self::Argon2
+                | Self::Scram
         )
     }
 }
@@ -111,6 +121,7 @@ impl fmt::Display for Scheme {
             Self::Yescrypt => "{CRYPT} $y$",
             Self::Pbkdf2 => "{PBKDF2}",
             Self::Argon2 => "{ARGON2}",
+            Self::Scram => "{SCRAM}",
         })
     }
 }
@@ -152,6 +163,7 @@ enum Inner {
     Crypt(CryptHash),
     Pbkdf(PbkdfHash),
     Argon(ArgonHash),
+    Scram(ScramKeys),
 }
 
 impl StoredPassword {
@@ -165,6 +177,9 @@ impl StoredPassword {
         }
         if let Some((scheme, rest)) = split_scheme(value) {
             return Self::parse_scheme(scheme, rest);
+        }
+        if let Some((hash, rest)) = scram::split_authpassword(value) {
+            return Ok(Self(Inner::Scram(scram::parse(hash, rest)?)));
         }
         match encoding {
             Encoding::Plain => Ok(Self(Inner::Clear(Secret::new(value.to_vec())))),
@@ -197,6 +212,8 @@ impl StoredPassword {
             "PBKDF2-SHA256" => Inner::Pbkdf(PbkdfHash::parse(Algorithm::Sha256, rest)?),
             "PBKDF2-SHA512" => Inner::Pbkdf(PbkdfHash::parse(Algorithm::Sha512, rest)?),
             "ARGON2" => Inner::Argon(ArgonHash::parse(rest)?),
+            "SCRAM-SHA-1" => Inner::Scram(scram::parse(ScramHash::Sha1, rest)?),
+            "SCRAM-SHA-256" => Inner::Scram(scram::parse(ScramHash::Sha256, rest)?),
             "SASL" => return Err(SchemeError::BindInstead),
             other => return Err(SchemeError::UnknownScheme(other.to_owned())),
         };
@@ -212,6 +229,23 @@ impl StoredPassword {
             Inner::Crypt(hash) => hash.scheme(),
             Inner::Pbkdf(_) => Scheme::Pbkdf2,
             Inner::Argon(_) => Scheme::Argon2,
+            Inner::Scram(_) => Scheme::Scram,
+        }
+    }
+
+    /// The keys, when it keeps SCRAM's.
+    pub(crate) const fn scram_keys(&self) -> Option<&ScramKeys> {
+        match &self.0 {
+            Inner::Scram(keys) => Some(keys),
+            _ => None,
+        }
+    }
+
+    /// The password, when it is kept as it is.
+    pub(crate) const fn clear_text(&self) -> Option<&Secret> {
+        match &self.0 {
+            Inner::Clear(secret) => Some(secret),
+            _ => None,
         }
     }
 
@@ -225,6 +259,7 @@ impl StoredPassword {
             Inner::Crypt(hash) => hash.verify(password),
             Inner::Pbkdf(hash) => hash.verify(password),
             Inner::Argon(hash) => hash.verify(password),
+            Inner::Scram(keys) => keys.accept_password(&Secret::new(password)),
         }
     }
 }
