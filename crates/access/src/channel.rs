@@ -1,7 +1,7 @@
 //! What a connection lets its client log in with: the same for IMAP and POP3.
 
 use model::{
-    AuthOutcome, Authenticator, MechanismSet, Peer, Protocol, RejectReason, ScramKeys, ScramOutcome,
+    AuthOutcome, Authenticator, Credential, MechanismSet, Peer, Protocol, RejectReason, ScramKeys, ScramOutcome,
     ScramRequest, TlsState,
 };
 use net::{LineStream, ListenerConfig, TlsBindings};
@@ -13,6 +13,23 @@ use wire::sasl::{ChannelBindings, Mechanism, ServerContext, Terms, Wanted};
 pub(crate) struct Channel {
     terms: Terms,
     context: ServerContext,
+    /// Whether a token may be a front end's assertion.
+    assertions: bool,
+}
+
+/// Whether the other end is a front end whose word is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// In `trusted_networks`.
+    FrontEnd,
+    /// Anybody.
+    Stranger,
+}
+
+impl Standing {
+    pub(crate) fn of(trusted: bool) -> Self {
+        if trusted { Self::FrontEnd } else { Self::Stranger }
+    }
 }
 
 impl Channel {
@@ -22,9 +39,17 @@ impl Channel {
         peer: &Peer,
         listener: &ListenerConfig,
         authenticator: &dyn Authenticator,
+        standing: Standing,
     ) -> Self {
-        let can = authenticator.mechanisms();
+        let mut can = authenticator.mechanisms();
         let encrypted = stream.is_encrypted() || peer.tls == TlsState::Encrypted;
+        // Who could read an assertion on its way could use it first.
+        let private = encrypted || stream.is_internal() || peer.local.ip().to_canonical().is_loopback();
+        let assertions =
+            standing == Standing::FrontEnd && private && can.contains(MechanismSet::ASSERTION);
+        if assertions {
+            can = can.union(MechanismSet::BEARER);
+        }
         let scram = MechanismSet::SCRAM_SHA_1.union(MechanismSet::SCRAM_SHA_256);
         let bindings = if can.intersection(scram) == MechanismSet::NONE {
             TlsBindings::default()
@@ -41,13 +66,14 @@ impl Channel {
         };
         let terms = Terms {
             can,
-            may_show_secrets: encrypted || listener.allows_plaintext_login(),
+            may_show_secrets: encrypted || assertions || listener.allows_plaintext_login(),
             may_challenge: encrypted || listener.allows_plaintext_challenge(),
             bindings: !bindings.is_empty(),
             certificate: certificate.is_some(),
         };
         Self {
             terms,
+            assertions,
             context: ServerContext {
                 bindings,
                 plus_announced: terms.plus(),
@@ -57,6 +83,14 @@ impl Channel {
                 openid_configuration: authenticator.openid_configuration(),
                 ..ServerContext::default()
             },
+        }
+    }
+
+    /// A token from a trusted front end may be its assertion.
+    pub(crate) fn proof(&self, credential: Credential) -> Credential {
+        match credential {
+            Credential::Bearer(token) if self.assertions => Credential::Assertion(token),
+            other => other,
         }
     }
 
@@ -105,6 +139,7 @@ pub(crate) async fn scram_keys(
     let request = ScramRequest {
         login: wanted.login,
         hash: wanted.hash,
+        salt: None,
         protocol,
         peer: peer.clone(),
     };

@@ -27,7 +27,7 @@ pub mod write;
 pub use account::{AccountState, DirectoryAccount, EntryProblem, Host, Lookup};
 pub use auth::{
     AccountEvent, AccountEventKind, AccountEventStream, AccountEvents, ChainAuthenticator, ChangedBy, Heard,
-    LdapAuthenticator, LdapMethod, PasswordChangeError, Throttle, Trial,
+    LdapAuthenticator, LdapMethod, PasswordChangeError, ScramSalts, Throttle, Trial,
 };
 pub use config::{ConnectorConfig, HomeConfig, LoginMode, UserMapConfig};
 pub use connector::{Attempt, Connector, OpenError, Operator, Rights};

@@ -53,6 +53,8 @@ impl MechanismSet {
     pub const CERTIFICATE: Self = Self(1 << 5);
     /// An account that was proven elsewhere: [`Credential::Vouched`].
     pub const VOUCHED: Self = Self(1 << 6);
+    /// The signed statement of a front end: [`Credential::Assertion`]. Offered to trusted front ends only.
+    pub const ASSERTION: Self = Self(1 << 7);
 
     /// What either can.
     #[must_use]
@@ -64,6 +66,12 @@ impl MechanismSet {
     #[must_use]
     pub const fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
+    }
+
+    /// What is in it and not in `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// Whether all of `other` is in it.
@@ -89,6 +97,8 @@ pub struct ScramRequest {
     pub login: String,
     /// The mechanism's hash.
     pub hash: ScramHash,
+    /// The salt for keys that have to be made from clear text; without one they are not made.
+    pub salt: Option<Vec<u8>>,
     /// The protocol, for policies and logs.
     pub protocol: Protocol,
     /// The client, for throttling and logs.

@@ -1,6 +1,10 @@
 //! Several sources in order.
 
-use model::{AuthOutcome, AuthRequest, Authenticated, Authenticator, BoxFuture, Recheck, RejectReason};
+use super::ScramSalts;
+use model::{
+    AuthOutcome, AuthRequest, Authenticated, Authenticator, BoxFuture, MechanismSet, Recheck, RejectReason,
+    ScramOutcome, ScramRequest, Unavailable,
+};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +23,8 @@ pub struct ChainAuthenticator {
     sources: Vec<Arc<dyn Authenticator>>,
     /// How long a wrong password takes here.
     usual: Arc<Mutex<Option<Duration>>>,
+    /// For accounts that have no keys; without it nobody gets any.
+    salts: Option<ScramSalts>,
 }
 
 impl ChainAuthenticator {
@@ -28,6 +34,41 @@ impl ChainAuthenticator {
         Self {
             sources,
             usual: Arc::default(),
+            salts: None,
+        }
+    }
+
+    /// Offers SCRAM, where every source has keys.
+    #[must_use]
+    pub fn with_salts(mut self, salts: ScramSalts) -> Self {
+        self.salts = Some(salts);
+        self
+    }
+
+    async fn keys(&self, request: &ScramRequest) -> ScramOutcome {
+        let Some(salts) = &self.salts else {
+            return ScramOutcome::NotOffered;
+        };
+        let salt = salts.salt(request);
+        let request = ScramRequest {
+            salt: Some(salt.clone()),
+            ..request.clone()
+        };
+        for source in &self.sources {
+            match source.scram_keys(&request).await {
+                ScramOutcome::NoEntry => {}
+                ScramOutcome::Keys(keys) => {
+                    salts.learn(&keys, &salt);
+                    return ScramOutcome::Keys(keys);
+                }
+                // RFC 5802 section 9: as if there were keys, and then the proof is wrong.
+                ScramOutcome::NotOffered => break,
+                away @ ScramOutcome::Unavailable(_) => return away,
+            }
+        }
+        match salts.false_keys(&request).await {
+            Some(keys) => ScramOutcome::Keys(keys),
+            None => ScramOutcome::Unavailable(Unavailable("too many password checks are waiting".to_owned())),
         }
     }
 
@@ -75,6 +116,25 @@ impl Authenticator for ChainAuthenticator {
             }
             Recheck::NotMine
         })
+    }
+
+    fn scram_keys<'a>(&'a self, request: &'a ScramRequest) -> BoxFuture<'a, ScramOutcome> {
+        Box::pin(self.keys(request))
+    }
+
+    /// What each source can: a client picks a mechanism before it says who it is.
+    fn mechanisms(&self) -> MechanismSet {
+        let common = self
+            .sources
+            .iter()
+            .map(|source| source.mechanisms())
+            .reduce(MechanismSet::intersection)
+            .unwrap_or(MechanismSet::PASSWORD);
+        let scram = MechanismSet::SCRAM_SHA_1.union(MechanismSet::SCRAM_SHA_256);
+        match self.salts {
+            Some(_) => common,
+            None => common.without(scram),
+        }
     }
 }
 

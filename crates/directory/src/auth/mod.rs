@@ -13,7 +13,9 @@ mod chain;
 mod change;
 mod events;
 mod password;
+mod proof;
 mod recheck;
+mod salts;
 mod shared;
 mod throttle;
 mod upgrade;
@@ -21,6 +23,7 @@ mod upgrade;
 pub use chain::ChainAuthenticator;
 pub use change::{ChangedBy, PasswordChangeError};
 pub use events::{AccountEvent, AccountEventKind, AccountEventStream, AccountEvents, Heard};
+pub use salts::ScramSalts;
 pub(crate) use shared::{AuthShared, LiveState};
 pub use throttle::{Throttle, Trial};
 
@@ -34,7 +37,7 @@ use cache::{CredentialCache, Moment, Remembered, Verdict as CacheVerdict};
 use ldap::Entry;
 use model::{
     AuthOutcome, AuthRequest, Authenticated, Authenticator, BoxFuture, Clock, ConfigProblem, Credential,
-    EntryUuid, Recheck, RejectReason, Secret, Unavailable,
+    EntryUuid, MechanismSet, Recheck, RejectReason, ScramOutcome, ScramRequest, Secret, Unavailable,
 };
 use std::fmt;
 use std::net::IpAddr;
@@ -59,6 +62,7 @@ pub struct LdapAuthenticator {
     cache: Arc<CredentialCache>,
     throttle: Throttle<EntryUuid>,
     seen: recheck::Seen,
+    proofs: Arc<proof::ProofCache>,
     /// Some entry has shown its password attribute, so the service identity may read it.
     password_seen: AtomicBool,
 }
@@ -78,19 +82,24 @@ impl LdapAuthenticator {
         let cache = CredentialCache::new(connector.name(), Arc::clone(&clock))
             .map_err(|error| ConfigProblem::new("auth", error))?;
         let cache = Arc::new(cache);
-        let remembered = Arc::downgrade(&cache);
-        connector.on_credentials_changed(move |uuid| match remembered.upgrade() {
-            Some(cache) => {
-                cache.drop_entry(uuid);
-                true
+        let proofs = Arc::new(proof::ProofCache::new(&clock));
+        let remembered = (Arc::downgrade(&cache), Arc::downgrade(&proofs));
+        connector.on_credentials_changed(move |uuid| {
+            match (remembered.0.upgrade(), remembered.1.upgrade()) {
+                (Some(cache), Some(proofs)) => {
+                    cache.drop_entry(uuid);
+                    proofs.drop_entry(uuid);
+                    true
+                }
+                _ => false,
             }
-            None => false,
         });
         Ok(Arc::new(Self {
             connector,
             method,
             pool,
             cache,
+            proofs,
             seen: recheck::Seen::new(&clock),
             throttle: Throttle::new(clock),
             password_seen: AtomicBool::new(false),
@@ -99,7 +108,7 @@ impl LdapAuthenticator {
 
     async fn decide(&self, request: &AuthRequest) -> AuthOutcome {
         let Credential::Password(password) = &request.credential else {
-            return AuthOutcome::Rejected(RejectReason::NotAllowed);
+            return self.decide_proof(request).await;
         };
         if request
             .authzid
@@ -288,6 +297,14 @@ impl Authenticator for LdapAuthenticator {
 
     fn recheck<'a>(&'a self, who: &'a Authenticated, since: Duration) -> BoxFuture<'a, Recheck> {
         Box::pin(self.look_again(who, since))
+    }
+
+    fn scram_keys<'a>(&'a self, request: &'a ScramRequest) -> BoxFuture<'a, ScramOutcome> {
+        Box::pin(self.keys_for(request))
+    }
+
+    fn mechanisms(&self) -> MechanismSet {
+        self.can_check()
     }
 }
 

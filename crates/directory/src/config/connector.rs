@@ -2,7 +2,7 @@
 
 use super::passwords::{PasswordChangeMode, PasswordScheme};
 use super::sync::{Absent, Direction, GuardConfig, OnDelete, OnHostChange};
-use super::{AttributesConfig, WritesConfig};
+use super::{AttributesConfig, ChallengeMechanism, WritesConfig};
 use model::{Domain, Secret};
 use std::path::PathBuf;
 
@@ -44,6 +44,12 @@ pub struct ConnectorConfig {
     /// A file that holds its password; a newline at the end is ignored.
     #[serde(default)]
     pub write_bind_password_file: Option<PathBuf>,
+    /// Mechanisms that every account's password value can answer: `SCRAM-SHA-256` and `SCRAM-SHA-1` (clear text, or
+    /// keys as `{SCRAM-SHA-256}` or the attribute authPassword has them), `CRAM-MD5` (clear text). Only for
+    /// `ldap-password`. Clients prefer them over PLAIN where they are announced, and one whose account has only
+    /// a hash fails then. Default: none.
+    #[serde(default)]
+    pub challenge_response: Vec<ChallengeMechanism>,
     /// Whether a password that the directory keeps in a weak scheme (clear text, `{SSHA}`, DES and the like) is
     /// rewritten in a strong one when its owner logs in by `ldap-password`. Written with the identity that
     /// writes; the password stays the same, and a failure never fails the login; default false.

@@ -25,6 +25,7 @@ impl ConnectorConfig {
             write_bind_dn: None,
             write_bind_password: None,
             write_bind_password_file: None,
+            challenge_response: Vec::new(),
             password_upgrade: false,
             password_scheme: super::PasswordScheme::default(),
             password_change: None,
@@ -86,6 +87,17 @@ impl ConnectorConfig {
         let mut problems = Vec::new();
         if self.name.is_empty() {
             problems.push(ConfigProblem::new("name", "the name is empty"));
+        }
+        if !self.challenge_response.is_empty() {
+            let mut bad = |message| problems.push(ConfigProblem::new("challenge_response", message));
+            if self.server_type == ServerType::ActiveDirectory {
+                bad("Active Directory never shows a password attribute; only passwords can be checked there");
+            }
+            if self.password_upgrade {
+                bad(
+                    "password_upgrade replaces clear text by a hash, which answers no challenge; use one of the two",
+                );
+            }
         }
         self.check_servers(&mut problems);
         self.check_identity(&mut problems);

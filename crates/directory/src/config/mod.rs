@@ -5,6 +5,7 @@
 //! all of it at once. No file is opened and no server asked here.
 
 mod attributes;
+mod challenge;
 mod connector;
 mod connector_check;
 mod enabled_attribute;
@@ -18,6 +19,7 @@ mod writes;
 
 pub(crate) use attributes::AttributeMap;
 pub use attributes::{AttributesConfig, EnabledConfig, EnabledKind, PasswordEncoding};
+pub use challenge::ChallengeMechanism;
 pub use connector::{
     AccountsConfig, ConnectorConfig, ConnectorTls, GroupsConfig, Referrals, SearchScope, ServerType,
 };
