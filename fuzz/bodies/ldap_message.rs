@@ -2,8 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 use ldap::control::{
-    Assertion, Control, PagedResults, PasswordPolicy, PostRead, PreRead, SyncDone, SyncInfo, SyncRequest,
-    SyncState, TransactionSpecification,
+    Assertion, Control, DirSyncDone, PagedResults, PasswordPolicy, PostRead, PreRead, SyncDone, SyncInfo,
+    SyncRequest, SyncState, TransactionSpecification,
 };
 use ldap::extended::{EndTransaction, PasswordModify, TransactionEnded};
 use ldap::message::{Frame, frame};
@@ -88,6 +88,9 @@ fn controls(controls: &[Control]) {
     if let Ok(Some(done)) = SyncDone::find(controls) {
         assert_eq!(SyncDone::find(&[done.to_control()]), Ok(Some(done)));
     }
+    if let Ok(Some(done)) = DirSyncDone::find(controls) {
+        assert_eq!(DirSyncDone::find(&[done.to_control()]), Ok(Some(done)));
+    }
     if let Ok(Some(request)) = SyncRequest::find(controls) {
         assert_eq!(SyncRequest::find(&[request.to_control()]), Ok(Some(request)));
     }
@@ -98,7 +101,10 @@ fn controls(controls: &[Control]) {
         assert_eq!(Assertion::find(&[assertion.to_control()]), Ok(Some(assertion)));
     }
     if let Ok(Some(part)) = TransactionSpecification::find(controls) {
-        assert_eq!(TransactionSpecification::find(&[part.to_control()]), Ok(Some(part)));
+        assert_eq!(
+            TransactionSpecification::find(&[part.to_control()]),
+            Ok(Some(part))
+        );
     }
     let _ = (
         PreRead::find(controls),

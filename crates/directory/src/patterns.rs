@@ -147,7 +147,7 @@ impl Patterns {
             return self.narrowed(kind, Filter::Or(std::iter::once(full).chain(bare).collect()));
         }
         // As for logins: `alice@elsewhere.test` is not our `uid=alice`.
-        let own = self.domains.is_empty() || self.is_own(address.domain_str());
+        let own = self.local_part_counts(address.domain_str());
         let filter = self.address.fill(&Slots {
             address: Some(address.as_str()),
             local_part: own.then(|| address.local_part()),
@@ -196,6 +196,19 @@ impl Patterns {
                 domain: self.default_domain.as_ref().map(ToString::to_string),
             },
         }
+    }
+
+    pub(crate) fn address_template(&self) -> &FilterTemplate {
+        &self.address
+    }
+
+    pub(crate) fn login_template(&self) -> &FilterTemplate {
+        &self.login
+    }
+
+    /// Whether a local-part of this domain is one of ours (`%u` in an address).
+    pub(crate) fn local_part_counts(&self, domain: &str) -> bool {
+        self.domains.is_empty() || self.is_own(domain)
     }
 
     /// Accounts and groups together: what the change feed asks for.

@@ -37,6 +37,6 @@ pub use message::{
     DerefAliases, Message, MessageId, Modification, ModifyOperation, Request, Response, Scope,
 };
 pub use result::{LdapResult, ResultCode};
-pub use template::{DnTemplate, FilterTemplate, Slot, Slots, TemplateError};
+pub use template::{Alternative, DnTemplate, FilterTemplate, Slot, Slots, TemplateError};
 pub use text::Text;
 pub use uri::{LdapUri, UriError, percent_decode};

@@ -190,6 +190,7 @@ pub(crate) fn wanted(patterns: &Patterns, kind: EntryKind) -> Vec<String> {
                 "accountExpires",
                 "lockoutTime",
                 "pwdLastSet",
+                "msDS-User-Account-Control-Computed",
             ]);
         }
     }

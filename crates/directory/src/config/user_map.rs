@@ -25,10 +25,11 @@ pub struct UserMapConfig {
     /// The home for `on_no_match = "default"`: `host[:port]` or the name of a `[[home]]`.
     #[serde(default)]
     pub default_home: Option<String>,
-    /// For the LDAP kinds on OpenLDAP: whether to keep a replica of addresses and homes in memory, filled and kept
-    /// right by the directory's change feed (`syncprov`), so that a lookup costs no round trip and goes on while
-    /// the directory is away. It takes up to 256 octets an account and is kept in `data_dir` between runs. The
-    /// connector must not set `address_pattern`, `login_pattern` or `search_pattern`; default false.
+    /// For the LDAP kinds: whether to keep a replica of addresses and homes in memory, filled and kept right by the
+    /// directory's change feed (`syncprov`; DirSync on Active Directory, for which an ordinary account will do), so
+    /// that a lookup costs no round trip and goes on while the directory is away. It takes up to 256 octets an
+    /// account and is kept in `data_dir` between runs. The connector's `address_pattern` and `login_pattern` may
+    /// only compare, as `(|(mail=%e)(uid=%u))` does; default false.
     #[serde(default)]
     pub live: bool,
     /// Seconds for which an answer of the directory is used again; 0 to 86400, default 300.

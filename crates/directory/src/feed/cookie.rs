@@ -1,11 +1,13 @@
 //! The sync cookie: opaque to RFC 4533, but what slapd writes into it decides whether a server has caught up.
 
+use super::active_directory::Position;
 use std::collections::BTreeMap;
 
 /// Octets of the checksum in the stored form.
 const CHECKSUM: usize = 16;
-/// slapd's cookie has one CSN of 40 octets for each writing server; this is room for a hundred.
-const MAX_COOKIE: usize = 8192;
+/// slapd's cookie has one CSN of 40 octets for each writing server, DirSync's some 30 for each domain controller;
+/// this is room for two thousand.
+const MAX_COOKIE: usize = 65_536;
 
 /// Where a feed continues. Only a whole one is ever sent: slapd accepts a damaged cookie and answers as if
 /// nothing had been deleted.
@@ -48,10 +50,14 @@ impl Cookie {
         Self::new(bytes).ok_or(CookieDamaged)
     }
 
-    /// The change numbers in slapd's cookie (`rid=001,sid=002,csn=A;B`), by the server that made them. Empty
-    /// for a cookie of another form.
+    /// The change numbers in slapd's cookie (`rid=001,sid=002,csn=A;B`), by the server that made them; of one from
+    /// Active Directory the number of the last change, by the domain controller's invocationId. Empty for a
+    /// cookie of another form.
     #[must_use]
     pub fn csns(&self) -> BTreeMap<String, String> {
+        if let Some(position) = Position::read(&self.0) {
+            return position.vector();
+        }
         let text = std::str::from_utf8(&self.0).unwrap_or_default();
         let lists = text.split(',').filter_map(|part| part.strip_prefix("csn="));
         csn_vector(lists.flat_map(|list| list.split(';')))
@@ -67,6 +73,10 @@ impl Cookie {
     /// to the newer one.
     #[must_use]
     pub fn merged(&self, newer: &Self) -> Self {
+        // Of Active Directory's cookies the server's own octets cannot be put together.
+        if Position::read(&newer.0).is_some() {
+            return newer.clone();
+        }
         let mut csns = self.csns();
         let fresh = newer.csns();
         if csns.is_empty() || fresh.is_empty() {
@@ -93,7 +103,7 @@ impl Cookie {
 
 /// The newest CSN of each server. `20260101000000.000000Z#000000#001#000000`: time, count, server, operation;
 /// text order is their order.
-pub(super) fn csn_vector<'a>(csns: impl Iterator<Item = &'a str>) -> BTreeMap<String, String> {
+pub(crate) fn csn_vector<'a>(csns: impl Iterator<Item = &'a str>) -> BTreeMap<String, String> {
     let mut vector = BTreeMap::new();
     for csn in csns {
         if let Some(sid) = csn.split('#').nth(2) {

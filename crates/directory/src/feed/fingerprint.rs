@@ -11,7 +11,8 @@ pub struct Fingerprint {
     pub suffix: String,
     /// The suffix entry's UUID: another one is another directory, whatever the names say.
     pub suffix_uuid: EntryUuid,
-    /// The newest change number of each writing server (contextCSN), by server id.
+    /// The newest change number of each writing server, by server id (contextCSN); on Active Directory by the
+    /// invocationId of each domain controller (highestCommittedUSN, replUpToDateVector).
     pub context_csns: BTreeMap<String, String>,
 }
 

@@ -1,20 +1,23 @@
 //! The change feed: what changed in the directory since a cookie.
 //!
-//! Owns the cookie and its rules, [`ChangeSource`], and Content Sync ([`ContentSync`]) in both forms: polling,
-//! and a search that stays open ([`Following`]). Its consumers are `ldapsync` and the live user map; each keeps
-//! its own cookie.
+//! Owns the cookie and its rules, [`ChangeSource`], and its sources in both forms, polled and open
+//! ([`Following`]): Content Sync ([`ContentSync`]) on OpenLDAP, DirSync on Active Directory. [`open()`] picks the
+//! right one for a connector. The consumers are `ldapsync` and the live user map; each keeps its own cookie.
 //!
 //! Never decides what a change means for an account, and never says "deleted" for what it merely did not see:
 //! see [`Coverage`] and [`ChangeSource::verify`].
 //!
-//! Follows RFC 4533.
+//! Follows RFC 4533, and MS-ADTS section 3.1.1.3.4.1.
 
+mod active_directory;
 mod back_off;
 mod changes;
 mod content_sync;
 mod cookie;
 mod fingerprint;
 mod following;
+mod link;
+mod open;
 mod persist;
 mod read;
 mod round;
@@ -24,9 +27,12 @@ mod tests;
 pub(crate) use back_off::BackOff;
 pub use changes::{Changes, ChangesSender};
 pub use content_sync::ContentSync;
+pub(crate) use cookie::csn_vector;
 pub use cookie::{Cookie, CookieDamaged};
 pub use fingerprint::Fingerprint;
 pub use following::{Backlog, FeedEvent, Following, Refused};
+pub use open::open;
+pub(crate) use open::open_for;
 
 use crate::account::DirectoryAccount;
 use crate::{EntryKind, EntryProblem};
@@ -114,7 +120,7 @@ pub enum Presence {
     InScope(Box<ChangedEntry>),
 }
 
-/// A source of changes: content_sync on OpenLDAP.
+/// A source of changes: Content Sync on OpenLDAP, DirSync on Active Directory. [`open()`] makes the right one.
 pub trait ChangeSource: Send {
     /// Asks for what changed since `cookie`, or for everything without one. Dropping [`Changes`] ends the
     /// request.

@@ -1,8 +1,8 @@
 //! A filter with slots in its values.
 
-use super::{Slot, Slots, TemplateError, Value, ValueBuilder};
+use super::{Piece, Slot, Slots, TemplateError, Value, ValueBuilder};
 use crate::filter::Filter;
-use crate::filter::syntax::{self, Node, RawValue};
+use crate::filter::syntax::{self, Comparison, Node, RawValue};
 use bytes::Bytes;
 
 /// A filter whose values may hold `%e`, `%u`, `%d` and `%%`.
@@ -11,7 +11,29 @@ pub struct FilterTemplate {
     node: Node<Value>,
 }
 
+/// One branch of a template that only compares for equality: the attribute's value is `prefix` and then what the
+/// slot stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alternative {
+    /// The attribute description.
+    pub attribute: String,
+    /// What stands before the slot, for example `smtp:`.
+    pub prefix: String,
+    /// The slot.
+    pub slot: Slot,
+}
+
 impl FilterTemplate {
+    /// The branches, when the template is `(attribute=prefix%slot)` or an `|` of such: who knows them can find by
+    /// himself what the filter finds. None for every other template.
+    #[must_use]
+    pub fn alternatives(&self) -> Option<Vec<Alternative>> {
+        match &self.node {
+            Node::Or(nodes) => nodes.iter().map(alternative).collect(),
+            node => alternative(node).map(|only| vec![only]),
+        }
+    }
+
     /// Reads a filter (RFC 4515) with slots. A slot anywhere but in a value is an error.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         syntax::parse(text, decode).map(|node| Self { node })
@@ -30,6 +52,22 @@ impl FilterTemplate {
     pub fn uses(&self, slot: Slot) -> bool {
         uses(&self.node, slot)
     }
+}
+
+fn alternative(node: &Node<Value>) -> Option<Alternative> {
+    let Node::Compare(Comparison::Equality(attribute), Value(pieces)) = node else {
+        return None;
+    };
+    let (prefix, slot) = match pieces.as_slice() {
+        [Piece::Slot(slot)] => (String::new(), *slot),
+        [Piece::Octets(prefix), Piece::Slot(slot)] => (String::from_utf8(prefix.clone()).ok()?, *slot),
+        _ => return None,
+    };
+    Some(Alternative {
+        attribute: attribute.clone(),
+        prefix,
+        slot,
+    })
 }
 
 fn decode(raw: RawValue<'_>) -> Result<Value, TemplateError> {

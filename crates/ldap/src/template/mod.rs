@@ -16,7 +16,7 @@ mod dn;
 mod filter;
 
 pub use dn::DnTemplate;
-pub use filter::FilterTemplate;
+pub use filter::{Alternative, FilterTemplate};
 
 use crate::dn::DnError;
 use crate::filter::FilterError;

@@ -22,6 +22,31 @@ fn dn(text: &str, slots: &Slots<'_>) -> Option<String> {
 }
 
 #[test]
+fn alternatives_by_table() {
+    let told = |text: &str| {
+        let template = FilterTemplate::parse(text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+        let alternatives = template.alternatives()?;
+        let told = |one: Alternative| format!("{}={}{:?}", one.attribute, one.prefix, one.slot);
+        Some(alternatives.into_iter().map(told).collect::<Vec<_>>().join(" "))
+    };
+    for (template, alternatives) in [
+        ("(mail=%e)", Some("mail=Address")),
+        ("(|(mail=%e)(uid=%u))", Some("mail=Address uid=LocalPart")),
+        ("(|(proxyAddresses=smtp:%e))", Some("proxyAddresses=smtp:Address")),
+        ("(|(mail=%e)(cn=fixed))", None),
+        ("(&(mail=%e)(o=x))", None),
+        ("(|(mail=%e)(|(uid=%u)))", None),
+        ("(mail=%e.test)", None),
+        ("(mail=%u@%d)", None),
+        ("(mail~=%e)", None),
+        ("(mail=%e*)", None),
+        ("(!(mail=%e))", None),
+    ] {
+        assert_eq!(told(template).as_deref(), alternatives, "{template}");
+    }
+}
+
+#[test]
 fn filters_are_filled() {
     for (template, filled) in [
         (

@@ -65,7 +65,7 @@ impl LiveDriver {
         let connector = Arc::clone(&map.connector);
         let patterns = connector.patterns();
         let mut attributes: BTreeSet<String> = wanted(patterns, EntryKind::Account).into_iter().collect();
-        attributes.insert(patterns.map.login.clone());
+        attributes.extend(map.keys.attributes());
         attributes.extend(map.stamps.iter().cloned());
         // Routing needs neither names nor photographs.
         for name in [
@@ -276,7 +276,7 @@ impl LiveDriver {
             )));
         }
         let stamp = password_stamp(&changed.entry, &self.map.stamps, &self.stamp_key);
-        let Some(facts) = Facts::read(changed, self.map.connector.patterns(), stamp) else {
+        let Some(facts) = Facts::read(changed, self.map.connector.patterns(), &self.map.keys, stamp) else {
             return Ok(false);
         };
         let done = {

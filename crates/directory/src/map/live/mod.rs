@@ -11,6 +11,7 @@ mod arena;
 mod driver;
 mod guard;
 mod index;
+mod keys;
 mod record;
 mod replica;
 mod snapshot;
@@ -25,8 +26,9 @@ use super::route::{Freshness, Route};
 use crate::EntryKind;
 use crate::account::AccountState;
 use crate::auth::LiveState;
-use crate::config::{ServerType, UserMapConfig};
+use crate::config::UserMapConfig;
 use crate::connector::Connector;
+use keys::Keys;
 use model::{Address, Clock, ConfigProblem, EntryUuid};
 use parking_lot::RwLock;
 use record::View;
@@ -53,6 +55,7 @@ pub(super) struct LiveMap {
     stale_for: Duration,
     /// Attributes that change with the password.
     stamps: Vec<String>,
+    keys: Keys,
     scope: Scope,
     snapshot: Option<PathBuf>,
     /// Where the snapshot stood; the driver takes it.
@@ -128,21 +131,7 @@ impl LiveMap {
         clock: Arc<dyn Clock>,
         folder: Option<PathBuf>,
     ) -> Result<Arc<Self>, ConfigProblem> {
-        let section = connector.config();
-        let refuse = |message: &str| Err(ConfigProblem::new("live", message));
-        if section.server_type == ServerType::ActiveDirectory {
-            return refuse(
-                "a live map follows Content Sync (RFC 4533), which Active Directory does not offer",
-            );
-        }
-        if section.address_pattern.is_some()
-            || section.login_pattern.is_some()
-            || section.search_pattern.is_some()
-        {
-            return refuse(
-                "a live map compares addresses and login names itself, so the connector must not set address_pattern, login_pattern or search_pattern",
-            );
-        }
+        let keys = Keys::read(connector.patterns()).map_err(|why| ConfigProblem::new("live", why))?;
         let stamps = connector.password_stamps();
         let scope = scope(&connector);
         let snapshot = folder.map(|folder| folder.join(file_name(&config.name)));
@@ -157,6 +146,7 @@ impl LiveMap {
             fresh_for: Duration::from_secs(config.cache_ttl),
             stale_for: Duration::from_secs(config.stale_for),
             stamps,
+            keys,
             scope,
             snapshot,
             resume: RwLock::new(None),
@@ -219,7 +209,7 @@ impl LiveMap {
         let phase = *self.phase.read();
         let replica = self.replica.read();
         let hit = match question {
-            Question::Address(address) if is_plain(address.as_str()) => by_address(&replica, address),
+            Question::Address(address) if is_plain(address.as_str()) => self.by_address(&replica, address),
             Question::Login(login) if is_plain(login) => self.by_login(&replica, login),
             // The directory folds and prepares such texts by rules of its own.
             _ => return LiveAnswer::Ask { otherwise: None },
@@ -277,7 +267,7 @@ impl LiveMap {
         LiveAnswer::Ask { otherwise }
     }
 
-    /// As the default login pattern does: a value of the mail attribute, or the login name.
+    /// As the login pattern does.
     fn by_login(&self, replica: &Replica, text: &str) -> Hit {
         let login = self.connector.patterns().login(text);
         let is_account = |view: &View<'_>| view.kind() == EntryKind::Account;
@@ -286,16 +276,51 @@ impl LiveMap {
                 .any(|(role, text)| role == record::Role::Mail && text.eq_ignore_ascii_case(address))
         };
         let mut found: Vec<View<'_>> = Vec::new();
-        if let Some(address) = &login.address {
+        if let Some(address) = login.address.as_ref().filter(|_| self.keys.login_by_mail()) {
             let mails = replica.find(Key::Address(address)).filter(is_account);
             found.extend(mails.filter(|view| mail(view, address)));
         }
-        if let Some(name) = &login.local_part {
+        let address = login.address.as_ref();
+        let address = address.and_then(|address| self.keys.login_address(address));
+        for name in [address.as_ref(), login.local_part.as_ref()]
+            .into_iter()
+            .flatten()
+        {
             found.extend(replica.find(Key::Login(name)).filter(is_account));
         }
         found.sort_by_key(|view| *view.uuid().as_bytes());
         found.dedup_by_key(|view| view.uuid());
         decide(replica, found, Way::Exact, None).unwrap_or(Hit::Nobody)
+    }
+
+    /// In the connector's order: exact, without `+detail`, as a group, then the domain's catch-all.
+    fn by_address(&self, replica: &Replica, address: &Address) -> Hit {
+        let plain = address.without_detail();
+        let own = self.connector.patterns().local_part_counts(address.domain_str());
+        for kind in [EntryKind::Account, EntryKind::Group] {
+            let candidates = [(Way::Exact, Some(address)), (Way::Detail, plain.as_ref())];
+            for (way, candidate) in candidates {
+                let Some(candidate) = candidate else { continue };
+                let views = replica.find(Key::Address(candidate.as_str()));
+                let mut found: Vec<View<'_>> = views.filter(|view| view.kind() == kind).collect();
+                let name = self.keys.local_part(candidate.local_part()).filter(|_| own);
+                if let Some(name) = &name {
+                    let named = replica.find(Key::Login(name));
+                    found.extend(named.filter(|view| view.kind() == kind));
+                    found.sort_by_key(|view| *view.uuid().as_bytes());
+                    found.dedup_by_key(|view| view.uuid());
+                }
+                if let Some(hit) = decide(replica, found, way, Some(candidate)) {
+                    return hit;
+                }
+            }
+        }
+        let text = format!("@{}", address.domain_str());
+        let found = replica
+            .find(Key::Address(&text))
+            .filter(|view| view.kind() == EntryKind::Account)
+            .collect();
+        decide(replica, found, Way::CatchAll, None).unwrap_or(Hit::Nobody)
     }
 
     fn set_phase(&self, phase: Phase) {
@@ -312,28 +337,6 @@ impl LiveMap {
             };
         }
     }
-}
-
-/// In the connector's order: exact, without `+detail`, as a group, then the domain's catch-all.
-fn by_address(replica: &Replica, address: &Address) -> Hit {
-    let plain = address.without_detail();
-    for kind in [EntryKind::Account, EntryKind::Group] {
-        let candidates = [(Way::Exact, Some(address)), (Way::Detail, plain.as_ref())];
-        for (way, candidate) in candidates {
-            let Some(candidate) = candidate else { continue };
-            let views = replica.find(Key::Address(candidate.as_str()));
-            let found = views.filter(|view| view.kind() == kind).collect();
-            if let Some(hit) = decide(replica, found, way, Some(candidate)) {
-                return hit;
-            }
-        }
-    }
-    let text = format!("@{}", address.domain_str());
-    let found = replica
-        .find(Key::Address(&text))
-        .filter(|view| view.kind() == EntryKind::Account)
-        .collect();
-    decide(replica, found, Way::CatchAll, None).unwrap_or(Hit::Nobody)
 }
 
 /// The route of what was found; none when that is nothing. Entries that are held give way to others.
@@ -380,8 +383,14 @@ fn is_plain(text: &str) -> bool {
 fn scope(connector: &Connector) -> Scope {
     let patterns = connector.patterns();
     let text = format!(
-        "{} {:?} {:?} {:?} {:?}",
-        patterns.top, patterns.accounts, patterns.groups, patterns.map, patterns.server
+        "{} {:?} {:?} {:?} {:?} {:?} {:?}",
+        patterns.top,
+        patterns.accounts,
+        patterns.groups,
+        patterns.map,
+        patterns.server,
+        patterns.address_template(),
+        patterns.login_template(),
     );
     *blake3::hash(text.as_bytes()).as_bytes()
 }

@@ -1,5 +1,6 @@
 //! One account or group of a replica, and its packed form.
 
+use super::keys::Keys;
 use crate::EntryKind;
 use crate::account::{AccountState, Host};
 use crate::feed::ChangedEntry;
@@ -52,7 +53,7 @@ pub(super) struct View<'a>(&'a [u8]);
 
 impl Facts {
     /// What an entry of the feed tells; none when it is no mail account.
-    pub(super) fn read(changed: &ChangedEntry, patterns: &Patterns, stamp: u32) -> Option<Self> {
+    pub(super) fn read(changed: &ChangedEntry, patterns: &Patterns, keys: &Keys, stamp: u32) -> Option<Self> {
         let kind = changed.kind?;
         let account = changed.account.as_ref().ok()?;
         let mut texts = vec![(Role::Mail, account.address.as_str().to_owned())];
@@ -68,16 +69,8 @@ impl Facts {
         for mail in mails.filter_map(|text| Address::parse(text).ok()) {
             add(Role::Mail, mail.as_str());
         }
-        for alias in &account.aliases {
-            add(Role::Alias, alias.as_str());
-        }
-        for domain in &account.catch_all {
-            add(Role::CatchAll, &format!("@{domain}"));
-        }
-        if kind == EntryKind::Account {
-            for login in changed.entry.strings(&patterns.map.login) {
-                add(Role::Login, login);
-            }
+        for (role, text) in keys.texts(&changed.entry, kind == EntryKind::Account) {
+            add(role, &text);
         }
         Some(Self {
             uuid: changed.uuid,

@@ -1,0 +1,39 @@
+//! The right source for a connector: the one place that chooses.
+
+use super::active_directory::ActiveDirectory;
+use super::{ChangeSource, ContentSync};
+use crate::account::wanted;
+use crate::config::ServerType;
+use crate::connector::Connector;
+use crate::patterns::EntryKind;
+use ldap::control::DirSyncRights;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The change feed of all accounts and groups of the connector, by its `server_type`: Content Sync, or DirSync
+/// and what stands in for it. Connects to nothing yet.
+#[must_use]
+pub fn open(connector: &Arc<Connector>) -> Box<dyn ChangeSource> {
+    open_for(connector, all_attributes(connector), DirSyncRights::Replication)
+}
+
+/// The same with these attributes only. A consumer on an edge host asks Active Directory for what an ordinary
+/// account may see, for the right to replicate shows secret attributes too.
+pub(crate) fn open_for(
+    connector: &Arc<Connector>,
+    attributes: BTreeSet<String>,
+    rights: DirSyncRights,
+) -> Box<dyn ChangeSource> {
+    let connector = Arc::clone(connector);
+    match connector.config().server_type {
+        ServerType::Openldap => Box::new(ContentSync::of(connector, attributes)),
+        ServerType::ActiveDirectory => Box::new(ActiveDirectory::new(connector, attributes, rights)),
+    }
+}
+
+pub(super) fn all_attributes(connector: &Connector) -> BTreeSet<String> {
+    let patterns = connector.patterns();
+    let mut attributes: BTreeSet<String> = wanted(patterns, EntryKind::Account).into_iter().collect();
+    attributes.extend(wanted(patterns, EntryKind::Group));
+    attributes
+}
