@@ -85,7 +85,7 @@ impl Writer {
                 Err(Failed::Unknown(error)) => {
                     for (number, _) in batch {
                         if let Some(place) = answers.get_mut(number) {
-                            *place = Some(Err(self.lanes.lost_write(lane.server, &error)));
+                            *place = Some(Err(self.lanes.lost_write(&lane, &error)));
                         }
                     }
                 }

@@ -1,7 +1,6 @@
 //! What a server can do, from its root DSE, and which classes and attributes it knows.
 
 use super::vocabulary::Schema;
-use ldap::control::TransactionSpecification;
 use ldap::extended::{END_TRANSACTION, START_TRANSACTION};
 use ldap::{Client, Dn, Entry, Filter, LdapError, Scope, SearchRequest};
 use std::sync::Arc;
@@ -17,18 +16,13 @@ pub(super) struct Facts {
 
 impl Facts {
     pub(super) async fn read(client: &Client) -> Result<Self, LdapError> {
-        let names = [
-            "supportedControl",
-            "supportedExtension",
-            "namingContexts",
-            "subschemaSubentry",
-        ];
+        let names = ["supportedExtension", "namingContexts", "subschemaSubentry"];
         let root = base(client, "", &names).await?;
-        let has = |attribute: &str, oid: &str| root.strings(attribute).any(|known| known == oid);
         Ok(Self {
-            transactions: has("supportedControl", TransactionSpecification::OID)
-                && has("supportedExtension", START_TRANSACTION)
-                && has("supportedExtension", END_TRANSACTION),
+            // RFC 5805 section 4 wants the control listed too; OpenLDAP lists the operations only.
+            transactions: [START_TRANSACTION, END_TRANSACTION]
+                .into_iter()
+                .all(|oid| root.strings("supportedExtension").any(|known| known == oid)),
             contexts: root
                 .strings("namingContexts")
                 .filter_map(|text| Dn::parse(text).ok())

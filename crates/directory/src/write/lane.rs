@@ -8,6 +8,7 @@ use ldap::{Client, LdapError, ResultCode};
 use model::Unavailable;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -24,6 +25,14 @@ pub(super) struct Lane {
     pub(super) server: usize,
     pub(super) confidential: Confidential,
     pub(super) facts: Arc<Facts>,
+    /// An answer did not come: whoever waits may go on waiting, and nobody else begins.
+    silent: Arc<AtomicBool>,
+}
+
+impl Lane {
+    fn is_usable(&self) -> bool {
+        !self.client.is_closed() && !self.silent.load(Ordering::Relaxed)
+    }
 }
 
 /// The lanes of a connector and the budget that they share.
@@ -69,7 +78,7 @@ impl Lanes {
             .await
             .map_err(|_| self.not_done("waiting for a connection"))?;
         if let Some(lane) = main.as_ref()
-            && !lane.client.is_closed()
+            && lane.is_usable()
             && self.connections.is_current(lane.server)
         {
             return Ok(lane.clone());
@@ -91,7 +100,7 @@ impl Lanes {
         let mut others = timeout(PATIENCE, self.others.lock())
             .await
             .map_err(|_| self.not_done("waiting for a connection"))?;
-        others.retain(|lane| !lane.client.is_closed());
+        others.retain(Lane::is_usable);
         if let Some(lane) = others.iter().find(|lane| lane.server == referred.server) {
             return Ok(lane.clone());
         }
@@ -112,30 +121,36 @@ impl Lanes {
             server,
             confidential,
         } = writing;
-        let facts = Facts::read(&client)
-            .await
-            .map_err(|error| self.lost(server, &error))?;
+        let facts = match Facts::read(&client).await {
+            Ok(facts) => facts,
+            Err(error) => {
+                self.connections.failed(server);
+                let name = self.connections.server_name(server);
+                return Err(self.not_done(&format!("{name}: {error}")));
+            }
+        };
         Ok(Lane {
             client,
             server,
             confidential,
             facts: Arc::new(facts),
+            silent: Arc::default(),
         })
     }
 
     /// A read that gave no answer: nothing was written.
-    pub(super) fn lost(&self, server: usize, error: &LdapError) -> WriteError {
+    pub(super) fn lost(&self, lane: &Lane, error: &LdapError) -> WriteError {
         if error.code().is_none() {
-            self.connections.failed(server);
+            self.give_up(lane);
         }
-        let name = self.connections.server_name(server);
+        let name = self.connections.server_name(lane.server);
         self.not_done(&format!("{name}: {error}"))
     }
 
     /// A write that gave no answer.
-    pub(super) fn lost_write(&self, server: usize, error: &LdapError) -> WriteError {
-        self.connections.failed(server);
-        let name = self.connections.server_name(server);
+    pub(super) fn lost_write(&self, lane: &Lane, error: &LdapError) -> WriteError {
+        self.give_up(lane);
+        let name = self.connections.server_name(lane.server);
         WriteError::Unavailable {
             why: self.connections.unavailable(&format!("{name}: {error}")),
             fate: match error {
@@ -144,6 +159,11 @@ impl Lanes {
                 _ => Fate::Unknown,
             },
         }
+    }
+
+    fn give_up(&self, lane: &Lane) {
+        lane.silent.store(true, Ordering::Relaxed);
+        self.connections.failed(lane.server);
     }
 
     pub(super) fn not_done(&self, why: &str) -> WriteError {

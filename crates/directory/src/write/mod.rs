@@ -72,7 +72,7 @@ impl Writer {
     pub async fn schema(&self) -> Result<Arc<Schema>, WriteError> {
         let lane = self.lanes.main().await?;
         let read = lane.facts.schema(&lane.client).await;
-        read.map_err(|error| self.lanes.lost(lane.server, &error))
+        read.map_err(|error| self.lanes.lost(&lane, &error))
     }
 
     fn server_type(&self) -> ServerType {

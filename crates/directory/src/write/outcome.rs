@@ -12,7 +12,7 @@ impl Writer {
     /// The error of a write that this answer means, when nothing more is to be found out.
     pub(super) fn refused(&self, lane: &Lane, error: &LdapError) -> WriteError {
         let Some(result) = error.result() else {
-            return self.lanes.lost_write(lane.server, error);
+            return self.lanes.lost_write(lane, error);
         };
         match result.code {
             code if code.is_transient() => self.lanes.not_done(&error.to_string()),
@@ -82,7 +82,7 @@ impl Writer {
                 Some(ResultCode::NoSuchObject | ResultCode::InvalidDnSyntax | ResultCode::Referral) => {
                     Vec::new()
                 }
-                _ => return Err(self.lanes.lost(lane.server, &error)),
+                _ => return Err(self.lanes.lost(lane, &error)),
             },
         };
         let Some(mut entry) = found.pop() else {
@@ -90,7 +90,7 @@ impl Writer {
         };
         for name in attributes {
             if let Err(error) = ranges::complete(&lane.client, &mut entry, name).await {
-                return Err(self.lanes.lost(lane.server, &error));
+                return Err(self.lanes.lost(lane, &error));
             }
         }
         Ok(Some(entry))

@@ -1,4 +1,4 @@
-//! A TCP relay that can go silent, as a firewall does that has forgotten a connection.
+//! A TCP relay that can go silent, as a firewall does that has forgotten a connection, or lose answers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,6 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 pub(crate) struct Proxy {
     address: SocketAddr,
     silent: Arc<AtomicBool>,
+    deaf: Arc<AtomicBool>,
+    no_commits: Arc<AtomicBool>,
     connections: Arc<AtomicUsize>,
 }
 
@@ -19,6 +21,9 @@ impl Proxy {
         let address = listener.local_addr().expect("an address");
         let (silent, connections) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (silenced, count) = (Arc::clone(&silent), Arc::clone(&connections));
+        let deaf = Arc::new(AtomicBool::new(false));
+        let no_commits = Arc::new(AtomicBool::new(false));
+        let (no_answers, commits) = (Arc::clone(&deaf), Arc::clone(&no_commits));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let Ok(server) = TcpStream::connect(server).await else {
@@ -27,13 +32,20 @@ impl Proxy {
                 count.fetch_add(1, Ordering::SeqCst);
                 let (client_read, client_write) = client.into_split();
                 let (server_read, server_write) = server.into_split();
-                tokio::spawn(pump(client_read, server_write, Arc::clone(&silenced)));
-                tokio::spawn(pump(server_read, client_write, Arc::clone(&silenced)));
+                let way = Way {
+                    silent: Arc::clone(&silenced),
+                    deaf: Arc::clone(&no_answers),
+                    no_commits: Arc::clone(&commits),
+                };
+                tokio::spawn(pump(client_read, server_write, way.clone(), Direction::Requests));
+                tokio::spawn(pump(server_read, client_write, way, Direction::Answers));
             }
         });
         Self {
             address,
             silent,
+            deaf,
+            no_commits,
             connections,
         }
     }
@@ -46,6 +58,16 @@ impl Proxy {
         self.silent.store(true, Ordering::SeqCst);
     }
 
+    /// Requests arrive; with the first answer to one the connection ends and the answer is lost.
+    pub(crate) fn lose_answers(&self) {
+        self.deaf.store(true, Ordering::SeqCst);
+    }
+
+    /// The same from the end of the next transaction on.
+    pub(crate) fn lose_commits(&self) {
+        self.no_commits.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn speak(&self) {
         self.silent.store(false, Ordering::SeqCst);
     }
@@ -55,17 +77,50 @@ impl Proxy {
     }
 }
 
+/// The OID in a request that ends a transaction.
+const END_TRANSACTION: &[u8] = ldap::extended::END_TRANSACTION.as_bytes();
+
+/// What happens on the way.
+#[derive(Clone)]
+struct Way {
+    silent: Arc<AtomicBool>,
+    deaf: Arc<AtomicBool>,
+    no_commits: Arc<AtomicBool>,
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    Requests,
+    Answers,
+}
+
 async fn pump(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
-    silent: Arc<AtomicBool>,
+    way: Way,
+    direction: Direction,
 ) {
     let mut buffer = vec![0; 16 * 1024];
     // What came while it was silent is lost, so the connection can never be used again.
     let mut lost = false;
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        lost |= silent.load(Ordering::SeqCst);
-        if !lost && to.write_all(&buffer[..length]).await.is_err() {
+        let bytes = &buffer[..length];
+        match direction {
+            Direction::Requests => {
+                let commit = || {
+                    bytes
+                        .windows(END_TRANSACTION.len())
+                        .any(|part| part == END_TRANSACTION)
+                };
+                if way.no_commits.load(Ordering::SeqCst) && commit() {
+                    way.deaf.store(true, Ordering::SeqCst);
+                }
+            }
+            Direction::Answers if way.deaf.load(Ordering::SeqCst) => return,
+            Direction::Answers => {}
+        }
+        lost |= way.silent.load(Ordering::SeqCst);
+        if !lost && to.write_all(bytes).await.is_err() {
             return;
         }
     }

@@ -1,0 +1,174 @@
+//! Many writes, in transactions (RFC 5805).
+
+use super::*;
+use directory::write::Fate;
+
+fn people(count: usize) -> Vec<Write> {
+    (0..count)
+        .map(|number| Write::Add(person(&format!("p{number}"), &[])))
+        .collect()
+}
+
+async fn all(writer: &Arc<Writer>, writes: Vec<Write>) -> Vec<Written> {
+    let answers = writer.write_all(writes, &names(&["mail", "displayName"])).await;
+    answers
+        .into_iter()
+        .map(|answer| answer.expect("written"))
+        .collect()
+}
+
+#[tokio::test]
+async fn each_of_many_has_its_own_answer() {
+    let slapd = Slapd::start();
+    let writer = writer(config(&[&slapd]));
+    let added = all(&writer, people(250)).await;
+    for (number, one) in added.iter().enumerate() {
+        assert_eq!(
+            one.entry.first_str("mail"),
+            Some(format!("p{number}@localdomain.test").as_str())
+        );
+    }
+    assert_eq!(slapd.values("p249", "entryUUID"), [added[249].uuid.to_string()]);
+    assert_eq!(
+        slapd.values("p249", "entryCSN"),
+        added[249].csn.clone().into_iter().collect::<Vec<_>>()
+    );
+    // A commit for each batch, not for each entry: all of one batch lie in one transaction of the database, and
+    // mdb counts those.
+    let add = |one: &Written, text: &str| {
+        modify(
+            one,
+            seen(one),
+            AttributeChange::values("displayName", Vec::new(), vec![value(text)]),
+        )
+    };
+    let rename = Write::Rename {
+        target: target(&added[1]),
+        precondition: seen(&added[1]),
+        rdn: Rdn::new("uid", "renamed").expect("an RDN"),
+        new_parent: None,
+    };
+    let delete = Write::Delete {
+        target: target(&added[2]),
+        precondition: seen(&added[2]),
+    };
+    let done = all(&writer, vec![add(&added[0], "Zero"), rename, delete]).await;
+    assert_eq!(done[0].entry.first_str("displayName"), Some("Zero"));
+    assert_eq!(done[1].dn, format!("uid=renamed,ou=Users,{SUFFIX}"));
+    assert_eq!((done[2].uuid, done[2].csn.as_ref()), (added[2].uuid, None));
+    assert_eq!(done[2].entry.first_str("mail"), Some("p2@localdomain.test"));
+    assert_eq!(
+        slapd.values("renamed", "entryCSN"),
+        done[1].csn.clone().into_iter().collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_written_does_not_keep_the_others_back() {
+    let slapd = Slapd::start();
+    let writer = writer(config(&[&slapd]));
+    let added = all(&writer, people(6)).await;
+    slapd.modify(&format!(
+        "dn: uid=p1,ou=Users,{SUFFIX}\nchangetype: modify\nreplace: displayName\ndisplayName: Foreign\n"
+    ));
+    slapd.modify(&format!(
+        "dn: uid=p2,ou=Users,{SUFFIX}\nchangetype: modrdn\nnewrdn: uid=moved\ndeleteoldrdn: 1\n"
+    ));
+    slapd.modify(&format!("dn: uid=p3,ou=Users,{SUFFIX}\nchangetype: delete\n"));
+    let mut writes: Vec<Write> = added
+        .iter()
+        .map(|one| {
+            let change = AttributeChange::values("displayName", Vec::new(), vec![value("Ours")]);
+            modify(
+                one,
+                Precondition {
+                    csn: None,
+                    ..seen(one)
+                },
+                change,
+            )
+        })
+        .collect();
+    writes[1] = modify(&added[1], seen(&added[1]), set("displayName", "Ours"));
+    writes.push(Write::Add(person("p0", &[])));
+    let answers = writer.write_all(writes, &names(&["displayName"])).await;
+    for number in [0, 2, 4, 5] {
+        let written = answers[number].as_ref().expect("written");
+        assert_eq!(written.entry.first_str("displayName"), Some("Ours"), "{number}");
+    }
+    assert!(matches!(answers[1], Err(WriteError::Stale)), "{:?}", answers[1]);
+    assert_eq!(
+        answers[2].as_ref().expect("found by its UUID").dn,
+        format!("uid=moved,ou=Users,{SUFFIX}")
+    );
+    assert!(
+        matches!(answers[3], Err(WriteError::NoSuchObject)),
+        "{:?}",
+        answers[3]
+    );
+    assert!(
+        matches!(answers[6], Err(WriteError::AlreadyExists(Some(_)))),
+        "{:?}",
+        answers[6]
+    );
+    // What the answers say is what is there, and no value of the batch that was given up.
+    let told = answers[0].as_ref().expect("written").csn.clone();
+    assert_eq!(
+        slapd.values("p0", "entryCSN"),
+        told.into_iter().collect::<Vec<_>>()
+    );
+    assert_eq!(slapd.values("p1", "displayName"), ["Foreign"]);
+}
+
+#[tokio::test]
+async fn without_transactions_they_go_one_by_one() {
+    let slapd = Slapd::start();
+    let mut config = config(&[&slapd]);
+    config.writes.transaction = 1;
+    let added = all(&writer(config), people(20)).await;
+    assert_eq!(slapd.values("p19", "entryUUID"), [added[19].uuid.to_string()]);
+}
+
+#[tokio::test]
+async fn a_commit_without_an_answer_is_unknown_for_all_of_its_batch() {
+    let slapd = Slapd::start();
+    let proxy = Proxy::to(slapd.address()).await;
+    let mut config = config(&[&slapd]);
+    config.uris = vec![proxy.uri()];
+    config.timeout = 1;
+    let writer = writer(config);
+    proxy.lose_commits();
+    let answers = writer.write_all(people(10), &[]).await;
+    for answer in &answers {
+        assert!(
+            matches!(
+                answer,
+                Err(WriteError::Unavailable {
+                    fate: Fate::Unknown,
+                    ..
+                })
+            ),
+            "{answer:?}"
+        );
+    }
+    assert_eq!(slapd.values("p9", "uid"), ["p9"], "this time it took place");
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_has_done_nothing() {
+    let mut slapd = Slapd::start();
+    let writer = writer(config(&[&slapd]));
+    slapd.kill();
+    for answer in writer.write_all(people(3), &[]).await {
+        assert!(
+            matches!(
+                &answer,
+                Err(WriteError::Unavailable {
+                    fate: Fate::NotDone,
+                    ..
+                })
+            ),
+            "{answer:?}"
+        );
+    }
+}
