@@ -5,6 +5,7 @@
 //!
 //! Follows RFC 4511 section 4.5, RFC 4513 section 5.1.
 
+mod behind;
 mod explain;
 mod health;
 pub(crate) mod identity;
@@ -26,7 +27,7 @@ use crate::auth::{AccountEventKind, AccountEvents, AuthShared};
 use crate::config::{ConnectorConfig, ServerType};
 use crate::patterns::{EntryKind, Patterns, equality};
 use ldap::control::PasswordPolicy;
-use ldap::{Client, Entry, Filter, LdapError, Outcome};
+use ldap::{Client, Entry, Filter, LdapError, Outcome, ResultCode};
 use model::{Address, Clock, ConfigProblem, EntryUuid, Secret, Unavailable};
 use parking_lot::Mutex;
 use pool::Pool;
@@ -42,6 +43,8 @@ pub struct Connector {
     patterns: Patterns,
     clock: Arc<dyn Clock>,
     pool: Arc<Pool>,
+    /// What any of the servers has shown.
+    newest: behind::Newest,
     /// Who remembers credentials; each is gone when it says so.
     rememberers: Mutex<Vec<Rememberer>>,
     auth: Arc<AuthShared>,
@@ -91,6 +94,7 @@ impl Connector {
             patterns,
             clock,
             pool,
+            newest: behind::Newest::default(),
             rememberers: Mutex::new(Vec::new()),
         }))
     }
@@ -200,9 +204,19 @@ impl Connector {
         password: &Secret,
     ) -> Result<Result<Outcome, LdapError>, Unavailable> {
         // Only OpenLDAP's overlay answers with this control; a server that does not know it passes it over.
-        self.pool
+        let result = self
+            .pool
             .check_bind(dn, password, &[PasswordPolicy::request()])
-            .await
+            .await?;
+        if let Err(error) = &result
+            && error.code() == Some(ResultCode::InvalidCredentials)
+        {
+            // The new password may not have come to this server yet.
+            let service = self.pool.service().await?;
+            let may = self.may_say_no(&service).await;
+            may.map_err(|why| self.pool.unavailable(&why))?;
+        }
+        Ok(result)
     }
 
     /// Whether any account matches the filter and shows the attribute to us.
@@ -217,7 +231,7 @@ impl Connector {
                 filter: &filter,
                 attributes: &attributes,
             };
-            let found = search::at_most_two(&self.pool, &*self.clock, &query, &mut Trace::Off).await?;
+            let (found, _) = search::at_most_two(&self.pool, &*self.clock, &query, &mut Trace::Off).await?;
             if found.iter().any(|entry| entry.first(attribute).is_some()) {
                 return Ok(true);
             }
@@ -325,8 +339,14 @@ impl Connector {
                 attributes: &attributes,
             };
             match search::at_most_two(&self.pool, &*self.clock, &query, trace).await {
-                Ok(found) => {
+                Ok((found, pooled)) => {
+                    if found.is_empty()
+                        && let Err(why) = self.may_say_no(&pooled).await
+                    {
+                        return Found::Unavailable(self.pool.unavailable(&why));
+                    }
                     for entry in found {
+                        self.saw(pooled.server, &entry);
                         // Bases may lie one in the other.
                         if !entries.iter().any(|other| other.dn == entry.dn) {
                             entries.push(entry);

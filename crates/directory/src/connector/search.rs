@@ -7,8 +7,8 @@ use ldap::{Dn, Entry, Filter, LdapError, ResultCode, Scope, SearchRequest};
 use model::{Clock, Unavailable};
 use std::sync::Arc;
 
-/// A server that fails twice for one lookup is down; the next lookup finds out about the others.
-const TRIES: usize = 2;
+/// One for a connection that died while it was idle, one for a server that fails, one for the server after it.
+const TRIES: usize = 3;
 
 /// What to look for.
 pub(super) struct Query<'a> {
@@ -18,14 +18,15 @@ pub(super) struct Query<'a> {
     pub(super) attributes: &'a [String],
 }
 
-/// None, one or two entries. Two mean "more than one": the rest is not asked for.
+/// None, one or two entries, and where they come from. Two mean "more than one": the rest is not asked for.
 pub(super) async fn at_most_two(
     pool: &Arc<Pool>,
     clock: &dyn Clock,
     query: &Query<'_>,
     trace: &mut Trace,
-) -> Result<Vec<Entry>, Unavailable> {
+) -> Result<(Vec<Entry>, Pooled), Unavailable> {
     let mut last = pool.unavailable("no server answers");
+    let mut was_closed = false;
     for _ in 0..TRIES {
         let start = clock.monotonic();
         let attempt = |server: String, found: Vec<String>, error: Option<String>| Attempt {
@@ -54,7 +55,7 @@ pub(super) async fn at_most_two(
                         None,
                     )
                 });
-                return Ok(entries);
+                return Ok((entries, pooled));
             }
             Err(error) => {
                 trace.add(|| attempt(server(), Vec::new(), Some(error.to_string())));
@@ -63,10 +64,12 @@ pub(super) async fn at_most_two(
                     // A refusal is an answer about our rights or the base, never "no such entry".
                     return Err(last);
                 }
-                // A connection that the server closed while it was idle says nothing about the server.
-                if !matches!(error, LdapError::Closed(_)) {
+                // A connection that the server closed while it was idle says nothing about the server; a second one
+                // says that it closes every one.
+                if was_closed || !matches!(error, LdapError::Closed(_)) {
                     pool.report(&pooled, &error);
                 }
+                was_closed |= matches!(error, LdapError::Closed(_));
             }
         }
     }

@@ -5,6 +5,7 @@
 mod ad;
 mod authentication;
 mod checking;
+mod faults;
 mod feed;
 mod file_map;
 mod groups;
