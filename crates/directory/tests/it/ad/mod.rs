@@ -1,6 +1,7 @@
 //! The crate against a real Active Directory domain controller (Samba).
 
 mod feed;
+mod passwords;
 
 use super::{clock, connect};
 use directory::{Connector, ConnectorConfig};
