@@ -24,6 +24,18 @@ impl From<BareLineEndPolicy> for BareLineEnds {
     }
 }
 
+/// What happens to mail for an account that is disabled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DisabledDelivery {
+    /// It is delivered: only logins are off.
+    Accept,
+    /// `450 4.2.1`: the sender keeps it and tries again for some days.
+    Tempfail,
+    /// `550 5.2.1`: the sender hears that the mailbox takes none.
+    Reject,
+}
+
 /// Receiving mail for the accounts of this server.
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -48,6 +60,9 @@ pub struct SmtpConfig {
     /// Who gets mail to `postmaster` where no account or alias of that name exists. Default: nobody; such mail
     /// is then refused for hosted domains and deferred for the bare name.
     pub postmaster: Option<Address>,
+    /// `"accept"`, `"tempfail"` or `"reject"`: what happens to mail for an account that is disabled. A group leaves
+    /// disabled members out unless this is `"accept"`; default `"reject"`.
+    pub disabled_delivery: DisabledDelivery,
 }
 
 /// `[lmtp]` has the keys of `[smtp]`.
@@ -64,6 +79,7 @@ impl Default for SmtpConfig {
             bare_line_ends: BareLineEndPolicy::Normalise,
             max_buffered: ByteSize(256 << 20),
             postmaster: None,
+            disabled_delivery: DisabledDelivery::Reject,
         }
     }
 }

@@ -16,5 +16,5 @@ mod receiver;
 mod recipient;
 pub mod smtp;
 
-pub use config::{BareLineEndPolicy, LmtpConfig, SmtpConfig};
+pub use config::{BareLineEndPolicy, DisabledDelivery, LmtpConfig, SmtpConfig};
 pub use receiver::{Dialect, Receiver, ReceiverParts};

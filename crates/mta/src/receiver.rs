@@ -1,6 +1,6 @@
 //! What every session of one receiving service shares.
 
-use crate::config::SmtpConfig;
+use crate::config::{DisabledDelivery, SmtpConfig};
 use model::{Clock, Domain, OnDemand, Protocol};
 use net::Budget;
 use std::fmt;
@@ -59,6 +59,7 @@ pub(crate) struct Limits {
     pub(crate) errors: u32,
     pub(crate) bare_line_ends: BareLineEnds,
     pub(crate) postmaster: Option<model::Address>,
+    pub(crate) disabled_delivery: DisabledDelivery,
 }
 
 impl Receiver {
@@ -75,6 +76,7 @@ impl Receiver {
                 errors: config.max_errors,
                 bare_line_ends: config.bare_line_ends.into(),
                 postmaster: config.postmaster.clone(),
+                disabled_delivery: config.disabled_delivery,
             },
             memory: Budget::new(config.max_buffered.0),
         })

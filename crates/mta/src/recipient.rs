@@ -3,6 +3,7 @@
 //! "No such user" is said only when the store and, where there is one, the directory are certain. Everything
 //! that could not be found out is a temporary refusal.
 
+use crate::config::DisabledDelivery;
 use crate::receiver::Receiver;
 use model::{AccountId, Address, LocalPart, OnDemandOutcome};
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub(crate) enum Refusal {
     NotLocalDomain,
     /// The account or group is disabled.
     Disabled,
+    /// The account is disabled, and may be opened again before the sender gives up.
+    DisabledForNow,
     /// The account's home is another server now; its mail finds the way when the front ends know.
     MovedAway,
     /// The account's earlier mail is still on its way here.
@@ -146,17 +149,33 @@ fn look(receiver: &Receiver, address: &Address) -> Result<Vec<Arc<Account>>, Ref
         .map_err(Refusal::Store)?
     {
         Recipient::Account(account) => Ok(vec![account]),
-        Recipient::Group(expansion) => group(address, expansion),
+        Recipient::Group(expansion) => group(receiver, address, expansion),
         Recipient::NoSuchName => Err(Refusal::NoSuchName),
         Recipient::NotLocalDomain => Err(Refusal::NotLocalDomain),
         Recipient::Disabled => Err(Refusal::Disabled),
+        Recipient::DisabledAccount(account) => match receiver.limits.disabled_delivery {
+            DisabledDelivery::Accept => Ok(vec![account]),
+            DisabledDelivery::Tempfail => Err(Refusal::DisabledForNow),
+            DisabledDelivery::Reject => Err(Refusal::Disabled),
+        },
         Recipient::MovedAway(_) => Err(Refusal::MovedAway),
         Recipient::AwaitingMail(_) => Err(Refusal::AwaitingMail),
     }
 }
 
 /// All members or none: whoever is left out would never hear of it, and there is no queue to send from.
-fn group(address: &Address, expansion: Expansion) -> Result<Vec<Arc<Account>>, Refusal> {
+fn group(
+    receiver: &Receiver,
+    address: &Address,
+    mut expansion: Expansion,
+) -> Result<Vec<Arc<Account>>, Refusal> {
+    if receiver.limits.disabled_delivery == DisabledDelivery::Accept {
+        expansion.accounts.append(&mut expansion.disabled);
+    }
+    if !expansion.disabled.is_empty() {
+        let members = expansion.disabled.iter().map(|account| &account.address);
+        tracing::info!(group = %address, members = ?members.collect::<Vec<_>>(), "disabled members are left out");
+    }
     if !expansion.dead.is_empty() {
         tracing::warn!(group = %address, members = ?expansion.dead, "members lead nowhere and are left out");
     }

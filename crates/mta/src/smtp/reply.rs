@@ -154,6 +154,9 @@ pub(super) fn refusal(refusal: &Refusal) -> Reply {
         Refusal::NoSuchName => Reply::new(550, code(5, 1, 1), "no such user here"),
         Refusal::NotLocalDomain => Reply::new(550, code(5, 7, 1), "relaying is not allowed"),
         Refusal::Disabled => Reply::new(550, code(5, 2, 1), "this mailbox does not accept mail"),
+        Refusal::DisabledForNow => {
+            Reply::new(450, code(4, 2, 1), "this mailbox is disabled, try again later")
+        }
         Refusal::MovedAway => Reply::new(451, code(4, 2, 1), "this mailbox has moved, try again later"),
         Refusal::AwaitingMail => {
             Reply::new(451, code(4, 2, 1), "this mailbox is being moved, try again later")

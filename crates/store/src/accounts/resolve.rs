@@ -87,6 +87,7 @@ impl Store {
                     Target::Account(account) => match recipient(account) {
                         Recipient::Account(account) => out.accounts.push(account),
                         Recipient::AwaitingMail(account) => out.awaiting.push(account),
+                        Recipient::DisabledAccount(account) => out.disabled.push(account),
                         Recipient::MovedAway(_) => {
                             elsewhere.insert(address.clone());
                         }
@@ -117,8 +118,8 @@ fn recipient(account: Arc<Account>) -> Recipient {
     match account.state {
         AccountState::SoftDeleted { .. } => Recipient::NoSuchName,
         AccountState::MovedAway { .. } => Recipient::MovedAway(account),
-        _ if !account.enabled => Recipient::Disabled,
         AccountState::AwaitingMail { .. } => Recipient::AwaitingMail(account),
+        AccountState::Active if !account.enabled => Recipient::DisabledAccount(account),
         AccountState::Active => Recipient::Account(account),
     }
 }

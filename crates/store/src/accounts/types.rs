@@ -300,8 +300,10 @@ pub enum Recipient {
     NoSuchName,
     /// The domain is not hosted here.
     NotLocalDomain,
-    /// The account or group exists and is disabled: mail is refused.
+    /// A disabled group: mail is refused.
     Disabled,
+    /// A disabled account: nobody logs in, and whether it takes mail is for the receiver to say.
+    DisabledAccount(std::sync::Arc<Account>),
     /// The account's home is another server now.
     MovedAway(std::sync::Arc<Account>),
     /// The account is here, its mail is not yet: try later.
@@ -317,7 +319,9 @@ pub struct Expansion {
     pub elsewhere: Vec<Address>,
     /// Accounts here whose mail is still on its way.
     pub awaiting: Vec<std::sync::Arc<Account>>,
-    /// Members that no longer lead anywhere, or are disabled.
+    /// Accounts here that are disabled.
+    pub disabled: Vec<std::sync::Arc<Account>>,
+    /// Members that no longer lead anywhere, and disabled groups.
     pub dead: Vec<Address>,
 }
 

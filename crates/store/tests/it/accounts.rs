@@ -176,7 +176,10 @@ async fn recipients() {
         .update_account(bob, None, set(AccountState::Active, false), &admin())
         .await
         .expect("disables");
-    assert!(matches!(resolve("bob@example.test"), Recipient::Disabled));
+    assert!(matches!(
+        resolve("bob@example.test"),
+        Recipient::DisabledAccount(_)
+    ));
     let catch_all = Some(address("alice@example.test"));
     store
         .set_catch_all(&domain("example.test"), catch_all, &admin())

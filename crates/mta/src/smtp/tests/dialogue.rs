@@ -130,6 +130,53 @@ async fn states_of_an_account() {
 }
 
 #[tokio::test]
+async fn mail_for_a_disabled_account() {
+    use crate::DisabledDelivery::{Accept, Reject, Tempfail};
+    for (policy, answer, mails) in [
+        (Accept, "250", 2),
+        (Tempfail, "450 4.2.1", 0),
+        (Reject, "550 5.2.1", 0),
+    ] {
+        let mut bench = Bench::new().await;
+        bench.config.disabled_delivery = policy;
+        let mut account = NewAccount::new(address("off@example.test"));
+        account.aliases = vec![address("alias@example.test")];
+        account.enabled = false;
+        bench.add(account).await;
+        let mut both = store::NewGroup::new(address("both@example.test"));
+        both.members = vec![
+            store::Member::Local(address("off@example.test")),
+            store::Member::Local(address("alice@example.test")),
+        ];
+        bench
+            .store
+            .create_group(both, &Origin::System)
+            .await
+            .expect("a group");
+        let mut client = bench.smtp().await;
+        client
+            .play(&[
+                ("EHLO x", "250"),
+                ("MAIL FROM:<>", "250"),
+                ("RCPT TO:<alias@example.test>", answer),
+                ("RSET", "250"),
+                ("MAIL FROM:<>", "250"),
+                ("RCPT TO:<off+detail@example.test>", answer),
+                ("RCPT TO:<alice@example.test>", "250"),
+                ("DATA", "354"),
+                ("Subject: x\r\n\r\nHello\r\n.", "250"),
+                ("MAIL FROM:<>", "250"),
+                ("RCPT TO:<both@example.test>", "250"),
+                ("DATA", "354"),
+                ("Subject: y\r\n\r\nHello\r\n.", "250"),
+            ])
+            .await;
+        assert_eq!(bench.inbox("off@example.test").await.len(), mails, "{policy:?}");
+        assert_eq!(bench.inbox("alice@example.test").await.len(), 2);
+    }
+}
+
+#[tokio::test]
 async fn a_group_reaches_every_member_once_or_nobody() {
     let bench = Bench::new().await;
     let member = |name: &str| store::Member::Local(address(name));
