@@ -209,20 +209,20 @@ impl Homes {
         names
     }
 
+    /// Whether a session of this protocol may need the password or the token again at its home: when any home wants
+    /// it, or none is listed, since homes that are not listed do.
+    #[must_use]
+    pub fn needs_secret(&self, protocol: Protocol) -> bool {
+        let replays = |listed: &Listed| listed.config.service(protocol).login == LoginMode::Replay;
+        self.listed.is_empty() || self.listed.values().any(replays)
+    }
+
     /// How to reach `home` for `protocol`. A port in the reference wins over the listed one.
     #[must_use]
     pub fn target(&self, home: &HomeRef, protocol: Protocol) -> HomeTarget {
         let listed = self.listed.get(home.host());
         let service = listed.map_or_else(HomeServiceConfig::default, |listed| {
-            let config = &listed.config;
-            match protocol {
-                Protocol::Imap => config.imap,
-                Protocol::Pop3 => config.pop3,
-                Protocol::Lmtp => config.lmtp,
-                Protocol::Submission => config.submission,
-                // ManageSieve and HTTP are not proxied; SMTP's settings are as good as any for them.
-                Protocol::Smtp | Protocol::ManageSieve | Protocol::Http => config.smtp,
-            }
+            listed.config.service(protocol)
         });
         let host = listed.and_then(|listed| listed.config.host.clone());
         let host = host.unwrap_or_else(|| home.host().to_owned());
@@ -238,6 +238,19 @@ impl Homes {
             connect_timeout: listed.map_or(CONNECT_TIMEOUT, |listed| {
                 Duration::from_secs(listed.config.connect_timeout)
             }),
+        }
+    }
+}
+
+impl HomeConfig {
+    fn service(&self, protocol: Protocol) -> HomeServiceConfig {
+        match protocol {
+            Protocol::Imap => self.imap,
+            Protocol::Pop3 => self.pop3,
+            Protocol::Lmtp => self.lmtp,
+            Protocol::Submission => self.submission,
+            // ManageSieve and HTTP are not proxied; SMTP's settings are as good as any for them.
+            Protocol::Smtp | Protocol::ManageSieve | Protocol::Http => self.smtp,
         }
     }
 }

@@ -26,8 +26,9 @@ pub mod write;
 
 pub use account::{AccountState, DirectoryAccount, EntryProblem, Host, Lookup};
 pub use auth::{
-    AccountEvent, AccountEventKind, AccountEventStream, AccountEvents, ChainAuthenticator, ChangedBy, Heard,
-    LdapAuthenticator, LdapMethod, PasswordChangeError, ScramSalts, Throttle, Trial,
+    AccountEvent, AccountEventKind, AccountEventStream, AccountEvents, CertificateAuthenticator,
+    ChainAuthenticator, ChangedBy, Heard, LdapAuthenticator, LdapMethod, PasswordChangeError, ScramSalts,
+    Throttle, TokenAuthenticator, Trial,
 };
 pub use config::{ConnectorConfig, HomeConfig, LoginMode, UserMapConfig};
 pub use connector::{Attempt, Connector, OpenError, Operator, Rights};

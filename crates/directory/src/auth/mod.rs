@@ -6,12 +6,14 @@
 //!
 //! Follows RFC 4513 section 5.1, draft-behera-ldap-password-policy-10.
 
+mod bearer;
 mod bind_result;
 mod budget;
 mod cache;
 mod chain;
 mod change;
 mod events;
+mod external;
 mod password;
 mod proof;
 mod recheck;
@@ -20,9 +22,12 @@ mod shared;
 mod throttle;
 mod upgrade;
 
+pub use bearer::TokenAuthenticator;
+pub(crate) use bearer::check_issuer_url;
 pub use chain::ChainAuthenticator;
 pub use change::{ChangedBy, PasswordChangeError};
 pub use events::{AccountEvent, AccountEventKind, AccountEventStream, AccountEvents, Heard};
+pub use external::CertificateAuthenticator;
 pub use salts::ScramSalts;
 pub(crate) use shared::{AuthShared, LiveState};
 pub use throttle::{Throttle, Trial};

@@ -10,6 +10,7 @@ mod connector;
 mod connector_check;
 mod enabled_attribute;
 mod home;
+mod oauth;
 mod passwords;
 mod sync;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use connector::{
     AccountsConfig, ConnectorConfig, ConnectorTls, GroupsConfig, Referrals, SearchScope, ServerType,
 };
 pub use home::{HomeConfig, HomeServiceConfig, LoginMode};
+pub use oauth::{OauthConfig, TokenAlgorithm};
 pub use passwords::{PasswordChangeMode, PasswordScheme};
 pub use sync::{Absent, ConflictResolution, ConflictScope, Direction, GuardConfig, OnDelete, OnHostChange};
 pub use user_map::{MapKind, OnNoMatch, UserMapConfig};
