@@ -1,6 +1,7 @@
 //! A session before it is relayed: what every login proxy does alike, whatever its protocol.
 
 use crate::dial::Caller;
+use crate::exchange::{Channel, InTheClear};
 use crate::failure::Failure;
 use crate::login::{Arrived, Claims, Gate, log_failure};
 use crate::relaying::Handover;
@@ -24,7 +25,7 @@ pub(crate) struct Edge<'a> {
     connected: Peer,
     pub(crate) claims: Claims,
     pub(crate) tls: Option<ServerTls>,
-    plaintext_login: bool,
+    clear: InTheClear,
     pub(crate) trusted: bool,
     deadline: Instant,
     pub(crate) errors: u32,
@@ -54,7 +55,10 @@ impl<'a> Edge<'a> {
             connected: accepted.peer.clone(),
             peer: accepted.peer,
             tls: accepted.tls,
-            plaintext_login: accepted.config.allows_plaintext_login(),
+            clear: InTheClear {
+                passwords: accepted.config.allows_plaintext_login(),
+                challenges: accepted.config.allows_plaintext_challenge(),
+            },
             deadline: Instant::now() + gate.settings.login_timeout,
             errors: 0,
             refused: 0,
@@ -68,9 +72,15 @@ impl<'a> Edge<'a> {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// Whether a password may be sent now.
-    pub(crate) fn may_log_in(&self) -> bool {
-        self.plaintext_login || self.stream.is_encrypted()
+    /// What the client may log in with now.
+    pub(crate) fn channel(&self) -> Channel {
+        Channel::of(self.gate, &self.stream, &self.peer, self.protocol, self.clear)
+    }
+
+    /// One login failed before the home was asked.
+    pub(crate) fn refuse(&mut self, login: &str, failure: &Failure) {
+        log_failure(self.protocol, &self.peer, login, failure);
+        self.refused += u32::from(failure.blames_client());
     }
 
     /// Whether the client has had its chances.

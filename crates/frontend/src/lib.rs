@@ -13,6 +13,7 @@ pub mod assertion;
 mod config;
 mod dial;
 mod edge;
+mod exchange;
 mod failure;
 mod health;
 mod home_key;

@@ -240,6 +240,10 @@ impl Gate {
             return Err(Failure::Rejected(Rejection::Reason(RejectReason::EmptyPassword)));
         }
         let (route, entry) = match (self.settings.authenticate, &self.authenticator) {
+            // A token may name its account by itself, but only whoever reads it can tell.
+            (AuthenticateAt::Home, _) if login.login.is_empty() => {
+                return Err(Failure::Rejected(Rejection::NoSuchAccount));
+            }
             (AuthenticateAt::Home, _) if matches!(proof, Proof::NoSecret) => {
                 return Err(Failure::Rejected(Rejection::Reason(RejectReason::NotAllowed)));
             }

@@ -4,16 +4,19 @@ use super::commands::{self, Next};
 use super::reply;
 use super::service::Pop3Service;
 use super::state::{Session, State};
-use crate::channel::Channel;
+use crate::channel::{Channel, Standing};
 use model::TlsState;
-use net::{Accepted, LinePolicy, LineStream, ListenerConfig, ReadError, ServerTls, Shutdown};
+use crate::registered::{self, Reach};
+use net::{
+    Accepted, LinePolicy, LineStream, ListenerConfig, ReadError, ServerTls, SessionEnd, Shutdown,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::pop3::{Command, DotEncoder, Response, XCLIENT_GREETING};
 
 /// RFC 2449 section 4 has 255 octets; a SASL response may be longer (RFC 5034 section 4).
-const MAX_LINE: usize = 8192;
+const MAX_LINE: usize = 16 * 1024;
 /// How long a handshake or the last flush may take.
 const SHORT: Duration = Duration::from_secs(30);
 /// Output is sent past this; the client's reading paces ours of the store.
@@ -28,6 +31,7 @@ enum End {
     Failures,
     Errors,
     Shutdown,
+    Told,
     Tls,
 }
 
@@ -41,6 +45,13 @@ pub async fn serve(accepted: Accepted, service: Arc<Pop3Service>) {
     // The maildrop is free before the client hears goodbye, or its next session could find it in use.
     drop(session);
     stream.close(SHORT).await;
+}
+
+/// Waits until the session is told to end. While the server stops it has until the end of the drain.
+async fn told(place: Option<Arc<net::Session>>, shutdown: &Shutdown) {
+    if registered::ended(place).await == SessionEnd::Drained && shutdown.is_requested() {
+        shutdown.drained().await;
+    }
 }
 
 struct Driver {
@@ -61,7 +72,9 @@ impl Driver {
         let stls = accepted.tls.is_some() && accepted.peer.tls == TlsState::Plain;
         let stream = LineStream::new(accepted.connection, MAX_LINE).with_policy(LinePolicy::AcceptLf);
         let authenticator = service.parts.authenticator.as_ref();
-        let channel = Channel::of(&stream, &accepted.peer, &accepted.config, authenticator);
+        let standing = Standing::of(trusted);
+        let channel = Channel::of(&stream, &accepted.peer, &accepted.config, authenticator, standing);
+        let reach = Reach::of(&stream);
         Self {
             stream,
             tls: accepted.tls,
@@ -78,6 +91,8 @@ impl Driver {
                 stls,
                 channel,
                 state: State::Authorization { user: None },
+                place: None,
+                reach,
                 failures: 0,
             },
         }
@@ -100,6 +115,10 @@ impl Driver {
                 }
                 // RFC 1939 section 3: the autologout timer ends the session without UPDATE, and in silence.
                 Err(ReadError::TimedOut) => return End::TimedOut,
+                Err(_) if let Some(why) = self.told() => {
+                    self.write(&reply::told(why));
+                    return End::Told;
+                }
                 Err(_) if self.shutdown.is_requested() => {
                     self.write(&reply::shutting_down());
                     return End::Shutdown;
@@ -129,11 +148,14 @@ impl Driver {
     /// The next line, or the order to stop. A session that is logged in may go on until the time to drain is
     /// over, so that its deletions are not lost.
     async fn next_line(&mut self) -> Result<bytes::Bytes, ReadError> {
-        let shutdown = self.shutdown.clone();
+        let (shutdown, place) = (self.shutdown.clone(), self.session.place.clone());
         let logged_in = matches!(self.session.state, State::Transaction(_));
         let stop = async move {
             if logged_in {
-                shutdown.drained().await;
+                tokio::select! {
+                    () = shutdown.drained() => {}
+                    () = told(place, &shutdown) => {}
+                }
             } else {
                 shutdown.requested().await;
             }
@@ -153,6 +175,12 @@ impl Driver {
             line = self.stream.read_line(limit) => line,
             () = stop => Err(ReadError::Closed),
         }
+    }
+
+    /// Why the session has to end now, for another reason than that the server stops.
+    fn told(&self) -> Option<SessionEnd> {
+        let why = self.session.place.as_ref()?.ending()?;
+        (why != SessionEnd::Drained || !self.shutdown.is_requested()).then_some(why)
     }
 
     async fn dispatch(&mut self, line: &[u8]) -> Next {
@@ -231,7 +259,9 @@ impl Driver {
         self.session.peer = self.session.connected.clone();
         self.session.peer.tls = TlsState::Encrypted;
         let authenticator = self.session.service.parts.authenticator.as_ref();
-        self.session.channel = Channel::of(&self.stream, &self.session.peer, &self.listener, authenticator);
+        let standing = Standing::of(self.session.trusted);
+        let (stream, peer) = (&self.stream, &self.session.peer);
+        self.session.channel = Channel::of(stream, peer, &self.listener, authenticator, standing);
         None
     }
 

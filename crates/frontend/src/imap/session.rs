@@ -3,6 +3,8 @@
 use super::reply;
 use crate::config::ImapProxyConfig;
 use crate::edge::{Edge, Enough};
+use crate::exchange::verdict;
+use crate::failure::Failure;
 use crate::login::{Arrived, Gate, ProxyContext};
 use crate::relaying::Handover;
 use model::{Authenticator, Credential, Protocol};
@@ -11,7 +13,7 @@ use std::sync::Arc;
 use wire::imap::{
     Assembler, Code, Command, CommandBody, Condition, IdFields, LiteralKind, Next, StatusLine, Tag,
 };
-use wire::sasl::{Login, Mechanism, ServerContext, ServerExchange, Step, encode_base64};
+use wire::sasl::{Conclusion, Login, Mechanism, SaslError, ServerExchange, Step, encode_base64};
 
 /// The longest command before login, literals included.
 const MAX_COMMAND: usize = 16 * 1024;
@@ -110,7 +112,7 @@ impl<'a> Session<'a> {
     }
 
     fn capabilities(&self) -> Vec<String> {
-        reply::capabilities(self.edge.tls.is_some(), self.edge.may_log_in())
+        reply::capabilities(self.edge.tls.is_some(), &self.edge.channel())
     }
 
     fn say(&mut self, tag: Option<&Tag>, status: StatusLine) {
@@ -197,13 +199,7 @@ impl<'a> Session<'a> {
                 After::End
             }
             CommandBody::StartTls => self.start_tls(&tag).await,
-            CommandBody::Login { .. } | CommandBody::Authenticate { .. } if !self.edge.may_log_in() => {
-                let status =
-                    StatusLine::new(Condition::No, "Start TLS first.").with_code(Code::PrivacyRequired);
-                self.say(Some(&tag), status);
-                self.edge.errors += 1;
-                After::Next
-            }
+            CommandBody::Login { .. } if !self.edge.channel().allows_password() => self.tls_first(&tag),
             CommandBody::Login { user, password } => match String::from_utf8(user) {
                 Ok(login) if !login.is_empty() && !login.chars().any(char::is_control) => {
                     let login = Login {
@@ -224,6 +220,13 @@ impl<'a> Session<'a> {
             }
             _ => self.bad(Some(&tag), "Log in first."),
         }
+    }
+
+    fn tls_first(&mut self, tag: &Tag) -> After {
+        let status = StatusLine::new(Condition::No, "Start TLS first.").with_code(Code::PrivacyRequired);
+        self.say(Some(tag), status);
+        self.edge.errors += 1;
+        After::Next
     }
 
     fn id(&mut self, tag: &Tag, fields: &IdFields) -> After {
@@ -254,9 +257,13 @@ impl<'a> Session<'a> {
     }
 
     async fn authenticate(&mut self, tag: &Tag, mechanism: &str, initial: Option<&str>) -> After {
-        let Some(mechanism) = Mechanism::parse(mechanism.as_bytes())
-            .filter(|mechanism| matches!(mechanism, Mechanism::Plain | Mechanism::Login))
+        let channel = self.edge.channel();
+        let mechanism = Mechanism::parse(mechanism.as_bytes());
+        let Some((mechanism, context)) = mechanism.and_then(|known| Some((known, channel.begin(known)?)))
         else {
+            if mechanism.is_some_and(|known| channel.needs_tls(known)) {
+                return self.tls_first(tag);
+            }
             self.edge.errors += 1;
             self.say(
                 Some(tag),
@@ -264,28 +271,65 @@ impl<'a> Session<'a> {
             );
             return After::Next;
         };
-        let (mut exchange, mut step) =
-            ServerExchange::start(mechanism, initial.map(str::as_bytes), ServerContext::default());
+        let (mut exchange, mut step) = ServerExchange::start(mechanism, initial.map(str::as_bytes), context);
+        // How the login went, while the client still has to take note of it.
+        let mut judged = None;
         loop {
-            match step {
-                Step::Done(login) => return self.log_in(tag, login).await,
-                Step::Failed(_) | Step::Keys(_) | Step::Acknowledged => {
-                    return self.bad(Some(tag), "The exchange was cancelled or malformed.");
-                }
+            step = match step {
                 Step::Challenge(challenge) => {
                     self.edge.stream.write(format!("+ {challenge}\r\n").as_bytes());
                     match self.edge.stream.read_line(self.edge.left()).await {
-                        Ok(line) => step = exchange.respond(&line),
+                        Ok(line) => exchange.respond(&line),
                         Err(ReadError::LineTooLong) => return self.bad(Some(tag), "Response too long."),
                         Err(_) => return After::End,
                     }
                 }
-            }
+                Step::Keys(wanted) => {
+                    let login = wanted.login.clone();
+                    let keys = self
+                        .edge
+                        .gate
+                        .scram_keys(wanted, Protocol::Imap, &self.edge.peer)
+                        .await;
+                    match keys {
+                        Ok(keys) => exchange.keys(keys),
+                        Err(failure) => {
+                            self.edge.refuse(&login, &failure);
+                            self.say(Some(tag), reply::failure(&failure));
+                            return After::Next;
+                        }
+                    }
+                }
+                Step::Done(login) => {
+                    let result = self.edge.log_in(login).await;
+                    match exchange.conclude(verdict(&result)) {
+                        Conclusion::Reply => return self.logged_in(tag, result),
+                        Conclusion::Challenge(text) => {
+                            judged = Some(result);
+                            Step::Challenge(text)
+                        }
+                    }
+                }
+                Step::Acknowledged => match judged {
+                    Some(result) => return self.logged_in(tag, result),
+                    None => Step::Failed(SaslError::OutOfTurn),
+                },
+                // A client that hears of its failure inside the exchange may also end it there.
+                Step::Failed(_) => match judged {
+                    Some(Err(failure)) => return self.logged_in(tag, Err(failure)),
+                    _ => return self.bad(Some(tag), "The exchange was cancelled or malformed."),
+                },
+            };
         }
     }
 
     async fn log_in(&mut self, tag: &Tag, login: Login) -> After {
-        match self.edge.log_in(login).await {
+        let result = self.edge.log_in(login).await;
+        self.logged_in(tag, result)
+    }
+
+    fn logged_in(&mut self, tag: &Tag, result: Result<Arrived, Failure>) -> After {
+        match result {
             Ok(mut arrived) => {
                 let mut status = StatusLine::new(Condition::Ok, "Logged in.");
                 // RFC 3501 section 6.2.3: what the home can do, which the client cannot know yet.

@@ -1,5 +1,6 @@
 //! The only place where an outcome becomes a POP3 response.
 
+use crate::exchange::Channel;
 use crate::failure::Failure;
 use wire::pop3::{Capabilities, Response, ResponseCode};
 
@@ -47,15 +48,15 @@ pub(super) fn failure(failure: &Failure) -> Response {
 }
 
 /// What can be done before the login, and what every home can do after it.
-pub(super) fn capabilities(starttls: bool, may_log_in: bool) -> Capabilities {
+pub(super) fn capabilities(starttls: bool, channel: &Channel) -> Capabilities {
     Capabilities {
-        user: may_log_in,
+        user: channel.allows_password(),
         stls: starttls,
-        sasl: if may_log_in {
-            vec!["PLAIN".to_owned(), "LOGIN".to_owned()]
-        } else {
-            Vec::new()
-        },
+        sasl: channel
+            .offered()
+            .iter()
+            .map(|mechanism| mechanism.name().to_owned())
+            .collect(),
         top: true,
         uidl: true,
         pipelining: true,

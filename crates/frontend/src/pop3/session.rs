@@ -3,6 +3,7 @@
 use super::reply;
 use crate::config::Pop3ProxyConfig;
 use crate::edge::{Edge, Enough};
+use crate::exchange::verdict;
 use crate::failure::Failure;
 use crate::login::{Arrived, Gate, ProxyContext};
 use crate::relaying::Handover;
@@ -10,10 +11,10 @@ use model::{Authenticator, Credential, Protocol};
 use net::{Accepted, ReadError, Rest};
 use std::sync::Arc;
 use wire::pop3::{ClientClaims, Command, CommandError, Response, XCLIENT_GREETING};
-use wire::sasl::{Login, Mechanism, ServerContext, ServerExchange, Step};
+use wire::sasl::{Conclusion, Login, Mechanism, SaslError, ServerExchange, Step};
 
 /// The longest command. RFC 2449 section 4 has 255 octets; SASL responses are longer.
-const MAX_LINE: usize = 4096;
+const MAX_LINE: usize = 16 * 1024;
 
 /// The POP3 proxy of this server.
 pub struct Pop3Proxy {
@@ -133,7 +134,7 @@ impl<'a> Session<'a> {
         match command {
             Command::Capa => {
                 self.ok("Capability list follows.");
-                for line in reply::capabilities(self.edge.tls.is_some(), self.edge.may_log_in()).lines() {
+                for line in reply::capabilities(self.edge.tls.is_some(), &self.edge.channel()).lines() {
                     self.edge.stream.write(line.as_bytes());
                     self.edge.stream.write(b"\r\n");
                 }
@@ -148,11 +149,9 @@ impl<'a> Session<'a> {
             // Claims are believed from trusted networks only; to others the verb does not exist.
             Command::Xclient(about) if self.edge.trusted => self.take_over(&about),
             Command::Xclient(_) => self.error("Unknown command."),
-            Command::User(_)
-            | Command::Pass(_)
-            | Command::Auth {
-                mechanism: Some(_), ..
-            } if !self.edge.may_log_in() => self.error("Start TLS first."),
+            Command::User(_) | Command::Pass(_) if !self.edge.channel().allows_password() => {
+                self.error("Start TLS first.")
+            }
             // RFC 1939 section 7: whether the name exists is not told before the password.
             Command::User(name) => {
                 self.user = Some(name);
@@ -171,8 +170,10 @@ impl<'a> Session<'a> {
             },
             Command::Auth { mechanism: None, .. } => {
                 self.ok("Mechanisms follow.");
-                if self.edge.may_log_in() {
-                    self.edge.stream.write(b"PLAIN\r\nLOGIN\r\n");
+                for mechanism in self.edge.channel().offered() {
+                    self.edge
+                        .stream
+                        .write(format!("{}\r\n", mechanism.name()).as_bytes());
                 }
                 self.edge.stream.write(b".\r\n");
                 After::Next
@@ -217,32 +218,74 @@ impl<'a> Session<'a> {
     }
 
     async fn authenticate(&mut self, mechanism: &str, initial: Option<&[u8]>) -> After {
-        let Some(mechanism) = Mechanism::parse(mechanism.as_bytes())
-            .filter(|mechanism| matches!(mechanism, Mechanism::Plain | Mechanism::Login))
+        let channel = self.edge.channel();
+        let mechanism = Mechanism::parse(mechanism.as_bytes());
+        let Some((mechanism, context)) = mechanism.and_then(|known| Some((known, channel.begin(known)?)))
         else {
+            if mechanism.is_some_and(|known| channel.needs_tls(known)) {
+                return self.error("Start TLS first.");
+            }
             return self.error("Mechanism not supported.");
         };
-        let (mut exchange, mut step) = ServerExchange::start(mechanism, initial, ServerContext::default());
+        let (mut exchange, mut step) = ServerExchange::start(mechanism, initial, context);
+        // How the login went, while the client still has to take note of it.
+        let mut judged = None;
         loop {
-            match step {
-                Step::Done(login) => return self.log_in(login).await,
-                Step::Failed(_) | Step::Keys(_) | Step::Acknowledged => {
-                    return self.error("The exchange was cancelled or malformed.");
-                }
+            step = match step {
                 Step::Challenge(challenge) => {
                     self.say(&Response::Continue(challenge));
                     match self.edge.stream.read_line(self.edge.left()).await {
-                        Ok(line) => step = exchange.respond(&line),
+                        Ok(line) => exchange.respond(&line),
                         Err(ReadError::LineTooLong) => return self.error("Response too long."),
                         Err(_) => return After::End,
                     }
                 }
-            }
+                Step::Keys(wanted) => {
+                    let login = wanted.login.clone();
+                    let keys = self
+                        .edge
+                        .gate
+                        .scram_keys(wanted, Protocol::Pop3, &self.edge.peer)
+                        .await;
+                    match keys {
+                        Ok(keys) => exchange.keys(keys),
+                        Err(failure) => {
+                            self.edge.refuse(&login, &failure);
+                            self.say(&reply::failure(&failure));
+                            return After::Next;
+                        }
+                    }
+                }
+                Step::Done(login) => {
+                    let result = self.edge.log_in(login).await;
+                    match exchange.conclude(verdict(&result)) {
+                        Conclusion::Reply => return self.logged_in(result),
+                        Conclusion::Challenge(text) => {
+                            judged = Some(result);
+                            Step::Challenge(text)
+                        }
+                    }
+                }
+                Step::Acknowledged => match judged {
+                    Some(result) => return self.logged_in(result),
+                    None => Step::Failed(SaslError::OutOfTurn),
+                },
+                // A client that hears of its failure inside the exchange may also end it there.
+                Step::Failed(_) => match judged {
+                    Some(Err(failure)) => return self.logged_in(Err(failure)),
+                    _ => return self.error("The exchange was cancelled or malformed."),
+                },
+            };
         }
     }
 
     async fn log_in(&mut self, login: Login) -> After {
-        match self.edge.log_in(login).await {
+        let result = self.edge.log_in(login).await;
+        self.logged_in(result)
+    }
+
+    fn logged_in(&mut self, result: Result<Arrived, Failure>) -> After {
+        match result {
             Ok(arrived) => {
                 self.ok("Logged in.");
                 After::Relay(Box::new(arrived))
