@@ -1,9 +1,9 @@
 //! Authentication against the password hashes of this store's own accounts.
 
-use crate::{AccountState, Store};
+use crate::{Account, AccountState, Store};
 use model::{
-    Address, AuthOutcome, AuthRequest, Authenticated, Authenticator, BoxFuture, Credential, RejectReason,
-    Unavailable,
+    Address, AuthOutcome, AuthRequest, Authenticated, Authenticator, BoxFuture, Credential, MechanismSet,
+    RejectReason, Secret, Unavailable,
 };
 use password::{Encoding, Verdict, VerifyPool};
 
@@ -22,9 +22,32 @@ impl LocalAuthenticator {
         Self { store, pool }
     }
 
+    /// The password first: nobody learns the state of an account without it.
+    async fn verify(&self, account: &Account, offered: &Secret) -> Result<(), AuthOutcome> {
+        let Some(stored) = account.password_hash() else {
+            return Err(AuthOutcome::NoEntry);
+        };
+        if offered.is_empty() {
+            return Err(AuthOutcome::Rejected(RejectReason::EmptyPassword));
+        }
+        let verdict = self.pool.verify(&[stored.expose()], Encoding::Plain, offered);
+        match verdict.await {
+            Err(busy) => Err(AuthOutcome::Unavailable(Unavailable(busy.to_string()))),
+            Ok(Verdict::Mismatch(_)) => Err(AuthOutcome::Rejected(RejectReason::WrongCredential)),
+            Ok(Verdict::Unusable(errors)) => {
+                tracing::warn!(account = %account.address, ?errors, "the stored password is unusable");
+                Err(AuthOutcome::Rejected(RejectReason::NoPassword))
+            }
+            Ok(Verdict::Match(_)) => Ok(()),
+        }
+    }
+
     async fn outcome(&self, request: &AuthRequest) -> AuthOutcome {
-        let Credential::Password(offered) = &request.credential else {
-            return AuthOutcome::NoEntry;
+        // Local passwords are ARGON2id hashes: they answer no challenge, and SCRAM is not announced for them.
+        let offered = match &request.credential {
+            Credential::Password(offered) => Some(offered),
+            Credential::Vouched => None,
+            _ => return AuthOutcome::NoEntry,
         };
         let Ok(address) = Address::parse(&request.login) else {
             return AuthOutcome::NoEntry;
@@ -34,25 +57,10 @@ impl LocalAuthenticator {
             Ok(None) => return AuthOutcome::NoEntry,
             Err(error) => return AuthOutcome::Unavailable(Unavailable(error.to_string())),
         };
-        let Some(stored) = account.password_hash() else {
-            return AuthOutcome::NoEntry;
-        };
-        if offered.is_empty() {
-            return AuthOutcome::Rejected(RejectReason::EmptyPassword);
-        }
-        // The password first: nobody learns the state of an account without it.
-        match self
-            .pool
-            .verify(&[stored.expose()], Encoding::Plain, offered)
-            .await
+        if let Some(offered) = offered
+            && let Err(outcome) = self.verify(&account, offered).await
         {
-            Err(busy) => return AuthOutcome::Unavailable(Unavailable(busy.to_string())),
-            Ok(Verdict::Mismatch(_)) => return AuthOutcome::Rejected(RejectReason::WrongCredential),
-            Ok(Verdict::Unusable(errors)) => {
-                tracing::warn!(account = %account.address, ?errors, "the stored password is unusable");
-                return AuthOutcome::Rejected(RejectReason::NoPassword);
-            }
-            Ok(Verdict::Match(_)) => {}
+            return outcome;
         }
         let own = |identity: &String| {
             Address::parse(identity).is_ok_and(|identity| account.addresses().any(|known| *known == identity))
@@ -79,5 +87,9 @@ impl LocalAuthenticator {
 impl Authenticator for LocalAuthenticator {
     fn check<'a>(&'a self, request: &'a AuthRequest) -> BoxFuture<'a, AuthOutcome> {
         Box::pin(self.outcome(request))
+    }
+
+    fn mechanisms(&self) -> MechanismSet {
+        MechanismSet::PASSWORD.union(MechanismSet::VOUCHED)
     }
 }
