@@ -30,8 +30,8 @@ impl LocalAuthenticator {
         if offered.is_empty() {
             return Err(AuthOutcome::Rejected(RejectReason::EmptyPassword));
         }
-        let verdict = self.pool.verify(&[stored.expose()], Encoding::Plain, offered);
-        match verdict.await {
+        let values = [stored.expose()];
+        match self.pool.verify(&values, Encoding::Plain, offered).await {
             Err(busy) => Err(AuthOutcome::Unavailable(Unavailable(busy.to_string()))),
             Ok(Verdict::Mismatch(_)) => Err(AuthOutcome::Rejected(RejectReason::WrongCredential)),
             Ok(Verdict::Unusable(errors)) => {
