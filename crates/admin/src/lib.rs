@@ -16,6 +16,6 @@ mod socket;
 
 pub use error::ApiError;
 pub use reload::{Changed, NeedsRestart, ReloadRefused, ReloadRequest, ReloadRequests, Reloaded};
-pub use routes::{Admin, Current};
+pub use routes::{Admin, Current, Logins};
 pub use services::{Service, Session};
 pub use socket::AdminSocket;

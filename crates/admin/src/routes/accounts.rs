@@ -75,30 +75,6 @@ pub(super) async fn show(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct SetPassword {
-    password: Secret,
-}
-
-pub(super) async fn set_password(
-    State(admin): State<Arc<Admin>>,
-    Extension(caller): Extension<Caller>,
-    Named(name): Named<String>,
-    Body(body): Body<SetPassword>,
-) -> Result<Json<Value>, ApiError> {
-    let store = admin.store()?;
-    let account = find(store, &name)?;
-    let change = AccountChange {
-        password_hash: Some(Some(hash(&admin, &body.password).await?)),
-        ..AccountChange::default()
-    };
-    store
-        .update_account(account.id, None, change, &origin(caller))
-        .await?;
-    answer(store, account.id)
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct SetEnabled {
     enabled: bool,
 }
@@ -140,7 +116,7 @@ pub(super) async fn remove(
 
 /// An account by address, alias or number. Only the number finds one that was deleted, for its addresses are
 /// free for others.
-fn find(store: &Store, name: &str) -> Result<Arc<Account>, ApiError> {
+pub(super) fn find(store: &Store, name: &str) -> Result<Arc<Account>, ApiError> {
     let found = match name
         .parse::<u64>()
         .ok()
@@ -159,7 +135,7 @@ fn answer(store: &Store, id: AccountId) -> Result<Json<Value>, ApiError> {
     Ok(Json(row(store, &account)?))
 }
 
-async fn hash(admin: &Admin, password: &Secret) -> Result<Secret, ApiError> {
+pub(super) async fn hash(admin: &Admin, password: &Secret) -> Result<Secret, ApiError> {
     match admin.passwords.hash(password, ArgonCost::DEFAULT).await {
         Ok(hash) => Ok(Secret::from(hash)),
         Err(error @ (password::HashError::Empty | password::HashError::Cost)) => {

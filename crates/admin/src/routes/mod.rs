@@ -3,6 +3,7 @@
 mod accounts;
 mod domains;
 mod groups;
+mod passwords;
 mod problems;
 mod reload;
 mod route;
@@ -18,8 +19,10 @@ use axum::routing::{delete, get, post, put};
 use directory::{Connector, UserMaps};
 use frontend::Dialer;
 use ldapsync::SyncEngine;
+use model::{Authenticator, Domain};
 use net::Shutdown;
 use password::VerifyPool;
+use std::collections::HashMap;
 use std::sync::Arc;
 use store::{Origin, Store};
 
@@ -56,6 +59,26 @@ pub struct Current {
     pub homes: Arc<Dialer>,
     /// Every listener.
     pub services: Vec<Arc<Service>>,
+    /// Who says whether a login is right; none where no accounts are held.
+    pub logins: Option<Logins>,
+}
+
+/// Who says whether a login is right, and for whom a password of this server's own counts.
+pub struct Logins {
+    /// The chain of each domain.
+    pub authenticator: Arc<dyn Authenticator>,
+    /// Domains whose chain is named, and whether `local` is in it.
+    pub domains: HashMap<Domain, bool>,
+    /// Whether `local` is in the chain of all others.
+    pub others: bool,
+}
+
+impl Logins {
+    /// Whether a password of this server's own is read for accounts of this domain.
+    fn reads_local(&self, domain: &str) -> bool {
+        let named = Domain::parse(domain).ok().and_then(|domain| self.domains.get(&domain));
+        *named.unwrap_or(&self.others)
+    }
 }
 
 impl Admin {
@@ -76,7 +99,8 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
             "/v1/accounts/{address}",
             get(accounts::show).delete(accounts::remove),
         )
-        .route("/v1/accounts/{address}/password", put(accounts::set_password))
+        .route("/v1/accounts/{address}/password", put(passwords::set))
+        .route("/v1/accounts/{address}/password-change", post(passwords::change))
         .route("/v1/accounts/{address}/enabled", put(accounts::set_enabled))
         .route("/v1/groups", get(groups::list).post(groups::create))
         .route("/v1/groups/{address}", get(groups::show).delete(groups::remove))

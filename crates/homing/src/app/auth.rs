@@ -4,13 +4,18 @@
 use super::parts::Parts;
 use crate::cli::Failure;
 use crate::config::{AuthMethod, Config, DomainConfig};
-use directory::{ChainAuthenticator, Connector, LdapAuthenticator, LdapMethod, Throttle};
+use directory::{CertificateAuthenticator, ChainAuthenticator, Connector, LdapAuthenticator, LdapMethod, ScramSalts, Throttle, TokenAuthenticator};
+use frontend::assertion::{Verdict, Verifier, VerifyError};
 use model::{
-    AccountId, Address, AuthOutcome, AuthRequest, Authenticated, Authenticator, BoxFuture, Domain, OnDemand,
-    OnDemandOutcome, RejectReason, Unavailable,
+    AccountId, Address, AuthOutcome, AuthRequest, Authenticated, Authenticator, BoxFuture, Credential,
+    Domain, EndReason, MechanismSet, OnDemand, OnDemandOutcome, Recheck, RejectReason, ScramOutcome, ScramRequest, Secret, Unavailable,
 };
+use net::Resolver;
 use std::collections::HashMap;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::Arc;
+use std::time::Duration;
 use store::{AccountState, LocalAuthenticator, LocalId, Store};
 
 /// The authenticator of a proxy: the named user maps of an LDAP kind, in order, and `local`.
@@ -40,7 +45,54 @@ pub(super) fn for_proxy(
             sources.push(ldap(config, parts, connector, method)?);
         }
     }
-    Ok((!sources.is_empty()).then(|| Arc::new(ChainAuthenticator::new(sources)) as Arc<dyn Authenticator>))
+    if sources.is_empty() {
+        return Ok(None);
+    }
+    let chain = ChainAuthenticator::new(sources).with_salts(salts(config, parts)?);
+    with_proofs(config, parts, Arc::new(chain)).map(Some)
+}
+
+/// Tokens and client certificates, where the configuration says whose are good.
+fn with_proofs(
+    config: &Config,
+    parts: &Parts,
+    inner: Arc<dyn Authenticator>,
+) -> Result<Arc<dyn Authenticator>, Failure> {
+    let mut outer = inner;
+    if let Some(tls) = config.tls.as_ref().filter(|tls| tls.client_ca.is_some()) {
+        outer = Arc::new(CertificateAuthenticator::new(outer, tls.client_name));
+    }
+    if let Some(oauth) = &config.oauth {
+        let (resolver, clock) = (Resolver::system(), Arc::clone(&parts.clock));
+        let tokens = TokenAuthenticator::new(oauth.clone(), outer, resolver, clock)
+            .map_err(|problem| config.faults("oauth", vec![problem]))?;
+        outer = Arc::new(tokens);
+    }
+    Ok(outer)
+}
+
+/// The key behind the salts that SCRAM shows: it outlives restarts, or the salts would tell who has an account.
+fn salts(config: &Config, parts: &Parts) -> Result<ScramSalts, Failure> {
+    let path = config.data_dir.join("scram.key");
+    let failed = |error: std::io::Error| Failure::Refused(format!("{}: {error}", path.display()));
+    let key = match std::fs::read(&path) {
+        Ok(bytes) => <[u8; 32]>::try_from(bytes)
+            .map_err(|_| Failure::Refused(format!("{}: 32 octets are expected", path.display())))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let key = net::fresh_random::<32>().map_err(failed)?;
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)
+                .map_err(failed)?;
+            file.write_all(&key).map_err(failed)?;
+            file.sync_all().map_err(failed)?;
+            key
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    Ok(ScramSalts::new(key, parts.passwords.clone()))
 }
 
 /// The authenticator of the servers that hold the accounts.
@@ -67,10 +119,28 @@ pub(super) fn for_accounts(
         login_domain: config.login_domain(),
     };
     Ok(Some(Arc::new(AccountGate {
-        inner: choice,
+        inner: with_proofs(config, parts, Arc::new(choice))?,
         store: store.clone(),
         on_demand: parts.on_demand.clone(),
+        verifier: parts.front.verifier.clone(),
     })))
+}
+
+/// What the admin API needs to know to put a new password where it is read.
+pub(super) fn logins(config: &Config, parts: &Parts) -> Option<admin::Logins> {
+    let has_local = |methods: &[AuthMethod]| methods.contains(&AuthMethod::Local);
+    let of_domain = |domain: &DomainConfig| match domain.auth.as_slice() {
+        [] => has_local(&default_methods(config)),
+        methods => has_local(methods),
+    };
+    let domains = config.domain.iter();
+    Some(admin::Logins {
+        authenticator: Arc::clone(parts.accounts.as_ref()?),
+        domains: domains
+            .map(|domain| (domain.name.clone(), of_domain(domain)))
+            .collect(),
+        others: has_local(&default_methods(config)),
+    })
 }
 
 fn default_methods(config: &Config) -> Vec<AuthMethod> {
@@ -107,7 +177,9 @@ fn chain(
             sources.push(ldap(config, parts, connector, method)?);
         }
     }
-    Ok(Arc::new(ChainAuthenticator::new(sources)))
+    Ok(Arc::new(
+        ChainAuthenticator::new(sources).with_salts(salts(config, parts)?),
+    ))
 }
 
 fn ldap(
@@ -192,6 +264,10 @@ impl Authenticator for Unassociated {
     fn check<'a>(&'a self, request: &'a AuthRequest) -> BoxFuture<'a, AuthOutcome> {
         Box::pin(self.decide(request))
     }
+
+    fn mechanisms(&self) -> MechanismSet {
+        self.inner.mechanisms()
+    }
 }
 
 /// The chain of the login's domain.
@@ -213,23 +289,82 @@ impl ByDomain {
     }
 }
 
+impl Authenticator for ByDomain {
+    fn check<'a>(&'a self, request: &'a AuthRequest) -> BoxFuture<'a, AuthOutcome> {
+        self.of(&request.login).check(request)
+    }
+
+    fn recheck<'a>(&'a self, who: &'a Authenticated, since: Duration) -> BoxFuture<'a, Recheck> {
+        self.of(who.address.as_str()).recheck(who, since)
+    }
+
+    fn scram_keys<'a>(&'a self, request: &'a ScramRequest) -> BoxFuture<'a, ScramOutcome> {
+        self.of(&request.login).scram_keys(request)
+    }
+
+    /// What each of the chains can check: it is announced before it is known whose login it will be. Where domains
+    /// are listed, the others are strangers.
+    fn mechanisms(&self) -> MechanismSet {
+        let each = self.by_domain.values().map(|chain| chain.mechanisms());
+        each.reduce(MechanismSet::intersection)
+            .unwrap_or_else(|| self.others.mechanisms())
+    }
+}
+
 /// A right password is not enough: the account must be here and open. One that the directory knows and the
 /// store does not is synced before anybody says no.
 struct AccountGate {
-    inner: ByDomain,
+    inner: Arc<dyn Authenticator>,
     store: Store,
     on_demand: Option<OnDemand>,
+    /// Believes the front ends that may vouch for logins.
+    verifier: Option<Arc<Verifier>>,
 }
 
 impl AccountGate {
     async fn decide(&self, request: &AuthRequest) -> AuthOutcome {
-        let outcome = self.inner.of(&request.login).check(request).await;
+        let outcome = match &request.credential {
+            Credential::Assertion(token) => self.believe(request, token).await,
+            _ => self.inner.check(request).await,
+        };
         let AuthOutcome::Accepted(authenticated) = outcome else {
             return outcome;
         };
         match self.admit(&authenticated).await {
             Ok(outcome) => outcome.unwrap_or(AuthOutcome::Accepted(authenticated)),
             Err(error) => AuthOutcome::Unavailable(Unavailable(error.to_string())),
+        }
+    }
+
+    /// What a trusted front end says, or a token that it passes on.
+    async fn believe(&self, request: &AuthRequest, token: &Secret) -> AuthOutcome {
+        let verdict = self
+            .verifier
+            .as_ref()
+            .map(|verifier| verifier.verify(token.expose()));
+        match verdict {
+            None | Some(Ok(Verdict::NotOurs)) => {
+                let request = AuthRequest {
+                    credential: Credential::Bearer(token.clone()),
+                    ..request.clone()
+                };
+                self.inner.check(&request).await
+            }
+            Some(Ok(Verdict::Vouched(address))) => {
+                let named =
+                    request.login.is_empty() || Address::parse(&request.login).as_ref() == Ok(&address);
+                match named && request.authzid.is_none() {
+                    true => AuthOutcome::Accepted(Authenticated { address, entry: None }),
+                    false => AuthOutcome::Rejected(RejectReason::NotAllowed),
+                }
+            }
+            Some(Err(VerifyError::Busy)) => {
+                AuthOutcome::Unavailable(Unavailable(VerifyError::Busy.to_string()))
+            }
+            Some(Err(error)) => {
+                tracing::error!(trace = %request.peer.trace, login = request.login, %error, "an assertion is refused");
+                AuthOutcome::Rejected(RejectReason::NotAllowed)
+            }
         }
     }
 
@@ -259,8 +394,46 @@ impl AccountGate {
     }
 }
 
+impl AccountGate {
+    /// The store has the first word: what an administrator has closed here ends at once.
+    async fn look_again(&self, who: &Authenticated, since: Duration) -> Recheck {
+        let account = match self.store.account_by_address(&who.address) {
+            Ok(account) => account,
+            Err(error) => return Recheck::Unavailable(Unavailable(error.to_string())),
+        };
+        match account.as_deref() {
+            None => Recheck::Ended(EndReason::Deleted),
+            Some(account) if matches!(account.state, AccountState::SoftDeleted { .. }) => {
+                Recheck::Ended(EndReason::Deleted)
+            }
+            Some(account) if !account.enabled => Recheck::Ended(EndReason::Disabled),
+            Some(account) => self.inner.recheck(who, since).await,
+        }
+    }
+}
+
 impl Authenticator for AccountGate {
+    fn mechanisms(&self) -> MechanismSet {
+        let inner = self.inner.mechanisms();
+        match self.verifier {
+            Some(_) => inner.union(MechanismSet::ASSERTION),
+            None => inner,
+        }
+    }
+
+    fn scram_keys<'a>(&'a self, request: &'a ScramRequest) -> BoxFuture<'a, ScramOutcome> {
+        self.inner.scram_keys(request)
+    }
+
+    fn openid_configuration(&self) -> Option<String> {
+        self.inner.openid_configuration()
+    }
+
     fn check<'a>(&'a self, request: &'a AuthRequest) -> BoxFuture<'a, AuthOutcome> {
         Box::pin(self.decide(request))
+    }
+
+    fn recheck<'a>(&'a self, who: &'a Authenticated, since: Duration) -> BoxFuture<'a, Recheck> {
+        Box::pin(self.look_again(who, since))
     }
 }

@@ -3,6 +3,7 @@
 //! A session takes its server from its service's place when it begins and keeps it to its end, so that replacing
 //! what lies in the place touches nobody. Everything that can fail is done before anything is replaced.
 
+use super::auth;
 use super::parts::{Before, Parts};
 use super::pinned;
 use super::services::{self, Bound, Server, Slot};
@@ -81,6 +82,7 @@ impl Running {
             connectors: parts.connectors.clone(),
             homes: Arc::clone(&parts.dialer),
             services: bound.iter().map(|bound| Arc::clone(&bound.handle)).collect(),
+            logins: auth::logins(&config, &parts),
         };
         let running = Self {
             start: config.source.clone(),
@@ -252,6 +254,7 @@ impl Running {
             connectors: self.parts.connectors.clone(),
             homes: Arc::clone(&self.parts.dialer),
             services: handles.chain(&self.retired).map(Arc::clone).collect(),
+            logins: auth::logins(&self.config, &self.parts),
         }));
         needs_restart
     }

@@ -34,7 +34,8 @@ pub(crate) enum AccountCommand {
         /// The account's address or one of its aliases.
         address: String,
     },
-    /// Set the password that this server itself checks.
+    /// Set the password where it is read: in the directory when the account comes from there and password_change
+    /// allows it, here otherwise.
     #[command(after_help = "Example: homing account password alice@example.org")]
     Password {
         /// The account's address.
@@ -43,7 +44,19 @@ pub(crate) enum AccountCommand {
         #[arg(long)]
         password_stdin: bool,
     },
-    /// Let nobody log in to the account; mail is still taken.
+    /// Change the password as its owner, who knows the old one. Asks for both; a directory's password policy has
+    /// the last word.
+    #[command(
+        after_help = "Example: homing account change-password alice@example.org\n\nFrom a script: printf '%s\\n%s\\n' \"$OLD\" \"$NEW\" | homing account change-password alice@example.org --password-stdin"
+    )]
+    ChangePassword {
+        /// The account's address.
+        address: String,
+        /// Read two lines from standard input, the old password and the new one, instead of asking for them.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Let nobody log in to the account; what happens to its mail is for disabled_delivery to say.
     #[command(after_help = "Example: homing account disable alice@example.org")]
     Disable {
         /// The account's address.
@@ -94,9 +107,22 @@ pub(crate) fn run(global: &Global, command: AccountCommand) -> Result<(), Failur
                 &format!("{}/password", path(&address)),
                 json!({ "password": password }),
             )?;
-            output::either(global.json, &answer, |_| {
-                format!("changed the password of {address}")
-            });
+            output::either(global.json, &answer, |answer| changed(answer, &address));
+        }
+        AccountCommand::ChangePassword {
+            address,
+            password_stdin,
+        } => {
+            let (old, new) = if password_stdin {
+                two_lines()?
+            } else {
+                ask_for_both()?
+            };
+            let answer = client.post(
+                &format!("{}/password-change", path(&address)),
+                json!({ "old": old, "new": new }),
+            )?;
+            output::either(global.json, &answer, |answer| changed(answer, &address));
         }
         AccountCommand::Disable { address } => {
             let answer = client.put(
@@ -125,6 +151,14 @@ pub(crate) fn run(global: &Global, command: AccountCommand) -> Result<(), Failur
         }
     }
     Ok(())
+}
+
+/// Where the new password is.
+fn changed(answer: &Value, address: &str) -> String {
+    match answer.get("connector").and_then(Value::as_str) {
+        Some(connector) => format!("changed the password of {address} in the directory ({connector})"),
+        None => format!("changed the password of {address}"),
+    }
 }
 
 /// The address of an account that may have been named by its number.
@@ -163,14 +197,7 @@ fn list(global: &Global, client: &Client) -> Result<(), Failure> {
 /// A password never stands on a command line, where every user of the machine could read it.
 fn read_password(from_stdin: bool) -> Result<String, Failure> {
     if from_stdin {
-        let mut text = String::new();
-        std::io::stdin()
-            .lock()
-            .take(4096)
-            .read_to_string(&mut text)
-            .map_err(|error| {
-                Failure::Usage(format!("cannot read the password from standard input: {error}"))
-            })?;
+        let text = standard_input()?;
         let text = text.trim_end_matches(['\r', '\n']).to_owned();
         return if text.is_empty() {
             Err(Failure::Usage(
@@ -180,13 +207,53 @@ fn read_password(from_stdin: bool) -> Result<String, Failure> {
             Ok(text)
         };
     }
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::Usage(
-            "standard input is not a terminal; use --password-stdin".to_owned(),
-        ));
+    at_a_terminal()?;
+    ask_twice("Password: ")
+}
+
+/// The old password and the new one.
+fn ask_for_both() -> Result<(String, String), Failure> {
+    at_a_terminal()?;
+    let old = ask("Old password: ")?;
+    Ok((old, ask_twice("New password: ")?))
+}
+
+fn two_lines() -> Result<(String, String), Failure> {
+    let text = standard_input()?;
+    let mut lines = text.lines();
+    match (lines.next(), lines.next(), lines.next()) {
+        (Some(old), Some(new), None) if !old.is_empty() && !new.is_empty() => {
+            Ok((old.to_owned(), new.to_owned()))
+        }
+        _ => Err(Failure::Usage(
+            "standard input must hold two lines: the old password and the new one".to_owned(),
+        )),
     }
-    let ask = |prompt| rpassword::prompt_password(prompt).map_err(|error| Failure::Usage(error.to_string()));
-    let (first, second) = (ask("Password: ")?, ask("Again: ")?);
+}
+
+fn standard_input() -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = std::io::stdin().lock().take(4096).read_to_string(&mut text);
+    read.map_err(|error| Failure::Usage(format!("cannot read the password from standard input: {error}")))?;
+    Ok(text)
+}
+
+fn at_a_terminal() -> Result<(), Failure> {
+    if std::io::stdin().is_terminal() {
+        Ok(())
+    } else {
+        Err(Failure::Usage(
+            "standard input is not a terminal; use --password-stdin".to_owned(),
+        ))
+    }
+}
+
+fn ask(prompt: &str) -> Result<String, Failure> {
+    rpassword::prompt_password(prompt).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+fn ask_twice(prompt: &str) -> Result<String, Failure> {
+    let (first, second) = (ask(prompt)?, ask("Again: ")?);
     match first {
         first if first.is_empty() => Err(Failure::Usage("the password is empty".to_owned())),
         first if first != second => Err(Failure::Usage("the two passwords differ".to_owned())),
