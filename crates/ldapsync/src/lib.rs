@@ -17,10 +17,11 @@ mod link;
 mod local;
 mod mapping;
 mod merge;
+mod outbox;
 mod plan;
 
 pub use driver::{PlanReport, PlannedObject, SetAsideObject, SyncEngine, SyncError};
-pub use engine::{AsideStatus, Counts, FeedState, GuardStatus, State, SyncStatus};
+pub use engine::{AsideStatus, Counts, FeedState, GuardStatus, State, StrangerStatus, SyncStatus};
 pub use field::{Field, Image, Values};
 pub use merge::{Cause, Discarded, Rule, Side};
 pub use plan::{

@@ -4,16 +4,17 @@ use crate::engine::Outcome;
 use crate::field::{Field, Image, Values};
 use crate::link;
 use crate::plan::{
-    Farewell, Kind, Link, LocalId, LocalObject, LocalState, Op, Plan, Remote, Removal, Situation,
+    Farewell, Kind, Link, LocalId, LocalObject, LocalState, Op, Plan, Remote, Removal, Situation, Wait, fields_of,
+    kind_of,
 };
-use directory::config::OnDelete;
+use directory::config::{Direction, OnDelete};
 use model::{Address, ByteSize, Clock, EntryUuid, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{
-    Account, AccountChange, AccountState, Association, Group, GroupChange, LinkData, LinkState, Member,
-    NewAccount, NewAssociation, NewGroup, Origin, Store, StoreError,
+    Account, AccountChange, AccountState, Association, Group, GroupChange, Intent, LinkData, LinkState, Member,
+    NewAccount, NewAssociation, NewGroup, Origin, RemovedBy, Store, StoreError, SyncChange,
 };
 
 /// "Until somebody decides": what `on_delete = "disable"` and scope exits keep.
@@ -27,6 +28,7 @@ pub(crate) struct Local {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) retention: Duration,
     pub(crate) on_delete: OnDelete,
+    pub(crate) direction: Direction,
 }
 
 /// What is remembered between looking at an object and carrying its plan out.
@@ -40,8 +42,22 @@ pub(crate) struct Seen {
     version: Option<u64>,
     /// The link as it was.
     link: Option<LinkData>,
+    /// The same as a plan reads it.
+    old: Option<Link>,
     /// Whether the entry was noted at another home.
     noted_elsewhere: bool,
+    /// The linked object, also when only its tombstone is left.
+    pub(crate) local: Option<LocalId>,
+    /// Whether only a tombstone is left of the object.
+    pub(crate) entombed: bool,
+    /// Whether a remote write of the object was begun and not ended.
+    pub(crate) has_intent: bool,
+    /// What the entry has.
+    pub(crate) remote: Image,
+    /// Members of a group that have no entry yet.
+    unnamed: Vec<Address>,
+    /// The entry itself, where it may be written.
+    pub(crate) entry: Option<ldap::Entry>,
 }
 
 /// How the number of living links changes by a plan.
@@ -67,8 +83,18 @@ impl Local {
             csn,
             version: None,
             link: association.as_ref().map(|found| found.data.clone()),
+            old: None,
             noted_elsewhere: elsewhere.is_some(),
+            local: association.as_ref().map(|found| own_id(found.local)),
+            entombed: false,
+            has_intent: false,
+            remote: Image::default(),
+            unnamed: Vec::new(),
+            entry: None,
         };
+        if let Remote::Here(remote) = &remote {
+            seen.remote.clone_from(&remote.image);
+        }
         if association
             .as_ref()
             .is_some_and(|found| found.data.state == LinkState::UnlinkedHeld)
@@ -80,13 +106,32 @@ impl Local {
         if let Some(found) = &association {
             if let Some((object, version)) = self.object(found.local)? {
                 seen.version = Some(version);
+                seen.unnamed.clone_from(&object.members_without_entry);
                 local = Some(object);
             }
         } else if let Remote::Here(remote) = &remote {
             by_address = self.holders(remote.image.get(Field::Address), &mut seen)?;
             by_alias = self.holders(remote.image.get(Field::Aliases), &mut seen)?;
         }
-        let link = association.map(|found| Link {
+        let mut removal = Removal::default();
+        let mut found = association;
+        if found.is_none()
+            && let Some(tombstone) = self.store.tombstone(&self.connector, uuid)?
+        {
+            seen.local = Some(own_id(tombstone.link.local));
+            seen.entombed = true;
+            if tombstone.removed_by == RemovedBy::Person {
+                removal = Removal::ByPerson;
+            }
+            found = Some(tombstone.link);
+        }
+        if local
+            .as_ref()
+            .is_some_and(|local: &LocalObject| local.state == LocalState::Deleted)
+        {
+            removal = self.removal(seen.local)?;
+        }
+        let mut link = found.map(|found| Link {
             local: own_id(found.local),
             base: link::decode(&found.data.base),
             dn: found.data.dn,
@@ -94,6 +139,10 @@ impl Local {
             marks: link::marks(&found.data.digests),
             passwords: link::passwords(&found.data.digests),
         });
+        if let Some(link) = &mut link {
+            self.after_a_write(link, &mut seen)?;
+        }
+        seen.old.clone_from(&link);
         let name = match &link {
             Some(link) if seen.dn.is_empty() => link.dn.clone(),
             _ => seen.dn.clone(),
@@ -109,11 +158,45 @@ impl Local {
                 by_address,
                 by_alias,
                 seen_at,
-                removal: Removal::default(),
+                removal,
                 rivals: Vec::new(),
             },
             seen,
         ))
+    }
+
+    /// Who removed an object: a person, unless one of its links says that a connector did.
+    fn removal(&self, local: Option<LocalId>) -> Result<Removal, StoreError> {
+        let Some(local) = local else {
+            return Ok(Removal::BySync);
+        };
+        let links = self.store.associations_of(store_id(local))?;
+        let left = |link: &Association| {
+            matches!(
+                link.data.state,
+                LinkState::Gone { .. } | LinkState::OutOfScope { .. } | LinkState::MovedAway { .. }
+            )
+        };
+        Ok(if links.iter().any(left) {
+            Removal::BySync
+        } else {
+            Removal::ByPerson
+        })
+    }
+
+    /// A write was begun and its end is not known here. When the entry is what the write was to make it, it took
+    /// place: that is the common state, and what changed here since is an edit of its own.
+    fn after_a_write(&self, link: &mut Link, seen: &mut Seen) -> Result<(), StoreError> {
+        let Some(intent) = self.store.intent(&self.connector, store_id(link.local))? else {
+            return Ok(());
+        };
+        seen.has_intent = true;
+        if intent.expected == seen.remote.digest() && !seen.remote.get(Field::Address).is_empty() {
+            for field in fields_of(kind_of(link.local)) {
+                link.base.set(*field, seen.remote.get(*field).clone());
+            }
+        }
+        Ok(())
     }
 
     /// The objects that hold these addresses, each once.
@@ -135,7 +218,7 @@ impl Local {
         Ok(found)
     }
 
-    fn object(&self, id: store::LocalId) -> Result<Option<(LocalObject, u64)>, StoreError> {
+    pub(crate) fn object(&self, id: store::LocalId) -> Result<Option<(LocalObject, u64)>, StoreError> {
         let linked_to = self
             .store
             .association(&self.connector, id)?
@@ -156,7 +239,7 @@ impl Local {
                 )
             }),
             store::LocalId::Group(group) => self.store.group(group)?.map(|group| {
-                let object = LocalObject {
+                let mut object = LocalObject {
                     id: own_id(id),
                     image: group_image(&group),
                     state: LocalState::Active,
@@ -164,14 +247,39 @@ impl Local {
                     password: None,
                     members_without_entry: Vec::new(),
                 };
-                (object, group.version)
-            }),
+                if self.direction != Direction::LdapToLocal {
+                    self.named_by_address(&group, &mut object)?;
+                }
+                Ok::<_, StoreError>((object, group.version))
+            }).transpose()?,
         })
     }
 
+    /// Members that were added by their address: those whose object here has an entry are known by it, as the
+    /// directory will have them; the others wait.
+    fn named_by_address(&self, group: &Group, object: &mut LocalObject) -> Result<(), StoreError> {
+        let mut members: Vec<(EntryUuid, Address)> = object.image.get(Field::Members).to_members().collect();
+        for member in &group.members {
+            let Member::Local(address) = member else { continue };
+            let link = match self.store.local_id(address)? {
+                Some(id) => self.store.association(&self.connector, id)?,
+                None => None,
+            };
+            match link.filter(|link| matches!(link.data.state, LinkState::Linked)) {
+                Some(link) => members.push((link.remote, address.clone())),
+                None => object.members_without_entry.push(address.clone()),
+            }
+        }
+        let members = Values::members(members.iter().map(|(uuid, address)| (*uuid, address)));
+        object.image.set(Field::Members, members);
+        Ok(())
+    }
+
     /// Carries a plan out. Everything of one object is one durable commit, its link included.
-    pub(crate) async fn apply(&self, plan: &Plan, seen: &Seen) -> (Outcome, LinkCount) {
-        let outcome = match self.try_apply(plan, seen).await {
+    /// The intent of its remote half is in it too.
+    pub(crate) async fn apply(&self, plan: &Plan, seen: &Seen, intent: Option<Intent>) -> (Outcome, LinkCount) {
+        let rows = self.rows(plan, seen, intent);
+        let outcome = match self.try_apply(plan, seen, rows).await {
             Ok(()) => Outcome::Done,
             Err(StoreError::Conflict) => Outcome::Stale,
             // A damaged row is this object's trouble alone.
@@ -192,18 +300,38 @@ impl Local {
         (outcome, count)
     }
 
-    async fn try_apply(&self, plan: &Plan, seen: &Seen) -> Result<(), StoreError> {
+    /// The rows that go with a plan's local half.
+    fn rows(&self, plan: &Plan, seen: &Seen, intent: Option<Intent>) -> Vec<SyncChange> {
+        let mut rows = self.conflicts(plan, seen.local);
+        let creates = plan.ops.iter().any(|op| matches!(op, Op::Create { .. }));
+        if seen.entombed && creates {
+            rows.push(SyncChange::TombstoneDone {
+                connector: self.connector.clone(),
+                remote: plan.uuid,
+            });
+        }
+        match (intent, seen.local) {
+            (Some(intent), _) => rows.push(SyncChange::Intent(Box::new(intent))),
+            (None, Some(local)) if seen.has_intent => rows.push(self.intent_done(local)),
+            _ => {}
+        }
+        rows
+    }
+
+    async fn try_apply(&self, plan: &Plan, seen: &Seen, rows: Vec<SyncChange>) -> Result<(), StoreError> {
         let origin = Origin::Connector(self.connector.clone());
         if let [Op::Create { kind, image, state }] = plan.ops.as_slice() {
             let link = self.link(plan, seen, &plan.ops);
             match kind {
                 Kind::Account => {
-                    self.store
-                        .create_account(new_account(image, state, link)?, &origin)
-                        .await?;
+                    let mut new = new_account(image, state, link)?;
+                    new.sync = rows;
+                    self.store.create_account(new, &origin).await?;
                 }
                 Kind::Group => {
-                    self.store.create_group(new_group(image, link)?, &origin).await?;
+                    let mut new = new_group(image, link)?;
+                    new.sync = rows;
+                    self.store.create_group(new, &origin).await?;
                 }
             }
             return self.forget_elsewhere(plan, seen).await;
@@ -218,24 +346,28 @@ impl Local {
         });
         match joined.or(local) {
             Some(LocalId::Account(id)) => {
-                let change = self.account_change(plan, seen)?;
+                let mut change = self.account_change(plan, seen)?;
+                change.sync = rows;
                 self.store
                     .update_account(id, seen.version, change, &origin)
                     .await?;
                 self.forget_elsewhere(plan, seen).await
             }
             Some(LocalId::Group(id)) if plan.ops.iter().any(|op| matches!(op, Op::Remove { .. })) => {
+                self.store.commit_sync(&rows).await?;
                 // A group holds no mail: all there is to it comes back with the entry.
                 self.store.delete_group(id, &origin).await
             }
             Some(LocalId::Group(id)) => {
-                let change = self.group_change(plan, seen)?;
+                let mut change = self.group_change(plan, seen)?;
+                change.sync = rows;
+                change.sync.extend(self.pending(LocalId::Group(id), &waiting(plan)));
                 self.store
                     .update_group(id, seen.version, change, &origin)
                     .await
                     .map(drop)
             }
-            None => Ok(()),
+            None => self.store.commit_sync(&rows).await,
         }
     }
 
@@ -348,7 +480,10 @@ impl Local {
                     Field::Address => change.address = Some(address_of(values)?),
                     Field::Aliases => change.aliases = Some(values.to_addresses().collect()),
                     Field::DisplayName => change.display_name = Some(values.first().map(str::to_owned)),
-                    Field::Members => change.members = Some(members_of(values)),
+                    Field::Members => {
+                        let unnamed = seen.unnamed.iter().cloned().map(Member::Local);
+                        change.members = Some(members_of(values).into_iter().chain(unnamed).collect());
+                    }
                     Field::Quota | Field::Enabled | Field::PendingMembers | Field::AwaitedFrom => {}
                 }
             }
@@ -358,12 +493,16 @@ impl Local {
 
     /// The link after the plan.
     fn link(&self, plan: &Plan, seen: &Seen, ops: &[Op]) -> Option<NewAssociation> {
-        let base = plan.base.as_ref()?;
+        plan.base.as_ref()?;
         let mut data = seen
             .link
             .clone()
             .unwrap_or_else(|| LinkData::new(seen.dn.clone()));
-        data.base = link::encode(base);
+        let values = match plan.remote.is_empty() {
+            true => plan.settled(),
+            false => plan.meanwhile(seen.old.as_ref()),
+        };
+        self.write_values(&mut data, &values);
         if !seen.dn.is_empty() {
             data.dn.clone_from(&seen.dn);
             data.version.clone_from(&seen.csn);
@@ -446,7 +585,24 @@ pub(crate) fn is_living(association: &Association) -> bool {
     )
 }
 
-fn own_id(id: store::LocalId) -> LocalId {
+/// The id as the store has it.
+pub(crate) fn store_id(id: LocalId) -> store::LocalId {
+    match id {
+        LocalId::Account(id) => store::LocalId::Account(id),
+        LocalId::Group(id) => store::LocalId::Group(id),
+    }
+}
+
+/// The members that a plan's group waits for.
+fn waiting(plan: &Plan) -> Vec<String> {
+    let of = |wait: &Wait| match wait {
+        Wait::Members { addresses } => addresses.clone(),
+        _ => Vec::new(),
+    };
+    plan.waits.iter().flat_map(of).collect()
+}
+
+pub(crate) fn own_id(id: store::LocalId) -> LocalId {
     match id {
         store::LocalId::Account(id) => LocalId::Account(id),
         store::LocalId::Group(id) => LocalId::Group(id),

@@ -28,6 +28,21 @@ impl Scope {
         }
     }
 
+    /// With `clustered`: the spellings of this server in the host attribute.
+    pub(crate) fn hosts(&self) -> &[String] {
+        self.hosts.as_deref().unwrap_or_default()
+    }
+
+    /// The addresses of an entry that a look-up found.
+    pub(crate) fn addresses_of(account: &DirectoryAccount) -> Image {
+        Self::address_image(&account.address).with(Field::Aliases, Values::addresses(&account.aliases))
+    }
+
+    /// An image with an address and nothing else.
+    pub(crate) fn address_image(address: &Address) -> Image {
+        Image::default().with(Field::Address, Values::addresses([address]))
+    }
+
     /// Places an entry: ours, another home's, or nobody's. Groups belong to every server.
     pub(crate) fn place(&self, account: &DirectoryAccount) -> Place {
         let (Some(hosts), EntryKind::Account) = (&self.hosts, account.kind) else {

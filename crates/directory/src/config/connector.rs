@@ -1,7 +1,9 @@
 //! `[[connector]]`: one named set of LDAP servers and the policy for it.
 
 use super::passwords::{PasswordChangeMode, PasswordScheme};
-use super::sync::{Absent, Direction, GuardConfig, OnDelete, OnHostChange};
+use super::sync::{
+    Absent, ConflictResolution, ConflictScope, Direction, GuardConfig, OnDelete, OnHostChange,
+};
 use super::{AttributesConfig, ChallengeMechanism, WritesConfig};
 use model::{Domain, Secret};
 use std::path::PathBuf;
@@ -150,9 +152,20 @@ pub struct ConnectorConfig {
     /// Which attribute says what.
     #[serde(default)]
     pub attributes: AttributesConfig,
-    /// Which side is written: `ldap-to-local`; the default.
+    /// Which side is written: `ldap-to-local` (the directory is the source), `local-to-ldap` (the accounts here
+    /// are) or `both-ways`; default `ldap-to-local`.
     #[serde(default)]
     pub direction: Direction,
+    /// Who wins when an account or group changed on both sides since they last agreed; only with `both-ways`:
+    /// `local-wins`, `ldap-wins` or `no-change` (both go back to what they last had in common); default
+    /// `ldap-wins`. What loses is in `homing sync conflicts`.
+    #[serde(default)]
+    pub conflict_resolution: ConflictResolution,
+    /// What counts as a conflict: `attribute` (the same attribute changed on both sides; aliases and members are
+    /// merged one by one) or `entry` (the same object did, and the loser's changes are dropped as a whole); default
+    /// `attribute`.
+    #[serde(default)]
+    pub conflict_scope: ConflictScope,
     /// Whether only accounts whose host attribute names this server are synchronised; default false.
     #[serde(default)]
     pub clustered: bool,

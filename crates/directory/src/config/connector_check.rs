@@ -12,7 +12,9 @@ impl ConnectorConfig {
     /// A connector to OpenLDAP with every optional key at its default.
     #[must_use]
     pub fn openldap(name: &str, uris: Vec<String>, account_bases: Vec<String>) -> Self {
-        use super::sync::{Absent, Direction, GuardConfig, OnDelete, OnHostChange};
+        use super::sync::{
+            Absent, ConflictResolution, ConflictScope, Direction, GuardConfig, OnDelete, OnHostChange,
+        };
         Self {
             name: name.to_owned(),
             uris,
@@ -60,6 +62,8 @@ impl ConnectorConfig {
             default_domain: None,
             attributes: super::AttributesConfig::default(),
             direction: Direction::default(),
+            conflict_resolution: ConflictResolution::default(),
+            conflict_scope: ConflictScope::default(),
             clustered: false,
             on_delete: OnDelete::default(),
             retention: super::connector::default_retention(),

@@ -8,10 +8,8 @@ pub enum Direction {
     #[default]
     LdapToLocal,
     /// Accounts here are the source: the directory follows them and nothing of it is taken over.
-    #[serde(skip_deserializing)]
     LocalToLdap,
     /// Both are written; what changed on one side only goes to the other, and conflicts are decided.
-    #[serde(skip_deserializing)]
     BothWays,
 }
 

@@ -27,7 +27,8 @@ fn the_smallest_connector_is_good() {
 fn unknown_keys_and_values_are_refused() {
     for more in [
         "bind_dm = \"cn=x\"",
-        "direction = \"both-ways\"",
+        "direction = \"sideways\"",
+        "conflict_resolution = \"newest-wins\"",
         "server_type = \"openldap\"",
         "on_delete = \"explode\"",
         "guard = { limits = 3 }",

@@ -1,6 +1,6 @@
 //! One name on demand: a message or a login for somebody whom the store does not know yet.
 
-use super::SyncEngine;
+use super::{FETCHED, SyncEngine};
 use crate::engine::Outcome;
 use crate::local::Seen;
 use crate::mapping::Place;
@@ -40,6 +40,16 @@ pub(super) async fn one(parts: &SyncEngine, account: &DirectoryAccount) -> OnDem
     }
 }
 
+/// The feed names the entry later, when it is no news any more: its groups are to be looked at all the same.
+fn remember(parts: &SyncEngine, uuid: EntryUuid) -> bool {
+    let mut fetched = parts.fetched.lock();
+    let room = fetched.len() < FETCHED || fetched.contains(&uuid);
+    if room {
+        fetched.insert(uuid);
+    }
+    room
+}
+
 fn is_linked(parts: &SyncEngine, uuid: EntryUuid) -> bool {
     matches!(
         parts.local.store.association_by_uuid(&parts.config.name, uuid),
@@ -56,7 +66,10 @@ async fn apply_one(parts: &SyncEngine, situation: &Situation, whole: &Plan, seen
     {
         return OnDemandOutcome::Unavailable;
     }
-    let part = whole.harmless(situation.link.as_ref().map(|link| &link.base));
+    let mut part = whole.harmless(situation.link.as_ref().map(|link| &link.base));
+    // What is to be written there is for the round.
+    part.base = part.meanwhile(situation.link.as_ref()).base;
+    part.remote.clear();
     if part.ops.is_empty() {
         // Here already, and the caller looks again; or something is wrong with it that a round decides.
         let settled = whole.ops.is_empty() && matches!(situation.remote, Remote::Here(_));
@@ -66,14 +79,17 @@ async fn apply_one(parts: &SyncEngine, situation: &Situation, whole: &Plan, seen
             OnDemandOutcome::Unavailable
         };
     }
-    match parts.local.apply(&part, seen).await.0 {
+    if !remember(parts, part.uuid) {
+        return OnDemandOutcome::Unavailable;
+    }
+    match parts.local.apply(&part, seen, None).await.0 {
         // A round may have been faster.
         Outcome::Done | Outcome::Stale => OnDemandOutcome::Synced,
         // So may somebody else who asked for the same name.
         Outcome::Refused(_) if situation.link.is_none() && is_linked(parts, part.uuid) => {
             OnDemandOutcome::Synced
         }
-        Outcome::Refused(why) | Outcome::Temporary(why) => {
+        Outcome::Refused(why) | Outcome::Temporary(why) | Outcome::Unreachable(why) => {
             tracing::warn!(connector = %parts.config.name, uuid = %part.uuid, why, "not synchronised on demand");
             OnDemandOutcome::Unavailable
         }

@@ -6,12 +6,17 @@
 
 mod fetch;
 mod gone;
+mod journal;
 mod order;
+mod outlet;
+mod push;
 mod quarantine;
 mod report;
+mod rivals;
 mod sessions;
 mod stream;
 mod worker;
+mod writes;
 
 #[cfg(test)]
 mod simulation;
@@ -22,23 +27,28 @@ use crate::engine::{SyncStatus, Wake};
 use crate::local::Local;
 use crate::mapping::{Members, Scope};
 use crate::plan::{Arrivals, Deletions, Policy};
-use directory::config::{OnDelete, OnHostChange};
-use directory::feed::{ChangeSource, ContentSync, FeedError, FeedEvent};
+use directory::config::{Direction, OnDelete, OnHostChange};
+use directory::feed::{ChangeSource, FeedError, FeedEvent};
+use directory::write::Writer;
 use directory::{Connector, ConnectorConfig, Lookup};
-use model::{Address, BoxFuture, Clock, Domain, OnDemandOutcome, Timestamp, Unavailable};
+use model::{Address, BoxFuture, Clock, Domain, EntryUuid, OnDemandOutcome, Timestamp, Unavailable};
 use parking_lot::Mutex;
+use outlet::Outlet;
+use sessions::Sessions;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Origin, Store, StoreError};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use sessions::Sessions;
 use worker::Worker;
 
 /// The bound of a look-up on demand: a client waits for it.
 const ON_DEMAND: Duration = Duration::from_secs(2);
 /// Look-ups on demand at once; more than that is somebody who guesses names.
 const ON_DEMAND_AT_ONCE: usize = 16;
+/// Entries brought here on demand that the feed may still owe a word on; past that, on demand is "try later".
+const FETCHED: usize = 4096;
 /// Requests of administrators that may wait.
 const REQUESTS: usize = 16;
 /// Between two attempts to read the store at start.
@@ -59,6 +69,8 @@ pub(crate) struct Remotes {
     pub(crate) members: MemberLookup,
     pub(crate) address: AddressLookup,
     pub(crate) sessions: Sessions,
+    /// None where the direction writes nothing there.
+    pub(crate) outlet: Option<Arc<dyn Outlet>>,
 }
 
 /// What somebody asks of the running engine.
@@ -78,6 +90,7 @@ enum Turn {
     Stop,
     Serve(Request),
     Live(Option<Result<FeedEvent, FeedError>>),
+    Journal,
     Save,
     Timer,
 }
@@ -105,6 +118,7 @@ pub enum SyncError {
 /// Synchronisation with one connector.
 pub struct SyncEngine {
     config: ConnectorConfig,
+    server_name: String,
     scope: Scope,
     policy: Policy,
     local: Local,
@@ -116,6 +130,9 @@ pub struct SyncEngine {
     requests: mpsc::Sender<Request>,
     inbox: Mutex<Option<mpsc::Receiver<Request>>>,
     on_demand: Semaphore,
+    /// Entries that were brought here on demand and not named by the feed since: groups that have them are still to
+    /// hear of it.
+    fetched: Mutex<BTreeSet<EntryUuid>>,
 }
 
 impl SyncEngine {
@@ -135,7 +152,7 @@ impl SyncEngine {
             Arc::clone(&connector),
         );
         let remotes = Remotes {
-            source: Arc::new(move || Box::new(ContentSync::new(Arc::clone(&feed)))),
+            source: Arc::new(move || directory::feed::open(&feed)),
             members: Arc::new(move |dns| {
                 let connector = Arc::clone(&members);
                 Box::pin(async move { connector.resolve_members(&dns).await })
@@ -145,6 +162,7 @@ impl SyncEngine {
                 Box::pin(async move { connector.lookup_address(&wanted).await })
             }),
             sessions: Sessions::of(&connector),
+            outlet: outlet(&connector),
         };
         Self::with_remotes(
             connector.config().clone(),
@@ -172,6 +190,8 @@ impl SyncEngine {
         let (requests, inbox) = mpsc::channel(REQUESTS);
         let policy = Policy {
             direction: config.direction,
+            resolution: config.conflict_resolution,
+            scope: config.conflict_scope,
             absent: config.absent,
             deletions: match config.on_delete {
                 OnDelete::Ignore => Deletions::Ignore,
@@ -188,8 +208,10 @@ impl SyncEngine {
             clock,
             retention: Duration::from_secs(config.retention.saturating_mul(86_400)),
             on_delete: config.on_delete,
+            direction: config.direction,
         };
         Arc::new(Self {
+            server_name: server_name.to_owned(),
             scope: Scope::new(&config, server_name, host_aliases),
             policy,
             status: Arc::new(Mutex::new(SyncStatus::starting(&config.name))),
@@ -201,6 +223,7 @@ impl SyncEngine {
             requests,
             inbox: Mutex::new(Some(inbox)),
             on_demand: Semaphore::new(ON_DEMAND_AT_ONCE),
+            fetched: Mutex::default(),
         })
     }
 
@@ -222,7 +245,10 @@ impl SyncEngine {
                 }
             }
         };
-        while self.turn(&mut worker, &mut inbox, &stop).await {}
+        let mut journal = self.local.store.journal_watch();
+        // What was written while nobody listened.
+        journal.mark_changed();
+        while self.turn(&mut worker, &mut inbox, &mut journal, &stop).await {}
         worker.save_now().await;
     }
 
@@ -231,6 +257,7 @@ impl SyncEngine {
         &self,
         worker: &mut Worker<'_>,
         inbox: &mut mpsc::Receiver<Request>,
+        journal: &mut watch::Receiver<u64>,
         stop: &CancellationToken,
     ) -> bool {
         let wait = worker.next_wake().map_or(RELOAD, |next| next.since(self.now()));
@@ -241,10 +268,12 @@ impl SyncEngine {
                 None => std::future::pending().await,
             }
         };
+        let hears_journal = worker.hears_journal();
         let turn = tokio::select! {
             () = stop.cancelled() => return false,
             request = inbox.recv() => request.map_or(Turn::Stop, Turn::Serve),
             event = worker.next_event() => Turn::Live(event),
+            Ok(()) = journal.changed(), if hears_journal => Turn::Journal,
             () = save => Turn::Save,
             () = tokio::time::sleep(wait) => Turn::Timer,
         };
@@ -253,6 +282,7 @@ impl SyncEngine {
                 Turn::Stop => return false,
                 Turn::Serve(request) => worker.serve(request).await,
                 Turn::Live(event) => worker.live(event).await,
+                Turn::Journal => worker.journal().await,
                 Turn::Save => worker.save_now().await,
                 Turn::Timer => worker.round(Wake::Timer).await,
             }
@@ -392,10 +422,27 @@ impl SyncEngine {
     }
 }
 
+/// The writer of a connector whose direction writes.
+fn outlet(connector: &Arc<Connector>) -> Option<Arc<dyn Outlet>> {
+    if connector.config().direction == Direction::LdapToLocal {
+        return None;
+    }
+    match Writer::new(Arc::clone(connector)) {
+        Ok(writer) => Some(Arc::new(outlet::Real(writer))),
+        Err(problems) => {
+            for problem in problems {
+                tracing::error!(connector = %connector.name(), ?problem, "the directory cannot be written");
+            }
+            None
+        }
+    }
+}
+
 /// Everything that decides which entries are seen and how they are read.
 fn fingerprint(config: &ConnectorConfig, server_name: &str, host_aliases: &[String]) -> blake3::Hash {
     let text = format!(
-        "{:?} {:?} {:?} {:?} {} {server_name} {:?} {host_aliases:?}",
+        "{:?} {:?} {:?} {:?} {:?} {} {server_name} {:?} {host_aliases:?}",
+        config.direction,
         config.accounts,
         config.groups,
         config.attributes,

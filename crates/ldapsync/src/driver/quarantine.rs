@@ -2,30 +2,48 @@
 
 use super::SyncEngine;
 use crate::engine::Aside;
-use model::EntryUuid;
+use crate::plan::LocalId;
+use model::{AccountId, EntryUuid, GroupId};
 use std::collections::BTreeMap;
 use store::StoreError;
 
-/// The quarantine as it was stored.
-pub(super) fn rows(parts: &SyncEngine) -> Result<BTreeMap<EntryUuid, Aside>, StoreError> {
-    let (mut rows, mut after) = (BTreeMap::new(), None);
+/// The quarantine as it was stored: of entries, and of objects without one.
+type Rows = (BTreeMap<EntryUuid, Aside>, BTreeMap<LocalId, Aside>);
+
+pub(super) fn rows(parts: &SyncEngine) -> Result<Rows, StoreError> {
+    let (mut entries, mut strangers, mut after) = (BTreeMap::new(), BTreeMap::new(), None);
     loop {
         let page = parts
             .local
             .store
             .quarantine_after(&parts.config.name, after.as_deref(), 256)?;
-        let Some(last) = page.last() else { return Ok(rows) };
+        let Some(last) = page.last() else {
+            return Ok((entries, strangers));
+        };
         after = Some(last.object.clone());
         for row in page {
+            let aside = Aside {
+                reason: row.reason,
+                attempts: row.attempts,
+                since: row.since,
+                next: row.next,
+            };
             if let Ok(uuid) = EntryUuid::parse(&row.object) {
-                let aside = Aside {
-                    reason: row.reason,
-                    attempts: row.attempts,
-                    since: row.since,
-                    next: row.next,
-                };
-                rows.insert(uuid, aside);
+                entries.insert(uuid, aside);
+            } else if let Some(local) = stranger(&row.object) {
+                strangers.insert(local, aside);
             }
         }
+    }
+}
+
+/// Reads what `LocalId` displays.
+fn stranger(text: &str) -> Option<LocalId> {
+    let (kind, number) = text.split_once(' ')?;
+    let number: u64 = number.parse().ok()?;
+    match kind {
+        "account" => AccountId::new(number).ok().map(LocalId::Account),
+        "group" => GroupId::new(number).ok().map(LocalId::Group),
+        _ => None,
     }
 }

@@ -56,7 +56,7 @@ impl Worker<'_> {
     /// Stores the cookie of the last batch. A failure is the store's, and the next round meets it too.
     pub(super) async fn save_now(&mut self) {
         if let Some(unsaved) = self.unsaved.take()
-            && let Err(trouble) = save(self.parts, self.phase(), unsaved.checkpoint).await
+            && let Err(trouble) = save(self.parts, self.phase(), self.offset, unsaved.checkpoint).await
         {
             tracing::warn!(connector = %self.parts.config.name, %trouble, "the cookie cannot be stored");
         }
@@ -211,12 +211,12 @@ impl Worker<'_> {
         for (uuid, entry) in entries {
             self.step(Input::Noticed(Notice::Account(uuid)));
             (self.parts.remotes.sessions.changed)(uuid);
-            self.examine(entry, Vec::new(), &mut elsewhere)?;
+            self.examine(entry, Vec::new(), &mut elsewhere).await?;
         }
         self.note(&elsewhere).await?;
         self.settle().await?;
         // What needed nothing leaves nothing behind: memory does not grow with the directory.
-        self.seen.clear();
+        self.forget().await;
         Ok(())
     }
 }

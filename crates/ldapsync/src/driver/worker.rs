@@ -1,17 +1,17 @@
 //! One connector's work: feeds the engine, carries out its effects.
 
 use super::stream::Unsaved;
-use super::{Request, SyncEngine, gone, order, quarantine};
+use super::{Request, SyncEngine, gone, order, quarantine, rivals};
 use crate::engine::{
     Aside, Checkpoint, Effect, Engine, Input, Notice, Outcome, Scope, Settings, Trouble, Wake,
 };
 use crate::guard::Limits;
 use crate::local::{LinkCount, Seen, is_living};
 use crate::mapping::Members;
-use crate::plan::{Plan, Remote};
+use crate::plan::{Creation, LocalId, LocalState, Plan, Remote, Situation};
 use directory::EntryKind;
 use directory::feed::{ChangeSource, ChangedEntry, Cookie, FeedError, Following, Presence};
-use model::{EntryUuid, Timestamp};
+use model::{Address, EntryUuid, Timestamp};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 use store::{ConnectorState, Elsewhere, LinkState, Phase, QuarantineEntry, StoreError};
@@ -30,9 +30,15 @@ pub(super) struct Worker<'a> {
     effects: VecDeque<Effect>,
     /// What was read of the objects that are being planned.
     pub(super) seen: HashMap<EntryUuid, Seen>,
-    linked: u64,
+    pub(super) linked: u64,
     /// What the guard had counted when that was last stored.
-    guard: Vec<(Timestamp, u32)>,
+    guard: (Vec<(Timestamp, u32)>, Vec<(Timestamp, u32)>),
+    /// How far the journal was read, and how far it will be once this round has ended well.
+    pub(super) offset: u64,
+    pub(super) reading: Option<u64>,
+    /// Whether a round may have ended between an account and the groups that have it: then every account that is
+    /// named is compared with all groups, and not only the one whose address is news.
+    doubtful: bool,
 }
 
 impl<'a> Worker<'a> {
@@ -56,12 +62,15 @@ impl<'a> Worker<'a> {
             last_success: state.last_success,
             last_full: state.last_full,
             guard: state.guard,
+            guard_remote: state.guard_remote,
         };
         let mut linked = 0u64;
         parts
             .local
             .associations(|found| linked += u64::from(is_living(found)))?;
-        let (guard, counted) = (parts.config.guard, checkpoint.guard.clone());
+        let guard = parts.config.guard;
+        let counted = (checkpoint.guard.clone(), checkpoint.guard_remote.clone());
+        let (aside, strangers) = quarantine::rows(parts)?;
         let settings = Settings {
             policy: parts.policy.clone(),
             limits: Limits {
@@ -74,7 +83,7 @@ impl<'a> Worker<'a> {
             retry_interval: Duration::from_secs(parts.config.retry_interval),
             seed: parts.seed,
         };
-        let engine = Engine::new(settings, checkpoint, linked, quarantine::rows(parts)?);
+        let engine = Engine::new(settings, checkpoint, linked, aside, strangers);
         let source = (parts.remotes.source)();
         Ok(Self {
             parts,
@@ -86,6 +95,9 @@ impl<'a> Worker<'a> {
             seen: HashMap::new(),
             linked,
             guard: counted,
+            offset: state.journal_offset,
+            reading: None,
+            doubtful: true,
         })
     }
 
@@ -118,6 +130,7 @@ impl<'a> Worker<'a> {
         if wake != Wake::Timer {
             self.save_now().await;
         }
+        self.reading = None;
         self.step(Input::Wake(wake));
         self.pump().await;
     }
@@ -134,7 +147,7 @@ impl<'a> Worker<'a> {
                 self.step(Input::Failed(trouble));
             }
         }
-        self.seen.clear();
+        self.forget().await;
         if self.engine.next_wake().is_none() {
             // Nothing is left to do and the engine waits: a defect here must not stop the sync for good.
             self.step(Input::Failed(Trouble::Store("the round did not end".to_owned())));
@@ -142,6 +155,7 @@ impl<'a> Worker<'a> {
         if !self.engine.is_following() {
             self.stream = None;
         }
+        self.doubtful = !self.engine.is_well();
         self.publish();
         let status = self.parts.status.lock().clone();
         match status.error {
@@ -149,6 +163,19 @@ impl<'a> Worker<'a> {
             None => {
                 tracing::debug!(connector = %self.parts.config.name, counts = ?status.counts, "synchronised")
             }
+        }
+    }
+
+    /// What was read and needed nothing. A write that was begun for it has served, whatever came of it.
+    pub(super) async fn forget(&mut self) {
+        let begun: Vec<LocalId> = self
+            .seen
+            .drain()
+            .filter(|(_, seen)| seen.has_intent)
+            .filter_map(|(_, seen)| seen.local)
+            .collect();
+        if let Err(error) = self.parts.local.drop_intents(&begun).await {
+            tracing::warn!(connector = %self.parts.config.name, %error, "an ended write cannot be noted");
         }
     }
 
@@ -167,7 +194,14 @@ impl<'a> Worker<'a> {
                 let answer = self.source.fingerprint().await;
                 self.step(Input::Server(answer));
             }
-            Effect::Poll(cookie) => self.read_feed(cookie).await?,
+            Effect::Poll(cookie) => {
+                if cookie.is_none() {
+                    // Everything here is compared too, so that the journal begins behind what is there now.
+                    self.reading = Some(self.parts.local.store.journal_watch().borrow().saturating_sub(1));
+                }
+                self.left_behind()?;
+                self.read_feed(cookie).await?;
+            }
             // Named entries are examined while the feed is read.
             Effect::Examine(_) | Effect::Abandon => {}
             Effect::LookUp(uuids) => self.look_up(&uuids).await?,
@@ -180,15 +214,17 @@ impl<'a> Worker<'a> {
                 let groups = self.parts.local.groups_with(&members).map_err(store_trouble)?;
                 self.step(Input::Groups(groups));
             }
-            Effect::Apply(plan) => self.apply(plan).await,
-            Effect::SetAside(uuid, row) => self.set_aside(uuid, row).await?,
-            Effect::Release(uuid) => {
-                let (store, name) = (&self.parts.local.store, &self.parts.config.name);
-                store
-                    .remove_quarantine(name, &uuid.to_string())
-                    .await
-                    .map_err(store_trouble)?;
+            Effect::ListNewcomers => {
+                let found = self.list_newcomers().map_err(store_trouble)?;
+                self.step(Input::Newcomers(found));
             }
+            Effect::LookAt(objects) => self.look_at(&objects).await?,
+            Effect::Create(creation) => self.create_all(*creation).await,
+            Effect::SetStrangerAside(local, row) => self.keep_aside(local.to_string(), row).await?,
+            Effect::ReleaseStranger(local) => self.release(&local.to_string()).await?,
+            Effect::Apply(plan) => self.apply(plan).await,
+            Effect::SetAside(uuid, row) => self.keep_aside(uuid.to_string(), row).await?,
+            Effect::Release(uuid) => self.release(&uuid.to_string()).await?,
             Effect::Commit(checkpoint) => self.commit(checkpoint).await?,
         }
         Ok(())
@@ -200,14 +236,8 @@ impl<'a> Worker<'a> {
             // Only the effects of single objects are queued while a feed is read, so this does not recurse.
             match effect {
                 Effect::Apply(plan) => self.apply(plan).await,
-                Effect::SetAside(uuid, row) => self.set_aside(uuid, row).await?,
-                Effect::Release(uuid) => {
-                    let (store, name) = (&self.parts.local.store, &self.parts.config.name);
-                    store
-                        .remove_quarantine(name, &uuid.to_string())
-                        .await
-                        .map_err(store_trouble)?;
-                }
+                Effect::SetAside(uuid, row) => self.keep_aside(uuid.to_string(), row).await?,
+                Effect::Release(uuid) => self.release(&uuid.to_string()).await?,
                 _ => {}
             }
         }
@@ -215,7 +245,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Reads both sides of an entry and hands them to the engine.
-    pub(super) fn examine(
+    pub(super) async fn examine(
         &mut self,
         entry: &ChangedEntry,
         members: Members,
@@ -226,7 +256,6 @@ impl<'a> Worker<'a> {
             .scope
             .remote(entry, members, &|domain| parts.is_local(domain));
         let address = entry.account.as_ref().ok().map(|account| account.address.clone());
-        self.step(Input::Noticed(Notice::Member(entry.uuid, address)));
         if let Remote::Elsewhere { host } = &remote {
             let now = Elsewhere { host: host.clone() };
             let known = parts
@@ -243,20 +272,36 @@ impl<'a> Worker<'a> {
             .as_ref()
             .ok()
             .and_then(|account| account.entry_csn.clone());
-        self.examine_remote(entry.uuid, remote, (entry.entry.dn.clone(), csn))
+        let origin = (entry.entry.dn.clone(), csn);
+        self.examine_remote((entry.uuid, Some(&entry.entry)), remote, origin, Some(address))
+            .await
     }
 
-    fn examine_remote(
+    async fn examine_remote(
         &mut self,
-        uuid: EntryUuid,
+        (uuid, entry): (EntryUuid, Option<&ldap::Entry>),
         remote: Remote,
         origin: (String, Option<String>),
+        address: Option<Option<Address>>,
     ) -> Result<(), Trouble> {
-        let (situation, seen) = self
+        let (mut situation, mut seen) = self
             .parts
             .local
             .situation(uuid, remote, origin)
             .map_err(store_trouble)?;
+        if self.engine.pushes() {
+            seen.entry = entry.cloned();
+            rivals::find(self.parts, &mut situation).await?;
+        }
+        if let Some(address) = address
+            && (self.parts.fetched.lock().remove(&uuid)
+                || self.doubtful
+                // A group that was read while the entry was unusable waits for it.
+                || self.engine.is_aside(uuid)
+                || !is_known_by(&situation, address.as_ref()))
+        {
+            self.step(Input::Noticed(Notice::Member(uuid, address)));
+        }
         self.seen.insert(uuid, seen);
         self.step(Input::Examined(Box::new(situation)));
         Ok(())
@@ -269,7 +314,7 @@ impl<'a> Worker<'a> {
 
     /// Looks UUIDs up without a filter: this is what makes an absence a fact.
     async fn look_up(&mut self, uuids: &[EntryUuid]) -> Result<(), Trouble> {
-        self.seen.clear();
+        self.forget().await;
         let answers = self.source.verify(uuids).await?;
         if answers.len() != uuids.len() {
             return Err(FeedError::Protocol("a look-up left objects out".to_owned()).into());
@@ -279,19 +324,21 @@ impl<'a> Worker<'a> {
             match presence {
                 Presence::Gone => {
                     let remote = parents.judge(self.parts, &mut *self.source, *uuid).await?;
-                    if remote == Remote::Gone {
-                        self.step(Input::Noticed(Notice::Member(*uuid, None)));
+                    let gone = (remote == Remote::Gone).then_some(None);
+                    if gone.is_some() {
                         elsewhere.push((*uuid, None));
                     }
-                    self.examine_remote(*uuid, remote, (String::new(), None))?;
+                    self.examine_remote((*uuid, None), remote, (String::new(), None), gone)
+                        .await?;
                 }
                 Presence::OutOfScope(entry) => {
-                    self.step(Input::Noticed(Notice::Member(*uuid, None)));
-                    self.examine_remote(*uuid, Remote::OutOfScope, (entry.dn.clone(), None))?;
+                    let origin = (entry.dn.clone(), None);
+                    self.examine_remote((*uuid, None), Remote::OutOfScope, origin, Some(None))
+                        .await?;
                 }
                 Presence::InScope(entry) => {
                     let members = members(self.parts, &entry).await?;
-                    self.examine(&entry, members, &mut elsewhere)?;
+                    self.examine(&entry, members, &mut elsewhere).await?;
                 }
             }
         }
@@ -379,6 +426,8 @@ impl<'a> Worker<'a> {
             Effect::Apply(plan) => Some(*plan),
             _ => None,
         }));
+        let (pushes, plans): (Vec<Plan>, Vec<Plan>) =
+            plans.into_iter().partition(|plan| !plan.remote.is_empty());
         let mut running = JoinSet::new();
         let (plans, waiting) = order::split(plans);
         for plan in plans {
@@ -388,15 +437,15 @@ impl<'a> Worker<'a> {
             };
             let local = self.parts.local.clone();
             running.spawn(async move {
-                let (outcome, count) = local.apply(&plan, &seen).await;
+                let (outcome, count) = local.apply(&plan, &seen, None).await;
                 (plan, outcome, count)
             });
         }
         // The cookie of the batch before rides along: its effects are durable already.
-        let (parts, phase, unsaved) = (self.parts, self.phase(), self.unsaved.take());
+        let (parts, phase, unsaved) = (self.parts, (self.phase(), self.offset), self.unsaved.take());
         let saving = async move {
             match unsaved {
-                Some(unsaved) => save(parts, phase, unsaved.checkpoint).await,
+                Some(unsaved) => save(parts, phase.0, phase.1, unsaved.checkpoint).await,
                 None => Ok(()),
             }
         };
@@ -430,16 +479,19 @@ impl<'a> Worker<'a> {
                 }
                 order::Step::Apply(plan) => match self.seen.remove(&plan.uuid) {
                     Some(seen) => {
-                        let (outcome, count) = self.parts.local.apply(&plan, &seen).await;
+                        let (outcome, count) = self.parts.local.apply(&plan, &seen, None).await;
                         self.applied(&plan, outcome, count);
                     }
                     None => self.step(Input::Applied(plan.uuid, Outcome::Stale)),
                 },
             }
         }
+        if !pushes.is_empty() {
+            self.push(pushes).await;
+        }
     }
 
-    fn applied(&mut self, plan: &Plan, outcome: Outcome, count: LinkCount) {
+    pub(super) fn applied(&mut self, plan: &Plan, outcome: Outcome, count: LinkCount) {
         if outcome == Outcome::Done {
             for line in plan.lines() {
                 tracing::info!(connector = %self.parts.config.name, uuid = %plan.uuid, "{line}");
@@ -455,11 +507,11 @@ impl<'a> Worker<'a> {
         self.step(Input::Applied(plan.uuid, outcome));
     }
 
-    async fn set_aside(&mut self, uuid: EntryUuid, row: Aside) -> Result<(), Trouble> {
-        tracing::warn!(connector = %self.parts.config.name, %uuid, reason = %row.reason, "set aside");
+    async fn keep_aside(&mut self, object: String, row: Aside) -> Result<(), Trouble> {
+        tracing::warn!(connector = %self.parts.config.name, %object, reason = %row.reason, "set aside");
         let entry = QuarantineEntry {
             connector: self.parts.config.name.clone(),
-            object: uuid.to_string(),
+            object,
             reason: row.reason,
             attempts: row.attempts,
             since: row.since,
@@ -473,16 +525,34 @@ impl<'a> Worker<'a> {
             .map_err(store_trouble)
     }
 
+    async fn release(&mut self, object: &str) -> Result<(), Trouble> {
+        let (store, name) = (&self.parts.local.store, &self.parts.config.name);
+        store.remove_quarantine(name, object).await.map_err(store_trouble)
+    }
+
+    /// Makes this entry and all others that are queued.
+    async fn create_all(&mut self, first: Creation) {
+        let mut creations = vec![first];
+        for effect in std::mem::take(&mut self.effects) {
+            match effect {
+                Effect::Create(creation) => creations.push(*creation),
+                other => self.effects.push_back(other),
+            }
+        }
+        self.create(creations).await;
+    }
+
     /// The cookie of a round. Over an open feed it waits for the next batch, for a second at most: a crash before
     /// that repeats what was done, which changes nothing. What the guard has counted never waits.
     async fn commit(&mut self, checkpoint: Checkpoint) -> Result<(), Trouble> {
-        let counted = self.guard != checkpoint.guard;
-        self.guard.clone_from(&checkpoint.guard);
+        let now = (checkpoint.guard.clone(), checkpoint.guard_remote.clone());
+        let counted = std::mem::replace(&mut self.guard, now.clone()) != now;
+        self.offset = self.reading.take().unwrap_or(self.offset);
         if self.engine.is_live() && !counted {
             self.unsaved = Some(Unsaved::after(self.unsaved.take(), checkpoint));
         } else {
             self.unsaved = None;
-            save(self.parts, self.phase(), checkpoint).await?;
+            save(self.parts, self.phase(), self.offset, checkpoint).await?;
         }
         self.step(Input::Committed { linked: self.linked });
         Ok(())
@@ -497,7 +567,12 @@ impl<'a> Worker<'a> {
 }
 
 /// Stores a checkpoint.
-pub(super) async fn save(parts: &SyncEngine, phase: Phase, checkpoint: Checkpoint) -> Result<(), Trouble> {
+pub(super) async fn save(
+    parts: &SyncEngine,
+    phase: Phase,
+    offset: u64,
+    checkpoint: Checkpoint,
+) -> Result<(), Trouble> {
     let (store, name) = (&parts.local.store, &parts.config.name);
     let mut state: ConnectorState = store.connector_state(name).map_err(store_trouble)?;
     state.phase = phase;
@@ -507,11 +582,23 @@ pub(super) async fn save(parts: &SyncEngine, phase: Phase, checkpoint: Checkpoin
     state.last_success = checkpoint.last_success;
     state.last_full = checkpoint.last_full;
     state.guard = checkpoint.guard;
+    state.guard_remote = checkpoint.guard_remote;
+    state.journal_offset = offset;
     state.last_error = None;
     store
         .put_connector_state(name, &state)
         .await
         .map_err(store_trouble)
+}
+
+/// Whether the groups know this entry by this address already.
+fn is_known_by(situation: &Situation, address: Option<&Address>) -> bool {
+    let living = situation
+        .local
+        .as_ref()
+        .is_some_and(|local| matches!(local.state, LocalState::Active | LocalState::AwaitingMail { .. }));
+    let base = situation.link.as_ref().and_then(|link| link.base.address());
+    living && base.is_some() && base.as_ref().map(Address::as_str) == address.map(Address::as_str)
 }
 
 /// The members of a group's entry, resolved.
@@ -525,6 +612,6 @@ async fn members(parts: &SyncEngine, entry: &ChangedEntry) -> Result<Members, Tr
     }
 }
 
-fn store_trouble(error: StoreError) -> Trouble {
+pub(super) fn store_trouble(error: StoreError) -> Trouble {
     Trouble::Store(error.to_string())
 }

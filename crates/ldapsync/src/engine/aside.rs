@@ -1,5 +1,6 @@
 //! Quarantine: objects that could not be synchronised, and changes that the guard holds.
 
+use crate::merge::Side;
 use model::{EntryUuid, Timestamp};
 use std::time::Duration;
 
@@ -31,6 +32,15 @@ impl Aside {
             since: earlier.map_or(now, |row| row.since),
             next: now.after(wait),
         }
+    }
+
+    /// Whether a change of this side is held.
+    pub(super) fn holds(&self, side: Side) -> bool {
+        let there = |line: &String| line.contains(" directory: ");
+        self.held_lines().is_some_and(|lines| match side {
+            Side::Local => lines.iter().any(|line| !there(line)),
+            Side::Remote => lines.iter().any(there),
+        })
     }
 
     /// The diff lines, when the guard holds it.

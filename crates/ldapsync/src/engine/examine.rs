@@ -3,12 +3,14 @@
 use super::aside::{Aside, held_hash};
 use super::{Effect, Engine, Outcome, Phase, Trouble};
 use crate::guard::Admission;
+use crate::merge::Side;
 use crate::plan::{Decision, Plan, Reason, Situation, plan};
-use model::{EntryUuid, Timestamp};
+use directory::feed::FeedError;
+use model::{EntryUuid, Timestamp, Unavailable};
 
 /// Most rows in quarantine. Past it something is wrong with the directory or the mapping as a whole, and a
 /// stopped round says so better than a million rows.
-const MOST_ASIDE: usize = 10_000;
+pub(super) const MOST_ASIDE: usize = 10_000;
 
 impl Engine {
     pub(super) fn examined(&mut self, situation: &Situation, now: Timestamp) -> Vec<Effect> {
@@ -21,15 +23,14 @@ impl Engine {
             Decision::Act(whole) => whole,
         };
         let old_base = situation.link.as_ref().map(|link| &link.base);
-        let hazards = u64::try_from(whole.hazards().count()).unwrap_or(u64::MAX);
-        let dangerous = hazards > 0 && !self.is_approved(&whole);
-        if dangerous && self.guard.admit(hazards, self.linked, now) == Admission::Held {
+        let held = self.ask_guards(&whole, now);
+        if !held.is_empty() {
             if let Some(effects) = self.too_many_aside(uuid, "held by the guard", now) {
                 return effects;
             }
-            let mut effects = self.hold(&whole, now);
-            let part = whole.harmless(old_base);
-            if part.ops.is_empty() {
+            let mut effects = self.hold(&whole, &held, now);
+            let part = whole.without(&held, old_base);
+            if part.is_quiet() {
                 effects.extend(self.finished(uuid, now));
             } else {
                 effects.extend(self.apply(part, &situation.name, now));
@@ -37,7 +38,7 @@ impl Engine {
             return effects;
         }
         let mut effects = self.release(uuid);
-        if whole.ops.is_empty() && whole.base.as_ref() == old_base && !situation.is_renamed() {
+        if whole.is_quiet() && is_settled(&whole, situation) {
             self.counts.unchanged += 1;
             effects.extend(self.finished(uuid, now));
         } else {
@@ -46,13 +47,32 @@ impl Engine {
         effects
     }
 
+    /// The sides whose guard holds this plan's dangerous part.
+    fn ask_guards(&mut self, whole: &Plan, now: Timestamp) -> Vec<Side> {
+        let mut held = Vec::new();
+        if self.is_approved(whole) {
+            return held;
+        }
+        for side in [Side::Local, Side::Remote] {
+            let weight = whole.weight(side);
+            let guard = match side {
+                Side::Local => &mut self.guard,
+                Side::Remote => &mut self.guard_remote,
+            };
+            if weight > 0 && guard.admit(weight, self.linked, now) == Admission::Held {
+                held.push(side);
+            }
+        }
+        held
+    }
+
     fn apply(&mut self, plan: Plan, name: &str, now: Timestamp) -> Vec<Effect> {
-        self.counts.count(&plan.ops);
+        self.counts.count(&plan);
         if let Phase::InRound(round) = &mut self.phase {
             round.pending.insert(plan.uuid);
             round.applying.insert(plan.uuid, name.to_owned());
         }
-        if !plan.ops.is_empty() {
+        if !plan.is_quiet() {
             self.last_change = Some(now);
         }
         vec![Effect::Apply(Box::new(plan))]
@@ -74,6 +94,9 @@ impl Engine {
             }
             // A store that cannot write fails everything alike: no quarantine, the cookie stays.
             Outcome::Temporary(message) => self.fail(Trouble::Store(message), now),
+            Outcome::Unreachable(message) => {
+                self.fail(FeedError::Unavailable(Unavailable(message)).into(), now)
+            }
         }
     }
 
@@ -117,9 +140,8 @@ impl Engine {
         Some(self.fail(Trouble::Store(message), now))
     }
 
-    fn hold(&mut self, plan: &Plan, now: Timestamp) -> Vec<Effect> {
-        let dangerous = plan.ops.iter().filter(|op| op.hazard().is_some());
-        let lines = dangerous.map(|op| format!("{} {op}", plan.subject)).collect();
+    fn hold(&mut self, plan: &Plan, sides: &[Side], now: Timestamp) -> Vec<Effect> {
+        let lines = plan.dangerous_lines(sides);
         let row = Aside::again(
             self.aside.get(&plan.uuid),
             Reason::Held { lines }.to_string(),
@@ -143,16 +165,23 @@ impl Engine {
         if self.aside.remove(&uuid).is_none() {
             return Vec::new();
         }
-        if self.guard.is_tripped() && !self.aside.values().any(Aside::is_held) {
-            self.guard.release();
+        for side in [Side::Local, Side::Remote] {
+            let holds = self.aside.values().any(|row| row.holds(side));
+            let guard = match side {
+                Side::Local => &mut self.guard,
+                Side::Remote => &mut self.guard_remote,
+            };
+            if guard.is_tripped() && !holds {
+                guard.release();
+            }
         }
         vec![Effect::Release(uuid)]
     }
 
     fn is_approved(&self, plan: &Plan) -> bool {
-        let dangerous = plan.ops.iter().filter(|op| op.hazard().is_some());
-        let lines: Vec<String> = dangerous.map(|op| format!("{} {op}", plan.subject)).collect();
-        self.approved.get(&plan.uuid) == Some(&lines)
+        let approved = self.approved.get(&plan.uuid);
+        let sides = [vec![Side::Local], vec![Side::Remote], vec![Side::Local, Side::Remote]];
+        approved.is_some_and(|lines| sides.iter().any(|sides| plan.dangerous_lines(sides) == *lines))
     }
 
     /// The hash of what the guard holds; none when it holds nothing.
@@ -175,6 +204,18 @@ impl Engine {
             }
         }
         self.guard.release();
+        self.guard_remote.release();
         true
     }
+}
+
+/// Whether the link says already what the plan says of it.
+fn is_settled(plan: &Plan, situation: &Situation) -> bool {
+    let Some(link) = &situation.link else {
+        return plan.base.is_none();
+    };
+    plan.base.as_ref() == Some(&link.base)
+        && plan.marks == link.marks
+        && plan.standing == link.standing
+        && !situation.is_renamed()
 }

@@ -36,6 +36,27 @@ impl Engine {
         self.next_stage(now)
     }
 
+    /// Whether a round beside the feed can begin: nothing is under way, and the last one ended well.
+    pub(crate) fn may_begin(&self) -> bool {
+        let known = self.checkpoint.server.is_some();
+        matches!(self.phase, Phase::Idle { .. }) && known && self.trouble.is_none()
+    }
+
+    /// The next round compares everything.
+    pub(crate) fn compare_all(&mut self) {
+        self.log_lost = true;
+    }
+
+    /// Whether the last round ended well.
+    pub(crate) fn is_well(&self) -> bool {
+        self.trouble.is_none()
+    }
+
+    /// Whether the object is in quarantine.
+    pub(crate) fn is_aside(&self, uuid: EntryUuid) -> bool {
+        self.aside.contains_key(&uuid)
+    }
+
     /// Whether this round is about changes as they happen.
     pub(crate) fn is_live(&self) -> bool {
         matches!(&self.phase, Phase::InRound(round) if round.live)
@@ -72,6 +93,7 @@ impl Engine {
             return now.after(self.settings.polling_interval);
         }
         let waiting = self.aside.values().filter(|row| !row.is_held());
+        let waiting = waiting.chain(self.strangers.values());
         let again = waiting.map(|row| row.next).min();
         let audit = self.checkpoint.next_audit().unwrap_or(now);
         // What was due and failed again within this very moment waits a second.

@@ -13,16 +13,18 @@ mod aside;
 mod backoff;
 mod examine;
 mod live;
+mod newcomers;
 mod round;
 mod status;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use aside::{Aside, short_hex};
-pub use status::{AsideStatus, Counts, FeedState, GuardStatus, State, SyncStatus};
+pub use status::{AsideStatus, Counts, FeedState, GuardStatus, State, StrangerStatus, SyncStatus};
 
 use crate::guard::{Guard, Limits};
-use crate::plan::{Plan, Policy, Situation};
+use crate::merge::Side;
+use crate::plan::{Creation, LocalId, Newcomer, Plan, Policy, Situation};
 use backoff::Backoff;
 use directory::feed::{Cookie, Coverage, FeedError, Fingerprint, PollEnd};
 use model::{Address, EntryUuid, Timestamp};
@@ -65,6 +67,8 @@ pub(crate) struct Checkpoint {
     pub(crate) last_full: Option<Timestamp>,
     /// Destructive changes of the last hour, so that a restart does not open the guard.
     pub(crate) guard: Vec<(Timestamp, u32)>,
+    /// The same for what was done to the directory.
+    pub(crate) guard_remote: Vec<(Timestamp, u32)>,
 }
 
 impl Checkpoint {
@@ -93,6 +97,10 @@ pub(crate) enum Notice {
     /// What address an entry has now, wherever it lives; none when it is gone. Groups that have it as a
     /// member with another address must be read again, for slapd rewrites `member` without a message.
     Member(EntryUuid, Option<Address>),
+    /// The object here of this entry changed, or a write of it was begun and not ended.
+    Here(EntryUuid),
+    /// An object here without an entry is new or changed.
+    New(LocalId),
 }
 
 /// How the store took a plan.
@@ -106,6 +114,8 @@ pub(crate) enum Outcome {
     Stale,
     /// The store cannot write now.
     Temporary(String),
+    /// The directory cannot be written now.
+    Unreachable(String),
 }
 
 /// What happened.
@@ -138,6 +148,14 @@ pub(crate) enum Input {
     Groups(Vec<EntryUuid>),
     /// Both sides of an object were read.
     Examined(Box<Situation>),
+    /// The answer to [`Effect::ListNewcomers`]: objects without an entry.
+    Newcomers(Vec<LocalId>),
+    /// An object without an entry was read.
+    Newcomer(Box<Newcomer>),
+    /// An object without an entry is gone, or not this connector's.
+    NoNewcomer(LocalId),
+    /// The answer to [`Effect::Create`].
+    Created(LocalId, Outcome),
     /// The answer to [`Effect::Apply`].
     Applied(EntryUuid, Outcome),
     /// The answer to [`Effect::Commit`].
@@ -201,6 +219,16 @@ pub(crate) enum Effect {
     Sample(Vec<EntryUuid>),
     /// Find groups that have one of these members with another address than this, or at all when it is gone.
     FindGroups(BTreeMap<EntryUuid, Option<Address>>),
+    /// Name every object here that has no entry.
+    ListNewcomers,
+    /// Read these objects, and look for entries that have their addresses.
+    LookAt(Vec<LocalId>),
+    /// Make an entry.
+    Create(Box<Creation>),
+    /// Keep a quarantine row of an object without an entry, durably.
+    SetStrangerAside(LocalId, Aside),
+    /// Drop it.
+    ReleaseStranger(LocalId),
     /// Carry a plan out, durably.
     Apply(Box<Plan>),
     /// Keep a quarantine row, durably.
@@ -222,7 +250,11 @@ pub(crate) struct Engine {
     checkpoint: Checkpoint,
     linked: u64,
     guard: Guard,
+    /// The guard of the directory.
+    guard_remote: Guard,
     aside: BTreeMap<EntryUuid, Aside>,
+    /// Quarantined objects without an entry.
+    strangers: BTreeMap<LocalId, Aside>,
     /// Held changes that somebody approved, by the lines that were approved.
     approved: BTreeMap<EntryUuid, Vec<String>>,
     backoff: Backoff,
@@ -254,10 +286,17 @@ impl Engine {
         checkpoint: Checkpoint,
         linked: u64,
         aside: BTreeMap<EntryUuid, Aside>,
+        strangers: BTreeMap<LocalId, Aside>,
     ) -> Self {
         let mut guard = Guard::resume(settings.limits, &checkpoint.guard);
-        if aside.values().any(Aside::is_held) {
-            guard.trip();
+        let mut guard_remote = Guard::resume(settings.limits, &checkpoint.guard_remote);
+        for row in aside.values() {
+            if row.holds(Side::Local) {
+                guard.trip();
+            }
+            if row.holds(Side::Remote) {
+                guard_remote.trip();
+            }
         }
         let backoff = Backoff::new(settings.retry_interval, settings.seed);
         Self {
@@ -269,7 +308,9 @@ impl Engine {
             checkpoint,
             linked,
             guard,
+            guard_remote,
             aside,
+            strangers,
             approved: BTreeMap::new(),
             backoff,
             counts: Counts::default(),
@@ -301,6 +342,10 @@ impl Engine {
             }
             Input::Sampled { .. } => self.next_stage(now),
             Input::Groups(groups) => self.groups_found(groups, now),
+            Input::Newcomers(found) => self.newcomers(found, now),
+            Input::Newcomer(newcomer) => self.newcomer(&newcomer, now),
+            Input::NoNewcomer(local) => self.no_newcomer(local, now),
+            Input::Created(local, outcome) => self.created(local, outcome, now),
             Input::Examined(situation) => self.examined(&situation, now),
             Input::Applied(uuid, outcome) => self.applied(uuid, outcome, now),
             Input::Committed { linked } => self.committed(linked, now),
@@ -390,6 +435,14 @@ impl Engine {
             }
             Notice::Absent(uuid) => {
                 round.absent.insert(uuid);
+                Vec::new()
+            }
+            Notice::Here(uuid) => {
+                round.due.insert(uuid);
+                Vec::new()
+            }
+            Notice::New(local) => {
+                round.newcomers.insert(local);
                 Vec::new()
             }
             Notice::Member(uuid, address) => {

@@ -1,6 +1,7 @@
 //! One round: the stages between a poll and its commit.
 
 use super::{Checkpoint, Effect, Engine, Phase};
+use crate::plan::LocalId;
 use directory::feed::Cookie;
 use model::{Address, EntryUuid, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -9,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 const PORTION: usize = 64;
 
 /// Where a round stands. The order of the stages is the order of the work: accounts, what is due again,
-/// removals, groups (whose members are all known by then), second chances, commit.
+/// removals, objects here that have no entry, groups (whose members are all known by then), second chances, commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
     Streaming,
@@ -17,6 +18,9 @@ pub(super) enum Stage {
     Due,
     Sampling,
     Absences,
+    ListingNewcomers,
+    Newcomers,
+    Joining,
     FindingGroups,
     Groups,
     SecondChance,
@@ -41,10 +45,17 @@ pub(super) struct Round {
     pub(super) groups: BTreeSet<EntryUuid>,
     pub(super) absent: BTreeSet<EntryUuid>,
     /// Quarantined objects whose time has come.
-    due: BTreeSet<EntryUuid>,
+    pub(super) due: BTreeSet<EntryUuid>,
     /// Everybody who was named or looked up, with the address of now. Groups are compared with this rather
     /// than told of a change, so that a round that is repeated after a crash comes to the same result.
     pub(super) members: BTreeMap<EntryUuid, Option<Address>>,
+    /// Objects here without an entry, and those of them that are being looked at.
+    pub(super) newcomers: BTreeSet<LocalId>,
+    pub(super) pending_newcomers: BTreeSet<LocalId>,
+    /// Whether the quarantined ones are among them already.
+    pub(super) strangers_taken: bool,
+    /// Entries that one of them joins.
+    pub(super) joining: BTreeSet<EntryUuid>,
     /// Objects that failed because another one was in the way.
     pub(super) second: BTreeSet<EntryUuid>,
     /// Looked up or being applied, not finished.
@@ -67,6 +78,10 @@ impl Round {
             absent: BTreeSet::new(),
             due,
             members: BTreeMap::new(),
+            newcomers: BTreeSet::new(),
+            pending_newcomers: BTreeSet::new(),
+            strangers_taken: false,
+            joining: BTreeSet::new(),
             second: BTreeSet::new(),
             pending: BTreeSet::new(),
             applying: BTreeMap::new(),
@@ -78,6 +93,7 @@ impl Round {
         let from = match self.stage {
             Stage::Due => &mut self.due,
             Stage::Absences => &mut self.absent,
+            Stage::Joining => &mut self.joining,
             Stage::Groups => &mut self.groups,
             Stage::SecondChance => &mut self.second,
             _ => return Vec::new(),
@@ -127,7 +143,10 @@ impl Engine {
             Stage::Streamed => Stage::Due,
             Stage::Due => Stage::Sampling,
             Stage::Sampling => Stage::Absences,
-            Stage::Absences => Stage::FindingGroups,
+            Stage::Absences => Stage::ListingNewcomers,
+            Stage::ListingNewcomers => Stage::Newcomers,
+            Stage::Newcomers => Stage::Joining,
+            Stage::Joining => Stage::FindingGroups,
             Stage::FindingGroups => Stage::Groups,
             Stage::Groups => Stage::SecondChance,
             Stage::SecondChance | Stage::Committing => Stage::Committing,
@@ -143,6 +162,8 @@ impl Engine {
                 }
                 vec![Effect::Sample(round.absent.iter().copied().collect())]
             }
+            Stage::ListingNewcomers => self.list_newcomers(now),
+            Stage::Newcomers => self.next_newcomers(now),
             Stage::FindingGroups => {
                 let members = std::mem::take(&mut round.members);
                 if members.is_empty() {
@@ -159,6 +180,7 @@ impl Engine {
                 }
                 self.checkpoint.server = Some(round.server);
                 self.checkpoint.guard = self.guard.counted();
+                self.checkpoint.guard_remote = self.guard_remote.counted();
                 let full = round.full.then_some(now);
                 vec![Effect::Commit(Checkpoint {
                     last_success: Some(now),

@@ -1,9 +1,10 @@
 //! What an administrator sees.
 
 use super::{Engine, Phase, Trouble};
-use crate::plan::Op;
+use crate::plan::{LocalId, Op, Plan};
 use directory::feed::FeedError;
 use model::{EntryUuid, Timestamp};
+use store::IntentKind;
 
 /// The state of a connector's synchronisation.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -34,6 +35,8 @@ pub struct SyncStatus {
     pub counts: Counts,
     /// Objects that wait.
     pub quarantine: Vec<AsideStatus>,
+    /// Objects here that wait for an entry of their own.
+    pub strangers: Vec<StrangerStatus>,
     /// The mass-change guard.
     pub guard: GuardStatus,
 }
@@ -55,8 +58,10 @@ impl SyncStatus {
             linked: 0,
             counts: Counts::default(),
             quarantine: Vec::new(),
+            strangers: Vec::new(),
             guard: GuardStatus {
                 count: 0,
+                count_there: 0,
                 tripped: false,
                 held: 0,
                 hash: None,
@@ -119,6 +124,14 @@ pub struct Counts {
     pub moved_away: u64,
     /// Objects that needed nothing.
     pub unchanged: u64,
+    /// Entries that were made in the directory.
+    pub created_there: u64,
+    /// Entries that were changed in the directory.
+    pub updated_there: u64,
+    /// Entries that were deleted in the directory.
+    pub deleted_there: u64,
+    /// Values that lost and went to the conflict journal.
+    pub conflicts: u64,
     /// Times that an object was put in quarantine.
     pub set_aside: u64,
     /// Times that the guard held a change.
@@ -128,9 +141,9 @@ pub struct Counts {
 }
 
 impl Counts {
-    pub(super) fn count(&mut self, ops: &[Op]) {
+    pub(super) fn count(&mut self, plan: &Plan) {
         let mut updated = false;
-        for op in ops {
+        for op in &plan.ops {
             match op {
                 Op::Create { .. } => self.created += 1,
                 Op::Link { .. } => self.linked += 1,
@@ -141,6 +154,13 @@ impl Counts {
             }
         }
         self.updated += u64::from(updated);
+        match plan.intent() {
+            None => {}
+            Some(IntentKind::Create) => self.created_there += 1,
+            Some(IntentKind::Delete) => self.deleted_there += 1,
+            Some(_) => self.updated_there += 1,
+        }
+        self.conflicts += plan.discarded.len() as u64;
     }
 }
 
@@ -159,11 +179,28 @@ pub struct AsideStatus {
     pub next: Option<Timestamp>,
 }
 
+/// An object here that cannot get an entry.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct StrangerStatus {
+    /// The object.
+    pub object: LocalId,
+    /// Why.
+    pub reason: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it is tried again.
+    pub next: Timestamp,
+}
+
 /// The mass-change guard.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct GuardStatus {
-    /// Destructive changes in the last hour.
+    /// Destructive changes here in the last hour.
     pub count: u64,
+    /// Destructive changes in the directory in the last hour.
+    pub count_there: u64,
     /// Whether destructive changes are held.
     pub tripped: bool,
     /// How many objects wait for approval.
@@ -186,6 +223,13 @@ impl Engine {
             since: row.since,
             next: (!row.is_held()).then_some(row.next),
         });
+        let strangers = self.strangers.iter().take(SHOWN).map(|(local, row)| StrangerStatus {
+            object: *local,
+            reason: row.reason.clone(),
+            attempts: row.attempts,
+            since: row.since,
+            next: row.next,
+        });
         let mut status = SyncStatus {
             connector: connector.to_owned(),
             state: self.state(),
@@ -200,9 +244,11 @@ impl Engine {
             linked: self.linked,
             counts: self.counts,
             quarantine: rows.collect(),
+            strangers: strangers.collect(),
             guard: GuardStatus {
                 count: self.guard.count(now),
-                tripped: self.guard.is_tripped(),
+                count_there: self.guard_remote.count(now),
+                tripped: self.guard.is_tripped() || self.guard_remote.is_tripped(),
                 held: self.aside.values().filter(|row| row.is_held()).count() as u64,
                 hash: self.held(),
             },

@@ -41,7 +41,7 @@ fn server(csn: &str, suffix: u8) -> Input {
 }
 
 fn engine(checkpoint: Checkpoint, linked: u64) -> Engine {
-    Engine::new(settings(), checkpoint, linked, BTreeMap::new())
+    Engine::new(settings(), checkpoint, linked, BTreeMap::new(), BTreeMap::new())
 }
 
 fn known() -> Checkpoint {
@@ -51,6 +51,7 @@ fn known() -> Checkpoint {
         last_success: None,
         last_full: Some(NOW),
         guard: Vec::new(),
+        guard_remote: Vec::new(),
     }
 }
 

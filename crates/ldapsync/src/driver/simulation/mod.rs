@@ -93,6 +93,7 @@ impl World {
                 changed: Arc::new(|_| {}),
                 ended: Arc::new(move |uuid, _, kind| told.lock().push((uuid, kind))),
             },
+            outlet: None,
         };
         let engine = SyncEngine::with_remotes(
             config,

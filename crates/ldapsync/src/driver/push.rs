@@ -1,0 +1,457 @@
+//! The remote half of plans: an intent first, then the write, then the new base.
+//!
+//! A write is sent once. What is not known of its end is found out by looking at the entry again, in this process or
+//! the next.
+
+use super::outlet::Outlet;
+use super::worker::{Worker, store_trouble};
+use super::writes::{Entity, Terms};
+use crate::engine::{Input, Notice, Outcome, Trouble};
+use crate::local::{LinkCount, Local, Seen, own_id, store_id};
+use crate::plan::{Creation, Kind, LocalId, Plan, RemoteOp, kind_of};
+use directory::feed::Presence;
+use directory::write::{Precondition, Schema, Write, WriteError, Written};
+use model::{Address, EntryUuid};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use store::{MemberRef, StoreError};
+use tokio::task::JoinSet;
+
+/// From so many on, writes share transactions.
+const BULK: usize = 8;
+
+/// One object whose entry is written.
+struct Job {
+    plan: Plan,
+    seen: Seen,
+    writes: Vec<Write>,
+}
+
+/// What a job came to.
+type Ended = (Job, Outcome);
+
+impl Worker<'_> {
+    /// Carries out plans that have a remote half.
+    pub(super) async fn push(&mut self, plans: Vec<Plan>) {
+        let Some(outlet) = self.parts.remotes.outlet.clone() else {
+            for plan in plans {
+                let why = "nothing writes to this directory".to_owned();
+                self.step(Input::Applied(plan.uuid, Outcome::Refused(why)));
+            }
+            return;
+        };
+        let (schema, members) = match self.prepare(&*outlet, &plans).await {
+            Ok(ready) => ready,
+            Err(trouble) => return self.step(Input::Failed(trouble)),
+        };
+        let mut jobs = Vec::new();
+        for plan in plans {
+            jobs.extend(self.job(&*outlet, (&schema, &members), plan).await);
+        }
+        // Groups lose their entries before the accounts in them do, and everything else comes before that.
+        let rank = |job: &Job| {
+            let deletes = job.plan.remote.contains(&RemoteOp::Delete);
+            let group = matches!(job.seen.local, Some(LocalId::Group(_)));
+            (deletes, deletes != group)
+        };
+        jobs.sort_by_key(rank);
+        let (deletions, others): (Vec<Job>, Vec<Job>) = jobs
+            .into_iter()
+            .partition(|job| job.plan.remote.contains(&RemoteOp::Delete));
+        for some in [others, deletions] {
+            self.carry_over(&outlet, some).await;
+        }
+    }
+
+    /// What every write needs: the server's schema, and the names of members.
+    async fn prepare(
+        &mut self,
+        outlet: &dyn Outlet,
+        plans: &[Plan],
+    ) -> Result<(Arc<Schema>, HashMap<EntryUuid, String>), Trouble> {
+        let schema = outlet.schema().await.map_err(unreachable)?;
+        let mut wanted = BTreeSet::new();
+        for op in plans.iter().flat_map(|plan| &plan.remote) {
+            match op {
+                RemoteOp::Set { was, values, .. } => {
+                    wanted.extend(was.to_members().chain(values.to_members()).map(|(uuid, _)| uuid));
+                }
+                RemoteOp::Create { image, .. } => wanted.extend(members_of(image)),
+                _ => {}
+            }
+        }
+        Ok((schema, self.names(wanted).await?))
+    }
+
+    /// The DNs of entries: as last seen when they are linked here, looked up otherwise.
+    async fn names(&mut self, wanted: BTreeSet<EntryUuid>) -> Result<HashMap<EntryUuid, String>, Trouble> {
+        let (mut names, mut unknown) = (HashMap::new(), Vec::new());
+        let (store, connector) = (&self.parts.local.store, &self.parts.config.name);
+        for uuid in wanted {
+            match store.association_by_uuid(connector, uuid).map_err(store_trouble)? {
+                Some(link) => drop(names.insert(uuid, link.data.dn)),
+                None => unknown.push(uuid),
+            }
+        }
+        if !unknown.is_empty() {
+            let answers = self.source.verify(&unknown).await?;
+            for (uuid, answer) in unknown.into_iter().zip(answers) {
+                let dn = match answer {
+                    Presence::Gone => continue,
+                    Presence::OutOfScope(entry) => entry.dn,
+                    Presence::InScope(entry) => entry.entry.dn,
+                };
+                names.insert(uuid, dn);
+            }
+        }
+        Ok(names)
+    }
+
+    /// A plan with its writes; none when it needs none after all, or cannot be written.
+    async fn job(
+        &mut self,
+        outlet: &dyn Outlet,
+        (schema, members): (&Schema, &HashMap<EntryUuid, String>),
+        mut plan: Plan,
+    ) -> Option<Job> {
+        let Some(seen) = self.seen.remove(&plan.uuid) else {
+            self.step(Input::Applied(plan.uuid, Outcome::Stale));
+            return None;
+        };
+        if let Some(RemoteOp::Create { image, .. }) = plan.remote.first()
+            && let Some(local) = seen.local
+        {
+            let creation = Creation {
+                local,
+                subject: plan.subject.clone(),
+                kind: kind_of(local),
+                image: image.clone(),
+                waiting: Vec::new(),
+            };
+            let outcome = self.again(creation).await;
+            self.applied(&plan, outcome, LinkCount::Same);
+            return None;
+        }
+        let parts = self.parts;
+        let terms = terms(parts, outlet, schema, members);
+        let kind = seen.local.map_or(Kind::Account, kind_of);
+        plan.follow_address(&seen.dn, |address| terms.name(kind, address));
+        let hosts = match seen.local {
+            Some(LocalId::Account(_)) => parts.scope.hosts(),
+            _ => &[],
+        };
+        let entity = Entity {
+            uuid: plan.uuid,
+            dn: &seen.dn,
+            entry: seen.entry.as_ref(),
+            precondition: Precondition {
+                csn: seen.csn.clone(),
+                hosts: hosts.to_vec(),
+            },
+        };
+        match terms.writes(&entity, &plan.remote) {
+            Ok(writes) if !writes.is_empty() => Some(Job { plan, seen, writes }),
+            Ok(_) => {
+                // The directory has no place for it, or says it already: that is agreed upon here.
+                plan.remote.clear();
+                let (outcome, count) = parts.local.apply(&plan, &seen, None).await;
+                self.applied(&plan, outcome, count);
+                None
+            }
+            Err(error) => {
+                self.step(Input::Applied(plan.uuid, Outcome::Refused(error.to_string())));
+                None
+            }
+        }
+    }
+
+    /// Intents, writes, acknowledgements.
+    async fn carry_over(&mut self, outlet: &Arc<dyn Outlet>, jobs: Vec<Job>) {
+        let mut begun = JoinSet::new();
+        for job in jobs {
+            let local = self.parts.local.clone();
+            let hosts = self.parts.scope.hosts().to_vec();
+            begun.spawn(async move {
+                let intent = local.intent(&job.plan, &job.seen, &hosts);
+                let (outcome, count) = local.apply(&job.plan, &job.seen, intent).await;
+                (job, outcome, count)
+            });
+        }
+        let mut ready = Vec::new();
+        while let Some(done) = begun.join_next().await {
+            match done {
+                Ok((job, Outcome::Done, _)) => ready.push(job),
+                Ok((job, outcome, count)) => self.applied(&job.plan, outcome, count),
+                Err(_) => self.step(interrupted()),
+            }
+        }
+        // Groups and accounts may come back in any order; one entry never needs another here.
+        let single = ready.iter().all(|job| job.writes.len() == 1);
+        let ended = if single && ready.len() >= BULK {
+            together(&self.parts.local, outlet, ready).await
+        } else {
+            side_by_side(&self.parts.local, outlet, ready).await
+        };
+        for done in ended {
+            match done {
+                Some((job, outcome)) => self.applied(&job.plan, outcome, LinkCount::Same),
+                None => self.step(interrupted()),
+            }
+        }
+    }
+
+    /// An entry that is gone is made again: the link goes with its UUID, and the object is a newcomer.
+    async fn again(&mut self, creation: Creation) -> Outcome {
+        let local = &self.parts.local;
+        let begun = local.begin_again(creation.local, local.birth(&creation, String::new())).await;
+        match begun {
+            Ok(()) => {
+                self.step(Input::Noticed(Notice::New(creation.local)));
+                Outcome::Done
+            }
+            Err(error) => Outcome::Temporary(error.to_string()),
+        }
+    }
+
+    /// Makes this entry and all others that are queued.
+    pub(super) async fn create(&mut self, creations: Vec<Creation>) {
+        let Some(outlet) = self.parts.remotes.outlet.clone() else { return };
+        let wanted = creations.iter().flat_map(|creation| members_of(&creation.image)).collect();
+        let ready = async {
+            let schema = outlet.schema().await.map_err(unreachable)?;
+            Ok((schema, self.names(wanted).await?))
+        };
+        let (schema, members) = match ready.await {
+            Ok(ready) => ready,
+            Err(trouble) => return self.step(Input::Failed(trouble)),
+        };
+        let mut births = Vec::new();
+        for creation in creations {
+            let written = terms(self.parts, &*outlet, &schema, &members).create(creation.kind, &creation.image);
+            match written {
+                Ok(Some(write)) => births.push((creation, write)),
+                Ok(None) => {
+                    let why = "it has no address".to_owned();
+                    self.step(Input::Created(creation.local, Outcome::Refused(why)));
+                }
+                Err(error) => {
+                    self.step(Input::Created(creation.local, Outcome::Refused(error.to_string())));
+                }
+            }
+        }
+        for (creation, outcome) in give_birth(&self.parts.local, &outlet, births).await {
+            if outcome == Outcome::Done {
+                self.linked = self.linked.saturating_add(1);
+                let name = &self.parts.config.name;
+                tracing::info!(connector = %name, "{}", creation.line());
+                if let Err(error) = self.wake_groups(&creation) {
+                    self.step(Input::Failed(store_trouble(error)));
+                }
+            }
+            self.step(Input::Created(creation.local, outcome));
+        }
+    }
+
+    /// Groups that waited for the entry of this object.
+    fn wake_groups(&mut self, creation: &Creation) -> Result<(), StoreError> {
+        let (store, name) = (&self.parts.local.store, &self.parts.config.name);
+        let addresses: Vec<Address> = [crate::field::Field::Address, crate::field::Field::Aliases]
+            .into_iter()
+            .flat_map(|field| creation.image.get(field).to_addresses().collect::<Vec<_>>())
+            .collect();
+        let mut found = BTreeSet::new();
+        for address in addresses {
+            let mut after = None;
+            loop {
+                let member = MemberRef::Address(address.clone());
+                let page = store.groups_waiting_for(name, &member, after, 256)?;
+                let Some(last) = page.last() else { break };
+                after = Some(*last);
+                for group in page {
+                    found.extend(store.association(name, group)?.map(|link| link.remote));
+                }
+            }
+        }
+        for uuid in found {
+            self.step(Input::Noticed(Notice::Group(uuid)));
+        }
+        Ok(())
+    }
+}
+
+fn terms<'a>(
+    parts: &'a super::SyncEngine,
+    outlet: &'a dyn Outlet,
+    schema: &'a Schema,
+    members: &'a HashMap<EntryUuid, String>,
+) -> Terms<'a> {
+    Terms {
+        outlet,
+        schema,
+        domains: &parts.config.domains,
+        host: parts.config.clustered.then_some(parts.server_name.as_str()),
+        members,
+    }
+}
+
+fn members_of(image: &crate::field::Image) -> Vec<EntryUuid> {
+    let members = image.get(crate::field::Field::Members).to_members();
+    members.map(|(uuid, _)| uuid).collect()
+}
+
+/// Every object by itself, as many at once as the writer lets.
+async fn side_by_side(local: &Local, outlet: &Arc<dyn Outlet>, jobs: Vec<Job>) -> Vec<Option<Ended>> {
+    let mut running = JoinSet::new();
+    for job in jobs {
+        let (local, outlet) = (local.clone(), Arc::clone(outlet));
+        running.spawn(async move {
+            let answer = send(&*outlet, &job.writes).await;
+            acknowledge(&local, job, answer).await
+        });
+    }
+    let mut ended = Vec::new();
+    while let Some(done) = running.join_next().await {
+        ended.push(done.ok());
+    }
+    ended
+}
+
+/// Many at once, which share the server's commits.
+async fn together(local: &Local, outlet: &Arc<dyn Outlet>, jobs: Vec<Job>) -> Vec<Option<Ended>> {
+    let writes = jobs.iter().flat_map(|job| job.writes.clone()).collect();
+    let answers = outlet.write_all(writes).await;
+    let mut running = JoinSet::new();
+    for (job, answer) in jobs.into_iter().zip(answers) {
+        let local = local.clone();
+        running.spawn(async move { acknowledge(&local, job, answer).await });
+    }
+    let mut ended = Vec::new();
+    while let Some(done) = running.join_next().await {
+        ended.push(done.ok());
+    }
+    ended
+}
+
+/// The writes of one object, one after the other: each is made on what the one before it left.
+async fn send(outlet: &dyn Outlet, writes: &[Write]) -> Result<Written, WriteError> {
+    let mut last: Option<Written> = None;
+    for write in writes {
+        let mut write = write.clone();
+        if let (Some(before), Write::Modify { target, precondition, .. } | Write::Rename { target, precondition, .. }) =
+            (&last, &mut write)
+        {
+            target.dn.clone_from(&before.dn);
+            precondition.csn.clone_from(&before.csn);
+        }
+        last = Some(outlet.write(&write).await?);
+    }
+    last.ok_or(WriteError::NoSuchObject)
+}
+
+async fn acknowledge(local: &Local, job: Job, answer: Result<Written, WriteError>) -> Ended {
+    let Job { plan, seen, .. } = &job;
+    let outcome = match answer {
+        Ok(written) => match local.settle(plan, seen, &written).await {
+            Ok(()) => Outcome::Done,
+            Err(StoreError::Conflict) => Outcome::Stale,
+            Err(error) => Outcome::Temporary(error.to_string()),
+        },
+        // Nobody knows: the intent stays, and the entry is looked at again.
+        Err(WriteError::Unavailable { why, .. }) => Outcome::Unreachable(why.to_string()),
+        Err(error) => match drop_intent(local, seen.local).await {
+            Err(error) => Outcome::Temporary(error.to_string()),
+            Ok(()) => match error {
+                // Not ours any more: what the directory says of it comes over the feed.
+                WriteError::NotMine(_) => Outcome::Done,
+                WriteError::Stale | WriteError::NoSuchObject => Outcome::Stale,
+                error => Outcome::Refused(format!("the directory: {error}")),
+            },
+        },
+    };
+    (job, outcome)
+}
+
+async fn drop_intent(local: &Local, object: Option<LocalId>) -> Result<(), StoreError> {
+    match object {
+        Some(object) => local.drop_intents(&[object]).await,
+        None => Ok(()),
+    }
+}
+
+/// New entries: the intents in one commit, the writes, and each link with the end of its intent.
+async fn give_birth(
+    local: &Local,
+    outlet: &Arc<dyn Outlet>,
+    births: Vec<(Creation, Write)>,
+) -> Vec<(Creation, Outcome)> {
+    let intents: Vec<store::SyncChange> = births
+        .iter()
+        .map(|(creation, write)| {
+            let dn = match write {
+                Write::Add(entry) => entry.dn().to_string(),
+                _ => String::new(),
+            };
+            store::SyncChange::Intent(Box::new(local.birth(creation, dn)))
+        })
+        .collect();
+    if let Err(error) = local.store.commit_sync(&intents).await {
+        let failed = |(creation, _)| (creation, Outcome::Temporary(error.to_string()));
+        return births.into_iter().map(failed).collect();
+    }
+    let (creations, writes): (Vec<_>, Vec<_>) = births.into_iter().unzip();
+    let answers = if writes.len() >= BULK {
+        outlet.write_all(writes).await
+    } else {
+        let mut answers = Vec::new();
+        for write in &writes {
+            answers.push(outlet.write(write).await);
+        }
+        answers
+    };
+    let mut running = JoinSet::new();
+    for (creation, answer) in creations.into_iter().zip(answers) {
+        let local = local.clone();
+        running.spawn(async move {
+            let outcome = match answer {
+                Ok(written) => match local.born(&creation, &written).await {
+                    Ok(()) => Outcome::Done,
+                    Err(StoreError::Conflict) => Outcome::Stale,
+                    Err(error) => Outcome::Temporary(error.to_string()),
+                },
+                Err(WriteError::Unavailable { why, .. }) => Outcome::Unreachable(why.to_string()),
+                Err(error) => match local.drop_intents(&[creation.local]).await {
+                    Ok(()) => Outcome::Refused(format!("the directory: {error}")),
+                    Err(error) => Outcome::Temporary(error.to_string()),
+                },
+            };
+            (creation, outcome)
+        });
+    }
+    running.join_all().await
+}
+
+fn unreachable(error: WriteError) -> Trouble {
+    directory::feed::FeedError::Unavailable(model::Unavailable(error.to_string())).into()
+}
+
+fn interrupted() -> Input {
+    Input::Failed(Trouble::Store("a write was interrupted".to_owned()))
+}
+
+/// The local object of a journal row or an intent, as the engine is told of it.
+pub(super) fn notice(
+    local: &Local,
+    object: store::LocalId,
+    remote: Option<EntryUuid>,
+) -> Result<Notice, StoreError> {
+    let link = local.store.association(&local.connector, object)?;
+    Ok(match link.map(|link| link.remote).or(remote) {
+        Some(uuid) => Notice::Here(uuid),
+        None => Notice::New(own_id(object)),
+    })
+}
+
+/// Whether an object has no link.
+pub(super) fn is_newcomer(local: &Local, object: LocalId) -> Result<bool, StoreError> {
+    Ok(local.store.association(&local.connector, store_id(object))?.is_none())
+}

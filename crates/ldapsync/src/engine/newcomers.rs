@@ -1,0 +1,145 @@
+//! Objects here that no entry is linked to: each gets an entry, joins one, or waits.
+
+use super::aside::Aside;
+use super::examine::MOST_ASIDE;
+use super::{Effect, Engine, Outcome, Phase, Stage, Trouble};
+use crate::plan::{Birth, LocalId, Newcomer, Reason, plan_newcomer};
+use directory::config::Direction;
+use directory::feed::FeedError;
+use model::{Timestamp, Unavailable};
+use std::collections::BTreeSet;
+
+/// Newcomers that are looked at together.
+const PORTION: usize = 256;
+
+impl Engine {
+    /// Whether the directory is written.
+    pub(crate) fn pushes(&self) -> bool {
+        self.settings.policy.direction != Direction::LdapToLocal
+    }
+
+    /// Asks for every object without an entry, when everything is compared.
+    pub(super) fn list_newcomers(&mut self, now: Timestamp) -> Vec<Effect> {
+        let full = matches!(&self.phase, Phase::InRound(round) if round.full);
+        if full && self.pushes() {
+            return vec![Effect::ListNewcomers];
+        }
+        self.next_stage(now)
+    }
+
+    pub(super) fn newcomers(&mut self, found: Vec<LocalId>, now: Timestamp) -> Vec<Effect> {
+        if let Phase::InRound(round) = &mut self.phase {
+            round.newcomers.extend(found);
+        }
+        self.next_stage(now)
+    }
+
+    /// The next few, all of one kind: groups come when every account has its entry.
+    pub(super) fn next_newcomers(&mut self, now: Timestamp) -> Vec<Effect> {
+        let due: BTreeSet<LocalId> = self
+            .strangers
+            .iter()
+            .filter(|(_, row)| row.is_due(now))
+            .map(|(local, _)| *local)
+            .collect();
+        let Phase::InRound(round) = &mut self.phase else {
+            return Vec::new();
+        };
+        if round.stage == Stage::Newcomers && !std::mem::replace(&mut round.strangers_taken, true) {
+            round.newcomers.extend(due);
+        }
+        let of_accounts = |local: &&LocalId| matches!(local, LocalId::Account(_));
+        let first = round.newcomers.first().is_some_and(|local| of_accounts(&local));
+        let portion: Vec<LocalId> = round
+            .newcomers
+            .iter()
+            .take_while(|local| of_accounts(local) == first)
+            .take(PORTION)
+            .copied()
+            .collect();
+        if portion.is_empty() {
+            return self.next_stage(now);
+        }
+        for local in &portion {
+            round.newcomers.remove(local);
+        }
+        round.pending_newcomers.extend(&portion);
+        vec![Effect::LookAt(portion)]
+    }
+
+    /// A newcomer was read, with the entries that have its addresses.
+    pub(super) fn newcomer(&mut self, newcomer: &Newcomer, now: Timestamp) -> Vec<Effect> {
+        let local = newcomer.local.id;
+        match plan_newcomer(newcomer, &self.settings.policy) {
+            Birth::Leave => self.no_newcomer(local, now),
+            Birth::Join(uuid) => {
+                if let Phase::InRound(round) = &mut self.phase {
+                    round.joining.insert(uuid);
+                }
+                self.no_newcomer(local, now)
+            }
+            Birth::Create(creation) => vec![Effect::Create(Box::new(creation))],
+            Birth::SetAside(reason) => self.stranger_aside(local, &reason, now),
+        }
+    }
+
+    pub(super) fn no_newcomer(&mut self, local: LocalId, now: Timestamp) -> Vec<Effect> {
+        let mut effects = self.release_stranger(local);
+        effects.extend(self.newcomer_done(local, now));
+        effects
+    }
+
+    /// The answer to [`Effect::Create`].
+    pub(super) fn created(&mut self, local: LocalId, outcome: Outcome, now: Timestamp) -> Vec<Effect> {
+        match outcome {
+            Outcome::Done => {
+                self.counts.created_there += 1;
+                self.last_change = Some(now);
+                let mut effects = self.release_stranger(local);
+                effects.extend(self.newcomer_done(local, now));
+                effects
+            }
+            Outcome::Refused(message) => self.stranger_aside(local, &Reason::Refused { message }, now),
+            Outcome::Stale => {
+                let message = "the object changed while its entry was made".to_owned();
+                self.stranger_aside(local, &Reason::Refused { message }, now)
+            }
+            Outcome::Temporary(message) => self.fail(Trouble::Store(message), now),
+            Outcome::Unreachable(message) => {
+                self.fail(FeedError::Unavailable(Unavailable(message)).into(), now)
+            }
+        }
+    }
+
+    fn newcomer_done(&mut self, local: LocalId, now: Timestamp) -> Vec<Effect> {
+        let Phase::InRound(round) = &mut self.phase else {
+            return Vec::new();
+        };
+        let was_pending = round.pending_newcomers.remove(&local);
+        if was_pending && round.pending_newcomers.is_empty() {
+            self.next_newcomers(now)
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn stranger_aside(&mut self, local: LocalId, reason: &Reason, now: Timestamp) -> Vec<Effect> {
+        if self.strangers.len() >= MOST_ASIDE && !self.strangers.contains_key(&local) {
+            let message = format!("{MOST_ASIDE} objects without an entry are in quarantine; the newest: {reason}");
+            return self.fail(Trouble::Store(message), now);
+        }
+        let row = Aside::again(self.strangers.get(&local), reason.to_string(), now);
+        self.strangers.insert(local, row.clone());
+        self.counts.set_aside += 1;
+        let mut effects = vec![Effect::SetStrangerAside(local, row)];
+        effects.extend(self.newcomer_done(local, now));
+        effects
+    }
+
+    fn release_stranger(&mut self, local: LocalId) -> Vec<Effect> {
+        match self.strangers.remove(&local) {
+            Some(_) => vec![Effect::ReleaseStranger(local)],
+            None => Vec::new(),
+        }
+    }
+}

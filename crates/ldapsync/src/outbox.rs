@@ -1,0 +1,205 @@
+//! The life of a remote write in the store: an intent that is durable before anything is sent, and the commit that
+//! ends it together with the new base.
+//!
+//! Never says what is to be written, which is planned anew from both sides; so a crash at any moment repeats nothing,
+//! and nothing secret is ever queued.
+
+use crate::field::{Field, Image, Values};
+use crate::link;
+use crate::local::{Local, Seen, store_id};
+use crate::merge::{Discarded, Side};
+use crate::plan::{Creation, LinkValues, LocalId, Plan, RemoteOp, Standing};
+use bytes::Bytes;
+use directory::write::Written;
+use model::EntryUuid;
+use store::{
+    Association, Conflict, ConflictId, Intent, IntentKind, LinkData, LinkState, Loser, MemberRef, Precondition,
+    StoreError, SyncChange,
+};
+
+impl Local {
+    /// The intent of a plan's remote half; none when there is none, or no local object.
+    pub(crate) fn intent(&self, plan: &Plan, seen: &Seen, hosts: &[String]) -> Option<Intent> {
+        let now = self.clock.now();
+        Some(Intent {
+            connector: self.connector.clone(),
+            local: store_id(seen.local?),
+            remote: Some(plan.uuid),
+            dn: seen.dn.clone(),
+            kind: plan.intent()?,
+            expected: plan.expected(&seen.remote),
+            precondition: Precondition {
+                version: seen.csn.clone(),
+                hosts: hosts.to_vec(),
+            },
+            attempts: 1,
+            since: now,
+            next: now,
+            error: None,
+        })
+    }
+
+    /// The intent of a new entry.
+    pub(crate) fn birth(&self, creation: &Creation, dn: String) -> Intent {
+        let now = self.clock.now();
+        Intent {
+            connector: self.connector.clone(),
+            local: store_id(creation.local),
+            remote: None,
+            dn,
+            kind: IntentKind::Create,
+            expected: creation.image.digest(),
+            precondition: Precondition::default(),
+            attempts: 1,
+            since: now,
+            next: now,
+            error: None,
+        }
+    }
+
+    /// The end of an intent.
+    pub(crate) fn intent_done(&self, local: LocalId) -> SyncChange {
+        SyncChange::IntentDone {
+            connector: self.connector.clone(),
+            local: store_id(local),
+        }
+    }
+
+    /// Values that lose, for the conflict journal.
+    pub(crate) fn conflicts(&self, plan: &Plan, local: Option<LocalId>) -> Vec<SyncChange> {
+        let time = self.clock.now();
+        let row = |lost: &Discarded| {
+            let loser = match lost.losers.as_slice() {
+                [Side::Local] => Loser::Local,
+                [Side::Remote] => Loser::Remote,
+                _ => Loser::Both,
+            };
+            SyncChange::Conflict(Box::new(Conflict {
+                connector: self.connector.clone(),
+                id: ConflictId {
+                    time,
+                    remote: plan.uuid,
+                    field: lost.field.name().to_owned(),
+                },
+                local: local.map(store_id),
+                subject: plan.subject.clone(),
+                rule: lost.rule.to_string(),
+                loser,
+                base: written(lost.field, &lost.base),
+                local_values: written(lost.field, &lost.local),
+                remote_values: written(lost.field, &lost.remote),
+            }))
+        };
+        plan.discarded.iter().map(row).collect()
+    }
+
+    /// The directory has acknowledged a plan: the base, the version and the end of the intent are one commit.
+    pub(crate) async fn settle(&self, plan: &Plan, seen: &Seen, written: &Written) -> Result<(), StoreError> {
+        let Some(local) = seen.local else { return Ok(()) };
+        let done = self.intent_done(local);
+        let deleted = plan.remote.contains(&RemoteOp::Delete);
+        if seen.entombed {
+            let served = SyncChange::TombstoneDone {
+                connector: self.connector.clone(),
+                remote: plan.uuid,
+            };
+            return self.store.commit_sync(&[served, done]).await;
+        }
+        // The local half may have changed the link after it was read.
+        let found = self.store.association(&self.connector, store_id(local))?;
+        let Some(mut found) = found.filter(|found| found.remote == plan.uuid) else {
+            return self.store.commit_sync(&[done]).await;
+        };
+        self.write_values(&mut found.data, &plan.settled());
+        if !deleted {
+            found.data.dn.clone_from(&written.dn);
+            found.data.version.clone_from(&written.csn);
+        }
+        self.store
+            .commit_sync(&[SyncChange::Association(Box::new(found)), done])
+            .await
+    }
+
+    /// The directory has acknowledged a new entry.
+    pub(crate) async fn born(&self, creation: &Creation, written: &Written) -> Result<(), StoreError> {
+        let mut data = LinkData::new(written.dn.clone());
+        data.base = link::encode(&creation.image);
+        data.version.clone_from(&written.csn);
+        let link = Association {
+            connector: self.connector.clone(),
+            local: store_id(creation.local),
+            remote: written.uuid,
+            data,
+        };
+        let mut changes = vec![
+            SyncChange::Association(Box::new(link)),
+            self.intent_done(creation.local),
+        ];
+        changes.extend(self.pending(creation.local, &creation.waiting));
+        self.store.commit_sync(&changes).await
+    }
+
+    /// The members that a group waits for.
+    pub(crate) fn pending(&self, group: LocalId, waiting: &[String]) -> Option<SyncChange> {
+        let addresses = waiting.iter().filter_map(|text| model::Address::parse(text).ok());
+        matches!(group, LocalId::Group(_)).then(|| SyncChange::Pending {
+            connector: self.connector.clone(),
+            group: Some(store_id(group)),
+            members: addresses.map(MemberRef::Address).collect(),
+        })
+    }
+
+    /// Ends the link with an entry that is gone, so that its object gets another entry; the intent of that one is in
+    /// the same commit, or a crash would forget the object.
+    pub(crate) async fn begin_again(&self, local: LocalId, intent: Intent) -> Result<(), StoreError> {
+        let unlink = SyncChange::Unlink {
+            connector: self.connector.clone(),
+            local: store_id(local),
+        };
+        self.store
+            .commit_sync(&[unlink, SyncChange::Intent(Box::new(intent))])
+            .await
+    }
+
+    /// Writes into a link what a plan says of it, apart from its ends, which are operations.
+    pub(crate) fn write_values(&self, data: &mut LinkData, values: &LinkValues) {
+        if let Some(base) = &values.base {
+            data.base = link::encode(base);
+        }
+        let passwords = link::passwords(&data.digests);
+        data.digests = link::encode_digests(&values.marks, passwords);
+        if link::standing(&data.state) != values.standing {
+            let since = self.clock.now();
+            data.state = match values.standing {
+                Standing::Linked => LinkState::Linked,
+                Standing::Gone => LinkState::Gone { since },
+                Standing::OutOfScope => LinkState::OutOfScope { since },
+                // Only operations and administrators lead there.
+                Standing::MovedAway | Standing::UnlinkedHeld => return,
+            };
+        }
+    }
+
+    /// Drops the intents of objects that turned out to need no write.
+    pub(crate) async fn drop_intents(&self, objects: &[LocalId]) -> Result<(), StoreError> {
+        let rows: Vec<SyncChange> = objects.iter().map(|local| self.intent_done(*local)).collect();
+        self.store.commit_sync(&rows).await
+    }
+
+    /// Every object that has an intent: what a crash, or a directory that went away, has left behind.
+    pub(crate) fn intents(&self) -> Result<Vec<(store::LocalId, Option<EntryUuid>)>, StoreError> {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.store.list_intents(&self.connector, after, 256)?;
+            let Some(last) = page.last() else { return Ok(found) };
+            after = Some(last.local);
+            found.extend(page.iter().map(|intent| (intent.local, intent.remote)));
+        }
+    }
+}
+
+/// The values of one field as a base has them.
+fn written(field: Field, values: &Values) -> Vec<Bytes> {
+    let image = Image::default().with(field, values.clone());
+    link::encode(&image).remove(field.name()).unwrap_or_default()
+}
