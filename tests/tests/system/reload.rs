@@ -246,3 +246,48 @@ fn home(cluster: &Cluster, first: &Person) -> Result<()> {
     ensure!(server.command(&["sync", "status"])?.contains("corp"));
     Ok(())
 }
+
+#[test]
+fn a_live_map_keeps_its_replica_unless_it_is_another() -> Result<()> {
+    let (cluster, first, _) = start()?;
+    live(&cluster, &first).with_context(|| cluster.log_tails())
+}
+
+fn live(cluster: &Cluster, first: &Person) -> Result<()> {
+    let front = &cluster.front;
+    let filled = |count: usize| {
+        eventually(&format!("the live map is filled, {count} times in all"), || {
+            let log = std::fs::read_to_string(front.log())?;
+            Ok(log.matches("the live map is filled").count() == count)
+        })
+    };
+    let mut held = ImapClient::connect(cluster.front_ports.imap)?;
+    ensure!(held.login(&first.mail, &first.password)?.starts_with("OK"));
+    edit(front, |text| {
+        text.replacen(
+            "kind = \"ldap-password\"\n",
+            "kind = \"ldap-password\"\nlive = true\n",
+            1,
+        )
+    })?;
+    ensure!(keys(&reload(front)?, "changed") == ["user_map.people.live"]);
+    filled(1)?;
+    let explain = || front.command(&["route", "explain", &first.mail]);
+    ensure!(explain()?.contains("live replica"), "{}", explain()?);
+    // Something else changes: the replica stays, so that nothing is read again.
+    edit(front, |text| format!("{text}[log]\nlevel = \"info,ldap=info\"\n"))?;
+    ensure!(keys(&reload(front)?, "changed") == ["log.level"]);
+    ensure!(explain()?.contains("live replica"), "{}", explain()?);
+    // Its connector changes: another map takes its place, from what the first one knew.
+    edit(front, |text| text.replacen("timeout = 2\n", "timeout = 3\n", 1))?;
+    ensure!(keys(&reload(front)?, "changed") == ["connector.corp.timeout"]);
+    filled(2)?;
+    ensure!(explain()?.contains("live replica"), "{}", explain()?);
+    held.ok("NOOP")?;
+    expect(
+        read_ports(cluster),
+        &first.mail,
+        &first.password,
+        Answer::Accepted,
+    )
+}
