@@ -1,8 +1,8 @@
 //! What a connection lets its client log in with: the same for IMAP and POP3.
 
 use model::{
-    AuthOutcome, Authenticator, Credential, MechanismSet, Peer, Protocol, RejectReason, ScramKeys, ScramOutcome,
-    ScramRequest, TlsState,
+    AuthOutcome, Authenticator, Credential, MechanismSet, Peer, Protocol, RejectReason, ScramKeys,
+    ScramOutcome, ScramRequest, TlsState,
 };
 use net::{LineStream, ListenerConfig, TlsBindings};
 use std::sync::Arc;
@@ -45,8 +45,7 @@ impl Channel {
         let encrypted = stream.is_encrypted() || peer.tls == TlsState::Encrypted;
         // Who could read an assertion on its way could use it first.
         let private = encrypted || stream.is_internal() || peer.local.ip().to_canonical().is_loopback();
-        let assertions =
-            standing == Standing::FrontEnd && private && can.contains(MechanismSet::ASSERTION);
+        let assertions = standing == Standing::FrontEnd && private && can.contains(MechanismSet::ASSERTION);
         if assertions {
             can = can.union(MechanismSet::BEARER);
         }

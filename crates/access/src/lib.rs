@@ -9,6 +9,7 @@ mod channel;
 mod delay;
 pub mod imap;
 pub mod pop3;
+mod registered;
 
 pub use imap::{ImapConfig, ImapService};
 pub use pop3::{Pop3Config, Pop3Parts, Pop3Service};

@@ -10,11 +10,8 @@ use net::{Connection, LineStream, Resolver, Shutdown, TlsMode};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// Between two looks for homes whose pause is over.
-const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// Probes at once.
 const MAX_PROBES: usize = 32;
 /// The longest line of a greeting that a probe reads.
@@ -111,6 +108,12 @@ impl Dialer {
         self.shared.health.list()
     }
 
+    /// Whether a home may want the client's password or token once more.
+    #[must_use]
+    pub(crate) fn needs_secret(&self, protocol: Protocol) -> bool {
+        self.homes.needs_secret(protocol)
+    }
+
     /// The homes that the configuration lists.
     #[must_use]
     pub fn listed(&self) -> Vec<String> {
@@ -135,20 +138,15 @@ impl Dialer {
         self.shared.orders.enable(home.host())
     }
 
-    /// Tries homes that are down as soon as their pause is over, so that no session has to.
-    pub async fn probe(self: Arc<Self>, shutdown: Shutdown) {
-        loop {
-            tokio::select! {
-                () = shutdown.requested() => return,
-                () = tokio::time::sleep(PROBE_EVERY) => {}
-            }
-            let mut probes = JoinSet::new();
-            for (address, place) in self.shared.health.due().into_iter().take(MAX_PROBES) {
-                let dialer = Arc::clone(&self);
-                probes.spawn(async move { dialer.probe_one(&address, &place).await });
-            }
-            while probes.join_next().await.is_some() {}
+    /// Tries the homes that are down and whose pause is over, so that no session has to. To be called every
+    /// second or so.
+    pub async fn probe(self: &Arc<Self>) {
+        let mut probes = JoinSet::new();
+        for (address, place) in self.shared.health.due().into_iter().take(MAX_PROBES) {
+            let dialer = Arc::clone(self);
+            probes.spawn(async move { dialer.probe_one(&address, &place).await });
         }
+        while probes.join_next().await.is_some() {}
     }
 
     /// One connection, up to the home's first line.

@@ -232,6 +232,12 @@ impl LineStream {
         self.connection.client_certificate()
     }
 
+    /// Whether the other end is in this process.
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        matches!(self.connection, Connection::Memory(_))
+    }
+
     /// The connection and the input that was read but not used. Queued output must have been flushed.
     #[must_use]
     pub fn into_parts(self) -> (Connection, Bytes) {

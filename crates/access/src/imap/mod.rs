@@ -25,7 +25,7 @@ mod updates;
 pub use config::ImapConfig;
 
 use model::{Authenticator, Clock};
-use net::Accepted;
+use net::{Accepted, Sessions};
 use std::sync::Arc;
 use store::Store;
 use tokio::sync::Semaphore;
@@ -35,6 +35,7 @@ pub struct ImapService {
     store: Store,
     authenticator: Arc<dyn Authenticator>,
     clock: Arc<dyn Clock>,
+    sessions: Sessions,
     config: ImapConfig,
     /// KiB that messages on their way in may still take.
     append_memory: Arc<Semaphore>,
@@ -58,6 +59,7 @@ impl ImapService {
         store: Store,
         authenticator: Arc<dyn Authenticator>,
         clock: Arc<dyn Clock>,
+        sessions: Sessions,
         config: ImapConfig,
     ) -> Arc<Self> {
         let kib = usize::try_from(config.append_memory.0 >> 10).unwrap_or(usize::MAX);
@@ -67,6 +69,7 @@ impl ImapService {
             store,
             authenticator,
             clock,
+            sessions,
             config,
             append_memory,
             fetch_memory,

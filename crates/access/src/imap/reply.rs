@@ -2,6 +2,7 @@
 //! client, the cause to the log; "try later" (`[UNAVAILABLE]`) and "no" are never mixed.
 
 use model::{AuthOutcome, RejectReason};
+use net::SessionEnd;
 use std::borrow::Cow;
 use store::StoreError;
 use wire::imap::{Code, CommandError, Condition, StatusLine};
@@ -17,6 +18,8 @@ pub(super) enum Failure {
     IdleTooLong,
     /// The account was disabled, deleted or moved away.
     NoLongerWelcome,
+    /// The session was told to end.
+    Told(SessionEnd),
     /// The open mailbox was deleted by another session.
     MailboxGone,
     /// The store refuses or fails.
@@ -70,6 +73,8 @@ pub(super) enum LoginFailure {
     Expired,
     /// Nobody can say now.
     Unavailable,
+    /// The account or the client has too many sessions.
+    TooMany,
 }
 
 impl LoginFailure {
@@ -105,10 +110,20 @@ pub(super) fn farewell(failure: &Failure) -> Farewell {
         Failure::Gone => Farewell::Leave,
         Failure::GoingDown => Farewell::Say(bye_for_now("The server is going down")),
         Failure::IdleTooLong => Farewell::Say(bye("Idle for too long")),
+        Failure::Told(why) => Farewell::Say(told(*why)),
         Failure::NoLongerWelcome => Farewell::Say(bye("The account is no longer served here")),
         // RFC 2180 section 3.3: there is no way to say that the mailbox went.
         Failure::MailboxGone => Farewell::Say(bye("The open mailbox was deleted")),
         _ => Farewell::Stay,
+    }
+}
+
+/// What a client hears whose session is ended from outside.
+pub(super) fn told(why: SessionEnd) -> StatusLine {
+    match why {
+        SessionEnd::Revoked => bye("Log in again"),
+        SessionEnd::Kicked => bye("Ended by the administrator"),
+        SessionEnd::Drained => bye_for_now("The server is being emptied"),
     }
 }
 
@@ -133,6 +148,7 @@ pub(super) fn failed(failure: &Failure) -> StatusLine {
         | Failure::GoingDown
         | Failure::IdleTooLong
         | Failure::MailboxGone
+        | Failure::Told(_)
         | Failure::NoLongerWelcome => no(Code::Unavailable, "The session is over"),
         Failure::Store(error) => store_failed(error),
         Failure::WrongState => bad("Command not legal in this state"),
@@ -167,6 +183,10 @@ pub(super) fn failed(failure: &Failure) -> StatusLine {
         Failure::NoTls => bad("TLS is not available here"),
         Failure::Login(LoginFailure::Rejected) => no(Code::AuthenticationFailed, "Authentication failed"),
         Failure::Login(LoginFailure::Expired) => no(Code::Expired, "The password or account has expired"),
+        // RFC 5530 section 3.
+        Failure::Login(LoginFailure::TooMany) => {
+            no(Code::Limit, "Too many sessions; close some and try again")
+        }
         Failure::Login(LoginFailure::Unavailable) => {
             no(Code::Unavailable, "Authentication is not possible now, try later")
         }

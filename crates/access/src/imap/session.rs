@@ -45,6 +45,8 @@ pub(super) struct Session {
     pub(super) shutdown: Shutdown,
     pub(super) state: State,
     pub(super) login_failures: u32,
+    /// Its place in the registry, once somebody is logged in.
+    pub(super) place: Option<Arc<net::Session>>,
     errors: u32,
     started: Duration,
 }
@@ -76,6 +78,7 @@ impl Session {
             shutdown: accepted.shutdown,
             state: State::NotAuthenticated,
             login_failures: 0,
+            place: None,
             errors: 0,
             started: service.clock.monotonic(),
             service,
@@ -97,10 +100,11 @@ impl Session {
     /// Commands until the end; the farewell that is still to be said.
     async fn dialogue(&mut self) -> Option<StatusLine> {
         loop {
-            let shutdown = self.shutdown.clone();
+            let (shutdown, place) = (self.shutdown.clone(), self.place.clone());
             let input = tokio::select! {
                 biased;
                 () = shutdown.requested() => return Some(reply::bye_for_now("The server is going down")),
+                why = crate::registered::ended(place) => return Some(reply::told(why)),
                 input = self.read() => input,
             };
             let (tag, line) = match input {

@@ -2,6 +2,7 @@
 //! cause to the log.
 
 use model::{AuthOutcome, RejectReason};
+use net::SessionEnd;
 use store::StoreError;
 use wire::pop3::{CommandError, Response, ResponseCode};
 
@@ -17,6 +18,9 @@ pub(super) enum OpenError {
     /// Its mail is on another server now, or not here yet.
     #[error("the account's mail is on another server")]
     Elsewhere,
+    /// The account or the client has too many sessions.
+    #[error(transparent)]
+    TooMany(#[from] net::TooMany),
     /// Another session holds the maildrop.
     #[error("the maildrop is in use")]
     InUse,
@@ -102,6 +106,15 @@ pub(super) fn shutting_down() -> Response {
     refused(Some(ResponseCode::SysTemp), "this server is going down")
 }
 
+/// What a client hears whose session is ended from outside.
+pub(super) fn told(why: SessionEnd) -> Response {
+    match why {
+        SessionEnd::Revoked => refused(None, "log in again"),
+        SessionEnd::Kicked => refused(None, "ended by the administrator"),
+        SessionEnd::Drained => refused(Some(ResponseCode::SysTemp), "this server is being emptied"),
+    }
+}
+
 /// What the client hears about a login that was not accepted. Every refusal for the credentials has one text,
 /// but for an expired password, which the user can do something about.
 pub(super) fn login_refused(outcome: &AuthOutcome) -> Response {
@@ -120,6 +133,10 @@ pub(super) fn open_error(error: &OpenError) -> Response {
     match error {
         OpenError::NotAllowed => refused(Some(ResponseCode::Auth), "authentication failed"),
         OpenError::InUse => refused(Some(ResponseCode::InUse), "another session has this mailbox"),
+        OpenError::TooMany(_) => refused(
+            Some(ResponseCode::SysTemp),
+            "too many sessions; close some and try again",
+        ),
         OpenError::NoAccount | OpenError::Elsewhere | OpenError::Store(_) => {
             refused(Some(ResponseCode::SysTemp), "the mailbox is not available now")
         }

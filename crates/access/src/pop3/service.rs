@@ -2,6 +2,7 @@
 
 use super::config::Pop3Config;
 use model::{AccountId, Authenticator, Domain};
+use net::Sessions;
 use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::fmt;
@@ -14,6 +15,8 @@ pub struct Pop3Parts {
     pub server_name: Domain,
     /// Where accounts and mail are.
     pub store: Store,
+    /// Everybody who is logged in.
+    pub sessions: Sessions,
     /// Who decides about a login.
     pub authenticator: Arc<dyn Authenticator>,
 }

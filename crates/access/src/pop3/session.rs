@@ -5,11 +5,9 @@ use super::reply;
 use super::service::Pop3Service;
 use super::state::{Session, State};
 use crate::channel::{Channel, Standing};
-use model::TlsState;
 use crate::registered::{self, Reach};
-use net::{
-    Accepted, LinePolicy, LineStream, ListenerConfig, ReadError, ServerTls, SessionEnd, Shutdown,
-};
+use model::TlsState;
+use net::{Accepted, LinePolicy, LineStream, ListenerConfig, ReadError, ServerTls, SessionEnd, Shutdown};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;

@@ -3,6 +3,7 @@
 use super::maildrop::Maildrop;
 use super::service::Pop3Service;
 use crate::channel::Channel;
+use crate::registered;
 use model::{AuthOutcome, AuthRequest, Peer};
 use std::sync::Arc;
 use wire::sasl::ServerExchange;
@@ -52,6 +53,10 @@ pub(super) struct Session {
     pub(super) channel: Channel,
     /// Where the session stands.
     pub(super) state: State,
+    /// Its place in the registry, once somebody is logged in.
+    pub(super) place: Option<Arc<net::Session>>,
+    /// Where the client is.
+    pub(super) reach: registered::Reach,
     /// Failed logins so far.
     pub(super) failures: u32,
 }

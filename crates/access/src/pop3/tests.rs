@@ -9,7 +9,8 @@ use model::{
     Domain, MailboxName, ManualClock, Peer, RejectReason, Timestamp, TlsState, TraceId, Unavailable,
 };
 use net::{
-    Accepted, Connection, LineStream, ListenerConfig, ReadError, ServerTls, Shutdown, ShutdownTrigger,
+    Accepted, Connection, LineStream, ListenerConfig, ReadError, ServerTls, SessionLimits, Sessions,
+    Shutdown, ShutdownTrigger,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +62,7 @@ struct Bench {
 impl Bench {
     async fn new(config: Pop3Config) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_795_324_557_000)));
-        let store = Store::in_memory(clock).expect("a store");
+        let store = Store::in_memory(clock.clone()).expect("a store");
         let domain = Domain::parse("example.test").expect("a domain");
         store
             .create_domain(&domain, &Origin::System)
@@ -72,6 +73,7 @@ impl Bench {
         let parts = Pop3Parts {
             server_name: domain,
             store: store.clone(),
+            sessions: Sessions::new(clock, SessionLimits::default()),
             authenticator: Arc::new(Gate),
         };
         let (trigger, shutdown) = Shutdown::new();

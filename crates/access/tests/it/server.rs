@@ -5,7 +5,9 @@ use model::{
     Address, AuthOutcome, AuthRequest, Authenticated, Authenticator, BoxFuture, Clock, Credential, Domain,
     Protocol, RejectReason, SystemClock,
 };
-use net::{Listener, ListenerConfig, ServerTls, Shutdown, ShutdownTrigger, TlsConfig};
+use net::{
+    Listener, ListenerConfig, ServerTls, SessionLimits, Sessions, Shutdown, ShutdownTrigger, TlsConfig,
+};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -61,7 +63,13 @@ pub(crate) async fn start() -> Server {
         .create_account(account, &Origin::System)
         .await
         .expect("a new account");
-    let service = ImapService::new(store, Arc::new(Door), clock, ImapConfig::default());
+    let service = ImapService::new(
+        store,
+        Arc::new(Door),
+        clock.clone(),
+        Sessions::new(clock, SessionLimits::default()),
+        ImapConfig::default(),
+    );
 
     let config = ListenerConfig::at("127.0.0.1:0".parse().expect("an address"));
     let tls = Some(certificate(folder.path()));

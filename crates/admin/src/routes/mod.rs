@@ -3,11 +3,14 @@
 mod accounts;
 mod domains;
 mod groups;
+mod homes;
+mod metrics;
 mod passwords;
 mod problems;
 mod reload;
 mod route;
 mod service;
+mod sessions;
 mod sync;
 mod time;
 
@@ -20,7 +23,7 @@ use directory::{Connector, UserMaps};
 use frontend::Dialer;
 use ldapsync::SyncEngine;
 use model::{Authenticator, Domain};
-use net::Shutdown;
+use net::{Metrics, Sessions, Shutdown};
 use password::VerifyPool;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -43,6 +46,10 @@ pub struct Admin {
     pub sync: Vec<Arc<SyncEngine>>,
     /// What a reload of the configuration replaces.
     pub current: Arc<ArcSwap<Current>>,
+    /// Everybody who is logged in.
+    pub sessions: Sessions,
+    /// What the services have counted.
+    pub metrics: Metrics,
     /// Where a reload is asked for.
     pub reload: ReloadRequests,
     /// Whether the process has been asked to stop.
@@ -76,7 +83,9 @@ pub struct Logins {
 impl Logins {
     /// Whether a password of this server's own is read for accounts of this domain.
     fn reads_local(&self, domain: &str) -> bool {
-        let named = Domain::parse(domain).ok().and_then(|domain| self.domains.get(&domain));
+        let named = Domain::parse(domain)
+            .ok()
+            .and_then(|domain| self.domains.get(&domain));
         *named.unwrap_or(&self.others)
     }
 }
@@ -115,6 +124,13 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/v1/sync/{connector}/approve", post(sync::approve))
         .route("/v1/sync/{connector}/quarantine", get(sync::quarantine))
         .route("/v1/route/{address}", get(route::explain))
+        .route("/v1/sessions", get(sessions::list))
+        .route("/v1/sessions/kick", post(sessions::kick))
+        .route("/v1/homes", get(homes::list))
+        .route("/v1/homes/{name}", get(homes::show))
+        .route("/v1/homes/{name}/drain", post(homes::drain))
+        .route("/v1/homes/{name}/enable", post(homes::enable))
+        .route("/metrics", get(metrics::show))
         .route("/v1/services", get(service::status))
         .route("/v1/reload", post(reload::reload))
         .fallback(unknown)

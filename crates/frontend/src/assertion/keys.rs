@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 /// The file that names the key in use.
 const ACTIVE: &str = "active";
+/// The public halves, for this server's own home.
+const PUBLIC: &str = "public.jwks";
 const SUFFIX: &str = ".pem";
 
 /// A folder of keys.
@@ -104,7 +106,27 @@ impl KeyRing {
             self.write(ACTIVE, kid.as_bytes())?;
         }
         let state = if first { KeyState::Active } else { KeyState::Next };
+        self.publish()?;
         Ok(KeyInfo { kid, state })
+    }
+
+    /// Makes the first key where there is none, so that the home in this process can be entered.
+    pub fn ensure(&self, now: Timestamp) -> Result<(), KeyError> {
+        match self.active_name()? {
+            Some(_) => self.publish(),
+            None => self.generate(now).map(drop),
+        }
+    }
+
+    /// The file with the public halves, as a JWK set.
+    #[must_use]
+    pub fn public_file(&self) -> PathBuf {
+        self.folder.join(PUBLIC)
+    }
+
+    fn publish(&self) -> Result<(), KeyError> {
+        let set = super::jwks(&self.public_keys()?);
+        self.write(PUBLIC, set.to_string().as_bytes())
     }
 
     /// Every key, the oldest first.
@@ -150,6 +172,7 @@ impl KeyRing {
             let path = self.path_of(&old.kid);
             fs::remove_file(&path).map_err(|cause| file(&path, cause))?;
         }
+        self.publish()?;
         Ok(KeyInfo {
             kid: newest.kid.clone(),
             state: KeyState::Active,

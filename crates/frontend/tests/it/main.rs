@@ -5,6 +5,7 @@
 mod dovecot;
 mod imap;
 mod pop3;
+mod sessions;
 mod smtp;
 mod smtp_faults;
 mod support;

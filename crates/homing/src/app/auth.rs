@@ -4,11 +4,15 @@
 use super::parts::Parts;
 use crate::cli::Failure;
 use crate::config::{AuthMethod, Config, DomainConfig};
-use directory::{CertificateAuthenticator, ChainAuthenticator, Connector, LdapAuthenticator, LdapMethod, ScramSalts, Throttle, TokenAuthenticator};
+use directory::{
+    CertificateAuthenticator, ChainAuthenticator, Connector, LdapAuthenticator, LdapMethod, ScramSalts,
+    Throttle, TokenAuthenticator,
+};
 use frontend::assertion::{Verdict, Verifier, VerifyError};
 use model::{
     AccountId, Address, AuthOutcome, AuthRequest, Authenticated, Authenticator, BoxFuture, Credential,
-    Domain, EndReason, MechanismSet, OnDemand, OnDemandOutcome, Recheck, RejectReason, ScramOutcome, ScramRequest, Secret, Unavailable,
+    Domain, EndReason, MechanismSet, OnDemand, OnDemandOutcome, Recheck, RejectReason, ScramOutcome,
+    ScramRequest, Secret, Unavailable,
 };
 use net::Resolver;
 use std::collections::HashMap;

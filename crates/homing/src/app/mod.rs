@@ -4,6 +4,7 @@
 //! SIGINT drains with a deadline. SIGHUP has the configuration read again while sessions go on. Holds no logic of mail or directories.
 
 mod auth;
+mod front;
 mod parts;
 mod pinned;
 mod running;
@@ -48,6 +49,8 @@ pub(crate) async fn run(config: Config, level: LogLevel) -> Result<(), Failure> 
         passwords: running.parts.passwords.clone(),
         sync: running.parts.sync.clone(),
         current: running.current(),
+        sessions: running.parts.front.sessions.clone(),
+        metrics: running.parts.front.metrics.clone(),
         reload,
         shutdown: shutdown.clone(),
     });

@@ -1,6 +1,7 @@
 //! Everything that services share, built in the order in which it depends on each other.
 
 use super::auth;
+use super::front::Front;
 use crate::cli::Failure;
 use crate::config::Config;
 use directory::{Connector, Homes, UserMap, UserMaps};
@@ -29,6 +30,8 @@ pub(super) struct Parts {
     /// Every user map, used or not.
     pub(super) all_maps: Vec<Arc<UserMap>>,
     pub(super) dialer: Arc<Dialer>,
+    /// What a reload keeps of the front end.
+    pub(super) front: Front,
     /// Checks logins at the IMAP and POP3 servers.
     pub(super) accounts: Option<Arc<dyn Authenticator>>,
 }
@@ -89,7 +92,8 @@ impl Parts {
         let sync = sync_engines(config, store.as_ref(), &connectors, &clock);
         let on_demand = on_demand(&sync);
         let maps = service_maps(config, &all_maps);
-        let dialer = dialer(homes, &clock);
+        let front = Front::build(config, &clock)?;
+        let dialer = dialer(config, homes, &clock, &front)?;
         let mut parts = Self {
             clock,
             server_name,
@@ -102,6 +106,7 @@ impl Parts {
             maps,
             all_maps,
             dialer,
+            front,
             accounts: None,
         };
         parts.accounts = auth::for_accounts(config, &parts)?;
@@ -124,7 +129,7 @@ impl Parts {
         let dialer = if before.same(config, &["home"], None) && before.same_elsewhere(config) {
             Arc::clone(&old.dialer)
         } else {
-            dialer(homes, &old.clock)
+            Arc::new(old.dialer.for_homes(Arc::new(homes)))
         };
         let same_accounts = before.same(config, &["domain"], None)
             && before.same_elsewhere(config)
@@ -141,12 +146,25 @@ impl Parts {
             maps: service_maps(config, &all_maps),
             all_maps,
             dialer,
+            front: old.front.clone(),
             accounts: old.accounts.clone(),
         };
         if !same_accounts {
             parts.accounts = auth::for_accounts(config, &parts)?;
         }
         Ok(parts)
+    }
+
+    /// Who can look again at the sessions of the proxies.
+    pub(super) fn proxy_authenticators(&self, config: &Config) -> Vec<Arc<dyn Authenticator>> {
+        let sections = [
+            (&config.imap_proxy.auth, &config.imap_proxy.user_maps),
+            (&config.pop3_proxy.auth, &config.pop3_proxy.user_maps),
+        ];
+        let build = |(auth, maps): (&Vec<String>, &Vec<String>)| {
+            auth::for_proxy(config, self, auth, maps).ok().flatten()
+        };
+        sections.into_iter().filter_map(build).collect()
     }
 
     /// The connector of this name.
@@ -243,9 +261,23 @@ fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> Result<Store, Failure>
     Ok(store)
 }
 
-fn dialer(homes: Homes, clock: &Arc<dyn Clock>) -> Arc<Dialer> {
-    let resolver = Resolver::system();
-    Arc::new(Dialer::new(Arc::new(homes), resolver, Arc::clone(clock)))
+fn dialer(
+    config: &Config,
+    homes: Homes,
+    clock: &Arc<dyn Clock>,
+    front: &Front,
+) -> Result<Arc<Dialer>, Failure> {
+    let made = Dialer::with_orders(
+        Arc::new(homes),
+        Resolver::system(),
+        Arc::clone(clock),
+        &config.data_dir,
+    );
+    let dialer = made.map_err(|error| Failure::Refused(format!("the list of drained homes: {error}")))?;
+    Ok(Arc::new(match config.holds_accounts() {
+        true => dialer.serving(front.local.clone()),
+        false => dialer,
+    }))
 }
 
 /// Whether both lists hold the very same items.

@@ -5,13 +5,15 @@ use crate::config::{Config, Source};
 use admin::NeedsRestart;
 
 /// Keys and sections that only a start reads, with the reason.
-const AT_START: [(&[&str], &str); 6] = [
+const AT_START: [(&[&str], &str); 8] = [
     (&["data_dir"], "the folder is in use"),
     (
         &["server_name"],
         "accounts and sessions go by the name of the start",
     ),
     (&["store"], "the store is open"),
+    (&["holds_accounts"], "the store is opened at the start"),
+    (&["trusted_front_end"], "only their key files are read again"),
     (&["admin"], "the admin socket is bound"),
     (&["password"], "the pool for password checks is running"),
     (&["log", "format"], "the log is open"),
@@ -35,6 +37,8 @@ pub(super) fn pin(config: &mut Config, before: &Config, start: &Source, parts: &
     config.data_dir.clone_from(&before.data_dir);
     config.server_name.clone_from(&before.server_name);
     config.store = before.store.clone();
+    config.holds_accounts = before.holds_accounts;
+    config.trusted_front_end.clone_from(&before.trusted_front_end);
     config.admin = before.admin.clone();
     config.password = before.password.clone();
     config.log.format = before.log.format;

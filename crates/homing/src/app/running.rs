@@ -4,6 +4,7 @@
 //! what lies in the place touches nobody. Everything that can fail is done before anything is replaced.
 
 use super::auth;
+use super::front::{self, Judges};
 use super::parts::{Before, Parts};
 use super::pinned;
 use super::services::{self, Bound, Server, Slot};
@@ -12,11 +13,11 @@ use crate::config::{Config, Source};
 use crate::logging::LogLevel;
 use admin::{Changed, Current, NeedsRestart, Reloaded, Service};
 use arc_swap::ArcSwap;
-use directory::{LiveDriver, UserMap};
+use directory::{Connector, LiveDriver, UserMap};
 use net::{ListenerControl, Shutdown, ShutdownTrigger};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -38,6 +39,10 @@ pub(super) struct Running {
     retired: Vec<Arc<Service>>,
     level: LogLevel,
     current: Arc<ArcSwap<Current>>,
+    /// Who says whether sessions may go on.
+    judges: Arc<ArcSwap<Judges>>,
+    /// Connectors whose news of accounts are heard.
+    heard: Vec<Weak<Connector>>,
     pub(super) tasks: JoinSet<()>,
     shutdown: Shutdown,
 }
@@ -75,7 +80,8 @@ impl Running {
         level: LogLevel,
         shutdown: Shutdown,
     ) -> Result<(Self, Vec<Bound>), Failure> {
-        let services = services::build_all(&config, &parts)?;
+        let mut services = services::build_all(&config, &parts)?;
+        services::serve_locally(&config, &parts, &mut services)?;
         let bound = services::bind(&config, &parts, &services).await?;
         let current = Current {
             maps: parts.maps.clone(),
@@ -84,7 +90,10 @@ impl Running {
             services: bound.iter().map(|bound| Arc::clone(&bound.handle)).collect(),
             logins: auth::logins(&config, &parts),
         };
+        let judges = Judges::of(&config, &parts);
         let running = Self {
+            judges: Arc::new(ArcSwap::from_pointee(judges)),
+            heard: Vec::new(),
             start: config.source.clone(),
             config,
             parts,
@@ -117,6 +126,31 @@ impl Running {
         }
         for bound in bound {
             self.listen(bound);
+        }
+        let sessions = self.parts.front.sessions.clone();
+        let shutdown = self.shutdown.clone();
+        self.tasks
+            .spawn(async move { sessions.drain_with(shutdown).await });
+        self.tasks
+            .spawn(front::probe(self.current(), self.shutdown.clone()));
+        let judges = Arc::clone(&self.judges);
+        self.tasks.spawn(front::look_again(judges, self.shutdown.clone()));
+        self.hear();
+    }
+
+    /// Listens to the connectors that are new.
+    fn hear(&mut self) {
+        self.heard.retain(|known| known.strong_count() > 0);
+        for connector in &self.parts.connectors {
+            let known = |heard: &Weak<Connector>| std::ptr::eq(heard.as_ptr(), Arc::as_ptr(connector));
+            if self.heard.iter().any(known) {
+                continue;
+            }
+            let events = connector.account_events().subscribe();
+            let sessions = self.parts.front.sessions.clone();
+            self.tasks
+                .spawn(front::follow(events, sessions, self.shutdown.clone()));
+            self.heard.push(Arc::downgrade(connector));
         }
     }
 
@@ -247,6 +281,9 @@ impl Running {
         }
         self.parts = next.parts;
         self.config = next.config;
+        self.parts.front.sessions.set_limits(self.config.sessions);
+        self.judges.store(Arc::new(Judges::of(&self.config, &self.parts)));
+        self.hear();
         self.retired.retain(|service| !service.is_over());
         let handles = self.listeners.iter().map(|running| &running.handle);
         self.current.store(Arc::new(Current {

@@ -14,7 +14,7 @@ use frontend::pop3::Pop3Proxy;
 use frontend::smtp::SmtpProxy;
 use model::Protocol;
 use mta::{Dialect, Receiver, ReceiverParts};
-use net::{Accepted, Listener, ListenerConfig, ListenerControl, Shutdown};
+use net::{Accepted, Listener, ListenerConfig, ListenerControl, Rest, Shutdown};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -58,6 +58,44 @@ pub(super) fn build_all(config: &Config, parts: &Parts) -> Result<BTreeMap<&'sta
         slots.insert(name, build_one(name, config, parts)?);
     }
     Ok(slots)
+}
+
+/// Lets the proxies reach this server's own accounts without a network: each server that a proxy could need is
+/// built, also when it has no listener of its own.
+pub(super) fn serve_locally(
+    config: &Config,
+    parts: &Parts,
+    slots: &mut BTreeMap<&'static str, Slot>,
+) -> Result<(), Failure> {
+    if !config.holds_accounts() {
+        return Ok(());
+    }
+    let delivery = match config.smtp_proxy.home_protocol {
+        frontend::HomeProtocol::Smtp => "smtp",
+        frontend::HomeProtocol::Lmtp => "lmtp",
+    };
+    for (proxy, name) in [
+        ("imap_proxy", "imap"),
+        ("pop3_proxy", "pop3"),
+        ("smtp_proxy", delivery),
+    ] {
+        if !slots.contains_key(proxy) {
+            continue;
+        }
+        if !slots.contains_key(name) {
+            slots.insert(name, build_one(name, config, parts)?);
+        }
+        let Some(slot) = slots.get(name) else { continue };
+        let place = Arc::clone(&slot.place);
+        let start = move |accepted: Accepted| {
+            let server = Server::clone(&place.load());
+            tokio::spawn(async move {
+                serve(accepted, server).await;
+            });
+        };
+        parts.front.local.serve(slot.protocol, Arc::new(start));
+    }
+    Ok(())
 }
 
 /// Builds one service.
@@ -194,6 +232,9 @@ fn context(parts: &Parts, service: &str) -> ProxyContext {
         dialer: Arc::clone(&parts.dialer),
         server_name: parts.server_name.to_string(),
         clock: Arc::clone(&parts.clock),
+        sessions: parts.front.sessions.clone(),
+        metrics: parts.front.metrics.clone(),
+        assertions: Some(Arc::clone(&parts.front.minter)),
     }
 }
 
@@ -217,6 +258,7 @@ fn imap(config: &Config, parts: &Parts) -> Result<Arc<ImapService>, Failure> {
         store(parts)?,
         authenticator,
         Arc::clone(&parts.clock),
+        parts.front.sessions.clone(),
         config.imap.clone(),
     ))
 }
@@ -227,6 +269,7 @@ fn pop3(config: &Config, parts: &Parts, running: Option<&Server>) -> Result<Arc<
         store: store(parts)?,
         authenticator,
         server_name: parts.server_name.clone(),
+        sessions: parts.front.sessions.clone(),
     };
     Ok(match running {
         Some(Server::Pop3(running)) => running.renewed(pop3, config.pop3.clone()),
@@ -252,22 +295,19 @@ impl Bound {
         let (place, handle) = (self.place, self.handle);
         let handler = move |accepted: Accepted| {
             let (server, session) = (Server::clone(&place.load()), handle.enter());
-            async move {
-                serve(accepted, server).await;
-                drop(session);
-            }
+            async move { serve(accepted, server).await.holding(session) }
         };
         self.listener.run(shutdown, handler).await;
     }
 }
 
 /// Each future is boxed, or every session would take the memory of the largest kind.
-async fn serve(accepted: Accepted, server: Server) {
+async fn serve(accepted: Accepted, server: Server) -> Rest {
     match server {
-        Server::Receive(receiver) => Box::pin(mta::smtp::serve(accepted, receiver)).await,
-        Server::Imap(service) => Box::pin(access::imap::serve(accepted, service)).await,
-        Server::Pop3(service) => Box::pin(access::pop3::serve(accepted, service)).await,
-        Server::SmtpProxy(proxy) => Box::pin(frontend::smtp::serve(accepted, proxy)).await,
+        Server::Receive(receiver) => Box::pin(mta::smtp::serve(accepted, receiver)).await.into(),
+        Server::Imap(service) => Box::pin(access::imap::serve(accepted, service)).await.into(),
+        Server::Pop3(service) => Box::pin(access::pop3::serve(accepted, service)).await.into(),
+        Server::SmtpProxy(proxy) => Box::pin(frontend::smtp::serve(accepted, proxy)).await.into(),
         Server::ImapProxy(proxy) => Box::pin(frontend::imap::serve(accepted, proxy)).await,
         Server::Pop3Proxy(proxy) => Box::pin(frontend::pop3::serve(accepted, proxy)).await,
     }

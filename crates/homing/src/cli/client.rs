@@ -3,6 +3,7 @@
 use super::{Failure, Global};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
+use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -35,6 +36,14 @@ impl Client {
 
     pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
         self.call(Method::GET, path, None)
+    }
+
+    /// An answer that is text.
+    pub(crate) fn get_text(&self, path: &str) -> Result<String, Failure> {
+        match self.call(Method::GET, path, None)? {
+            Value::String(text) => Ok(text),
+            other => Ok(other.to_string()),
+        }
     }
 
     pub(crate) fn post(&self, path: &str, body: Value) -> Result<Value, Failure> {
@@ -83,12 +92,16 @@ impl Client {
             .await
             .map_err(|error| broken(&error))?;
         let status = response.status();
+        let content_type = response.headers().get(CONTENT_TYPE);
+        let is_text = content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
         let bytes = Limited::new(response.into_body(), MAX_ANSWER)
             .collect()
             .await
             .map_err(|error| broken(&error))?
             .to_bytes();
-        let value = if bytes.is_empty() {
+        let value = if is_text {
+            Value::String(String::from_utf8_lossy(&bytes).into_owned())
+        } else if bytes.is_empty() {
             Value::Null
         } else {
             serde_json::from_slice(&bytes).map_err(|error| broken(&error))?

@@ -6,16 +6,19 @@
 mod account;
 mod check_config;
 mod client;
+mod cluster;
 mod directory;
 mod domain;
 mod exit;
 mod group;
+mod home;
 mod output;
 mod reference;
 mod reload;
 mod route;
 mod serve;
 mod service;
+mod session;
 mod sync;
 
 use clap::{Args, Parser, Subcommand};
@@ -76,6 +79,15 @@ enum Command {
     /// Where mail and sessions of an address go, and why.
     #[command(subcommand)]
     Route(route::RouteCommand),
+    /// The homes that this front end sends sessions to.
+    #[command(subcommand)]
+    Home(home::HomeCommand),
+    /// Who is logged in.
+    #[command(subcommand)]
+    Session(session::SessionCommand),
+    /// What several servers share: the keys by which a front end vouches for logins.
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
     /// Set up and look into a directory.
     #[command(subcommand)]
     Directory(directory::DirectoryCommand),
@@ -118,6 +130,9 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Group(command) => group::run(&global, command),
         Command::Sync(command) => sync::run(&global, command),
         Command::Route(command) => route::run(&global, command),
+        Command::Home(command) => home::run(&global, command),
+        Command::Session(command) => session::run(&global, command),
+        Command::Cluster(command) => cluster::run(&global, command),
         Command::Directory(command) => directory::run(&global, command),
         Command::Service(command) => service::run(&global, command),
         Command::Reference(command) => reference::run(&global, &command),

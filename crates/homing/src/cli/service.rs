@@ -10,11 +10,23 @@ pub(crate) enum ServiceCommand {
     /// Show every service of the running server with its address, state and sessions.
     #[command(after_help = "Example: homing service status --json")]
     Status,
+    /// Print what the running server has counted, in Prometheus' text format.
+    #[command(after_help = "Example: homing service metrics | grep homing_proxy_logins_total")]
+    Metrics,
 }
 
 pub(crate) fn run(global: &Global, command: ServiceCommand) -> Result<(), Failure> {
-    let ServiceCommand::Status = command;
     let client = Client::new(global)?;
+    match command {
+        ServiceCommand::Status => status(global, &client),
+        ServiceCommand::Metrics => {
+            output::line(client.get_text("/metrics")?.trim_end());
+            Ok(())
+        }
+    }
+}
+
+fn status(global: &Global, client: &Client) -> Result<(), Failure> {
     let answer = client.get("/v1/services")?;
     output::either(global.json, &answer, |value| {
         let text = |key| value.get(key).and_then(Value::as_str).unwrap_or("-");

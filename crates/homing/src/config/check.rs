@@ -12,6 +12,7 @@ impl Config {
         let mut problems = Vec::new();
         self.check_server(&mut problems);
         self.check_names(&mut problems);
+        self.check_sessions(&mut problems);
         self.check_directory(&mut problems);
         self.check_services(&mut problems);
         self.check_domains(&mut problems);
@@ -57,6 +58,9 @@ impl Config {
             problems.push(ConfigProblem::new("tls", error.to_string()));
         }
         within("store", self.store.check(), problems);
+        if let Some(oauth) = &self.oauth {
+            within("oauth", oauth.check(), problems);
+        }
     }
 
     fn check_names(&self, problems: &mut Vec<ConfigProblem>) {
@@ -71,6 +75,22 @@ impl Config {
             self.domain.iter().map(|domain| domain.name.as_str()),
             problems,
         );
+    }
+
+    fn check_sessions(&self, problems: &mut Vec<ConfigProblem>) {
+        within("sessions", self.sessions.check(), problems);
+        let names = self
+            .trusted_front_end
+            .iter()
+            .map(|front_end| front_end.name.as_str());
+        unique("trusted_front_end", names, problems);
+        for (index, front_end) in self.trusted_front_end.iter().enumerate() {
+            within(&format!("trusted_front_end.{index}"), front_end.check(), problems);
+        }
+        if self.holds_accounts == Some(false) && !self.is_front_end_only() {
+            let message = "smtp, lmtp, imap and pop3 listeners serve accounts; remove them, or this key";
+            problems.push(ConfigProblem::new("holds_accounts", message));
+        }
     }
 
     fn check_directory(&self, problems: &mut Vec<ConfigProblem>) {

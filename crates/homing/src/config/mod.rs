@@ -31,6 +31,10 @@ pub(crate) struct Config {
     pub(crate) server_name: String,
     /// The domain of a login without `@`. Default: the only `[[domain]]`, if there is exactly one.
     pub(crate) default_domain: Option<Domain>,
+    /// Whether this server holds accounts itself. Default: when it has an `smtp`, `lmtp`, `imap` or `pop3` listener,
+    /// or no listener at all. With `true` and only `*_proxy` listeners it serves its own accounts in process and sends
+    /// everybody else home.
+    pub(crate) holds_accounts: Option<bool>,
     /// Seconds that sessions have to finish when the server is asked to stop; 0 to 3600, default 30.
     pub(crate) drain_timeout: u64,
     /// The server's certificate. Without it there is no TLS.
@@ -49,6 +53,12 @@ pub(crate) struct Config {
     pub(crate) user_map: Vec<directory::UserMapConfig>,
     /// Back ends with other ports, TLS or login than the default.
     pub(crate) home: Vec<directory::HomeConfig>,
+    /// Limits on sessions, over all services together.
+    pub(crate) sessions: net::SessionLimits,
+    /// Front ends whose assertions this server's IMAP and POP3 believe, from `trusted_networks` only.
+    pub(crate) trusted_front_end: Vec<frontend::assertion::TrustedFrontEndConfig>,
+    /// Whose OAuth 2.0 tokens log in (OAUTHBEARER, XOAUTH2). Default: nobody's.
+    pub(crate) oauth: Option<directory::config::OauthConfig>,
     /// Domains and who authenticates their accounts.
     pub(crate) domain: Vec<DomainConfig>,
     /// SMTP receiving, for the accounts of this server.
@@ -118,6 +128,7 @@ impl Default for Config {
             data_dir: PathBuf::from("/var/lib/homing"),
             server_name: host_name(),
             default_domain: None,
+            holds_accounts: None,
             drain_timeout: 30,
             tls: None,
             log: LogConfig::default(),
@@ -125,8 +136,11 @@ impl Default for Config {
             store: store::StoreConfig::default(),
             password: PasswordConfig::default(),
             connector: Vec::new(),
+            oauth: None,
             user_map: Vec::new(),
             home: Vec::new(),
+            sessions: net::SessionLimits::default(),
+            trusted_front_end: Vec::new(),
             domain: Vec::new(),
             smtp: mta::SmtpConfig::default(),
             lmtp: mta::LmtpConfig::default(),
@@ -290,7 +304,12 @@ impl Config {
 
     /// Whether this server holds accounts. A front end does not, and opens no store.
     pub(crate) fn holds_accounts(&self) -> bool {
-        !self.is_front_end_only()
+        self.holds_accounts.unwrap_or_else(|| !self.is_front_end_only())
+    }
+
+    /// Where the keys of this front end are.
+    pub(crate) fn cluster_keys(&self) -> frontend::assertion::KeyRing {
+        frontend::assertion::KeyRing::new(self.data_dir.join("cluster-keys"))
     }
 
     fn is_front_end_only(&self) -> bool {
@@ -307,6 +326,12 @@ impl Config {
         ];
         back_end.iter().all(|listeners| listeners.is_empty())
             && front_end.iter().any(|listeners| !listeners.is_empty())
+    }
+
+    /// Whether it serves as a front end.
+    pub(crate) fn has_proxies(&self) -> bool {
+        let names = self.service_names();
+        names.iter().any(|name| name.ends_with("_proxy"))
     }
 
     /// Every service with a listener, by the name of its section.

@@ -321,6 +321,14 @@ impl Sessions {
             .collect()
     }
 
+    /// How many sessions are meant.
+    #[must_use]
+    pub fn count(&self, filter: &SessionFilter) -> usize {
+        let table = self.0.table.lock();
+        let meant = |entry: &&Arc<Entry>| entry.place == Place::Outer && filter.matches(entry);
+        table.candidates(filter).filter(meant).count()
+    }
+
     /// The accounts that are logged in, each once, with their oldest session.
     #[must_use]
     pub fn accounts(&self) -> Vec<SessionRow> {

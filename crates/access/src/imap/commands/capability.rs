@@ -1,6 +1,6 @@
 //! CAPABILITY (RFC 3501 section 6.1.1): the one list of what this server speaks.
 
-use crate::channel::Channel;
+use crate::channel::{Channel, Standing};
 use crate::imap::reply::{self, Failure};
 use crate::imap::session::Session;
 use crate::imap::state::State;
@@ -39,7 +39,14 @@ pub(in crate::imap) fn code(session: &Session) -> Code {
 /// What the client may log in with now.
 pub(super) fn channel(session: &Session) -> Channel {
     let authenticator = session.service.authenticator.as_ref();
-    Channel::of(&session.stream, &session.peer, &session.listener, authenticator)
+    let standing = Standing::of(session.trusted);
+    Channel::of(
+        &session.stream,
+        &session.peer,
+        &session.listener,
+        authenticator,
+        standing,
+    )
 }
 
 /// Whether STARTTLS is offered now.

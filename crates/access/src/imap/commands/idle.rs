@@ -4,7 +4,8 @@ use crate::imap::reply::{self, Failure};
 use crate::imap::session::{self, Session};
 use crate::imap::state::State;
 use crate::imap::updates::Expunges;
-use net::ReadError;
+use crate::registered;
+use net::{ReadError, SessionEnd};
 use std::future::pending;
 use std::time::Duration;
 use wire::imap::StatusLine;
@@ -18,6 +19,7 @@ enum Woken {
     Quiet,
     Input(Result<(), ReadError>),
     GoingDown,
+    Told(SessionEnd),
 }
 
 pub(super) async fn run(session: &mut Session) -> Result<StatusLine, Failure> {
@@ -39,6 +41,7 @@ pub(super) async fn run(session: &mut Session) -> Result<StatusLine, Failure> {
                 }
                 session.line(None, &reply::ok("Still here"));
             }
+            Woken::Told(why) => return Err(Failure::Told(why)),
             Woken::GoingDown => return Err(Failure::GoingDown),
             Woken::Input(Err(_)) => return Err(Failure::Gone),
             Woken::Input(Ok(())) => {
@@ -63,6 +66,7 @@ async fn wait(session: &mut Session) -> Woken {
         stream,
         state,
         shutdown,
+        place,
         ..
     } = session;
     let changed = async {
@@ -73,6 +77,7 @@ async fn wait(session: &mut Session) -> Woken {
     };
     tokio::select! {
         () = shutdown.requested() => Woken::GoingDown,
+        why = registered::ended(place.clone()) => Woken::Told(why),
         input = stream.wait_input() => Woken::Input(input),
         () = changed => Woken::Changed,
         () = tokio::time::sleep(SIGN_OF_LIFE) => Woken::Quiet,

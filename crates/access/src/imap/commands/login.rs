@@ -4,7 +4,9 @@ use super::capability;
 use crate::imap::reply::{self, Failure, LoginFailure};
 use crate::imap::session::Session;
 use crate::imap::state::User;
+use crate::registered::{self, Reach};
 use model::{AuthOutcome, AuthRequest, Credential, Protocol, Secret};
+use net::NewSession;
 use store::AccountState;
 use wire::imap::StatusLine;
 use wire::sasl::Login;
@@ -35,7 +37,7 @@ pub(super) async fn ask(session: &Session, login: Login) -> (AuthRequest, AuthOu
     let request = AuthRequest {
         login: login.login,
         authzid: login.authzid,
-        credential: login.credential,
+        credential: capability::channel(session).proof(login.credential),
         protocol: Protocol::Imap,
         peer: session.peer.clone(),
     };
@@ -93,7 +95,23 @@ pub(super) fn admit(
             return Err(Failure::Login(LoginFailure::Unavailable));
         }
     };
+    let about = NewSession {
+        protocol: Protocol::Imap,
+        account: account.address.clone(),
+        entry: who.entry,
+        client: session.peer.client,
+        home: None,
+        trace: session.peer.trace,
+    };
+    let place = match registered::enter(&session.service.sessions, about, Reach::of(&session.stream)) {
+        Ok(place) => place,
+        Err(why) => {
+            tracing::info!(trace = %session.peer.trace, client = %session.peer.client, address = %who.address, %why, "imap: refused");
+            return Err(Failure::Login(LoginFailure::TooMany));
+        }
+    };
     tracing::info!(trace = %session.peer.trace, client = %session.peer.client, address = %who.address, "imap: logged in");
+    session.place = Some(place);
     session.authenticated(User {
         address: account.address.clone(),
         mail: session.service.store.mail(account.id),

@@ -2,6 +2,7 @@
 
 mod before_login;
 mod changes;
+mod ending;
 mod fetching;
 mod limits;
 mod mailboxes;
@@ -14,7 +15,9 @@ use model::{
     Address, AuthOutcome, AuthRequest, Authenticated, Authenticator, BoxFuture, Clock, Credential, Domain,
     ManualClock, Peer, RejectReason, Timestamp, TlsState, TraceId, Unavailable,
 };
-use net::{Accepted, Connection, LineStream, ListenerConfig, Shutdown, ShutdownTrigger};
+use net::{
+    Accepted, Connection, LineStream, ListenerConfig, SessionLimits, Sessions, Shutdown, ShutdownTrigger,
+};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::{NewAccount, Origin, Store};
@@ -77,7 +80,13 @@ async fn server_with(config: ImapConfig) -> Server {
     let (trigger, shutdown) = Shutdown::new();
     Server {
         time,
-        service: ImapService::new(store, door.clone(), clock, config),
+        service: ImapService::new(
+            store,
+            door.clone(),
+            clock.clone(),
+            Sessions::new(clock, SessionLimits::default()),
+            config,
+        ),
         door,
         trigger,
         shutdown,

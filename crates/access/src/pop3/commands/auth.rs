@@ -4,8 +4,10 @@ use super::super::maildrop::Maildrop;
 use super::super::reply::{self, OpenError};
 use super::super::state::{Session, State};
 use super::Next;
-use crate::channel;
-use model::{Address, AuthOutcome, AuthRequest, Protocol, Secret};
+use crate::{channel, registered};
+use model::{AuthOutcome, AuthRequest, Authenticated, Protocol, Secret};
+use net::NewSession;
+use std::sync::Arc;
 use store::AccountState;
 use wire::pop3::Response;
 use wire::sasl::{Conclusion, Login, Mechanism, SaslError, ServerExchange, Step, Verdict};
@@ -106,7 +108,7 @@ async fn ask(session: &Session, login: Login) -> (AuthRequest, AuthOutcome) {
     let request = AuthRequest {
         login: login.login,
         authzid: login.authzid,
-        credential: login.credential,
+        credential: session.channel.proof(login.credential),
         protocol: Protocol::Pop3,
         peer: session.peer.clone(),
     };
@@ -129,8 +131,9 @@ async fn admit(session: &mut Session, request: &AuthRequest, outcome: AuthOutcom
         tracing::info!(%trace, %client, protocol = "pop3", login = %request.login, ?outcome, "login refused");
         return refused(session, &outcome);
     };
-    match open(session, &who.address).await {
-        Ok((state, messages)) => {
+    match open(session, &who).await {
+        Ok((state, place, messages)) => {
+            session.place = Some(place);
             tracing::info!(%trace, %client, protocol = "pop3", account = %who.address, messages, "login");
             session.state = state;
             Next::Reply(reply::ok(format!("{messages} messages")))
@@ -145,9 +148,14 @@ async fn admit(session: &mut Session, request: &AuthRequest, outcome: AuthOutcom
     }
 }
 
-async fn open(session: &Session, address: &Address) -> Result<(State, usize), OpenError> {
+async fn open(
+    session: &Session,
+    who: &Authenticated,
+) -> Result<(State, Arc<net::Session>, usize), OpenError> {
     let store = &session.service.parts.store;
-    let account = store.account_by_address(address)?.ok_or(OpenError::NoAccount)?;
+    let account = store
+        .account_by_address(&who.address)?
+        .ok_or(OpenError::NoAccount)?;
     match &account.state {
         AccountState::MovedAway { .. } | AccountState::AwaitingMail { .. } => {
             return Err(OpenError::Elsewhere);
@@ -155,8 +163,20 @@ async fn open(session: &Session, address: &Address) -> Result<(State, usize), Op
         _ if !account.can_log_in() => return Err(OpenError::NotAllowed),
         _ => {}
     }
+    let place = registered::enter(
+        &session.service.parts.sessions,
+        NewSession {
+            protocol: Protocol::Pop3,
+            account: account.address.clone(),
+            entry: who.entry,
+            client: session.peer.client,
+            home: None,
+            trace: session.peer.trace,
+        },
+        session.reach,
+    )?;
     let hold = session.service.hold(account.id).ok_or(OpenError::InUse)?;
     let maildrop = Maildrop::open(store.mail(account.id), hold).await?;
     let messages = maildrop.totals().0;
-    Ok((State::Transaction(maildrop), messages))
+    Ok((State::Transaction(maildrop), place, messages))
 }

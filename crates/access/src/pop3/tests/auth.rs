@@ -2,6 +2,7 @@
 
 use super::*;
 use net::{ClientTls, ClientTlsConfig, TlsConfig};
+use net::{SessionEnd, SessionFilter};
 use wire::sasl::encode_base64;
 
 /// RFC 3206: whose fault it is.
@@ -272,4 +273,28 @@ async fn a_trusted_front_end_names_its_client() {
     looping.expect("+OK [XCLIENT]").await;
     looping.play(&[("XCLIENT TTL=0", "-ERR [SYS/PERM]")]).await;
     looping.closed().await;
+}
+
+// Deletions of a session that is ended from outside are not carried out (RFC 1939 section 6).
+#[tokio::test]
+async fn a_session_that_is_told_to_end_hears_it() {
+    for (why, words) in [
+        (SessionEnd::Revoked, "-ERR log in again"),
+        (
+            SessionEnd::Drained,
+            "-ERR [SYS/TEMP] this server is being emptied",
+        ),
+    ] {
+        let bench = Bench::new(Pop3Config::default()).await;
+        bench.deliver("Subject: one\r\n\r\nx\r\n").await;
+        let mut client = bench.logged_in().await;
+        client.play(&[("DELE 1", "+OK")]).await;
+        assert_eq!(
+            bench.service.parts.sessions.end(&SessionFilter::default(), why),
+            1
+        );
+        client.expect(words).await;
+        client.closed().await;
+        assert_eq!(bench.left().await, 1);
+    }
 }
