@@ -5,6 +5,10 @@ use crate::config::{AttributeMap, EnabledConfig, EnabledKind, ServerType};
 use ldap::Entry;
 use model::Timestamp;
 
+/// Bits of `msDS-User-Account-Control-Computed` (MS-ADTS section 2.2.16).
+const LOCKOUT: i64 = 0x10;
+const PASSWORD_EXPIRED: i64 = 0x80_0000;
+
 /// The state of an account, read from its entry. The directory may know more, and says so at a bind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AccountState {
@@ -40,8 +44,17 @@ impl AccountState {
                 {
                     return Self::Expired;
                 }
-                if text("lockoutTime").and_then(file_time).is_some() {
+                // The server reckons with the lockout's duration and the password's age, where it tells.
+                let computed = text("msDS-User-Account-Control-Computed").and_then(|text| text.parse::<i64>().ok());
+                let locked = match computed {
+                    Some(bits) => bits & LOCKOUT != 0,
+                    None => text("lockoutTime").and_then(file_time).is_some(),
+                };
+                if locked {
                     return Self::Locked;
+                }
+                if computed.is_some_and(|bits| bits & PASSWORD_EXPIRED != 0) {
+                    return Self::Expired;
                 }
                 if text("pwdLastSet") == Some("0") {
                     return Self::Expired;

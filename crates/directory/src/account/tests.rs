@@ -159,6 +159,12 @@ fn states() {
     assert_eq!(ad(&[("lockoutTime", &["0"])]), Active);
     assert_eq!(ad(&[("lockoutTime", &["132223104000000000"])]), Locked);
     assert_eq!(ad(&[("pwdLastSet", &["0"])]), Expired);
+    // The lock's time may be over, which only the server reckons.
+    let computed = "msDS-User-Account-Control-Computed";
+    let lock = ("lockoutTime", &["132223104000000000"][..]);
+    assert_eq!(ad(&[lock, (computed, &["0"])]), Active);
+    assert_eq!(ad(&[lock, (computed, &["16"])]), Locked);
+    assert_eq!(ad(&[(computed, &["8388608"])]), Expired);
 }
 
 #[test]

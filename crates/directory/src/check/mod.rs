@@ -7,6 +7,7 @@
 
 mod answer;
 mod configuration;
+mod dir_sync;
 mod entries;
 mod feed;
 mod reach;
@@ -76,7 +77,7 @@ pub async fn check(
             configuration::look(&found, &patterns, &mut report);
             feed::look(&client, &patterns, &found, &mut report).await;
         }
-        ServerType::ActiveDirectory => server::dir_sync(&root, &mut report),
+        ServerType::ActiveDirectory => dir_sync::look(&client, &root, &patterns, &mut report).await,
     }
     entries::look(&client, config, &patterns, clock, ask, &mut report).await;
     Ok(report)

@@ -9,8 +9,6 @@ use ldap::{Client, Dn, Entry, Filter, LdapError, ResultCode, Scope, SearchReques
 const START_TRANSACTION: &str = "1.3.6.1.1.21.1";
 /// MS-ADTS section 3.1.1.3.4.3.1: "this is Active Directory".
 const ACTIVE_DIRECTORY: &str = "1.2.840.113556.1.4.800";
-/// MS-ADTS section 3.1.1.3.4.1.3.
-const DIR_SYNC: &str = "1.2.840.113556.1.4.841";
 
 pub(super) fn base(dn: impl Into<String>, attributes: &[&str]) -> SearchRequest {
     SearchRequest::new(dn, Scope::Base, Filter::Present("objectClass".to_owned()))
@@ -108,14 +106,4 @@ pub(super) const RIGHTS: &str = "grant the service identity (bind_dn) read acces
 
 pub(super) fn no_such_object(error: &LdapError) -> bool {
     error.code() == Some(ResultCode::NoSuchObject)
-}
-
-/// The change feed of Active Directory.
-pub(super) fn dir_sync(root: &Entry, report: &mut Report) {
-    if root.strings("supportedControl").any(|oid| oid == DIR_SYNC) {
-        report.good("changes", "the server offers DirSync");
-    } else {
-        let remedy = "connect to a domain controller, not to a global catalogue";
-        report.wrong("changes", "the server does not offer DirSync", remedy);
-    }
 }

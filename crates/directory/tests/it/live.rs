@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A live map at work.
-struct Live {
+pub(crate) struct Live {
     maps: UserMaps,
     map: Arc<UserMap>,
     authenticator: Arc<LdapAuthenticator>,
@@ -45,7 +45,7 @@ fn people_config() -> UserMapConfig {
 }
 
 impl Live {
-    fn start(mut config: ConnectorConfig, folder: &Path) -> Self {
+    pub(crate) fn start(mut config: ConnectorConfig, folder: &Path) -> Self {
         config.attributes.host = Some("description".to_owned());
         config.timeout = 1;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -70,7 +70,7 @@ impl Live {
         }
     }
 
-    async fn say(&self, text: &str) -> String {
+    pub(crate) async fn say(&self, text: &str) -> String {
         match self.maps.resolve(&address(text)).await {
             Route::Home(found) => format!("{} {}", found.home, found.source.freshness),
             Route::NoSuchAccount => "no".to_owned(),
@@ -81,7 +81,7 @@ impl Live {
     }
 
     /// Waits until the map says so.
-    async fn until(&self, text: &str, answer: &str) {
+    pub(crate) async fn until(&self, text: &str, answer: &str) {
         let mut last = String::new();
         let wait = async {
             loop {
@@ -97,7 +97,7 @@ impl Live {
         }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.trigger.request(Duration::ZERO);
         self.driver.await.expect("the driver ends");
     }

@@ -194,7 +194,9 @@ mod tests {
     fn texts_of_an_entry() {
         let keys = keys(|config| config.server_type = crate::config::ServerType::ActiveDirectory);
         let keys = keys.expect("the defaults");
-        let values = |texts: &[&'static str]| texts.iter().map(|text| bytes::Bytes::from(*text)).collect();
+        let values = |texts: &[&'static str]| -> Vec<bytes::Bytes> {
+            texts.iter().map(|text| bytes::Bytes::from(*text)).collect()
+        };
         let entry = Entry::new("cn=a,dc=test")
             .with(
                 "proxyAddresses",

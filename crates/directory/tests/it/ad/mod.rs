@@ -1,6 +1,10 @@
 //! The crate against a real Active Directory domain controller (Samba).
 
+mod checking;
 mod feed;
+mod live;
+mod login;
+mod lookup;
 mod passwords;
 
 use super::{clock, connect};
@@ -16,7 +20,7 @@ const HOST: &str = "msDS-cloudExtensionAttribute1";
 
 /// As the domain's administrator, who has every right.
 fn config(samba: &Samba) -> ConnectorConfig {
-    let mut config = ConnectorConfig::active_directory("ad", vec![samba.uri()], vec![samba.people_dn()]);
+    let mut config = ConnectorConfig::active_directory("test", vec![samba.uri()], vec![samba.people_dn()]);
     config.groups.base_dn = vec![samba.groups_dn()];
     config.bind_dn = Some(samba.administrator.dn.clone());
     config.bind_password = Some(Secret::from(samba.administrator.password.as_str()));
