@@ -105,7 +105,7 @@ impl Writer {
     ) -> Result<Vec<Result<Written, WriteError>>, Failed> {
         let updates = batch
             .iter()
-            .map(|(_, write)| self.update(write, names))
+            .map(|(_, write)| self.update(write))
             .collect::<Option<Vec<_>>>()
             .ok_or(Failed::NothingDone)?;
         let place = self.lanes.place().await.map_err(|_| Failed::NothingDone)?;
@@ -139,16 +139,17 @@ impl Writer {
         }
     }
 
-    /// The request of one write, or none when it needs a look first.
-    fn update(&self, write: &Write, names: &[String]) -> Option<(Request, Vec<Control>)> {
+    /// The request of one write, or none when it needs a look first. OpenLDAP refuses the pre-read and post-read
+    /// controls inside of a transaction, so the entries are read when it is done.
+    fn update(&self, write: &Write) -> Option<(Request, Vec<Control>)> {
         let host = self.connector.patterns().map.host.as_deref();
-        let (target, precondition, request, after) = match write {
+        let (target, precondition, request) = match write {
             Write::Add(new) => {
                 let request = Request::Add(Add {
                     dn: new.dn().to_string(),
                     attributes: new.attributes.clone(),
                 });
-                return Some((request, vec![request::post_read(names)]));
+                return Some((request, Vec::new()));
             }
             Write::Modify {
                 target,
@@ -167,7 +168,7 @@ impl Writer {
                 }
                 let dn = target.dn.clone();
                 let request = Request::Modify(Modify { dn, changes });
-                (target, precondition, request, request::post_read(names))
+                (target, precondition, request)
             }
             Write::Rename {
                 target,
@@ -181,19 +182,14 @@ impl Writer {
                     delete_old_rdn: true,
                     new_superior: new_parent.as_ref().map(ToString::to_string),
                 });
-                (target, precondition, request, request::post_read(names))
+                (target, precondition, request)
             }
-            Write::Delete { target, precondition } => (
-                target,
-                precondition,
-                Request::Delete(target.dn.clone()),
-                request::pre_read(names),
-            ),
+            Write::Delete { target, precondition } => {
+                (target, precondition, Request::Delete(target.dn.clone()))
+            }
         };
         let filter = request::assertion(target.uuid, precondition, host);
-        let mut controls = request::conditions(filter);
-        controls.push(after);
-        Some((request, controls))
+        Some((request, request::conditions(filter)))
     }
 
     /// What one update of a committed transaction left behind.

@@ -129,7 +129,8 @@ pub struct Written {
     pub dn: String,
     /// Its version after the write: entryCSN, or uSNChanged as text. None after a deletion.
     pub csn: Option<String>,
-    /// The attributes that were asked for, as they are after the write; as they were before a deletion.
+    /// The attributes that were asked for, as they are after the write; as they were before a deletion, unless it was
+    /// part of a batch.
     pub entry: Entry,
 }
 

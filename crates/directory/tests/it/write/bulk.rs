@@ -56,7 +56,6 @@ async fn each_of_many_has_its_own_answer() {
     assert_eq!(done[0].entry.first_str("displayName"), Some("Zero"));
     assert_eq!(done[1].dn, format!("uid=renamed,ou=Users,{SUFFIX}"));
     assert_eq!((done[2].uuid, done[2].csn.as_ref()), (added[2].uuid, None));
-    assert_eq!(done[2].entry.first_str("mail"), Some("p2@localdomain.test"));
     assert_eq!(
         slapd.values("renamed", "entryCSN"),
         done[1].csn.clone().into_iter().collect::<Vec<_>>()
