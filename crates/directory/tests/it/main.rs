@@ -12,6 +12,7 @@ mod groups;
 mod indirect;
 mod live;
 mod lookup;
+mod mechanisms;
 mod operator;
 mod passwords;
 mod persist;
