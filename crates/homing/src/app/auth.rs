@@ -411,7 +411,7 @@ impl AccountGate {
                 Recheck::Ended(EndReason::Deleted)
             }
             Some(account) if !account.enabled => Recheck::Ended(EndReason::Disabled),
-            Some(account) => self.inner.recheck(who, since).await,
+            Some(_) => self.inner.recheck(who, since).await,
         }
     }
 }
