@@ -4,8 +4,8 @@ use crate::engine::Outcome;
 use crate::field::{Field, Image, Values};
 use crate::link;
 use crate::plan::{
-    Farewell, Kind, Link, LocalId, LocalObject, LocalState, Op, Plan, Remote, Removal, Situation, Wait, fields_of,
-    kind_of,
+    Farewell, Kind, Link, LocalId, LocalObject, LocalState, Op, Plan, Remote, Removal, Situation, Standing,
+    Wait, fields_of, kind_of,
 };
 use directory::config::{Direction, OnDelete};
 use model::{Address, ByteSize, Clock, EntryUuid, Timestamp};
@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{
-    Account, AccountChange, AccountState, Association, Group, GroupChange, Intent, LinkData, LinkState, Member,
-    NewAccount, NewAssociation, NewGroup, Origin, RemovedBy, Store, StoreError, SyncChange,
+    Account, AccountChange, AccountState, Association, Group, GroupChange, Intent, LinkData, LinkState,
+    Member, NewAccount, NewAssociation, NewGroup, Origin, RemovedBy, Store, StoreError, SyncChange,
 };
 
 /// "Until somebody decides": what `on_delete = "disable"` and scope exits keep.
@@ -52,6 +52,8 @@ pub(crate) struct Seen {
     pub(crate) entombed: bool,
     /// Whether a remote write of the object was begun and not ended.
     pub(crate) has_intent: bool,
+    /// An object here that this entry was made for by a write whose end was not known.
+    adopted: Option<LocalId>,
     /// What the entry has.
     pub(crate) remote: Image,
     /// Members of a group that have no entry yet.
@@ -88,6 +90,7 @@ impl Local {
             local: association.as_ref().map(|found| own_id(found.local)),
             entombed: false,
             has_intent: false,
+            adopted: None,
             remote: Image::default(),
             unnamed: Vec::new(),
             entry: None,
@@ -131,6 +134,14 @@ impl Local {
         {
             removal = self.removal(seen.local)?;
         }
+        let made = match found {
+            None => self.made_for(&by_address, &mut seen)?,
+            Some(_) => None,
+        };
+        if let Some((object, version)) = made {
+            seen.version = Some(version);
+            local = Some(object);
+        }
         let mut link = found.map(|found| Link {
             local: own_id(found.local),
             base: link::decode(&found.data.base),
@@ -141,6 +152,16 @@ impl Local {
         });
         if let Some(link) = &mut link {
             self.after_a_write(link, &mut seen)?;
+        } else if let Some(local) = seen.adopted {
+            link = Some(Link {
+                local,
+                base: seen.remote.clone(),
+                // Not written down yet.
+                dn: String::new(),
+                standing: Standing::Linked,
+                marks: crate::merge::Marks::default(),
+                passwords: crate::plan::Passwords::default(),
+            });
         }
         seen.old.clone_from(&link);
         let name = match &link {
@@ -182,6 +203,26 @@ impl Local {
         } else {
             Removal::ByPerson
         })
+    }
+
+    /// The object that an entry was made for, when the answer to that write never came: it has the entry's address, and
+    /// the entry is what the write was to make it.
+    fn made_for(
+        &self,
+        by_address: &[LocalObject],
+        seen: &mut Seen,
+    ) -> Result<Option<(LocalObject, u64)>, StoreError> {
+        for object in by_address.iter().filter(|object| object.linked_to.is_none()) {
+            let intent = self.store.intent(&self.connector, store_id(object.id))?;
+            let made = |intent: &Intent| intent.remote.is_none() && intent.expected == seen.remote.digest();
+            if intent.as_ref().is_some_and(made) {
+                seen.local = Some(object.id);
+                seen.adopted = Some(object.id);
+                seen.has_intent = true;
+                return self.object(store_id(object.id));
+            }
+        }
+        Ok(None)
     }
 
     /// A write was begun and its end is not known here. When the entry is what the write was to make it, it took
@@ -238,20 +279,24 @@ impl Local {
                     account.version,
                 )
             }),
-            store::LocalId::Group(group) => self.store.group(group)?.map(|group| {
-                let mut object = LocalObject {
-                    id: own_id(id),
-                    image: group_image(&group),
-                    state: LocalState::Active,
-                    linked_to,
-                    password: None,
-                    members_without_entry: Vec::new(),
-                };
-                if self.direction != Direction::LdapToLocal {
-                    self.named_by_address(&group, &mut object)?;
-                }
-                Ok::<_, StoreError>((object, group.version))
-            }).transpose()?,
+            store::LocalId::Group(group) => self
+                .store
+                .group(group)?
+                .map(|group| {
+                    let mut object = LocalObject {
+                        id: own_id(id),
+                        image: group_image(&group),
+                        state: LocalState::Active,
+                        linked_to,
+                        password: None,
+                        members_without_entry: Vec::new(),
+                    };
+                    if self.direction != Direction::LdapToLocal {
+                        self.named_by_address(&group, &mut object)?;
+                    }
+                    Ok::<_, StoreError>((object, group.version))
+                })
+                .transpose()?,
         })
     }
 
@@ -277,7 +322,12 @@ impl Local {
 
     /// Carries a plan out. Everything of one object is one durable commit, its link included.
     /// The intent of its remote half is in it too.
-    pub(crate) async fn apply(&self, plan: &Plan, seen: &Seen, intent: Option<Intent>) -> (Outcome, LinkCount) {
+    pub(crate) async fn apply(
+        &self,
+        plan: &Plan,
+        seen: &Seen,
+        intent: Option<Intent>,
+    ) -> (Outcome, LinkCount) {
         let rows = self.rows(plan, seen, intent);
         let outcome = match self.try_apply(plan, seen, rows).await {
             Ok(()) => Outcome::Done,
@@ -287,7 +337,11 @@ impl Local {
             Err(error) if error.is_temporary() => Outcome::Temporary(error.to_string()),
             Err(error) => Outcome::Refused(error.to_string()),
         };
-        let count = plan.ops.iter().fold(LinkCount::Same, |count, op| match op {
+        let first = match seen.adopted {
+            Some(_) => LinkCount::More,
+            None => LinkCount::Same,
+        };
+        let count = plan.ops.iter().fold(first, |count, op| match op {
             Op::Create { .. } | Op::Link { .. } | Op::Revive | Op::Await { .. } => LinkCount::More,
             Op::Remove { .. } => LinkCount::Less,
             _ => count,
@@ -344,7 +398,7 @@ impl Local {
             Op::Link { local } => Some(*local),
             _ => None,
         });
-        match joined.or(local) {
+        match joined.or(local).or(seen.adopted) {
             Some(LocalId::Account(id)) => {
                 let mut change = self.account_change(plan, seen)?;
                 change.sync = rows;
@@ -361,7 +415,9 @@ impl Local {
             Some(LocalId::Group(id)) => {
                 let mut change = self.group_change(plan, seen)?;
                 change.sync = rows;
-                change.sync.extend(self.pending(LocalId::Group(id), &waiting(plan)));
+                change
+                    .sync
+                    .extend(self.pending(LocalId::Group(id), &waiting(plan)));
                 self.store
                     .update_group(id, seen.version, change, &origin)
                     .await

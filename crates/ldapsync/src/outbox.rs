@@ -13,8 +13,8 @@ use bytes::Bytes;
 use directory::write::Written;
 use model::EntryUuid;
 use store::{
-    Association, Conflict, ConflictId, Intent, IntentKind, LinkData, LinkState, Loser, MemberRef, Precondition,
-    StoreError, SyncChange,
+    Association, Conflict, ConflictId, Intent, IntentKind, LinkData, LinkState, Loser, MemberRef,
+    Precondition, StoreError, SyncChange,
 };
 
 impl Local {

@@ -42,7 +42,9 @@ impl Worker<'_> {
     /// One page; whether there is more.
     async fn page(&mut self) -> Result<bool, StoreError> {
         let local = &self.parts.local;
-        let page = local.store.journal_for(&self.parts.config.name, self.offset, PAGE)?;
+        let page = local
+            .store
+            .journal_for(&self.parts.config.name, self.offset, PAGE)?;
         if page.gap {
             // Trimmed before it was read: everything is compared.
             self.offset = page.offset;
@@ -156,7 +158,6 @@ impl Worker<'_> {
         }
     }
 
-
     /// Reads newcomers, with the entries that have their addresses.
     pub(super) async fn look_at(&mut self, objects: &[LocalId]) -> Result<(), Trouble> {
         for local in objects {
@@ -185,17 +186,22 @@ async fn newcomer(parts: &SyncEngine, local: LocalId) -> Result<Option<Newcomer>
     let Some((object, _)) = parts.local.object(id).map_err(store_trouble)? else {
         return Ok(None);
     };
-    let Some(address) = object.image.address().filter(|address| is_written(parts, address)) else {
+    let Some(address) = object
+        .image
+        .address()
+        .filter(|address| is_written(parts, address))
+    else {
         return Ok(None);
     };
-    let link = store
-        .association(&parts.config.name, id)
-        .map_err(store_trouble)?;
+    let link = store.association(&parts.config.name, id).map_err(store_trouble)?;
     let aliases = object.image.get(crate::field::Field::Aliases).to_addresses();
     let mut found: Vec<crate::plan::Found> = Vec::new();
     for wanted in std::iter::once(address).chain(aliases) {
         for one in holders_there(parts, &wanted).await? {
-            if !found.iter().any(|known| known.uuid == one.uuid && known.dn == one.dn) {
+            if !found
+                .iter()
+                .any(|known| known.uuid == one.uuid && known.dn == one.dn)
+            {
                 found.push(one);
             }
         }
@@ -208,11 +214,17 @@ async fn newcomer(parts: &SyncEngine, local: LocalId) -> Result<Option<Newcomer>
 }
 
 /// The entries that have an address.
-pub(super) async fn holders_there(parts: &SyncEngine, wanted: &Address) -> Result<Vec<crate::plan::Found>, Trouble> {
+pub(super) async fn holders_there(
+    parts: &SyncEngine,
+    wanted: &Address,
+) -> Result<Vec<crate::plan::Found>, Trouble> {
     match (parts.remotes.address)(wanted.clone()).await {
         Lookup::NotFound => Ok(Vec::new()),
         Lookup::Found(account) => {
-            let linked = parts.local.store.association_by_uuid(&parts.config.name, account.uuid);
+            let linked = parts
+                .local
+                .store
+                .association_by_uuid(&parts.config.name, account.uuid);
             let linked = linked.map_err(store_trouble)?;
             let place = parts.scope.place(&account);
             let kind = match account.kind {

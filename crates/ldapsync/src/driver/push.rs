@@ -88,7 +88,10 @@ impl Worker<'_> {
         let (mut names, mut unknown) = (HashMap::new(), Vec::new());
         let (store, connector) = (&self.parts.local.store, &self.parts.config.name);
         for uuid in wanted {
-            match store.association_by_uuid(connector, uuid).map_err(store_trouble)? {
+            match store
+                .association_by_uuid(connector, uuid)
+                .map_err(store_trouble)?
+            {
                 Some(link) => drop(names.insert(uuid, link.data.dn)),
                 None => unknown.push(uuid),
             }
@@ -180,7 +183,10 @@ impl Worker<'_> {
         let mut ready = Vec::new();
         while let Some(done) = begun.join_next().await {
             match done {
-                Ok((job, Outcome::Done, _)) => ready.push(job),
+                Ok((job, Outcome::Done, count)) => {
+                    self.count(count);
+                    ready.push(job);
+                }
                 Ok((job, outcome, count)) => self.applied(&job.plan, outcome, count),
                 Err(_) => self.step(interrupted()),
             }
@@ -203,7 +209,9 @@ impl Worker<'_> {
     /// An entry that is gone is made again: the link goes with its UUID, and the object is a newcomer.
     async fn again(&mut self, creation: Creation) -> Outcome {
         let local = &self.parts.local;
-        let begun = local.begin_again(creation.local, local.birth(&creation, String::new())).await;
+        let begun = local
+            .begin_again(creation.local, local.birth(&creation, String::new()))
+            .await;
         match begun {
             Ok(()) => {
                 self.step(Input::Noticed(Notice::New(creation.local)));
@@ -215,8 +223,13 @@ impl Worker<'_> {
 
     /// Makes this entry and all others that are queued.
     pub(super) async fn create(&mut self, creations: Vec<Creation>) {
-        let Some(outlet) = self.parts.remotes.outlet.clone() else { return };
-        let wanted = creations.iter().flat_map(|creation| members_of(&creation.image)).collect();
+        let Some(outlet) = self.parts.remotes.outlet.clone() else {
+            return;
+        };
+        let wanted = creations
+            .iter()
+            .flat_map(|creation| members_of(&creation.image))
+            .collect();
         let ready = async {
             let schema = outlet.schema().await.map_err(unreachable)?;
             Ok((schema, self.names(wanted).await?))
@@ -227,7 +240,8 @@ impl Worker<'_> {
         };
         let mut births = Vec::new();
         for creation in creations {
-            let written = terms(self.parts, &*outlet, &schema, &members).create(creation.kind, &creation.image);
+            let written =
+                terms(self.parts, &*outlet, &schema, &members).create(creation.kind, &creation.image);
             match written {
                 Ok(Some(write)) => births.push((creation, write)),
                 Ok(None) => {
@@ -235,7 +249,10 @@ impl Worker<'_> {
                     self.step(Input::Created(creation.local, Outcome::Refused(why)));
                 }
                 Err(error) => {
-                    self.step(Input::Created(creation.local, Outcome::Refused(error.to_string())));
+                    self.step(Input::Created(
+                        creation.local,
+                        Outcome::Refused(error.to_string()),
+                    ));
                 }
             }
         }
@@ -337,8 +354,15 @@ async fn send(outlet: &dyn Outlet, writes: &[Write]) -> Result<Written, WriteErr
     let mut last: Option<Written> = None;
     for write in writes {
         let mut write = write.clone();
-        if let (Some(before), Write::Modify { target, precondition, .. } | Write::Rename { target, precondition, .. }) =
-            (&last, &mut write)
+        if let (
+            Some(before),
+            Write::Modify {
+                target, precondition, ..
+            }
+            | Write::Rename {
+                target, precondition, ..
+            },
+        ) = (&last, &mut write)
         {
             target.dn.clone_from(&before.dn);
             precondition.csn.clone_from(&before.csn);
@@ -453,5 +477,8 @@ pub(super) fn notice(
 
 /// Whether an object has no link.
 pub(super) fn is_newcomer(local: &Local, object: LocalId) -> Result<bool, StoreError> {
-    Ok(local.store.association(&local.connector, store_id(object))?.is_none())
+    Ok(local
+        .store
+        .association(&local.connector, store_id(object))?
+        .is_none())
 }

@@ -499,12 +499,16 @@ impl<'a> Worker<'a> {
             let sessions = &self.parts.remotes.sessions;
             sessions.applied(plan.uuid, &plan.subject, &plan.ops);
         }
+        self.count(count);
+        self.step(Input::Applied(plan.uuid, outcome));
+    }
+
+    pub(super) fn count(&mut self, count: LinkCount) {
         self.linked = match count {
             LinkCount::Same => self.linked,
             LinkCount::More => self.linked.saturating_add(1),
             LinkCount::Less => self.linked.saturating_sub(1),
         };
-        self.step(Input::Applied(plan.uuid, outcome));
     }
 
     async fn keep_aside(&mut self, object: String, row: Aside) -> Result<(), Trouble> {

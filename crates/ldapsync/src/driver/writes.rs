@@ -111,7 +111,9 @@ impl Terms<'_> {
     /// The DNs of members that are known; the others wait for theirs.
     fn names(&self, values: &Values) -> Vec<String> {
         let members = values.to_members();
-        members.filter_map(|(uuid, _)| self.members.get(&uuid).cloned()).collect()
+        members
+            .filter_map(|(uuid, _)| self.members.get(&uuid).cloned())
+            .collect()
     }
 
     /// Where the configuration would put an object with this address.
@@ -124,8 +126,13 @@ impl Terms<'_> {
 
     /// The write that makes a new entry; none when the object has no address.
     pub(super) fn create(&self, kind: Kind, image: &Image) -> Result<Option<Write>, Unwritable> {
-        let Some(object) = self.object(kind, image) else { return Ok(None) };
-        let new = self.outlet.vocabulary().entry(&object, self.domains, self.schema)?;
+        let Some(object) = self.object(kind, image) else {
+            return Ok(None);
+        };
+        let new = self
+            .outlet
+            .vocabulary()
+            .entry(&object, self.domains, self.schema)?;
         if !new.left_out.is_empty() {
             tracing::info!(address = %object.address, left_out = ?new.left_out, "the directory has no place for all of it");
         }

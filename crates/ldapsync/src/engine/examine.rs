@@ -180,7 +180,11 @@ impl Engine {
 
     fn is_approved(&self, plan: &Plan) -> bool {
         let approved = self.approved.get(&plan.uuid);
-        let sides = [vec![Side::Local], vec![Side::Remote], vec![Side::Local, Side::Remote]];
+        let sides = [
+            vec![Side::Local],
+            vec![Side::Remote],
+            vec![Side::Local, Side::Remote],
+        ];
         approved.is_some_and(|lines| sides.iter().any(|sides| plan.dangerous_lines(sides) == *lines))
     }
 

@@ -38,7 +38,8 @@ impl Engine {
 
     /// Whether a round beside the feed can begin: nothing is under way, and the last one ended well.
     pub(crate) fn may_begin(&self) -> bool {
-        let known = self.checkpoint.server.is_some();
+        // The first round of a process asks the directory, and looks at what the one before left behind.
+        let known = self.checkpoint.server.is_some() && self.feed != FeedState::None;
         matches!(self.phase, Phase::Idle { .. }) && known && self.trouble.is_none()
     }
 

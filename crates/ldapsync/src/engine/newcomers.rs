@@ -125,7 +125,8 @@ impl Engine {
 
     fn stranger_aside(&mut self, local: LocalId, reason: &Reason, now: Timestamp) -> Vec<Effect> {
         if self.strangers.len() >= MOST_ASIDE && !self.strangers.contains_key(&local) {
-            let message = format!("{MOST_ASIDE} objects without an entry are in quarantine; the newest: {reason}");
+            let message =
+                format!("{MOST_ASIDE} objects without an entry are in quarantine; the newest: {reason}");
             return self.fail(Trouble::Store(message), now);
         }
         let row = Aside::again(self.strangers.get(&local), reason.to_string(), now);

@@ -223,13 +223,17 @@ impl Engine {
             since: row.since,
             next: (!row.is_held()).then_some(row.next),
         });
-        let strangers = self.strangers.iter().take(SHOWN).map(|(local, row)| StrangerStatus {
-            object: *local,
-            reason: row.reason.clone(),
-            attempts: row.attempts,
-            since: row.since,
-            next: row.next,
-        });
+        let strangers = self
+            .strangers
+            .iter()
+            .take(SHOWN)
+            .map(|(local, row)| StrangerStatus {
+                object: *local,
+                reason: row.reason.clone(),
+                attempts: row.attempts,
+                since: row.since,
+                next: row.next,
+            });
         let mut status = SyncStatus {
             connector: connector.to_owned(),
             state: self.state(),

@@ -74,21 +74,28 @@ async fn local_to_ldap_creates_changes_renames_and_deletes() {
     let store = hosted().await;
     let early = create(&store, "early").await;
     let mut a = Home::start_with(&slapd, "a.test", store.clone(), &writes("local-to-ldap"));
-    a.until("what was here before", |_| slapd.has("(uid=early)")).await;
-    assert_eq!(slapd.values("(uid=early)", "mail"), set(&["early@localdomain.test"]));
+    a.until("what was here before", |_| slapd.has("(uid=early)"))
+        .await;
+    assert_eq!(
+        slapd.values("(uid=early)", "mail"),
+        set(&["early@localdomain.test"])
+    );
     // Nothing of the directory is taken over, and what was never linked is left alone.
     assert!(a.account("stranger").is_none() && slapd.has("(uid=stranger)"));
 
     let late = create(&store, "late").await;
     let mut team = NewGroup::new(address("team@localdomain.test"));
-    team.members = ["early", "late"]
+    create(&store, "third").await;
+    team.members = ["early", "third"]
         .map(|name| Member::Local(address(&format!("{name}@localdomain.test"))))
         .to_vec();
     let team = store.create_group(team, &admin()).await.expect("created");
-    let people = [dn("early"), dn("late")];
+    let people = [dn("early"), dn("third")];
     let people: Vec<&str> = people.iter().map(String::as_str).collect();
-    a.until("a group with its members", |_| slapd.values("(cn=team)", "member") == set(&people))
-        .await;
+    a.until("a group with its members", |_| {
+        slapd.values("(cn=team)", "member") == set(&people)
+    })
+    .await;
 
     let change = AccountChange {
         display_name: Some(Some("Another".to_owned())),
@@ -97,12 +104,20 @@ async fn local_to_ldap_creates_changes_renames_and_deletes() {
         quota: Some(Some(model::ByteSize(5000))),
         ..AccountChange::default()
     };
-    store.update_account(late, None, change, &admin()).await.expect("changed");
-    a.until("the change", |_| slapd.values("(uid=late)", "displayName") == set(&["Another"]))
-        .await;
+    store
+        .update_account(late, None, change, &admin())
+        .await
+        .expect("changed");
+    a.until("the change", |_| {
+        slapd.values("(uid=late)", "displayName") == set(&["Another"])
+    })
+    .await;
     assert_eq!(slapd.values("(uid=late)", "homingQuota"), set(&["5000"]));
     assert_eq!(slapd.values("(uid=late)", "homingEnabled"), set(&["FALSE"]));
-    assert_eq!(slapd.values("(uid=late)", "mailLocalAddress"), set(&["desk@localdomain.test"]));
+    assert_eq!(
+        slapd.values("(uid=late)", "mailLocalAddress"),
+        set(&["desk@localdomain.test"])
+    );
 
     // A new address takes the name of the entry with it; the UUID stays.
     let uuid = slapd.values("(uid=late)", "entryUUID");
@@ -110,29 +125,57 @@ async fn local_to_ldap_creates_changes_renames_and_deletes() {
         address: Some(address("later@localdomain.test")),
         ..AccountChange::default()
     };
-    store.update_account(late, None, change, &admin()).await.expect("renamed");
+    store
+        .update_account(late, None, change, &admin())
+        .await
+        .expect("renamed");
     a.until("the new name", |_| slapd.has("(uid=later)")).await;
     assert_eq!(slapd.values("(mail=later@localdomain.test)", "entryUUID"), uuid);
 
     // An edit in the directory is undone when the object is looked at again.
     slapd.modify(&super::change("early", "replace", "displayName", "Meddler"));
-    a.until("the repair", |_| slapd.values("(uid=early)", "displayName") == set(&["Person early"]))
-        .await;
-    assert_eq!(a.account("early").expect("here").display_name.as_deref(), Some("Person early"));
+    a.until("the repair", |_| {
+        slapd.values("(uid=early)", "displayName") == set(&["Person early"])
+    })
+    .await;
+    assert_eq!(
+        a.account("early").expect("here").display_name.as_deref(),
+        Some("Person early")
+    );
 
     // Another process: nothing is written again.
     a.end().await;
-    let before = (slapd.csn("(uid=early)"), slapd.csn("(uid=later)"), slapd.csn("(cn=team)"));
+    let before = (
+        slapd.csn("(uid=early)"),
+        slapd.csn("(uid=later)"),
+        slapd.csn("(cn=team)"),
+    );
     let a = Home::start_with(&slapd, "a.test", store.clone(), &writes("local-to-ldap"));
-    a.until("it follows", |home| home.engine.status().feed == ldapsync::FeedState::Open).await;
+    a.until("it follows", |home| {
+        home.engine.status().feed == ldapsync::FeedState::Open
+    })
+    .await;
     a.engine.sync_full().await.expect("runs");
     let counts = a.engine.status().counts;
-    assert_eq!((counts.created_there, counts.updated_there, counts.deleted_there), (0, 0, 0));
-    assert_eq!((slapd.csn("(uid=early)"), slapd.csn("(uid=later)"), slapd.csn("(cn=team)")), before);
+    assert_eq!(
+        (counts.created_there, counts.updated_there, counts.deleted_there),
+        (0, 0, 0)
+    );
+    assert_eq!(
+        (
+            slapd.csn("(uid=early)"),
+            slapd.csn("(uid=later)"),
+            slapd.csn("(cn=team)")
+        ),
+        before
+    );
 
     // Deletions: a person's of an account, and a group's.
     let gone = std::time::Duration::from_secs(3600);
-    store.delete_account(early, gone, &admin()).await.expect("deleted");
+    store
+        .delete_account(early, gone, &admin())
+        .await
+        .expect("deleted");
     a.until("the entry is gone", |_| !slapd.has("(uid=early)")).await;
     store.delete_group(team, &admin()).await.expect("deleted");
     a.until("the group is gone", |_| !slapd.has("(cn=team)")).await;
@@ -150,9 +193,11 @@ async fn both_ways_merges_and_decides() {
         let mut slapd = Slapd::start(&person("one", "a.test"));
         let config = with("both-ways", &json!({ "conflict_resolution": resolution }));
         let mut a = Home::start_with(&slapd, "a.test", hosted().await, &config);
-        a.until("the entry comes here", |home| home.can_log_in("one")).await;
+        a.until("the entry comes here", |home| home.can_log_in("one"))
+            .await;
         let two = create(&a.store, "two").await;
-        a.until("the account goes there", |_| slapd.has("(uid=two)")).await;
+        a.until("the account goes there", |_| slapd.has("(uid=two)"))
+            .await;
         // Both sides are edited while they cannot hear of each other.
         a.end().await;
         let id = a.account("one").expect("here").id;
@@ -161,9 +206,17 @@ async fn both_ways_merges_and_decides() {
             quota: Some(Some(model::ByteSize(7))),
             ..AccountChange::default()
         };
-        a.store.update_account(id, None, edit, &admin()).await.expect("edited");
+        a.store
+            .update_account(id, None, edit, &admin())
+            .await
+            .expect("edited");
         slapd.modify(&super::change("one", "replace", "displayName", "There"));
-        slapd.modify(&super::change("one", "add", "mailLocalAddress", "other@localdomain.test"));
+        slapd.modify(&super::change(
+            "one",
+            "add",
+            "mailLocalAddress",
+            "other@localdomain.test",
+        ));
         let a = Home::start_with(&slapd, "a.test", a.store.clone(), &config);
         let settled = |home: &Home| {
             let account = home.account("one").expect("here");
@@ -172,14 +225,21 @@ async fn both_ways_merges_and_decides() {
         };
         a.until(resolution, settled).await;
         // What only one side changed went to the other all the same.
-        a.until("the quota", |_| slapd.values("(uid=one)", "homingQuota") == set(&["7"])).await;
+        a.until("the quota", |_| {
+            slapd.values("(uid=one)", "homingQuota") == set(&["7"])
+        })
+        .await;
         assert!(a.account("other").is_some(), "{resolution}");
         let lost = a.store.list_conflicts("people", None, 10).expect("reads");
         assert_eq!(lost.len(), 1, "{resolution}: {lost:?}");
-        assert_eq!((lost[0].id.field.as_str(), lost[0].rule.as_str()), ("display_name", resolution));
+        assert_eq!(
+            (lost[0].id.field.as_str(), lost[0].rule.as_str()),
+            ("display_name", resolution)
+        );
         // A deletion there comes here, one here goes there.
         slapd.modify(&format!("dn: {}\nchangetype: delete\n\n", dn("one")));
-        a.until("deleted there", |home| home.account("one").is_none()).await;
+        a.until("deleted there", |home| home.account("one").is_none())
+            .await;
         a.store
             .delete_account(two, std::time::Duration::from_secs(3600), &admin())
             .await
@@ -197,14 +257,20 @@ async fn nothing_is_lost_while_the_directory_is_away() {
     let config = writes("both-ways");
     let ids = [create(&store, "one").await, create(&store, "two").await];
     let mut a = Home::start_with(&slapd, "a.test", store.clone(), &config);
-    a.until("both are there", |_| slapd.has("(uid=one)") && slapd.has("(uid=two)")).await;
+    a.until("both are there", |_| {
+        slapd.has("(uid=one)") && slapd.has("(uid=two)")
+    })
+    .await;
     slapd.stop();
     for id in ids {
         let edit = AccountChange {
             display_name: Some(Some("While away".to_owned())),
             ..AccountChange::default()
         };
-        store.update_account(id, None, edit, &admin()).await.expect("edited");
+        store
+            .update_account(id, None, edit, &admin())
+            .await
+            .expect("edited");
     }
     create(&store, "three").await;
     // The process dies too, somewhere in its attempts.
@@ -215,11 +281,19 @@ async fn nothing_is_lost_while_the_directory_is_away() {
     let a = Home::start_with(&slapd, "a.test", store.clone(), &config);
     for name in ["one", "two"] {
         let filter = format!("(uid={name})");
-        a.until(name, |_| slapd.values(&filter, "displayName") == set(&["While away"])).await;
+        a.until(name, |_| {
+            slapd.values(&filter, "displayName") == set(&["While away"])
+        })
+        .await;
     }
     a.until("three", |_| slapd.has("(uid=three)")).await;
-    a.until("no write is open", |home| home.store.list_intents("people", None, 10).expect("reads").is_empty())
-        .await;
+    a.until("no write is open", |home| {
+        home.store
+            .list_intents("people", None, 10)
+            .expect("reads")
+            .is_empty()
+    })
+    .await;
 }
 
 // The process is killed again and again, wherever it happens to be, while there is much to write.
@@ -239,7 +313,8 @@ async fn a_killed_process_writes_everything_once() {
         let _ = (&mut home.running).await;
     }
     let a = Home::start_with(&slapd, "a.test", store.clone(), &config);
-    let linked = |home: &Home| home.engine.status().linked == 60 && home.engine.status().last_success.is_some();
+    let linked =
+        |home: &Home| home.engine.status().linked == 60 && home.engine.status().last_success.is_some();
     a.until("all have their entry", linked).await;
     let entries = slapd.values("(uid=k*)", "mail").expect("entries");
     assert_eq!(entries.len(), 60);
@@ -265,7 +340,10 @@ async fn two_homes_write_one_directory() {
     );
     let here = create(&a.store, "here").await;
     create(&b.store, "there").await;
-    a.until("both are there", |_| slapd.has("(uid=here)") && slapd.has("(uid=there)")).await;
+    a.until("both are there", |_| {
+        slapd.has("(uid=here)") && slapd.has("(uid=there)")
+    })
+    .await;
     assert_eq!(slapd.values("(uid=here)", "mailHost"), set(&["a.test"]));
     assert_eq!(slapd.values("(uid=there)", "mailHost"), set(&["b.test"]));
     assert!(b.account("here").is_none() && a.account("there").is_none());
@@ -281,9 +359,15 @@ async fn two_homes_write_one_directory() {
         display_name: Some(Some("Too late".to_owned())),
         ..AccountChange::default()
     };
-    a.store.update_account(here, None, edit, &admin()).await.expect("edited");
+    a.store
+        .update_account(here, None, edit, &admin())
+        .await
+        .expect("edited");
     let gone = std::time::Duration::from_secs(3600);
-    a.store.delete_account(here, gone, &admin()).await.expect("deleted");
+    a.store
+        .delete_account(here, gone, &admin())
+        .await
+        .expect("deleted");
     a.engine.sync_full().await.expect("runs");
     assert_eq!(slapd.values("(uid=here)", "displayName"), set(&["Person here"]));
     assert_eq!(slapd.values("(uid=here)", "mailHost"), set(&["b.test"]));
@@ -296,6 +380,10 @@ async fn two_homes_write_one_directory() {
         members: Some(Vec::new()),
         ..GroupChange::default()
     };
-    a.store.update_group(team, None, none, &admin()).await.expect("changed");
-    b.until("nobody in it", |home| home.members("team").is_empty()).await;
+    a.store
+        .update_group(team, None, none, &admin())
+        .await
+        .expect("changed");
+    b.until("nobody in it", |home| home.members("team").is_empty())
+        .await;
 }

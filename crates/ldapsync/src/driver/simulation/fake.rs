@@ -400,6 +400,7 @@ fn account(person: &Person) -> DirectoryAccount {
         } else {
             AccountState::Active
         },
+        state_until: None,
         display_name: Some(person.name.clone()),
         given_name: None,
         surname: None,
