@@ -2,6 +2,7 @@
 
 #![allow(clippy::indexing_slicing)] // A wrong index fails the test, as it should.
 
+mod ad;
 mod crash;
 mod demo;
 mod directory_cli;
@@ -11,6 +12,7 @@ mod front;
 mod front_end;
 mod local;
 mod login;
+mod one_tier;
 mod reload;
 mod spill;
 mod tls;

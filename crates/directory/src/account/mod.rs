@@ -57,6 +57,9 @@ pub struct DirectoryAccount {
     pub host: Host,
     /// Whether it may log in, as the entry tells.
     pub state: AccountState,
+    /// When that ends by itself, as far as the entry tells: no change is reported then, so whoever acts on the state
+    /// looks again at this time.
+    pub state_until: Option<Timestamp>,
     /// The name shown to people.
     pub display_name: Option<String>,
     /// Given name.
@@ -147,6 +150,7 @@ impl DirectoryAccount {
             catch_all,
             host: host(entry, map.host.as_deref()),
             state: AccountState::read(entry, map, patterns.server, now),
+            state_until: state::until(entry, map, patterns.server, now),
             display_name: text(&map.display_name).or_else(|| text("cn")),
             given_name: text(&map.given_name),
             surname: text(&map.surname),

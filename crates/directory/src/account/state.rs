@@ -45,7 +45,8 @@ impl AccountState {
                     return Self::Expired;
                 }
                 // The server reckons with the lockout's duration and the password's age, where it tells.
-                let computed = text("msDS-User-Account-Control-Computed").and_then(|text| text.parse::<i64>().ok());
+                let computed =
+                    text("msDS-User-Account-Control-Computed").and_then(|text| text.parse::<i64>().ok());
                 let locked = match computed {
                     Some(bits) => bits & LOCKOUT != 0,
                     None => text("lockoutTime").and_then(file_time).is_some(),
@@ -63,6 +64,24 @@ impl AccountState {
         }
         Self::Active
     }
+}
+
+/// The next moment at which the clock alone changes the state: the end of the account.
+pub(super) fn until(
+    entry: &Entry,
+    map: &AttributeMap,
+    server: ServerType,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let enabled = match map.enabled.kind {
+        EnabledKind::GeneralizedTime => entry.first_str(&map.enabled.attribute).and_then(generalized_time),
+        EnabledKind::Bool | EnabledKind::Bitmask | EnabledKind::Present => None,
+    };
+    let expires = match server {
+        ServerType::ActiveDirectory => entry.first_str("accountExpires").and_then(file_time),
+        ServerType::Openldap => None,
+    };
+    [enabled, expires].into_iter().flatten().filter(|end| *end > now).min()
 }
 
 fn is_true(entry: &Entry, attribute: &str) -> bool {

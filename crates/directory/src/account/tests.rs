@@ -168,6 +168,30 @@ fn states() {
 }
 
 #[test]
+fn the_clock_alone_ends_an_account() {
+    let until = |server, enabled, attributes: &[(&'static str, &[&str])]| {
+        let patterns = patterns(server, enabled);
+        super::state::until(&entry(attributes), &patterns.map, server, NOW).map(Timestamp::as_millis)
+    };
+    let ad = |value| until(ServerType::ActiveDirectory, None, &[("accountExpires", &[value])]);
+    // 2100-01-01 in 100 ns since 1601.
+    assert_eq!(ad("157469184000000000"), Some(4_102_444_800_000));
+    assert_eq!(ad("132223104000000000"), None, "it is over");
+    assert_eq!(ad("9223372036854775807"), None, "never");
+    let setting = EnabledConfig {
+        attribute: "flag".to_owned(),
+        kind: EnabledKind::GeneralizedTime,
+        mask: 2,
+        invert: false,
+    };
+    let flag: &[(&'static str, &[&str])] = &[("flag", &["21000101000000Z"])];
+    assert_eq!(
+        until(ServerType::Openldap, Some(setting), flag),
+        Some(4_102_444_800_000)
+    );
+}
+
+#[test]
 fn times() {
     for (text, seconds) in [
         ("19700101000000Z", Some(0)),

@@ -67,6 +67,7 @@ fn an_entry_routes_only_with_exactly_one_good_host() {
         catch_all: Vec::new(),
         host,
         state: AccountState::Active,
+        state_until: None,
         display_name: None,
         given_name: None,
         surname: None,

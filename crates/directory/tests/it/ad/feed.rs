@@ -303,3 +303,63 @@ async fn a_base_that_is_not_there_is_no_empty_directory() {
         "{error}"
     );
 }
+
+/// A relay to the domain controller that spoils the OID of DirSync, as if the server had never heard of it.
+async fn without_dir_sync(port: u16) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
+    use tokio::net::{TcpListener, TcpStream};
+    const DIR_SYNC: &[u8] = b"1.2.840.113556.1.4.841";
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else {
+                continue;
+            };
+            let (mut from_client, mut to_client) = client.into_split();
+            let (mut from_server, mut to_server) = server.into_split();
+            tokio::spawn(async move { copy(&mut from_server, &mut to_client).await });
+            tokio::spawn(async move {
+                let mut buffer = vec![0; 64 * 1024];
+                while let Ok(length @ 1..) = from_client.read(&mut buffer).await {
+                    let part = &mut buffer[..length];
+                    for at in 0..length.saturating_sub(DIR_SYNC.len() - 1) {
+                        if part[at..].starts_with(DIR_SYNC) {
+                            part[at + DIR_SYNC.len() - 1] = b'9';
+                        }
+                    }
+                    if to_server.write_all(part).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    format!("ldap://{address}")
+}
+
+#[tokio::test]
+async fn without_dir_sync_the_numbers_of_changes_tell() {
+    let samba = Samba::start("").expect("a domain controller");
+    let config = ConnectorConfig {
+        uris: vec![without_dir_sync(samba.port).await],
+        audit_interval: 600,
+        ..config(&samba)
+    };
+    tells_everything(&samba, config.clone()).await;
+    let clock = clock();
+    let mut source = feed::open(&crate::connect(config, &clock));
+    let (source, mut cookie) = (source.as_mut(), None);
+    let (seen, _) = next(source, &mut cookie).await;
+    let bert = seen.entries["bert"];
+    samba.delete(&samba.user_dn("bert")).expect("a deletion");
+    let (seen, coverage) = next(source, &mut cookie).await;
+    assert_eq!(
+        (seen.deleted.as_slice(), coverage),
+        ([bert].as_slice(), Coverage::NamedDeletes),
+        "an administrator sees deleted objects"
+    );
+    clock.advance(Duration::from_secs(601));
+    let (seen, coverage) = next(source, &mut cookie).await;
+    assert_eq!((seen.present.len(), coverage), (1, Coverage::Everything));
+}
