@@ -114,10 +114,13 @@ impl Dialer {
         self.homes.needs_secret(protocol)
     }
 
-    /// The homes that the configuration lists.
+    /// The homes that the configuration lists, and this process if it is one.
     #[must_use]
     pub fn listed(&self) -> Vec<String> {
-        self.homes.names()
+        let mut names = self.homes.names();
+        let own = self.local.as_ref().and_then(LocalHome::name);
+        names.extend(own.map(str::to_owned));
+        names
     }
 
     /// The homes that are drained, and why.

@@ -32,6 +32,11 @@ impl LocalHome {
         self.servers.write().insert(protocol, server);
     }
 
+    /// Its name, when it serves anything.
+    pub(crate) fn name(&self) -> Option<&str> {
+        (!self.servers.read().is_empty()).then_some(&*self.name)
+    }
+
     /// Whether a home of this name is this process, for this protocol.
     pub(crate) fn is(&self, name: &str, protocol: Protocol) -> bool {
         *self.name == *name && self.servers.read().contains_key(&protocol)

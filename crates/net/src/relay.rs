@@ -291,7 +291,8 @@ impl Relay {
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<RelayEnd> {
         if let Some(end) = self.transfer(cx) {
-            return Poll::Ready(end);
+            // Whoever closes after that does it because of that.
+            return Poll::Ready(self.told.map_or(end, |(why, _)| RelayEnd::Told(why)));
         }
         if self.told.is_none()
             && let Poll::Ready(why) = self.session.poll_ended(cx)

@@ -113,7 +113,9 @@ pub(super) async fn kick(
         ));
     }
     let filter = which.filter()?;
-    let ended = admin.sessions.end(&filter, SessionEnd::Kicked);
+    // A session whose home is this process has two halves, and is one all the same.
+    let ended = admin.sessions.count(&filter);
+    admin.sessions.end(&filter, SessionEnd::Kicked);
     tracing::warn!(?filter, ended, "sessions are ended by an administrator");
     if ended == 0 {
         return Err(ApiError::NotFound("no such session".to_owned()));

@@ -1,6 +1,6 @@
 //! Writing tokens.
 
-use super::{AHEAD, BACK, Claims, KeyError, KeyRing, TYPE};
+use super::{AHEAD, BACK, CONTENT, Claims, KeyError, KeyRing};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use model::{Address, Clock, Peer, Secret};
 use parking_lot::Mutex;
@@ -73,7 +73,7 @@ impl Minter {
             client: peer.client.to_string(),
         };
         let mut header = Header::new(Algorithm::ES256);
-        header.typ = Some(TYPE.to_owned());
+        header.cty = Some(CONTENT.to_owned());
         header.kid = Some(loaded.kid);
         let token = jsonwebtoken::encode(&header, &claims, &loaded.key);
         token

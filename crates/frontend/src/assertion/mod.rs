@@ -23,8 +23,8 @@ pub use verify::{TrustedFrontEndConfig, Verdict, Verifier, VerifyError};
 
 use serde::{Deserialize, Serialize};
 
-/// RFC 7515 section 4.1.9: tells an assertion from a token that a client brought.
-const TYPE: &str = "homing-login+jwt";
+/// RFC 7515 section 4.1.10: tells an assertion from a token that a client brought. Dovecot wants `typ` to be `JWT`.
+const CONTENT: &str = "homing-login";
 /// Seconds that clocks may differ.
 const BACK: u64 = 30;
 /// Seconds that a token lives.

@@ -121,7 +121,7 @@ fn a_forged_token_is_worth_nothing() {
         assert_eq!(both.verifier.verify(forged.as_bytes()), Err(VerifyError::Invalid));
     }
     // The front end may not sign with another algorithm, and not under another name.
-    let none = r#"{"typ":"homing-login+jwt","alg":"none","kid":"x"}"#;
+    let none = r#"{"typ":"JWT","cty":"homing-login","alg":"none","kid":"x"}"#;
     let none = wire::sasl::encode_base64(none.as_bytes());
     let forged = format!("{}.{}.", none.trim_end_matches('='), parts[1]);
     assert!(matches!(

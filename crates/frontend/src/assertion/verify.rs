@@ -1,7 +1,7 @@
 //! Reading tokens at a home.
 
 use super::keys::is_kid;
-use super::{AHEAD, BACK, Claims, TYPE};
+use super::{AHEAD, BACK, CONTENT, Claims};
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use model::{Address, Clock, ConfigProblem, Domain, Timestamp};
@@ -146,7 +146,7 @@ impl Verifier {
         let Ok(header) = jsonwebtoken::decode_header(token) else {
             return Ok(Verdict::NotOurs);
         };
-        if header.typ.as_deref() != Some(TYPE) {
+        if header.cty.as_deref() != Some(CONTENT) {
             return Ok(Verdict::NotOurs);
         }
         let kid = header.kid.filter(|kid| is_kid(kid)).ok_or(VerifyError::Invalid)?;

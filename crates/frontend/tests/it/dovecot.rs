@@ -1,10 +1,11 @@
 //! A real Dovecot as a foreign home: TLS to it, the login, and whether it learns who the client is.
 
 use crate::support::{Client, OnePassword, SOON, context_with, front};
+use frontend::assertion::{KeyRing, Minter, dovecot_tree};
 use frontend::{
     HomeProtocol, ImapProxyConfig, Pop3ProxyConfig, ProxyContext, SmtpProxyConfig, imap, pop3, smtp,
 };
-use model::{Domain, Protocol};
+use model::{Clock, Domain, Protocol, SystemClock};
 use net::ListenerConfig;
 use serde_json::json;
 use std::sync::Arc;
@@ -179,4 +180,82 @@ async fn a_home_that_cannot_be_trusted_gets_no_password() {
     assert!(done.starts_with("a NO [UNAVAILABLE]"), "{done}");
     client.0.flush(SOON).await.expect("still connected");
     assert!(!server.log().contains("Login: user"), "{}", server.log());
+}
+
+/// Dovecot checks the front end's signature itself, from the exported keys: nobody's password is known to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn dovecot_believes_an_assertion() {
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    open_to_all(scratch.path());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let ring = KeyRing::new(scratch.path().join("cluster-keys"));
+    ring.ensure(clock.now()).expect("a key");
+    let keys = ring.public_keys().expect("keys");
+    for (path, pem) in dovecot_tree("front.example.test", &keys) {
+        let path = scratch.path().join("trusted").join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(path, pem).expect("written");
+    }
+    let settings = scratch.path().join("oauth2.conf");
+    let text = format!(
+        "introspection_mode = local\nlocal_validation_key_dict = fs:posix:prefix={}/\n\
+         username_attribute = sub\nissuers = front.example.test\n",
+        scratch.path().join("trusted").display()
+    );
+    std::fs::write(&settings, text).expect("written");
+    let passdb = format!(
+        "auth_debug = yes\nauth_mechanisms = plain oauthbearer\nlogin_trusted_networks = 127.0.0.1\n\
+         passdb {{\n driver = oauth2\n mechanisms = oauthbearer xoauth2\n args = {}\n}}\n",
+        settings.display()
+    );
+    let server = Dovecot::start(&[(ALICE, "nobody knows this")], &passdb).expect("Dovecot starts");
+    let home = json!({
+        "name": "store", "host": "127.0.0.1",
+        "imap": { "port": server.imap, "login": "assertion" },
+        "pop3": { "port": server.pop3, "login": "assertion" },
+    });
+    let mut context = context_with(&[("@example.test", "store")], &[home]);
+    context.assertions = Some(Arc::new(Minter::new(ring, "front.example.test", clock)));
+    let config = ImapProxyConfig::default();
+    let proxy = Arc::new(imap::ImapProxy::new(
+        &config,
+        context.clone(),
+        Some(Arc::new(OnePassword)),
+    ));
+    let imap = front(
+        Protocol::Imap,
+        |_| {},
+        move |accepted| imap::serve(accepted, proxy.clone()),
+    )
+    .await;
+    let mut client = Client::connect(imap.address).await;
+    client.line().await;
+    let done = client.ask("a LOGIN alice@example.test secret").await;
+    assert!(done.starts_with("a OK [CAPABILITY"), "{done} {}", server.log());
+    let done = client.until("b SELECT INBOX", "b ").await;
+    assert!(done.starts_with("b OK"), "{done}");
+
+    let config = Pop3ProxyConfig::default();
+    let proxy = Arc::new(pop3::Pop3Proxy::new(
+        &config,
+        context,
+        Some(Arc::new(OnePassword)),
+    ));
+    let pop3 = front(
+        Protocol::Pop3,
+        |_| {},
+        move |accepted| pop3::serve(accepted, proxy.clone()),
+    )
+    .await;
+    let mut client = Client::connect(pop3.address).await;
+    client.line().await;
+    client.ask("USER alice@example.test").await;
+    let done = client.ask("PASS secret").await;
+    assert!(done.starts_with("+OK"), "{done} {}", server.log());
+}
+
+/// Dovecot's authentication runs as a user of its own.
+fn open_to_all(folder: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).expect("ours");
 }
