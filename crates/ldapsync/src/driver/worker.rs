@@ -20,6 +20,9 @@ use tokio::task::JoinSet;
 /// Entries that are looked at to see whether anything can be seen at all.
 const SAMPLE: usize = 5;
 
+/// What a guard has counted, by the minute.
+type Counted = Vec<(Timestamp, u32)>;
+
 pub(super) struct Worker<'a> {
     pub(super) parts: &'a SyncEngine,
     pub(super) engine: Engine,
@@ -32,7 +35,7 @@ pub(super) struct Worker<'a> {
     pub(super) seen: HashMap<EntryUuid, Seen>,
     pub(super) linked: u64,
     /// What the guard had counted when that was last stored.
-    guard: (Vec<(Timestamp, u32)>, Vec<(Timestamp, u32)>),
+    guard: (Counted, Counted),
     /// How far the journal was read, and how far it will be once this round has ended well.
     pub(super) offset: u64,
     pub(super) reading: Option<u64>,
