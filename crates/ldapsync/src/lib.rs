@@ -11,6 +11,7 @@
 
 mod driver;
 mod engine;
+mod explain;
 mod field;
 mod guard;
 mod link;
@@ -22,6 +23,7 @@ mod plan;
 
 pub use driver::{PlanReport, PlannedObject, SetAsideObject, SyncEngine, SyncError};
 pub use engine::{AsideStatus, Counts, FeedState, GuardStatus, State, StrangerStatus, SyncStatus};
+pub use explain::{Event, Explanation, FieldView};
 pub use field::{Field, Image, Values};
 pub use merge::{Cause, Discarded, Rule, Side};
 pub use plan::{

@@ -1,7 +1,7 @@
 //! The base of an association as the store keeps it, and what is remembered beside it.
 
 use crate::field::{Field, Image, Values};
-use crate::merge::Marks;
+use crate::merge::{Acquaintance, Marks};
 use crate::plan::{Digest, Passwords, Standing};
 use bytes::Bytes;
 use model::{Address, EntryUuid};
@@ -83,6 +83,8 @@ fn values(field: Field, texts: &[&str]) -> Values {
     }
 }
 
+const UNDER_WAY: &str = "acquaintance.under-way";
+
 /// What is not settled and what stands for the passwords, as digests beside the base.
 pub(crate) fn encode_digests(marks: &Marks, passwords: Passwords) -> BTreeMap<String, Bytes> {
     let mut digests = BTreeMap::new();
@@ -91,6 +93,9 @@ pub(crate) fn encode_digests(marks: &Marks, passwords: Passwords) -> BTreeMap<St
     }
     for (field, both) in &marks.apart {
         digests.insert(format!("apart.{field}"), Bytes::from(both.concat()));
+    }
+    if marks.acquaintance == Acquaintance::UnderWay {
+        digests.insert(UNDER_WAY.to_owned(), Bytes::new());
     }
     let sides = [("local", passwords.local), ("remote", passwords.remote)];
     for (side, digest) in sides {
@@ -104,6 +109,9 @@ pub(crate) fn encode_digests(marks: &Marks, passwords: Passwords) -> BTreeMap<St
 /// Reads what is not settled. What does not read is left out: the merge then sees an edit and settles it.
 pub(crate) fn marks(digests: &BTreeMap<String, Bytes>) -> Marks {
     let mut marks = Marks::default();
+    if digests.contains_key(UNDER_WAY) {
+        marks.acquaintance = Acquaintance::UnderWay;
+    }
     for field in FIELDS {
         let digest = |kind: &str| digests.get(&format!("{kind}.{field}"));
         if let Some(refused) = digest("refused").and_then(|digest| digest.as_ref().try_into().ok()) {
@@ -173,6 +181,7 @@ mod tests {
         let written = Marks {
             refused: BTreeMap::from([(Field::Quota, [7; 32])]),
             apart: BTreeMap::from([(Field::DisplayName, [[1; 32], [2; 32]])]),
+            acquaintance: Acquaintance::UnderWay,
         };
         let both = Passwords {
             local: Some(Digest([3; 16])),

@@ -148,6 +148,19 @@ pub(crate) struct Marks {
     /// Fields that never were common and differ, by the digests of both sides, the local one first: when one of
     /// them changes, it is an edit and wins.
     pub(crate) apart: BTreeMap<Field, [[u8; 32]; 2]>,
+    /// How far the first exchange of a pair has come.
+    pub(crate) acquaintance: Acquaintance,
+}
+
+/// Whether two sides that existed apart have been brought together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Acquaintance {
+    /// They have a base.
+    #[default]
+    Made,
+    /// The directory has not acknowledged its half yet: the base is not to be believed, and a second look is
+    /// another first one.
+    UnderWay,
 }
 
 /// What a merge goes by.
@@ -200,7 +213,9 @@ pub(crate) struct Merged {
 #[must_use]
 pub(crate) fn merge(fields: &[Field], images: Images<'_>, rules: &Rules) -> Merged {
     let mut merged = Merged::default();
-    let (local, remote) = (one_address(images.local), one_address(images.remote));
+    let raw = images.remote;
+    let local = one_address(images.local, images.base);
+    let remote = one_address(images.remote, images.base);
     let images = Images {
         local: &local,
         remote: &remote,
@@ -219,6 +234,7 @@ pub(crate) fn merge(fields: &[Field], images: Images<'_>, rules: &Rules) -> Merg
         }
         Direction::BothWays => both::merge(fields, images, rules, &mut merged),
     }
+    forget_the_old_address(raw, &remote, &mut merged.remote);
     // An alias that became the address on one side may still be an alias on the other.
     let address = merged.base.get(Field::Address).clone();
     let aliases = merged.base.get(Field::Aliases).without(&address);
@@ -232,9 +248,30 @@ pub(crate) fn merge(fields: &[Field], images: Images<'_>, rules: &Rules) -> Merg
     merged
 }
 
-/// The primary address is no alias as well; many entries repeat it there.
-fn one_address(image: &Image) -> Image {
-    let aliases = image.get(Field::Aliases).without(image.get(Field::Address));
+/// An entry that repeats its address among the aliases would keep the old one there as an alias of its own.
+fn forget_the_old_address(raw: &Image, tidy: &Image, writes: &mut Vec<Write>) {
+    let (raw, tidy) = (raw.get(Field::Aliases), tidy.get(Field::Aliases));
+    let renamed = writes.iter().any(|write| write.field == Field::Address);
+    if !renamed || raw == tidy {
+        return;
+    }
+    match writes.iter_mut().find(|write| write.field == Field::Aliases) {
+        Some(write) => write.was.clone_from(raw),
+        None => writes.push(Write {
+            field: Field::Aliases,
+            was: raw.clone(),
+            values: tidy.clone(),
+            cause: Cause::Changed,
+        }),
+    }
+}
+
+/// The primary address is no alias as well; many entries repeat it there. It is one when the base says so: the
+/// address is about to change, and stays as an alias.
+fn one_address(image: &Image, base: Option<&Image>) -> Image {
+    let known = base.map(|base| base.get(Field::Aliases).clone());
+    let repeated = image.get(Field::Address).without(&known.unwrap_or_default());
+    let aliases = image.get(Field::Aliases).without(&repeated);
     image.clone().with(Field::Aliases, aliases)
 }
 

@@ -4,6 +4,7 @@
 //! by side, and the engine hears of them before anything that depends on them. Dropping it at any point is safe,
 //! because the cookie is committed last.
 
+mod explain;
 mod fetch;
 mod gone;
 mod journal;
@@ -441,7 +442,7 @@ fn outlet(connector: &Arc<Connector>) -> Option<Arc<dyn Outlet>> {
 /// Everything that decides which entries are seen and how they are read.
 fn fingerprint(config: &ConnectorConfig, server_name: &str, host_aliases: &[String]) -> blake3::Hash {
     let text = format!(
-        "{:?} {:?} {:?} {:?} {:?} {} {server_name} {:?} {host_aliases:?}",
+        "{:?} {:?} {:?} {:?} {:?} {} {server_name} {:?} {host_aliases:?} {:?}",
         config.direction,
         config.accounts,
         config.groups,
@@ -449,6 +450,7 @@ fn fingerprint(config: &ConnectorConfig, server_name: &str, host_aliases: &[Stri
         config.domains,
         config.clustered,
         config.host_aliases,
+        config.search_domain_aliases.then_some(&config.domain_aliases),
     );
     blake3::hash(text.as_bytes())
 }

@@ -98,7 +98,8 @@ fn discard(field: Field, images: Images<'_>, loser: Side, winner: &Values, merge
         Side::Remote => remote,
     };
     let edited = !said(field, lost).equals(&said(field, base)) && !said(field, lost).equals(winner);
-    if edited {
+    // A removal has no value that could be lost.
+    if edited && !lost.is_empty() {
         merged.discarded.push(Discarded {
             field,
             losers: vec![loser],

@@ -48,8 +48,9 @@ impl Case {
     }
 
     fn merge(&self, fields: &[Field], rules: &Rules) -> Merged {
+        let made = self.marks.acquaintance == Acquaintance::Made;
         let images = Images {
-            base: self.base.as_ref(),
+            base: self.base.as_ref().filter(|_| made),
             local: &self.local,
             remote: &self.remote,
             marks: &self.marks,
@@ -66,6 +67,7 @@ impl Case {
             next.marks.apart.remove(&write.field);
         }
         next.base = Some(merged.base.clone());
+        next.marks.acquaintance = Acquaintance::Made;
         next
     }
 
@@ -85,6 +87,10 @@ impl Case {
             if let Some(base) = next.base.as_mut() {
                 base.set(write.field, known.unwrap_or_default());
             }
+        }
+        let first = self.base.is_none() || self.marks.acquaintance == Acquaintance::UnderWay;
+        if first && !merged.remote.is_empty() {
+            next.marks.acquaintance = Acquaintance::UnderWay;
         }
         next
     }
@@ -438,17 +444,23 @@ fn any_remote() -> impl Strategy<Value = Image> {
 }
 
 fn any_case() -> impl Strategy<Value = Case> {
-    (proptest::option::of(any_remote()), any_local(), any_remote()).prop_map(|(base, local, remote)| Case {
-        base: base.map(|base| one_address(&base)),
-        local,
-        remote,
-        marks: Marks::default(),
+    (proptest::option::of(any_remote()), any_local(), any_remote()).prop_map(|(base, local, mut remote)| {
+        if base.is_none() {
+            // Who meets for the first time has one address.
+            remote.set(Field::Address, local.get(Field::Address).clone());
+        }
+        Case {
+            base: base.map(|base| one_address(&base, None)),
+            local,
+            remote,
+            marks: Marks::default(),
+        }
     })
 }
 
 /// A field by its matching rule, with what silence means.
 fn meant(field: Field, image: &Image) -> Vec<String> {
-    let image = one_address(image);
+    let image = one_address(image, None);
     let values = said(field, image.get(field));
     values.iter().map(|(key, _)| key.to_owned()).collect()
 }
@@ -515,9 +527,13 @@ proptest! {
         let Some(base) = &case.base else { return Ok(()) };
         let merged = case.merge(&FIELDS, &rules);
         let after = case.after(&merged);
+        // Where both sides took the same new address, it is no alias any more.
+        let mut base = base.clone();
+        let aliases = base.get(Field::Aliases).without(after.local.get(Field::Address));
+        base.set(Field::Aliases, aliases);
         for lost in &merged.discarded {
-            prop_assert_eq!(meant(lost.field, &after.local), meant(lost.field, base));
-            prop_assert_eq!(meant(lost.field, &after.remote), meant(lost.field, base));
+            prop_assert_eq!(meant(lost.field, &after.local), meant(lost.field, &base));
+            prop_assert_eq!(meant(lost.field, &after.remote), meant(lost.field, &base));
         }
     }
 
@@ -545,7 +561,7 @@ proptest! {
                     // An element that came is there, unless the other side took it away or has it as its address.
                     let came = edit.iter().filter(|key| !base.get(field).has(key));
                     let primary = merged.base.get(Field::Address);
-                    came.into_iter().all(|key| here.contains(key) || primary.has(key))
+                    came.into_iter().all(|key| here.contains(key) || there.contains(key) || primary.has(key))
                 } else {
                     here == edit || there == edit
                 };

@@ -10,7 +10,10 @@
 //! direction, never deletes an entry unless a person deleted its object, and never says what a password is.
 
 mod absent;
+#[cfg(test)]
+mod both_tests;
 mod join;
+mod naming;
 mod newcomer;
 mod op;
 mod outcome;

@@ -6,7 +6,7 @@ use super::reason::Reason;
 use super::remote_op::RemoteOp;
 use super::situation::{Link, Standing};
 use crate::field::{Field, Image};
-use crate::merge::{Cause, Discarded, Marks, Side};
+use crate::merge::{Acquaintance, Cause, Discarded, Marks, Side};
 use model::EntryUuid;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -134,11 +134,6 @@ impl Plan {
         self.ops.iter().filter_map(Op::hazard)
     }
 
-    /// The dangers to the directory.
-    pub(crate) fn remote_hazards(&self) -> impl Iterator<Item = Hazard> + '_ {
-        self.remote.iter().filter_map(RemoteOp::hazard)
-    }
-
     /// The dangers to one side, weighed: each member, alias or account that goes counts.
     pub(crate) fn weight(&self, side: Side) -> u64 {
         let lost = |hazard: Option<Hazard>, was: usize| match hazard {
@@ -252,7 +247,7 @@ impl Plan {
         let follows = |op: &RemoteOp| matches!(op, RemoteOp::Rename { .. } | RemoteOp::Move { .. });
         part.ops.retain(|op| !held_here(op));
         part.remote
-            .retain(|op| !held_there(op) && !(renames && follows(op)));
+            .retain(|op| !(held_there(op) || renames && follows(op)));
         if let Some(base) = part.base.as_mut() {
             for field in &held {
                 let old = old_base.map(|old| old.get(*field).clone()).unwrap_or_default();
@@ -294,6 +289,7 @@ impl Plan {
             marks.refused.remove(&field);
             marks.apart.remove(&field);
         }
+        marks.acquaintance = Acquaintance::Made;
         LinkValues {
             base: self.base.clone(),
             marks,

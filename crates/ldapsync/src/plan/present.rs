@@ -11,7 +11,7 @@ use super::situation::{
 };
 use super::{Reason, fields_of, kind_of, subject_of};
 use crate::field::{Field, Image, Values};
-use crate::merge::{Cause, Images, Marks, Rules, Side, Write, is_edited, merge};
+use crate::merge::{Acquaintance, Cause, Images, Marks, Rules, Side, Write, is_edited, merge};
 use directory::config::{Absent, ConflictResolution, Direction};
 use model::EntryUuid;
 
@@ -120,7 +120,7 @@ fn unite(
     let merged = merge(
         fields_of(remote.kind),
         Images {
-            base: link.map(|link| &link.base),
+            base: link.filter(|link| acquainted(link)).map(|link| &link.base),
             local: &image,
             remote: &remote.image,
             marks: link.map_or(&none, |link| &link.marks),
@@ -157,9 +157,16 @@ fn unite(
     plan.base = Some(next);
     plan.discarded = merged.discarded;
     plan.marks = merged.marks;
+    if !link.is_some_and(acquainted) && !plan.remote.is_empty() {
+        plan.marks.acquaintance = Acquaintance::UnderWay;
+    }
     plan.password = password(local, remote, link, policy);
     waits(local, policy, &mut plan);
     Decision::Act(plan)
+}
+
+fn acquainted(link: &Link) -> bool {
+    link.marks.acquaintance == Acquaintance::Made
 }
 
 const fn rules(remote: &RemoteObject, policy: &Policy) -> Rules {

@@ -22,22 +22,22 @@ fn policy() -> Policy {
     }
 }
 
-fn address(text: &str) -> Values {
+pub(super) fn address(text: &str) -> Values {
     Values::addresses([&Address::parse(text).expect("an address")])
 }
 
-fn image(name: &str) -> Image {
+pub(super) fn image(name: &str) -> Image {
     Image::default()
         .with(Field::Address, address(&format!("{name}@example.test")))
         .with(Field::DisplayName, Values::text(name))
         .with(Field::Enabled, Values::switch(true))
 }
 
-fn id(number: u64) -> LocalId {
+pub(super) fn id(number: u64) -> LocalId {
     LocalId::Account(AccountId::new(number).expect("not zero"))
 }
 
-fn here(image: Image) -> Remote {
+pub(super) fn here(image: Image) -> Remote {
     Remote::Here(RemoteObject {
         members: Members::Shown,
         kind: Kind::Account,
@@ -46,7 +46,7 @@ fn here(image: Image) -> Remote {
     })
 }
 
-fn object(number: u64, image: Image, state: LocalState, linked_to: Option<EntryUuid>) -> LocalObject {
+pub(super) fn object(number: u64, image: Image, state: LocalState, linked_to: Option<EntryUuid>) -> LocalObject {
     LocalObject {
         id: id(number),
         image,
@@ -57,7 +57,7 @@ fn object(number: u64, image: Image, state: LocalState, linked_to: Option<EntryU
     }
 }
 
-fn link() -> Link {
+pub(super) fn link() -> Link {
     Link {
         local: id(1),
         base: Image::default(),
@@ -68,7 +68,7 @@ fn link() -> Link {
     }
 }
 
-fn linked(remote: Remote, base: Image, local: Image, state: LocalState) -> Situation {
+pub(super) fn linked(remote: Remote, base: Image, local: Image, state: LocalState) -> Situation {
     Situation {
         uuid: UUID,
         name: DN.to_owned(),
@@ -87,7 +87,7 @@ fn linked(remote: Remote, base: Image, local: Image, state: LocalState) -> Situa
     }
 }
 
-fn unlinked(remote: Remote, by_address: Vec<LocalObject>, by_alias: Vec<LocalObject>) -> Situation {
+pub(super) fn unlinked(remote: Remote, by_address: Vec<LocalObject>, by_alias: Vec<LocalObject>) -> Situation {
     Situation {
         uuid: UUID,
         name: DN.to_owned(),
@@ -351,7 +351,7 @@ fn the_harmless_part_leaves_the_rest_to_be_planned_again() {
 }
 
 /// Carries a plan out on values, as the store would.
-fn apply(situation: &Situation, plan: &Plan) -> Situation {
+pub(super) fn apply(situation: &Situation, plan: &Plan) -> Situation {
     let mut next = situation.clone();
     for op in &plan.ops {
         match op {
@@ -438,7 +438,7 @@ fn any_state() -> impl Strategy<Value = LocalState> {
     ]
 }
 
-fn any_situation() -> impl Strategy<Value = Situation> {
+pub(super) fn any_situation() -> impl Strategy<Value = Situation> {
     let linked_one = (any_remote(), any_image(), any_image(), any_state())
         .prop_map(|(remote, base, local, state)| linked(remote, base, local, state));
     let candidate = || {

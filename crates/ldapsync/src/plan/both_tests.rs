@@ -1,0 +1,577 @@
+//! Plans that write the directory, by tables and properties.
+
+use super::tests::{address, here, id, image, link, linked, object, unlinked};
+use super::*;
+use crate::field::Values;
+use crate::merge::Side;
+use directory::config::{Absent, ConflictResolution, ConflictScope, Direction};
+use model::Address;
+use proptest::prelude::*;
+use store::IntentKind;
+
+const UUID: EntryUuid = EntryUuid::from_bytes([1; 16]);
+const OTHER: EntryUuid = EntryUuid::from_bytes([2; 16]);
+const UP: Direction = Direction::LocalToLdap;
+const BOTH: Direction = Direction::BothWays;
+const LOCAL: ConflictResolution = ConflictResolution::LocalWins;
+const LDAP: ConflictResolution = ConflictResolution::LdapWins;
+const STAY: ConflictResolution = ConflictResolution::NoChange;
+
+fn policy(direction: Direction, resolution: ConflictResolution) -> Policy {
+    Policy {
+        direction,
+        resolution,
+        scope: ConflictScope::Attribute,
+        absent: Absent::Keep,
+        deletions: Deletions::Follow,
+        arrivals: Arrivals::Hold,
+    }
+}
+
+/// Everything a plan says, in short.
+fn told(situation: &Situation, policy: &Policy) -> String {
+    let plan = match plan(situation, policy) {
+        Decision::SetAside(reason) => return format!("! {reason}"),
+        Decision::Act(plan) => plan,
+    };
+    let mut out: Vec<String> = plan.ops.iter().map(ToString::to_string).collect();
+    out.extend(plan.remote.iter().map(|op| format!("dir {op}")));
+    out.extend(
+        plan.discarded
+            .iter()
+            .map(|lost| format!("lost {} by {}", lost.field, lost.rule)),
+    );
+    out.extend(plan.waits.iter().map(|wait| format!("waits {wait}")));
+    out.join(" | ")
+}
+
+fn named(name: &str) -> Image {
+    image("alice").with(Field::DisplayName, Values::text(name))
+}
+
+fn deleted(base: Image, remote: Image, removal: Removal, standing: Standing) -> Situation {
+    let mut situation = linked(here(remote), base.clone(), base, LocalState::Deleted);
+    situation.removal = removal;
+    if let Some(link) = situation.link.as_mut() {
+        link.standing = standing;
+    }
+    situation
+}
+
+#[test]
+fn deleted_here() {
+    use Removal::{ByPerson, BySync};
+    use Standing::{Gone, Linked};
+    let held = "waits deleted here and edited in the directory; conflict_resolution is no-change";
+    let by_sync = "waits switched off here by a connector, which deletes nothing in the directory";
+    let back = "+ revive | ~ display_name: Al -> Bo";
+    for (direction, resolution, remote, removal, standing, expected) in [
+        (UP, LDAP, "Al", ByPerson, Linked, "dir - delete"),
+        (
+            UP,
+            LDAP,
+            "Bo",
+            ByPerson,
+            Linked,
+            "dir - delete | lost display_name by one-way",
+        ),
+        (UP, LDAP, "Al", BySync, Linked, by_sync),
+        // A restored backup brings the entry back, and it goes again.
+        (UP, LDAP, "Al", ByPerson, Gone, "dir - delete"),
+        (BOTH, LDAP, "Al", ByPerson, Linked, "dir - delete"),
+        (
+            BOTH,
+            LOCAL,
+            "Bo",
+            ByPerson,
+            Linked,
+            "dir - delete | lost display_name by local-wins",
+        ),
+        (BOTH, LDAP, "Bo", ByPerson, Linked, back),
+        (BOTH, STAY, "Bo", ByPerson, Linked, held),
+        (BOTH, LDAP, "Al", BySync, Linked, by_sync),
+        (BOTH, LDAP, "Bo", BySync, Gone, back),
+    ] {
+        let situation = deleted(named("Al"), named(remote), removal, standing);
+        let policy = policy(direction, resolution);
+        let case = format!("{direction:?} {resolution:?} {remote} {removal:?} {standing:?}");
+        assert_eq!(told(&situation, &policy), expected, "{case}");
+        if removal == ByPerson && standing == Linked {
+            // The same for an object that is gone for good and has left a tombstone.
+            let mut situation = situation.clone();
+            situation.local = None;
+            let erased = told(&situation, &policy);
+            assert_eq!(
+                erased.contains("dir - delete"),
+                expected.contains("dir - delete"),
+                "{case}"
+            );
+        }
+    }
+}
+
+#[test]
+fn deleted_in_the_directory() {
+    let again = "dir + create account address=alice@example.test display_name=Bo";
+    let held = "waits deleted in the directory and edited here; conflict_resolution is no-change";
+    for (direction, resolution, local, expected) in [
+        (BOTH, LDAP, "Al", "- remove: the entry is gone"),
+        (
+            BOTH,
+            LDAP,
+            "Bo",
+            "- remove: the entry is gone | lost display_name by ldap-wins",
+        ),
+        (BOTH, LOCAL, "Bo", again),
+        (BOTH, STAY, "Bo", held),
+        // The directory follows: an entry that somebody deleted is made again.
+        (UP, LDAP, "Bo", again),
+    ] {
+        let situation = linked(Remote::Gone, named("Al"), named(local), LocalState::Active);
+        let policy = policy(direction, resolution);
+        assert_eq!(
+            told(&situation, &policy),
+            expected,
+            "{direction:?} {resolution:?} {local}"
+        );
+        let hidden = Situation {
+            remote: Remote::Hidden {
+                parent: "ou=x".into(),
+            },
+            ..situation
+        };
+        if !expected.starts_with("waits") {
+            assert!(
+                told(&hidden, &policy).starts_with('!'),
+                "lost rights make and remove nothing"
+            );
+        }
+    }
+    // Taken back here after both were gone: a new object, as far as the directory goes.
+    let mut revived = linked(Remote::Gone, named("Bo"), named("Bo"), LocalState::Active);
+    if let Some(link) = revived.link.as_mut() {
+        link.standing = Standing::Gone;
+    }
+    assert_eq!(told(&revived, &policy(BOTH, LDAP)), again);
+}
+
+#[test]
+fn gone_on_both_sides_is_noted_and_ended() {
+    for direction in [UP, BOTH] {
+        let situation = linked(Remote::Gone, named("Al"), named("Al"), LocalState::Deleted);
+        let Decision::Act(plan) = plan(&situation, &policy(direction, LDAP)) else {
+            panic!("set aside")
+        };
+        assert!(plan.is_quiet());
+        assert_eq!(plan.standing, Standing::Gone);
+    }
+}
+
+#[test]
+fn entries_that_are_not_ours_are_not_written() {
+    for (remote, up, both) in [
+        (
+            Remote::NoHome,
+            "waits the entry's host is not this server, so it is not written",
+            "- remove: the entry has no host",
+        ),
+        (
+            Remote::OutOfScope,
+            "waits the entry is out of the connector's scope and is not written",
+            "- remove: the entry is out of scope",
+        ),
+        (
+            Remote::Elsewhere { host: "b".into() },
+            "- moved to b",
+            "- moved to b",
+        ),
+    ] {
+        let situation = linked(remote, named("Al"), named("Bo"), LocalState::Active);
+        assert_eq!(told(&situation, &policy(UP, LDAP)), up);
+        assert_eq!(told(&situation, &policy(BOTH, LDAP)), both);
+    }
+    // A to B to A: the mail is here still.
+    let moved = LocalState::MovedAway { to: "b".into() };
+    let home = linked(here(named("Al")), named("Al"), named("Al"), moved);
+    assert_eq!(told(&home, &policy(UP, LDAP)), "+ revive");
+    assert_eq!(told(&home, &policy(BOTH, STAY)), "+ revive");
+}
+
+#[test]
+fn what_was_unlinked_by_hand_is_left_alone() {
+    for direction in [Direction::LdapToLocal, UP, BOTH] {
+        for remote in [here(named("Bo")), Remote::Gone, Remote::OutOfScope] {
+            let mut situation = linked(remote, named("Al"), named("Cy"), LocalState::Active);
+            if let Some(link) = situation.link.as_mut() {
+                link.standing = Standing::UnlinkedHeld;
+            }
+            let waits = "waits unlinked by an administrator; relink or release it";
+            assert_eq!(told(&situation, &policy(direction, LOCAL)), waits);
+        }
+    }
+}
+
+#[test]
+fn at_first_sight() {
+    let found = |name: &str| vec![object(5, named(name), LocalState::Active, None)];
+    for (direction, resolution, locals, expected) in [
+        (
+            UP,
+            LDAP,
+            found("Bo"),
+            "= link account 5 | dir ~ display_name: Al -> Bo | lost display_name by one-way",
+        ),
+        (
+            BOTH,
+            LDAP,
+            found("Bo"),
+            "= link account 5 | ~ display_name: Bo -> Al (conflict lost) | lost display_name by ldap-wins",
+        ),
+        (
+            BOTH,
+            LOCAL,
+            found("Bo"),
+            "= link account 5 | dir ~ display_name: Al -> Bo (conflict lost) | lost display_name by local-wins",
+        ),
+        (
+            BOTH,
+            STAY,
+            found("Bo"),
+            "= link account 5 | waits display_name differs and was never common; both sides keep theirs",
+        ),
+        (BOTH, STAY, found("Al"), "= link account 5"),
+        (
+            UP,
+            LDAP,
+            vec![],
+            "waits nothing here belongs to this entry, and the direction is local-to-ldap",
+        ),
+    ] {
+        let situation = unlinked(here(named("Al")), locals, vec![]);
+        assert_eq!(
+            told(&situation, &policy(direction, resolution)),
+            expected,
+            "{direction:?} {resolution:?}"
+        );
+    }
+}
+
+#[test]
+fn a_step_aside_is_nobody_s_edit() {
+    let parked = named("Al").with(Field::Address, address(&format!("parked-{UUID}@example.test")));
+    let renamed = named("Al").with(Field::Address, address("new@example.test"));
+    for (remote, expected) in [(named("Al"), "alice@example.test"), (renamed, "new@example.test")] {
+        let situation = linked(here(remote), named("Al"), parked.clone(), LocalState::Active);
+        let text = told(&situation, &policy(BOTH, LOCAL));
+        let wanted = format!("~ address: parked-{UUID}@example.test -> {expected}");
+        assert_eq!(text, wanted);
+    }
+}
+
+#[test]
+fn an_address_of_another_entry_is_not_taken() {
+    let local = named("Al").with(Field::Aliases, address("shared@example.test"));
+    let mut situation = linked(here(named("Al")), named("Al"), local, LocalState::Active);
+    let rival = |claim| Rival {
+        address: "shared@example.test".into(),
+        uuid: OTHER,
+        dn: "uid=bob".into(),
+        claim,
+    };
+    situation.rivals = vec![rival(Claim::Stays)];
+    let text = told(&situation, &policy(BOTH, LDAP));
+    assert!(
+        text.starts_with("! shared@example.test is an address of the entry uid=bob already"),
+        "{text}"
+    );
+    // Two who swap: the other one is about to give it up.
+    situation.rivals = vec![rival(Claim::Leaves)];
+    assert_eq!(
+        told(&situation, &policy(BOTH, LDAP)),
+        "dir ~ aliases: - -> shared@example.test"
+    );
+    // A re-added entry with another UUID is nobody's successor by itself.
+    let gone = Situation {
+        remote: Remote::Gone,
+        rivals: vec![Rival {
+            address: "alice@example.test".into(),
+            ..rival(Claim::Stays)
+        }],
+        ..situation
+    };
+    assert!(told(&gone, &policy(UP, LDAP)).starts_with('!'));
+}
+
+#[test]
+fn newcomers() {
+    let found = |name: &str, aliases: &str, linked_to, kind| Found {
+        uuid: OTHER,
+        dn: format!("uid={name}"),
+        kind,
+        image: Image::default()
+            .with(Field::Address, address(&format!("{name}@example.test")))
+            .with(
+                Field::Aliases,
+                if aliases.is_empty() {
+                    Values::NONE
+                } else {
+                    address(aliases)
+                },
+            ),
+        linked_to,
+    };
+    let account = Some(Kind::Account);
+    let one = |found: Found| vec![found];
+    for (entries, expected) in [
+        (
+            vec![],
+            "alice@example.test directory: + create account address=alice@example.test display_name=alice",
+        ),
+        (one(found("alice", "", None, account)), "join"),
+        (one(found("alice", "", Some(id(9)), account)), "aside"),
+        (one(found("alice", "", None, None)), "aside"),
+        (one(found("alice", "", None, Some(Kind::Group))), "aside"),
+        (one(found("bob", "alice@example.test", None, account)), "aside"),
+        (
+            vec![
+                found("alice", "", None, account),
+                found("alice", "", None, account),
+            ],
+            "aside",
+        ),
+    ] {
+        let newcomer = |local, standing| Newcomer {
+            local,
+            standing,
+            found: entries.clone(),
+        };
+        let active = object(5, image("alice"), LocalState::Active, None);
+        let told = |newcomer: &Newcomer, direction| match plan_newcomer(newcomer, &policy(direction, LDAP)) {
+            Birth::Leave => "leave".to_owned(),
+            Birth::Join(_) => "join".to_owned(),
+            Birth::SetAside(_) => "aside".to_owned(),
+            Birth::Create(creation) => creation.line(),
+        };
+        let fresh = newcomer(active.clone(), None);
+        assert_eq!(
+            (told(&fresh, UP), told(&fresh, BOTH)),
+            (expected.to_owned(), expected.to_owned())
+        );
+        assert_eq!(
+            told(&fresh, Direction::LdapToLocal),
+            "leave",
+            "listed as unlinked"
+        );
+        let held = newcomer(active, Some(Standing::UnlinkedHeld));
+        assert_eq!(told(&held, UP), "leave");
+        let off = newcomer(object(5, image("alice"), LocalState::Deleted, None), None);
+        assert_eq!(told(&off, BOTH), "leave");
+    }
+}
+
+#[test]
+fn the_halves_of_a_plan() {
+    let local = named("Bo");
+    let remote = named("Al").with(Field::Quota, Values::number(5));
+    let situation = linked(here(remote.clone()), named("Al"), local, LocalState::Active);
+    let Decision::Act(plan) = plan(&situation, &policy(BOTH, LDAP)) else {
+        panic!("set aside")
+    };
+    assert_eq!(plan.intent(), Some(IntentKind::Change));
+    let meanwhile = plan.meanwhile(situation.link.as_ref()).base.expect("a base");
+    assert_eq!(
+        meanwhile.get(Field::DisplayName),
+        &Values::text("Al"),
+        "not acknowledged"
+    );
+    assert_eq!(meanwhile.get(Field::Quota), &Values::number(5), "done here");
+    let settled = plan.settled().base.expect("a base");
+    assert_eq!(settled.get(Field::DisplayName), &Values::text("Bo"));
+    assert_eq!(
+        plan.expected(&remote),
+        remote.with(Field::DisplayName, Values::text("Bo")).digest()
+    );
+}
+
+#[test]
+fn each_side_has_its_dangers() {
+    let off = named("Al").with(Field::Enabled, Values::switch(false));
+    let mut situation = linked(here(named("Al")), named("Al"), off, LocalState::Active);
+    let both = policy(BOTH, LDAP);
+    let act = |situation: &Situation| match plan(situation, &both) {
+        Decision::Act(plan) => plan,
+        Decision::SetAside(reason) => panic!("{reason}"),
+    };
+    let plan = act(&situation);
+    assert_eq!((plan.weight(Side::Local), plan.weight(Side::Remote)), (0, 1));
+    assert_eq!(plan.intent(), Some(IntentKind::Disable));
+    let base = situation.link.as_ref().map(|link| link.base.clone());
+    assert_eq!(
+        plan.without(&[Side::Local], base.as_ref()),
+        plan,
+        "nothing endangers this side"
+    );
+    let held = plan.without(&[Side::Remote], base.as_ref());
+    assert!(held.remote.is_empty());
+    assert_eq!(held.base, base, "planned again next time");
+    assert_eq!(
+        plan.dangerous_lines(&[Side::Remote]),
+        ["alice@example.test directory: ~ enabled: TRUE -> FALSE"]
+    );
+    // What goes back on both sides is held together, or the side that is left would look like an editor.
+    let aliases = |text: &str| named("Al").with(Field::Address, address(text));
+    situation.local = Some(object(
+        1,
+        aliases("one@example.test"),
+        LocalState::Active,
+        Some(UUID),
+    ));
+    situation.remote = here(aliases("two@example.test"));
+    let reverting = match super::plan(&situation, &policy(BOTH, STAY)) {
+        Decision::Act(plan) => plan,
+        Decision::SetAside(reason) => panic!("{reason}"),
+    };
+    assert_eq!((reverting.ops.len(), reverting.remote.len()), (1, 1));
+    let held = reverting.without(&[Side::Remote], base.as_ref());
+    assert!(held.is_quiet(), "{held:?}");
+    assert!(held.marks.refused.is_empty());
+}
+
+/// Carries a plan out on both sides.
+fn apply(situation: &Situation, plan: &Plan) -> Situation {
+    let mut next = super::tests::apply(situation, plan);
+    let settled = plan.settled();
+    for op in &plan.remote {
+        match op {
+            RemoteOp::Create { kind, image } => {
+                next.remote = Remote::Here(RemoteObject {
+                    kind: *kind,
+                    image: image.clone(),
+                    members: Members::Shown,
+                    password: None,
+                });
+            }
+            RemoteOp::Set { field, values, .. } => {
+                if let Remote::Here(remote) = &mut next.remote {
+                    remote.image.set(*field, values.clone());
+                }
+            }
+            RemoteOp::Delete => next.remote = Remote::Gone,
+            RemoteOp::Rename { .. } | RemoteOp::Move { .. } => {}
+        }
+    }
+    next.link = settled.base.map(|base| Link {
+        base,
+        standing: settled.standing,
+        marks: settled.marks,
+        ..situation.link.clone().unwrap_or_else(link)
+    });
+    next.link = next
+        .link
+        .filter(|_| situation.link.is_some() || next.local.is_some());
+    next
+}
+
+fn any_policy() -> impl Strategy<Value = Policy> {
+    let direction = prop_oneof![Just(Direction::LdapToLocal), Just(UP), Just(BOTH)];
+    let resolution = prop_oneof![Just(LOCAL), Just(LDAP), Just(STAY)];
+    (direction, resolution, any::<[bool; 4]>()).prop_map(|(direction, resolution, [a, b, c, d])| Policy {
+        scope: if a {
+            ConflictScope::Entry
+        } else {
+            ConflictScope::Attribute
+        },
+        absent: if b { Absent::Clear } else { Absent::Keep },
+        deletions: if c { Deletions::Follow } else { Deletions::Ignore },
+        arrivals: if d { Arrivals::Hold } else { Arrivals::StartEmpty },
+        ..policy(direction, resolution)
+    })
+}
+
+fn any_situation() -> impl Strategy<Value = Situation> {
+    let standing = prop_oneof![
+        3 => Just(Standing::Linked),
+        1 => Just(Standing::Gone),
+        1 => Just(Standing::OutOfScope),
+        1 => Just(Standing::MovedAway),
+        1 => Just(Standing::UnlinkedHeld),
+    ];
+    (super::tests::any_situation(), standing, any::<bool>()).prop_map(|(mut situation, standing, person)| {
+        if let Some(link) = situation.link.as_mut() {
+            link.standing = standing;
+        }
+        situation.removal = if person {
+            Removal::ByPerson
+        } else {
+            Removal::BySync
+        };
+        situation
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn carrying_out_twice_changes_nothing(situation in any_situation(), policy in any_policy()) {
+        if let Decision::Act(first) = plan(&situation, &policy) {
+            let after = apply(&situation, &first);
+            match plan(&after, &policy) {
+                Decision::Act(second) => prop_assert!(second.is_quiet(), "{first:?}\nthen {second:?}"),
+                Decision::SetAside(reason) => prop_assert!(false, "{}", reason),
+            }
+        }
+    }
+
+    #[test]
+    fn a_source_is_never_written(situation in any_situation(), policy in any_policy()) {
+        if let Decision::Act(done) = plan(&situation, &policy) {
+            match policy.direction {
+                Direction::LdapToLocal => prop_assert!(done.remote.is_empty()),
+                // Whose home an entry has is no attribute: it is obeyed in every direction. A link is none either.
+                Direction::LocalToLdap => {
+                    let placed = |op: &Op| {
+                        matches!(op, Op::MoveAway { .. } | Op::Revive | Op::Await { .. } | Op::Link { .. })
+                    };
+                    prop_assert!(done.ops.iter().all(placed), "{:?}", done.ops);
+                }
+                Direction::BothWays => {}
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_in_the_directory_goes_unless_a_person_removed_it_here(
+        situation in any_situation(), policy in any_policy()
+    ) {
+        if let Decision::Act(done) = plan(&situation, &policy) {
+            if done.remote.contains(&RemoteOp::Delete) {
+                prop_assert_eq!(situation.removal, Removal::ByPerson);
+                prop_assert!(situation.link.is_some());
+                let here = matches!(situation.remote, Remote::Here(_));
+                prop_assert!(here);
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_never_linked_is_only_linked(situation in any_situation(), policy in any_policy()) {
+        if let (Decision::Act(done), None) = (plan(&situation, &policy), &situation.link) {
+            let made = |op: &Op| matches!(op, Op::Create { .. });
+            let joins = done.ops.iter().any(|op| matches!(op, Op::Link { .. }));
+            prop_assert!(joins || (done.ops.iter().all(made) && done.remote.is_empty()));
+        }
+    }
+
+    #[test]
+    fn held_dangers_leave_none(situation in any_situation(), policy in any_policy()) {
+        if let Decision::Act(done) = plan(&situation, &policy) {
+            let base = situation.link.as_ref().map(|link| &link.base);
+            for side in [Side::Local, Side::Remote] {
+                let part = done.without(&[side], base);
+                prop_assert_eq!(part.weight(side), 0);
+                prop_assert!(part.dangerous_lines(&[side]).is_empty());
+            }
+        }
+    }
+}
