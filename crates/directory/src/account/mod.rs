@@ -117,7 +117,7 @@ impl DirectoryAccount {
             (EntryKind::Group, Some(attribute)) => {
                 addresses(entry, attribute, |text| patterns.group_address(text))?
             }
-            _ => addresses(entry, &map.mail, Address::parse)?,
+            _ => addresses(entry, &map.mail, |text| patterns.read_address(text))?,
         };
         let mut catch_all = Vec::new();
         for value in entry.strings(&map.aliases) {
@@ -129,8 +129,8 @@ impl DirectoryAccount {
                 },
             };
             if let Some(domain) = value.strip_prefix('@') {
-                catch_all.extend(Domain::parse(domain).ok());
-            } else if let Ok(alias) = Address::parse(value) {
+                catch_all.extend(patterns.read_domain(domain).ok());
+            } else if let Ok(alias) = patterns.read_address(value) {
                 aliases.push(alias);
             }
         }
