@@ -2,7 +2,7 @@
 
 use crate::config::{AttributeMap, ConnectorConfig, SearchScope, ServerType};
 use ldap::{Dn, Entry, Filter, FilterTemplate, Slots};
-use model::{Address, ConfigProblem, Domain};
+use model::{Address, AddressError, ConfigProblem, Domain, DomainAliases};
 
 /// Whether an entry is a person's account or a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,6 +66,9 @@ pub(crate) struct Patterns {
     login: FilterTemplate,
     domains: Vec<Domain>,
     default_domain: Option<Domain>,
+    aliases: DomainAliases,
+    /// Whether entries may be written in alias domains.
+    tries_aliases: bool,
 }
 
 impl Patterns {
@@ -126,13 +129,9 @@ impl Patterns {
                 address,
                 login,
                 domains: config.domains.clone(),
-                default_domain: config
-                    .default_domain
-                    .clone()
-                    .or_else(|| match config.domains.as_slice() {
-                        [only] => Some(only.clone()),
-                        _ => None,
-                    }),
+                default_domain: default_domain(config),
+                aliases: config.domain_aliases.clone(),
+                tries_aliases: config.search_domain_aliases,
             }),
             _ => Err(problems),
         }
@@ -140,47 +139,68 @@ impl Patterns {
 
     /// The filter that finds the account or group of this address.
     pub(crate) fn for_address(&self, kind: EntryKind, address: &Address) -> Option<Filter> {
+        let filters = self.spellings(address).into_iter();
+        let filters = filters.filter_map(|spelling| self.for_spelling(kind, &spelling));
+        self.narrowed(kind, any(filters.collect())?)
+    }
+
+    fn for_spelling(&self, kind: EntryKind, address: &Address) -> Option<Filter> {
         if let (EntryKind::Group, Some(attribute)) = (kind, &self.map.group_mail) {
             let bare = self.is_home_of_bare_names(address.domain_str());
             let bare = bare.then(|| equality(attribute, address.local_part()));
             let full = equality(attribute, address.as_str());
-            return self.narrowed(kind, Filter::Or(std::iter::once(full).chain(bare).collect()));
+            return Some(Filter::Or(std::iter::once(full).chain(bare).collect()));
         }
         // As for logins: `alice@elsewhere.test` is not our `uid=alice`.
         let own = self.local_part_counts(address.domain_str());
-        let filter = self.address.fill(&Slots {
+        self.address.fill(&Slots {
             address: Some(address.as_str()),
             local_part: own.then(|| address.local_part()),
             domain: Some(address.domain_str()),
-        })?;
-        self.narrowed(kind, filter)
+        })
     }
 
     /// The filter that finds the account with the catch-all `@domain`. No local-part applies, so only branches
     /// with `%e` (or `%d` alone) are left.
     pub(crate) fn for_catch_all(&self, domain: &str) -> Option<Filter> {
-        let text = format!("@{domain}");
-        let filter = self.address.fill(&Slots {
-            address: Some(&text),
-            local_part: None,
-            domain: None,
-        })?;
-        self.narrowed(EntryKind::Account, filter)
+        let main = self.aliases.main_of(domain).map_or(domain, Domain::as_str);
+        let fill = |domain: &str| {
+            self.address.fill(&Slots {
+                address: Some(&format!("@{domain}")),
+                local_part: None,
+                domain: None,
+            })
+        };
+        let filters = std::iter::once(main).chain(self.alias_names(main));
+        let filters = any(filters.filter_map(fill).collect())?;
+        self.narrowed(EntryKind::Account, filters)
     }
 
     /// The filter that finds the account of a login.
     pub(crate) fn for_login(&self, login: &Login) -> Option<Filter> {
-        let filter = self.login.fill(&Slots {
-            address: login.address.as_deref(),
-            local_part: login.local_part.as_deref(),
-            domain: login.domain.as_deref(),
-        })?;
+        let fill = |address: Option<&str>, domain: Option<&str>| {
+            self.login.fill(&Slots {
+                address,
+                local_part: login.local_part.as_deref(),
+                domain,
+            })
+        };
+        let mut filters = vec![fill(login.address.as_deref(), login.domain.as_deref())];
+        if let (Some(address), Some(main)) = (&login.address, &login.domain)
+            && let Some((name, _)) = address.rsplit_once('@')
+        {
+            let others = self.alias_names(main);
+            filters.extend(others.map(|alias| fill(Some(&format!("{name}@{alias}")), Some(alias))));
+        }
+        let filter = any(filters.into_iter().flatten().collect())?;
         self.narrowed(EntryKind::Account, filter)
     }
 
     /// What a typed login may stand for: `%u` applies to a bare login and to our own domains only, or
     /// `alice@elsewhere.test` would log in as our `uid=alice`.
     pub(crate) fn login(&self, text: &str) -> Login {
+        let main = self.aliases.login(text);
+        let text = main.as_deref().unwrap_or(text);
         match text.rsplit_once('@') {
             Some((local, domain)) => Login {
                 address: Some(text.to_owned()),
@@ -196,6 +216,51 @@ impl Patterns {
                 domain: self.default_domain.as_ref().map(ToString::to_string),
             },
         }
+    }
+
+    /// The address that is meant: in an alias domain it is the one in the main domain.
+    pub(crate) fn meant(&self, address: &Address) -> Address {
+        self.aliases.address(address.clone())
+    }
+
+    /// The address that a value of an entry stands for.
+    pub(crate) fn read_address(&self, text: &str) -> Result<Address, AddressError> {
+        let address = Address::parse(text)?;
+        Ok(match self.tries_aliases {
+            true => self.aliases.address(address),
+            false => address,
+        })
+    }
+
+    /// The domain that the catch-all `@domain` of an entry stands for.
+    pub(crate) fn read_domain(&self, text: &str) -> Result<Domain, AddressError> {
+        let domain = Domain::parse(text)?;
+        Ok(match self.tries_aliases {
+            true => self.aliases.domain(domain),
+            false => domain,
+        })
+    }
+
+    /// What decides how an address is spelled, for digests of the settings.
+    pub(crate) fn spelling(&self) -> Option<&DomainAliases> {
+        (self.tries_aliases && !self.aliases.is_empty()).then_some(&self.aliases)
+    }
+
+    /// As entries may write an address: in the main domain, and where they may, in its aliases.
+    fn spellings(&self, address: &Address) -> Vec<Address> {
+        let main = self.meant(address);
+        let domain = main.domain();
+        let mut all = vec![main.clone()];
+        if self.tries_aliases {
+            let others = self.aliases.aliases_of(domain.as_str());
+            all.extend(others.map(|alias| main.in_domain(alias)));
+        }
+        all
+    }
+
+    fn alias_names<'a>(&'a self, main: &'a str) -> impl Iterator<Item = &'a str> {
+        let aliases = self.tries_aliases.then(|| self.aliases.aliases_of(main));
+        aliases.into_iter().flatten().map(Domain::as_str)
     }
 
     pub(crate) fn address_template(&self) -> &FilterTemplate {
@@ -243,8 +308,8 @@ impl Patterns {
     /// The address of a group in `group_mail`'s spelling.
     pub(crate) fn group_address(&self, text: &str) -> Result<Address, model::AddressError> {
         match &self.default_domain {
-            Some(domain) if !text.contains('@') => Address::parse(&format!("{text}@{domain}")),
-            _ => Address::parse(text),
+            Some(domain) if !text.contains('@') => self.read_address(&format!("{text}@{domain}")),
+            _ => self.read_address(text),
         }
     }
 
@@ -255,13 +320,30 @@ impl Patterns {
     }
 
     fn is_own(&self, domain: &str) -> bool {
-        Domain::parse(domain).is_ok_and(|domain| self.domains.contains(&domain))
+        Domain::parse(domain).is_ok_and(|domain| self.domains.contains(&self.aliases.domain(domain)))
     }
 
     fn narrowed(&self, kind: EntryKind, filter: Filter) -> Option<Filter> {
         let half = self.half(kind)?;
         Some(Filter::And(vec![half.filter(), filter]))
     }
+}
+
+/// One of these filters; none when there is none.
+fn any(mut filters: Vec<Filter>) -> Option<Filter> {
+    match filters.len() {
+        0 | 1 => filters.pop(),
+        _ => Some(Filter::Or(filters)),
+    }
+}
+
+/// The domain that completes a bare name.
+fn default_domain(config: &ConnectorConfig) -> Option<Domain> {
+    let only = match config.domains.as_slice() {
+        [only] => Some(only.clone()),
+        _ => None,
+    };
+    config.default_domain.clone().or(only)
 }
 
 pub(crate) fn equality(attribute: &str, value: &str) -> Filter {

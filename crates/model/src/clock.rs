@@ -90,10 +90,12 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves only when told; wall and monotonic time move together.
+/// A clock that moves only when told. Wall and monotonic time begin alike and move together, until the wall clock is
+/// set.
 #[derive(Debug, Default)]
 pub struct ManualClock {
-    millis: AtomicU64,
+    wall: AtomicU64,
+    monotonic: AtomicU64,
 }
 
 impl ManualClock {
@@ -101,25 +103,51 @@ impl ManualClock {
     #[must_use]
     pub fn new(start: Timestamp) -> Self {
         Self {
-            millis: AtomicU64::new(start.as_millis()),
+            wall: AtomicU64::new(start.as_millis()),
+            monotonic: AtomicU64::new(start.as_millis()),
         }
     }
 
-    /// Moves the clock forward.
+    /// Time goes by.
     pub fn advance(&self, span: Duration) {
-        self.millis.fetch_add(
-            u64::try_from(span.as_millis()).unwrap_or(u64::MAX),
-            Ordering::SeqCst,
-        );
+        let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        self.wall.fetch_add(millis, Ordering::SeqCst);
+        self.monotonic.fetch_add(millis, Ordering::SeqCst);
+    }
+
+    /// Somebody sets the wall clock, forward or back, as an administrator or NTP does. No time goes by.
+    pub fn set_wall(&self, now: Timestamp) {
+        self.wall.store(now.as_millis(), Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.millis.load(Ordering::SeqCst))
+        Timestamp::from_millis(self.wall.load(Ordering::SeqCst))
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::from_millis(self.millis.load(Ordering::SeqCst))
+        Duration::from_millis(self.monotonic.load(Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn setting_the_wall_clock_lets_no_time_go_by() {
+        let clock = ManualClock::new(Timestamp::from_millis(5_000));
+        clock.advance(Duration::from_secs(1));
+        clock.set_wall(Timestamp::from_millis(100));
+        assert_eq!(
+            (clock.now().as_millis(), clock.monotonic()),
+            (100, Duration::from_secs(6))
+        );
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(
+            (clock.now().as_millis(), clock.monotonic()),
+            (1_100, Duration::from_secs(7))
+        );
     }
 }

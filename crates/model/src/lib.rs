@@ -16,6 +16,7 @@ mod address;
 mod auth;
 mod clock;
 mod config;
+mod domain_aliases;
 mod flags;
 mod ids;
 mod mailbox;
@@ -32,6 +33,7 @@ pub use auth::{
 };
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use config::{ByteSize, ConfigProblem};
+pub use domain_aliases::DomainAliases;
 pub use flags::{Flag, FlagError, Flags, Keyword, SystemFlag};
 pub use ids::{AccountId, EntryUuid, GroupId, IdError, ModSeq, Uid, UidValidity};
 pub use mailbox::{MailboxError, MailboxName, SpecialUse};

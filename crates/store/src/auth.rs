@@ -63,7 +63,10 @@ impl LocalAuthenticator {
             return outcome;
         }
         let own = |identity: &String| {
-            Address::parse(identity).is_ok_and(|identity| account.addresses().any(|known| *known == identity))
+            Address::parse(identity).is_ok_and(|identity| {
+                let identity = self.store.domain_aliases().address(identity);
+                account.addresses().any(|known| *known == identity)
+            })
         };
         if !request.authzid.as_ref().is_none_or(own) {
             return AuthOutcome::Rejected(RejectReason::NotAllowed);

@@ -6,7 +6,7 @@ use crate::mail::Cells;
 use crate::maintain::Expiry;
 use crate::{CommitStats, EngineKind, StoreConfig, StoreError, keys};
 use bytes::Bytes;
-use model::Clock;
+use model::{Clock, DomainAliases};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
@@ -34,6 +34,8 @@ struct Inner {
     journal_told: tokio::sync::watch::Receiver<u64>,
     /// Where the search for expired accounts goes on, and whether it may.
     expiry: parking_lot::Mutex<Expiry>,
+    /// Other names of hosted domains, from the configuration.
+    aliases: parking_lot::RwLock<DomainAliases>,
 }
 
 /// Commits that were made in an earlier run and are not in the store any more: the file system or the disk
@@ -137,6 +139,7 @@ impl Store {
             lost,
             journal_told,
             expiry: parking_lot::Mutex::default(),
+            aliases: parking_lot::RwLock::default(),
         })))
     }
 
@@ -144,6 +147,17 @@ impl Store {
     /// [`StoreError::Closed`]; reads go on.
     pub async fn close(&self) -> Result<(), StoreError> {
         self.0.committer.close().await
+    }
+
+    /// Sets which domains are other names of hosted ones. They are kept by the configuration, not on disk.
+    pub fn set_domain_aliases(&self, aliases: DomainAliases) {
+        *self.0.aliases.write() = aliases;
+    }
+
+    /// Which domains are other names of hosted ones.
+    #[must_use]
+    pub fn domain_aliases(&self) -> DomainAliases {
+        self.0.aliases.read().clone()
     }
 
     /// Figures of the commit queue.

@@ -85,6 +85,20 @@ pub(super) async fn look(
             }
         }
     }
+    if config.max_results > 0
+        && seen.accounts + seen.groups > config.max_results.try_into().unwrap_or(usize::MAX)
+    {
+        let text = format!(
+            "{} accounts and groups are more than max_results = {}",
+            seen.accounts + seen.groups,
+            config.max_results
+        );
+        report.wrong(
+            "limits",
+            text,
+            "raise max_results, or look at base_dn and filter: until then nothing is read",
+        );
+    }
     if report.findings.len() == before {
         report.good("limits", "no search stops at a limit");
     }

@@ -5,7 +5,7 @@ use super::sync::{
     Absent, ConflictResolution, ConflictScope, Direction, GuardConfig, OnDelete, OnHostChange,
 };
 use super::{AttributesConfig, ChallengeMechanism, WritesConfig};
-use model::{Domain, Secret};
+use model::{Domain, DomainAliases, Secret};
 use std::path::PathBuf;
 
 /// One set of LDAP servers with its policy: who we are there, which entries count, how they are read.
@@ -149,6 +149,14 @@ pub struct ConnectorConfig {
     /// is exactly one.
     #[serde(default)]
     pub default_domain: Option<Domain>,
+    /// Whether a lookup also tries the `aliases` of the address's domain (`[[domain]]`), for a directory with entries
+    /// whose addresses are written in an alias domain; what is read from them is taken for the same address in the
+    /// main domain. Without it only the main domain is looked for, whichever one was asked for; default false.
+    #[serde(default)]
+    pub search_domain_aliases: bool,
+    /// The `aliases` of all domains; filled in when the whole file has been read.
+    #[serde(skip)]
+    pub domain_aliases: DomainAliases,
     /// Which attribute says what.
     #[serde(default)]
     pub attributes: AttributesConfig,
@@ -187,7 +195,9 @@ pub struct ConnectorConfig {
     /// Other spellings of this server's name in the host attribute. Default: none.
     #[serde(default)]
     pub host_aliases: Vec<String>,
-    /// The most entries that one full search may return, 0 for no limit; default 0.
+    /// The most accounts and groups that one reading of everything may bring (the change feed of synchronisation and of
+    /// live user maps, and `homing directory check`); with more it ends in an error and what was known before stays.
+    /// 0 for no limit; default 0.
     #[serde(default)]
     pub max_results: u32,
     /// Entries in one page of a large search; 1 to 10000, default 500.

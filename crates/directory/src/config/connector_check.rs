@@ -60,6 +60,8 @@ impl ConnectorConfig {
             search_pattern: None,
             domains: Vec::new(),
             default_domain: None,
+            search_domain_aliases: false,
+            domain_aliases: model::DomainAliases::default(),
             attributes: super::AttributesConfig::default(),
             direction: Direction::default(),
             conflict_resolution: ConflictResolution::default(),

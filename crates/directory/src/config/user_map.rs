@@ -42,6 +42,9 @@ pub struct UserMapConfig {
     /// default 86400.
     #[serde(default = "default_stale_for")]
     pub stale_for: u64,
+    /// The `aliases` of all domains; filled in when the whole file has been read.
+    #[serde(skip)]
+    pub domain_aliases: model::DomainAliases,
 }
 
 fn default_cache_ttl() -> u64 {

@@ -213,7 +213,7 @@ impl Connector {
             };
             let left: Vec<Filter> = addresses
                 .iter()
-                .filter(|address| !known.contains(&address.key()))
+                .filter(|address| !known.contains(&self.patterns().meant(address).key()))
                 .filter_map(|address| self.patterns().for_address(kind, address))
                 .collect();
             if left.is_empty() {
@@ -233,7 +233,8 @@ impl Connector {
                 }
             }
         }
-        let strangers = addresses.iter().filter(|address| !known.contains(&address.key()));
+        let is_stranger = |address: &&&Address| !known.contains(&self.patterns().meant(address).key());
+        let strangers = addresses.iter().filter(is_stranger);
         found.extend(strangers.map(|address| self.stranger(address, attributes)));
         Ok(found.entries)
     }

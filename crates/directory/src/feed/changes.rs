@@ -1,5 +1,6 @@
 //! The receiving end of a poll, with back-pressure: a slow consumer slows the reading of the socket.
 
+use super::limited::Meter;
 use super::{FeedError, Step};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -12,6 +13,7 @@ const QUEUE: usize = 4;
 pub struct Changes {
     receiver: mpsc::Receiver<Result<Step, FeedError>>,
     reader: Option<JoinHandle<()>>,
+    meter: Meter,
     ended: bool,
 }
 
@@ -27,6 +29,7 @@ impl Changes {
         let changes = Self {
             receiver,
             reader: None,
+            meter: Meter::default(),
             ended: false,
         };
         (ChangesSender(sender), changes)
@@ -42,6 +45,12 @@ impl Changes {
         changes
     }
 
+    /// The same with a limit.
+    pub(super) fn metered(mut self, meter: Meter) -> Self {
+        self.meter = meter;
+        self
+    }
+
     /// The next step; nothing after [`Step::Done`] or an error. A source that vanished is an error, never an
     /// end.
     pub async fn next(&mut self) -> Option<Result<Step, FeedError>> {
@@ -52,6 +61,10 @@ impl Changes {
             let message = "the reader of the feed stopped".to_owned();
             Err(FeedError::Unavailable(model::Unavailable(message)))
         });
+        let step = match step {
+            Ok(Step::Changes(changes)) => self.meter.count(&changes).map(|()| Step::Changes(changes)),
+            other => other,
+        };
         self.ended = !matches!(step, Ok(Step::Changes(_)));
         Some(step)
     }

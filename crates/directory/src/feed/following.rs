@@ -3,6 +3,7 @@
 //! During a refresh a slow consumer slows the reading of the socket. Afterwards nothing may wait at the server,
 //! which would queue it without a bound: what does not fit ends the search.
 
+use super::limited::Meter;
 use super::{Change, Changes, Cookie, FeedError, PollEnd, Step};
 use model::Unavailable;
 use std::sync::Arc;
@@ -35,7 +36,10 @@ pub enum FeedEvent {
 
 /// A feed that stays open. Dropping it ends the search.
 #[derive(Debug)]
-pub struct Following(Source);
+pub struct Following {
+    source: Source,
+    meter: Meter,
+}
 
 #[derive(Debug)]
 enum Source {
@@ -77,7 +81,7 @@ impl Following {
     /// One poll in the form of a feed: it ends after [`FeedEvent::Refreshed`].
     #[must_use]
     pub fn polled(changes: Changes) -> Self {
-        Self(Source::Poll(changes))
+        Self::of(Source::Poll(changes))
     }
 
     /// Starts `read` as a task that is ended when this value is dropped.
@@ -93,19 +97,32 @@ impl Following {
             bytes: permits(MAX_BYTES),
         };
         let reader = tokio::spawn(read(backlog));
-        Self(Source::Search { receiver, reader })
+        Self::of(Source::Search { receiver, reader })
+    }
+
+    fn of(source: Source) -> Self {
+        Self {
+            source,
+            meter: Meter::default(),
+        }
+    }
+
+    /// The same with a limit.
+    pub(super) fn metered(mut self, meter: Meter) -> Self {
+        self.meter = meter;
+        self
     }
 
     /// Whether more comes after the refresh. False for a poll: come again after a while.
     #[must_use]
     pub fn stays(&self) -> bool {
-        matches!(self.0, Source::Search { .. })
+        matches!(self.source, Source::Search { .. })
     }
 
     /// The next event; nothing after an error or after the end of a poll. The future may be dropped and asked
     /// for again without losing an event.
     pub async fn next(&mut self) -> Option<Result<FeedEvent, FeedError>> {
-        let (event, last) = match &mut self.0 {
+        let (event, last) = match &mut self.source {
             Source::Ended => return None,
             Source::Search { receiver, .. } => {
                 let event = receiver.recv().await.map_or_else(
@@ -125,14 +142,24 @@ impl Following {
                 Some(Err(error)) => (Err(error), true),
             },
         };
-        if last {
+        let event = self.within_limit(event);
+        if last || event.is_err() {
             self.end();
         }
         Some(event)
     }
 
+    fn within_limit(&mut self, event: Result<FeedEvent, FeedError>) -> Result<FeedEvent, FeedError> {
+        match &event {
+            Ok(FeedEvent::Refreshing(changes)) => self.meter.count(changes)?,
+            Ok(FeedEvent::Refreshed(_) | FeedEvent::Resuming) => self.meter.restart(),
+            Ok(FeedEvent::Live { .. }) | Err(_) => {}
+        }
+        event
+    }
+
     fn end(&mut self) {
-        if let Source::Search { reader, .. } = std::mem::replace(&mut self.0, Source::Ended) {
+        if let Source::Search { reader, .. } = std::mem::replace(&mut self.source, Source::Ended) {
             reader.abort();
         }
     }

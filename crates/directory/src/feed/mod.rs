@@ -16,6 +16,7 @@ mod content_sync;
 mod cookie;
 mod fingerprint;
 mod following;
+mod limited;
 mod link;
 mod open;
 mod persist;

@@ -1,6 +1,7 @@
 //! The right source for a connector: the one place that chooses.
 
 use super::active_directory::ActiveDirectory;
+use super::limited::Limited;
 use super::{ChangeSource, ContentSync};
 use crate::account::wanted;
 use crate::config::ServerType;
@@ -25,10 +26,12 @@ pub(crate) fn open_for(
     rights: DirSyncRights,
 ) -> Box<dyn ChangeSource> {
     let connector = Arc::clone(connector);
-    match connector.config().server_type {
+    let most = connector.config().max_results;
+    let source: Box<dyn ChangeSource> = match connector.config().server_type {
         ServerType::Openldap => Box::new(ContentSync::of(connector, attributes)),
         ServerType::ActiveDirectory => Box::new(ActiveDirectory::new(connector, attributes, rights)),
-    }
+    };
+    Limited::to(most, source)
 }
 
 pub(super) fn all_attributes(connector: &Connector) -> BTreeSet<String> {

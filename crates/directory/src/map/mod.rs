@@ -120,7 +120,7 @@ impl UserMap {
         let source = match (config.kind, connector) {
             (MapKind::LocalFile, _) => {
                 let path = config.path.clone().unwrap_or_default();
-                let file = FileMap::open(path, Arc::clone(&clock))
+                let file = FileMap::open(path, config.domain_aliases.clone(), Arc::clone(&clock))
                     .map_err(|message| vec![ConfigProblem::new("path", message)])?;
                 MapSource::File(file)
             }
@@ -236,7 +236,7 @@ impl UserMap {
     fn home(&self, home: HomeRef, address: Address, freshness: Freshness) -> Route {
         Route::Home(RoutedHome {
             home,
-            address,
+            address: self.config.domain_aliases.address(address),
             kind: EntryKind::Account,
             entry: None,
             source: Source {

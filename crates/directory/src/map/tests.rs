@@ -20,6 +20,7 @@ fn map(text: &str, on_no_match: OnNoMatch, default_home: Option<&str>) -> (tempf
         cache_ttl: 300,
         negative_ttl: 30,
         stale_for: 86_400,
+        domain_aliases: model::DomainAliases::default(),
     };
     let map = UserMap::new(config, None, Arc::new(ManualClock::default())).expect("a map");
     (folder, map)

@@ -159,3 +159,64 @@ proptest! {
         }
     }
 }
+
+fn with_aliases(change: impl FnOnce(&mut ConnectorConfig)) -> Patterns {
+    patterns(|config| {
+        let domain = |text: &str| Domain::parse(text).expect("a domain");
+        config.domain_aliases = DomainAliases::new([(domain("old.test"), domain("own.test"))]);
+        config.address_pattern = Some("(mail=%e)".to_owned());
+        change(config);
+    })
+}
+
+#[test]
+fn an_alias_domain_is_asked_for_as_the_main_one() {
+    let patterns = with_aliases(|_| ());
+    let address = |text: &str| Address::parse(text).expect(text);
+    let filter = |text: &str| patterns.for_address(EntryKind::Account, &address(text));
+    assert!(filter("a@own.test").is_some());
+    assert_eq!(filter("a@old.test"), filter("a@own.test"));
+    assert_eq!(login(&patterns, "a@old.test"), login(&patterns, "a@own.test"));
+    assert!(
+        login(&patterns, "a@OLD.test").contains("(uid=a)"),
+        "it is our own domain"
+    );
+    assert_eq!(
+        patterns.for_catch_all("old.test"),
+        patterns.for_catch_all("own.test")
+    );
+    // What stands in an entry is another address, until the key says otherwise.
+    assert_eq!(patterns.read_address("a@old.test"), Ok(address("a@old.test")));
+}
+
+#[test]
+fn entries_may_be_written_in_alias_domains() {
+    let patterns = with_aliases(|config| config.search_domain_aliases = true);
+    let address = |text: &str| Address::parse(text).expect(text);
+    for asked in ["a@own.test", "a@old.test"] {
+        let filter = patterns.for_address(EntryKind::Account, &address(asked));
+        assert_eq!(
+            filter.expect("a filter").to_string(),
+            "(&(objectClass=inetOrgPerson)(|(mail=a@own.test)(mail=a@old.test)))"
+        );
+        assert_eq!(
+            login(&patterns, asked),
+            "(&(objectClass=inetOrgPerson)(|(|(mail=a@own.test)(uid=a))(|(mail=a@old.test)(uid=a))))"
+        );
+    }
+    let catch_all = patterns.for_catch_all("own.test").expect("a filter").to_string();
+    assert_eq!(
+        catch_all,
+        "(&(objectClass=inetOrgPerson)(|(mail=@own.test)(mail=@old.test)))"
+    );
+    let other = patterns.for_address(EntryKind::Account, &address("a@other.test"));
+    assert_eq!(
+        other.expect("a filter").to_string(),
+        "(&(objectClass=inetOrgPerson)(mail=a@other.test))"
+    );
+    assert_eq!(patterns.read_address("a@old.test"), Ok(address("a@own.test")));
+    assert_eq!(
+        patterns.read_domain("old.test").expect("a domain").as_str(),
+        "own.test"
+    );
+}

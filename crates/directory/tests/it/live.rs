@@ -41,6 +41,7 @@ fn people_config() -> UserMapConfig {
         cache_ttl: 300,
         negative_ttl: 30,
         stale_for: 86_400,
+        domain_aliases: model::DomainAliases::default(),
     }
 }
 

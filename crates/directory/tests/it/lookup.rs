@@ -199,6 +199,7 @@ fn user_map(connector: &Arc<Connector>, clock: &Arc<ManualClock>) -> UserMaps {
         cache_ttl: 300,
         negative_ttl: 30,
         stale_for: 86_400,
+        domain_aliases: model::DomainAliases::default(),
     };
     let map = UserMap::new(config, Some(connector.clone()), clock.clone()).expect("a map");
     UserMaps::new(vec![map])

@@ -156,6 +156,7 @@ async fn the_live_map_tells_at_once() {
         cache_ttl: 300,
         negative_ttl: 30,
         stale_for: 86_400,
+        domain_aliases: model::DomainAliases::default(),
     };
     let folder = tempfile::tempdir().expect("a folder");
     let map = UserMap::with_snapshots(

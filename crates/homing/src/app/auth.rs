@@ -114,7 +114,10 @@ pub(super) fn for_accounts(
         } else {
             domain.auth.clone()
         };
-        by_domain.insert(domain.name.clone(), chain(config, parts, &methods, Some(domain))?);
+        let chain = chain(config, parts, &methods, Some(domain))?;
+        for name in domain.aliases.iter().chain([&domain.name]) {
+            by_domain.insert(name.clone(), Arc::clone(&chain));
+        }
     }
     let others = chain(config, parts, &default_methods(config), None)?;
     let choice = ByDomain {

@@ -163,17 +163,45 @@ async fn panicked(tasks: &mut JoinSet<()>) {
     }
 }
 
-/// A domain that the file names is hosted here; one that it no longer names stays until it is deleted by hand.
+/// A domain that the file names is hosted here; one that it no longer names stays until it is deleted by hand. On an
+/// error the aliases are as they were.
 async fn host_domains(store: &Store, config: &Config) -> Result<(), Failure> {
+    for (index, section) in config.domain.iter().enumerate() {
+        for alias in &section.aliases {
+            give_up_domain(store, alias).await.map_err(|why| {
+                let message = format!("{alias} cannot become an alias of {}: {why}", section.name);
+                config.fault(&format!("domain.{index}.aliases"), message)
+            })?;
+        }
+    }
+    let before = store.domain_aliases();
+    store.set_domain_aliases(config.domain_aliases());
     let named = config.domain.iter().map(|domain| &domain.name);
     for domain in named.chain(config.connector.iter().flat_map(|connector| &connector.domains)) {
         match store.create_domain(domain, &Origin::System).await {
             Ok(()) => tracing::info!(%domain, "the domain is hosted here from now on"),
             Err(StoreError::AlreadyExists(_)) => {}
-            Err(error) => return Err(Failure::Refused(format!("domain {domain}: {error}"))),
+            Err(error) => {
+                store.set_domain_aliases(before);
+                return Err(Failure::Refused(format!("domain {domain}: {error}")));
+            }
         }
     }
     Ok(())
+}
+
+/// A domain that becomes another name of another one must hold nothing.
+async fn give_up_domain(store: &Store, domain: &model::Domain) -> Result<(), String> {
+    match store.domain(domain).map_err(|error| error.to_string())? {
+        None => Ok(()),
+        Some(info) if info.catch_all.is_some() => Err("it has a catch-all; remove that first".to_owned()),
+        Some(_) => {
+            let deleted = store.delete_domain(domain, &Origin::System).await;
+            deleted.map_err(|error| error.to_string())?;
+            tracing::info!(%domain, "the empty domain is an alias from now on");
+            Ok(())
+        }
+    }
 }
 
 async fn bind_admin(path: &Path) -> Result<AdminSocket, Failure> {

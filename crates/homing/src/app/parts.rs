@@ -297,8 +297,9 @@ fn connectors(
     let login_domain = config.login_domain();
     let kept = |name: &str| {
         let before = before?;
-        let same =
-            before.same(config, &["connector", name], None) && before.config.login_domain() == login_domain;
+        let same = before.same(config, &["connector", name], None)
+            && before.config.login_domain() == login_domain
+            && before.config.domain_aliases() == config.domain_aliases();
         before.parts.connector(name).filter(|_| same).cloned()
     };
     let build = |(index, section): (usize, &directory::ConnectorConfig)| {
@@ -362,6 +363,7 @@ fn all_maps(
     let kept = |name: &str, connector: Option<&Arc<Connector>>| {
         let before = before?;
         let same = before.same(config, &["user_map", name], None)
+            && before.config.domain_aliases() == config.domain_aliases()
             && connector.is_none_or(|now| {
                 let old = before.parts.connector(now.name());
                 old.is_some_and(|old| Arc::ptr_eq(old, now))

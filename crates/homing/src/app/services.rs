@@ -115,7 +115,8 @@ pub(super) fn rebuild(
 ) -> Result<Option<Server>, Failure> {
     let same_section = before.same(config, &[name], Some("listener"))
         && before.same_elsewhere(config)
-        && before.config.login_domain() == config.login_domain();
+        && before.config.login_domain() == config.login_domain()
+        && before.config.domain_aliases() == config.domain_aliases();
     let same_parts = match running {
         Server::Receive(_) => true,
         Server::Imap(_) | Server::Pop3(_) => match (&before.parts.accounts, &parts.accounts) {

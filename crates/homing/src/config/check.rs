@@ -2,7 +2,7 @@
 
 use super::{AuthMethod, Config};
 use directory::config::MapKind;
-use model::ConfigProblem;
+use model::{ConfigProblem, Domain};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
@@ -16,6 +16,7 @@ impl Config {
         self.check_directory(&mut problems);
         self.check_services(&mut problems);
         self.check_domains(&mut problems);
+        self.check_aliases(&mut problems);
         self.check_addresses(&mut problems);
         problems
     }
@@ -159,6 +160,38 @@ impl Config {
             .filter(|map| map.kind != MapKind::LocalFile)
             .map(|map| map.name.as_str());
         ldap.chain(self.holds_accounts().then_some("local")).collect()
+    }
+
+    /// An alias has one main domain and no life of its own.
+    fn check_aliases(&self, problems: &mut Vec<ConfigProblem>) {
+        let mut seen: HashMap<&Domain, &Domain> = HashMap::new();
+        for (index, domain) in self.domain.iter().enumerate() {
+            for (number, alias) in domain.aliases.iter().enumerate() {
+                let mut problem = |message: String| {
+                    problems.push(ConfigProblem::new(
+                        format!("domain.{index}.aliases.{number}"),
+                        message,
+                    ));
+                };
+                if self.domain.iter().any(|other| other.name == *alias) {
+                    problem(format!(
+                        "{alias} is a [[domain]] itself; it can be only one of both"
+                    ));
+                } else if let Some(other) = seen.insert(alias, &domain.name) {
+                    problem(format!("{alias} is already an alias of {other}"));
+                }
+            }
+        }
+        for (index, connector) in self.connector.iter().enumerate() {
+            for (number, domain) in connector.domains.iter().enumerate() {
+                if let Some(main) = seen.get(domain) {
+                    let message =
+                        format!("{domain} is an alias of {main} and needs no mention; write {main}");
+                    let key = format!("connector.{index}.domains.{number}");
+                    problems.push(ConfigProblem::new(key, message));
+                }
+            }
+        }
     }
 
     fn check_domains(&self, problems: &mut Vec<ConfigProblem>) {

@@ -8,6 +8,11 @@ use model::Domain;
 pub(crate) struct DomainConfig {
     /// The domain's name. Required, unique.
     pub(crate) name: Domain,
+    /// Other names of the domain, such as one that it had before. An address in one of them is the same address in
+    /// `name`: for mail, logins, user maps and lookups in directories (see also `search_domain_aliases`). Every front
+    /// end and back end needs them. Default: none.
+    #[serde(default)]
+    pub(crate) aliases: Vec<Domain>,
     /// Who is asked for a login, in order: `ldap-password`, `ldap-bind`, `local`. Only "no such account" goes on
     /// to the next; "wrong" and "cannot say now" end it. Default: `ldap-bind` when there is a connector, then
     /// `local` on a server that holds accounts.

@@ -14,7 +14,7 @@ pub(crate) use problem::{ConfigErrors, Problem};
 pub(crate) use source::Source;
 
 use crate::cli::Failure;
-use model::Domain;
+use model::{Domain, DomainAliases};
 use std::path::{Path, PathBuf};
 
 /// Where the file is looked for when none is named.
@@ -206,6 +206,7 @@ pub(crate) fn load(named: Option<&Path>) -> Result<Config, Box<ConfigErrors>> {
     })?;
     let mut config =
         parse(&text).map_err(|problem| Box::new(ConfigErrors::new(&path, &text, vec![*problem])))?;
+    config.tell_aliases();
     config.path = Some(path.clone());
     config.source = Source::read(&text);
     let problems = located(&text, config.check());
@@ -292,6 +293,36 @@ impl Config {
             &text,
             located(&text, problems),
         )))
+    }
+
+    /// Which domains are other names of others.
+    pub(crate) fn domain_aliases(&self) -> DomainAliases {
+        let of = |domain: &DomainConfig| -> Vec<(Domain, Domain)> {
+            let pair = |alias: &Domain| (alias.clone(), domain.name.clone());
+            domain.aliases.iter().map(pair).collect()
+        };
+        DomainAliases::new(self.domain.iter().flat_map(of))
+    }
+
+    /// Tells every section that looks at addresses. The front end takes mail for what is another name of one of its
+    /// domains.
+    fn tell_aliases(&mut self) {
+        let aliases = self.domain_aliases();
+        if aliases.is_empty() {
+            return;
+        }
+        for connector in &mut self.connector {
+            connector.domain_aliases = aliases.clone();
+        }
+        for map in &mut self.user_map {
+            map.domain_aliases = aliases.clone();
+        }
+        let domains = &mut self.smtp_proxy.domains;
+        for (alias, main) in aliases.iter() {
+            if domains.contains(main) && !domains.contains(alias) {
+                domains.push(alias.clone());
+            }
+        }
     }
 
     /// Where the admin API is.

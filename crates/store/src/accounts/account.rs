@@ -71,8 +71,9 @@ impl Store {
         }
     }
 
-    /// What holds this address.
+    /// What holds this address, or the same one in the main domain when its domain is an alias.
     pub fn local_id(&self, address: &Address) -> Result<Option<LocalId>, StoreError> {
+        let address = &self.domain_aliases().address(address.clone());
         let row = self.engine().get(Space::Directory, &keys::name(address))?;
         row.map(|row| {
             LocalId::from_bytes(&row).ok_or_else(|| StoreError::Corrupt {

@@ -11,6 +11,10 @@ use model::{Address, Domain};
 impl Store {
     /// Hosts a domain.
     pub async fn create_domain(&self, domain: &Domain, origin: &Origin) -> Result<(), StoreError> {
+        if let Some(main) = self.domain_aliases().main_of(domain.as_str()) {
+            // Its accounts would never be found.
+            return Err(StoreError::Invalid(format!("{domain} is an alias of {main}")));
+        }
         let key = keys::domain(domain);
         let info = DomainInfo {
             domain: domain.clone(),

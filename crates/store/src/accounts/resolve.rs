@@ -21,6 +21,7 @@ impl Store {
     /// What an address leads to: the account or group of that name, else of the name without `+detail`,
     /// else the domain's catch-all. Groups come expanded.
     pub fn resolve_recipient(&self, address: &Address) -> Result<Recipient, StoreError> {
+        let address = &self.domain_aliases().address(address.clone());
         let mut target = self.target(address)?;
         if matches!(target, Target::NoSuchName)
             && let Some(catch_all) = self.domain(&address.domain())?.and_then(|info| info.catch_all)
@@ -54,7 +55,9 @@ impl Store {
                 Ok(self.account(id)?.map_or(Target::NoSuchName, Target::Account))
             }
             Some(LocalId::Group(id)) => Ok(Target::Group(id)),
-            None if self.is_local_domain(&address.domain())? => Ok(Target::NoSuchName),
+            None if self.is_local_domain(&self.domain_aliases().domain(address.domain()))? => {
+                Ok(Target::NoSuchName)
+            }
             None => Ok(Target::NotLocalDomain),
         }
     }

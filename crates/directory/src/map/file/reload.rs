@@ -2,7 +2,7 @@
 
 use super::table::{Match, Table};
 use arc_swap::ArcSwap;
-use model::{Address, Clock};
+use model::{Address, Clock, DomainAliases};
 use parking_lot::Mutex;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// A table and the file it came from.
 pub(crate) struct FileMap {
     path: PathBuf,
+    aliases: DomainAliases,
     clock: Arc<dyn Clock>,
     table: ArcSwap<Table>,
     state: Mutex<State>,
@@ -36,8 +37,8 @@ struct Stamp {
 
 impl FileMap {
     /// Reads the file; called at start, before anything is served.
-    pub(crate) fn open(path: PathBuf, clock: Arc<dyn Clock>) -> Result<Self, String> {
-        let (table, stamp) = load(&path)?;
+    pub(crate) fn open(path: PathBuf, aliases: DomainAliases, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        let (table, stamp) = load(&path, &aliases)?;
         let state = State {
             checked: clock.monotonic(),
             stamp: Some(stamp),
@@ -45,6 +46,7 @@ impl FileMap {
         };
         Ok(Self {
             path,
+            aliases,
             clock,
             table: ArcSwap::from_pointee(table),
             state: Mutex::new(state),
@@ -56,7 +58,7 @@ impl FileMap {
         if self.is_due() {
             self.refresh().await;
         }
-        self.table.load().find(address)
+        self.table.load().find(&self.aliases.address(address.clone()))
     }
 
     pub(crate) fn table(&self) -> Arc<Table> {
@@ -81,11 +83,11 @@ impl FileMap {
 
     async fn refresh(&self) {
         let before = self.state.lock().stamp;
-        let path = self.path.clone();
+        let (path, aliases) = (self.path.clone(), self.aliases.clone());
         // A large file takes a second to read; lookups meanwhile use the old table.
         let read = tokio::task::spawn_blocking(move || match stamp_of(&path) {
             Ok(stamp) if Some(stamp) == before => Ok(None),
-            Ok(_) => load(&path).map(Some),
+            Ok(_) => load(&path, &aliases).map(Some),
             Err(error) => Err(error),
         })
         .await
@@ -111,11 +113,11 @@ impl FileMap {
     }
 }
 
-fn load(path: &Path) -> Result<(Table, Stamp), String> {
+fn load(path: &Path, aliases: &DomainAliases) -> Result<(Table, Stamp), String> {
     // The stamp is taken first: a change while we read shows at the next look.
     let stamp = stamp_of(path)?;
     let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let table = Table::parse(&text).map_err(|errors| {
+    let table = Table::parse_for(&text, aliases).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         format!("{}: {}", path.display(), lines.join("; "))
     })?;

@@ -2,7 +2,7 @@
 //! address, `@domain`, `/regex/` (in file order), `*`.
 
 use crate::HomeRef;
-use model::{Address, Domain};
+use model::{Address, Domain, DomainAliases};
 use regex::{Regex, RegexBuilder};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
@@ -77,17 +77,27 @@ pub struct Table {
     targets: Vec<Target>,
 }
 
-#[derive(Default)]
-struct Builder {
+struct Builder<'a> {
     table: Table,
+    aliases: &'a DomainAliases,
     known: HashMap<String, u32>,
     errors: Vec<LineError>,
 }
 
 impl Table {
-    /// Reads a file's text.
+    /// Reads a file's text where no domain has an alias.
     pub fn parse(text: &[u8]) -> Result<Self, Vec<LineError>> {
-        let mut builder = Builder::default();
+        Self::parse_for(text, &DomainAliases::default())
+    }
+
+    /// Reads a file's text. A rule for an alias domain would never be asked for, so it is an error.
+    pub fn parse_for(text: &[u8], aliases: &DomainAliases) -> Result<Self, Vec<LineError>> {
+        let mut builder = Builder {
+            table: Self::default(),
+            aliases,
+            known: HashMap::new(),
+            errors: Vec::new(),
+        };
         for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
             let added = std::str::from_utf8(line)
                 .map_err(|_| "the line is not UTF-8".to_owned())
@@ -156,7 +166,7 @@ impl Table {
     }
 }
 
-impl Builder {
+impl Builder<'_> {
     fn add(&mut self, line: &str) -> Result<(), String> {
         if line.is_empty() || line.starts_with('#') {
             return Ok(());
@@ -188,6 +198,7 @@ impl Builder {
             [b'@', ..] => {
                 let domain = left.get(1..).unwrap_or_default();
                 let domain = Domain::parse(domain).map_err(|error| format!("{left:?}: {error}"))?;
+                self.is_main(domain.as_str())?;
                 match self.table.domains.entry(domain) {
                     Slot::Occupied(slot) => return Err(format!("there is another rule for @{}", slot.key())),
                     Slot::Vacant(slot) => slot.insert(target),
@@ -196,6 +207,7 @@ impl Builder {
             _ => {
                 let address = Address::parse(left)
                     .map_err(|error| format!("{left:?} is not an address, @domain, /regex/ or *: {error}"))?;
+                self.is_main(address.domain_str())?;
                 match self.table.exact.entry(address.key().into_boxed_str()) {
                     Slot::Occupied(slot) => return Err(format!("there is another rule for {}", slot.key())),
                     Slot::Vacant(slot) => slot.insert(target),
@@ -203,6 +215,15 @@ impl Builder {
             }
         }
         Ok(())
+    }
+
+    fn is_main(&self, domain: &str) -> Result<(), String> {
+        match self.aliases.main_of(domain) {
+            Some(main) => Err(format!(
+                "{domain} is an alias of {main}; write the rule for {main}"
+            )),
+            None => Ok(()),
+        }
     }
 
     fn target(&mut self, text: &str) -> Result<u32, String> {

@@ -1,7 +1,7 @@
 //! The file format, line by line, and its reloading.
 
 use super::*;
-use model::{Address, ManualClock};
+use model::{Address, Domain, DomainAliases, ManualClock};
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,6 +98,39 @@ fn errors_name_the_line() {
     assert_eq!(errors.len(), 20, "the list of errors is bounded");
 }
 
+#[test]
+fn a_rule_for_an_alias_domain_is_an_error_with_its_line() {
+    let domain = |text: &str| Domain::parse(text).expect(text);
+    let aliases = DomainAliases::new([(domain("old.test"), domain("new.test"))]);
+    let text = b"a@new.test one\nb@OLD.test one\n@old.test two\n";
+    let errors = Table::parse_for(text, &aliases).expect_err("rules that nobody asks for");
+    let lines: Vec<usize> = errors.iter().map(|error| error.line).collect();
+    assert_eq!(lines, [2, 3], "{errors:?}");
+    assert!(errors[0].message.contains("new.test"), "{}", errors[0]);
+}
+
+#[tokio::test]
+async fn an_address_in_an_alias_domain_is_found_by_the_rule_of_the_main_one() {
+    let domain = |text: &str| Domain::parse(text).expect(text);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("map");
+    std::fs::write(&path, "a@new.test one\n/^c@new/ two\n").expect("write");
+    let aliases = DomainAliases::new([(domain("old.test"), domain("new.test"))]);
+    let map = FileMap::open(path, aliases, Arc::new(ManualClock::default())).expect("a map");
+    for (asked, rule) in [
+        ("a@old.test", Some("a@new.test")),
+        ("A+x@old.test", Some("a@new.test")),
+        ("c@old.test", Some("/^c@new/")),
+        ("b@old.test", None),
+    ] {
+        let found = map
+            .find(&address(asked))
+            .await
+            .map(|found| found.rule.to_string());
+        assert_eq!(found.as_deref(), rule, "{asked}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
@@ -115,7 +148,7 @@ async fn reloads_and_keeps_the_old_table_when_the_new_one_is_bad() {
     let clock = Arc::new(ManualClock::default());
     let tick = || clock.advance(Duration::from_secs(2));
     std::fs::write(&path, "a@b.test one\n").expect("write");
-    let map = FileMap::open(path.clone(), clock.clone()).expect("a map");
+    let map = FileMap::open(path.clone(), DomainAliases::default(), clock.clone()).expect("a map");
     let home = async || match map.find(&address("a@b.test")).await.map(|found| found.target) {
         Some(Target::Home(home)) => home.to_string(),
         other => format!("{other:?}"),

@@ -7,7 +7,6 @@
 use super::record::Role;
 use crate::patterns::Patterns;
 use ldap::{Alternative, Entry, FilterTemplate, Slot};
-use model::{Address, Domain};
 use std::collections::BTreeSet;
 
 /// Before a text that a typed address is compared with as a login, beside the mail attribute. No text that is
@@ -74,14 +73,14 @@ impl Keys {
     }
 
     /// What an entry is found by, beside its mail attribute: the texts of an account, or those of a group.
-    pub(super) fn texts(&self, entry: &Entry, is_account: bool) -> Vec<(Role, String)> {
+    pub(super) fn texts(&self, patterns: &Patterns, entry: &Entry, is_account: bool) -> Vec<(Role, String)> {
         let mut texts = Vec::new();
         for value in values(entry, &self.addresses) {
             if let Some(domain) = value.strip_prefix('@') {
-                if let Ok(domain) = Domain::parse(domain) {
+                if let Ok(domain) = patterns.read_domain(domain) {
                     texts.push((Role::CatchAll, format!("@{domain}")));
                 }
-            } else if let Ok(address) = Address::parse(value) {
+            } else if let Ok(address) = patterns.read_address(value) {
                 texts.push((Role::Alias, address.as_str().to_owned()));
             }
         }
@@ -90,6 +89,8 @@ impl Keys {
         }
         if is_account {
             for value in values(entry, &self.login_addresses) {
+                let main = patterns.spelling().and_then(|aliases| aliases.login(value));
+                let value = main.as_deref().unwrap_or(value);
                 texts.push((Role::Login, format!("{LOGIN_ADDRESS}{value}")));
             }
             for value in values(entry, &self.logins) {
@@ -144,11 +145,15 @@ mod tests {
     use super::*;
     use crate::config::ConnectorConfig;
 
-    fn keys(edit: impl Fn(&mut ConnectorConfig)) -> Result<Keys, String> {
+    fn patterns(edit: impl Fn(&mut ConnectorConfig)) -> Patterns {
         let (uris, bases) = (vec!["ldap://127.0.0.1".to_owned()], vec!["dc=test".to_owned()]);
         let mut config = ConnectorConfig::openldap("c", uris, bases);
         edit(&mut config);
-        Keys::read(&Patterns::new(&config).expect("good patterns"))
+        Patterns::new(&config).expect("good patterns")
+    }
+
+    fn keys(edit: impl Fn(&mut ConnectorConfig)) -> Result<Keys, String> {
+        Keys::read(&patterns(edit))
     }
 
     #[test]
@@ -192,8 +197,8 @@ mod tests {
 
     #[test]
     fn texts_of_an_entry() {
-        let keys = keys(|config| config.server_type = crate::config::ServerType::ActiveDirectory);
-        let keys = keys.expect("the defaults");
+        let patterns = patterns(|config| config.server_type = crate::config::ServerType::ActiveDirectory);
+        let keys = Keys::read(&patterns).expect("the defaults");
         let values = |texts: &[&'static str]| -> Vec<bytes::Bytes> {
             texts.iter().map(|text| bytes::Bytes::from(*text)).collect()
         };
@@ -205,7 +210,7 @@ mod tests {
             .with("userPrincipalName", values(&["anna@ad.test"]))
             .with("sAMAccountName", values(&["anna"]));
         let found: Vec<String> = keys
-            .texts(&entry, true)
+            .texts(&patterns, &entry, true)
             .into_iter()
             .map(|(role, text)| format!("{role:?} {text:?}"))
             .collect();
@@ -221,6 +226,10 @@ mod tests {
         );
         assert_eq!(keys.login_address("b@x").as_deref(), Some("\u{1}b@x"));
         assert_eq!(keys.local_part("b"), None);
-        assert_eq!(keys.texts(&entry, false).len(), 3, "a group does not log in");
+        assert_eq!(
+            keys.texts(&patterns, &entry, false).len(),
+            3,
+            "a group does not log in"
+        );
     }
 }

@@ -294,7 +294,8 @@ impl LiveMap {
     }
 
     /// In the connector's order: exact, without `+detail`, as a group, then the domain's catch-all.
-    fn by_address(&self, replica: &Replica, address: &Address) -> Hit {
+    fn by_address(&self, replica: &Replica, asked: &Address) -> Hit {
+        let address = &self.connector.patterns().meant(asked);
         let plain = address.without_detail();
         let own = self.connector.patterns().local_part_counts(address.domain_str());
         for kind in [EntryKind::Account, EntryKind::Group] {
@@ -383,7 +384,7 @@ fn is_plain(text: &str) -> bool {
 fn scope(connector: &Connector) -> Scope {
     let patterns = connector.patterns();
     let text = format!(
-        "{} {:?} {:?} {:?} {:?} {:?} {:?}",
+        "{} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
         patterns.top,
         patterns.accounts,
         patterns.groups,
@@ -391,6 +392,7 @@ fn scope(connector: &Connector) -> Scope {
         patterns.server,
         patterns.address_template(),
         patterns.login_template(),
+        patterns.spelling(),
     );
     *blake3::hash(text.as_bytes()).as_bytes()
 }

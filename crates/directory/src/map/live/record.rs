@@ -6,7 +6,7 @@ use crate::account::{AccountState, Host};
 use crate::feed::ChangedEntry;
 use crate::patterns::Patterns;
 use ldap::Entry;
-use model::{Address, EntryUuid};
+use model::EntryUuid;
 
 const UUID: usize = 16;
 /// Flags, stamp, host.
@@ -66,10 +66,10 @@ impl Facts {
             }
         };
         let mails = changed.entry.strings(&patterns.map.mail);
-        for mail in mails.filter_map(|text| Address::parse(text).ok()) {
+        for mail in mails.filter_map(|text| patterns.read_address(text).ok()) {
             add(Role::Mail, mail.as_str());
         }
-        for (role, text) in keys.texts(&changed.entry, kind == EntryKind::Account) {
+        for (role, text) in keys.texts(patterns, &changed.entry, kind == EntryKind::Account) {
             add(role, &text);
         }
         Some(Self {

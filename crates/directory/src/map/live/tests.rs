@@ -62,6 +62,7 @@ fn map_config() -> UserMapConfig {
         cache_ttl: 300,
         negative_ttl: 30,
         stale_for: 86_400,
+        domain_aliases: model::DomainAliases::default(),
     }
 }
 
