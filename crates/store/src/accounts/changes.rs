@@ -87,7 +87,7 @@ impl Store {
         }
     }
 
-    pub(super) fn journal_row(
+    pub(crate) fn journal_row(
         &self,
         batch: &mut Batch,
         object: Option<LocalId>,

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::commit::{Batch, Class};
 use crate::engine::Space;
-use crate::{LocalId, Store, StoreError, keys};
+use crate::{LocalId, Origin, Store, StoreError, Touched, keys};
 use bytes::Bytes;
 use model::EntryUuid;
 
@@ -87,6 +87,19 @@ impl Store {
         }
         let mut batch = Batch::new(Class::Durable);
         self.stage_sync(&mut batch, None, changes)?;
+        self.commit(batch).await
+    }
+
+    /// The same with a row of the audit log about one object: what an administrator did to its link.
+    pub async fn commit_sync_as(
+        &self,
+        changes: &[SyncChange],
+        (object, note): (Option<LocalId>, String),
+        origin: &Origin,
+    ) -> Result<(), StoreError> {
+        let mut batch = Batch::new(Class::Durable);
+        self.stage_sync(&mut batch, None, changes)?;
+        self.journal_row(&mut batch, object, Touched::ASSOCIATION, origin, note);
         self.commit(batch).await
     }
 

@@ -103,6 +103,23 @@ impl Store {
             .collect()
     }
 
+    /// Groups that wait, with the members that they wait for, after `after`; at most `limit` and at most 256.
+    pub fn list_pending(
+        &self,
+        connector: &str,
+        after: Option<LocalId>,
+        limit: usize,
+    ) -> Result<Vec<(LocalId, Vec<MemberRef>)>, StoreError> {
+        let prefix = prefix(b'P', connector);
+        let from = after.map_or_else(|| prefix.clone(), |group| after_key(&of_group(connector, group)));
+        let snapshot = self.engine().snapshot();
+        let page = snapshot.page(Space::Directory, &from, &after_prefix(&prefix), limit.min(256))?;
+        page.rows
+            .iter()
+            .map(|(key, row)| Ok((local_of(key.get(prefix.len()..).unwrap_or_default())?, read(row)?)))
+            .collect()
+    }
+
     pub(super) fn stage_pending(
         &self,
         batch: &mut Batch,

@@ -6,9 +6,9 @@ use crate::codec::{Decoded, Reader, Writer};
 use bytes::Bytes;
 
 const VERSION: u8 = 1;
-/// Connector states: 2 has `last_full` at its end, 3 the guard of the directory's side. Earlier rows are read as
-/// well.
-const STATE_VERSION: u8 = 3;
+/// Connector states: 2 has `last_full` at its end, 3 the guard of the directory's side, 4 what an administrator has
+/// started and stopped. Earlier rows are read as well.
+const STATE_VERSION: u8 = 4;
 
 fn owned(r: &mut Reader<'_>) -> Decoded<Bytes> {
     r.bytes().map(Bytes::copy_from_slice)
@@ -128,6 +128,10 @@ pub(super) fn write_state(state: &ConnectorState) -> Bytes {
         .list(state.guard_remote.iter(), |w, (time, count)| {
             w.time(*time).num(u64::from(*count));
         })
+        .u8(u8::from(state.stopped))
+        .list(state.begun.iter(), |w, domain| {
+            w.text(domain);
+        })
         .done()
 }
 
@@ -163,7 +167,15 @@ pub(super) fn read_state(row: &[u8]) -> Decoded<ConnectorState> {
             _ => r.option(Reader::time)?,
         },
         guard_remote: match version {
-            STATE_VERSION => r.list(|r| Ok((r.time()?, r.num32()?)))?,
+            VERSION | 2 => Vec::new(),
+            _ => r.list(|r| Ok((r.time()?, r.num32()?)))?,
+        },
+        stopped: match version {
+            STATE_VERSION => r.u8()? == 1,
+            _ => false,
+        },
+        begun: match version {
+            STATE_VERSION => r.list(Reader::text)?,
             _ => Vec::new(),
         },
     };
@@ -210,6 +222,8 @@ mod tests {
             last_full: Some(Timestamp::from_millis(6)),
             guard: vec![(Timestamp::from_millis(1), 2)],
             guard_remote: vec![(Timestamp::from_millis(3), 4)],
+            stopped: true,
+            begun: vec!["example.test".to_owned()],
             ..ConnectorState::default()
         }
     }
@@ -227,18 +241,25 @@ mod tests {
     #[test]
     fn states_of_earlier_versions_still_read() {
         let mut old = ConnectorState {
-            guard_remote: Vec::new(),
+            stopped: false,
+            begun: Vec::new(),
             ..state()
         };
-        // Version 2 ended before the second guard, which is one byte when it has counted nothing.
+        // Version 3 ended before what was started and stopped, which is two bytes when that is nothing.
         let mut row = write_state(&old).to_vec();
-        assert_eq!((row[0], row.pop()), (STATE_VERSION, Some(0)));
+        assert_eq!((row[0], row.pop(), row.pop()), (STATE_VERSION, Some(0), Some(0)));
+        row[0] = 3;
+        assert_eq!(read_state(&row).expect("reads"), old);
+        // Version 2 ended before the second guard, which is one byte when it has counted nothing.
+        old.guard_remote = Vec::new();
+        let mut row = write_state(&old).to_vec();
+        row.truncate(row.len() - 3);
         row[0] = 2;
         assert_eq!(read_state(&row).expect("reads"), old);
         // Version 1 ended before `last_full`, likewise.
         old.last_full = None;
         let mut row = write_state(&old).to_vec();
-        assert_eq!((row.pop(), row.pop()), (Some(0), Some(0)));
+        row.truncate(row.len() - 4);
         row[0] = VERSION;
         assert_eq!(read_state(&row).expect("reads"), old);
         row[0] = STATE_VERSION + 1;

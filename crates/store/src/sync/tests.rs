@@ -335,3 +335,49 @@ async fn unlinking_ends_what_was_to_be_written() {
         "nothing of the object changes"
     );
 }
+
+#[tokio::test]
+async fn what_an_administrator_did_is_in_the_audit_log() {
+    let store = store().await;
+    let id = account(&store, &[("c", LinkState::Linked)]).await;
+    let mut link = store
+        .association("c", LocalId::Account(id))
+        .expect("reads")
+        .expect("linked");
+    link.data.state = LinkState::UnlinkedHeld;
+    let rows = [SyncChange::Association(Box::new(link))];
+    let who = Origin::Admin("uid:0".into());
+    let note = (Some(LocalId::Account(id)), "unlinked".to_owned());
+    store.commit_sync_as(&rows, note, &who).await.expect("committed");
+    let newest = store.journal_before(None, 1).expect("reads");
+    assert_eq!((newest[0].note.as_str(), &newest[0].origin), ("unlinked", &who));
+    let all = store.journal_after(0, 256).expect("reads");
+    let mut back = store.journal_before(Some(newest[0].seq), 256).expect("reads");
+    back.reverse();
+    let earlier: Vec<_> = all.into_iter().filter(|row| row.seq < newest[0].seq).collect();
+    assert_eq!(back.iter().filter(|row| row.seq > 0).count(), earlier.len());
+    assert!(store.journal_before(Some(0), 9).expect("reads").is_empty());
+}
+
+#[tokio::test]
+async fn groups_that_wait_are_listed() {
+    let store = store().await;
+    let group = NewGroup::new(Address::parse("staff@example.test").expect("an address"));
+    let group = LocalId::Group(store.create_group(group, &Origin::System).await.expect("created"));
+    let members = vec![MemberRef::Entry(EntryUuid::from_bytes([5; 16]))];
+    let pending = |members: Vec<MemberRef>| SyncChange::Pending {
+        connector: "c".into(),
+        group: Some(group),
+        members,
+    };
+    store
+        .commit_sync(&[pending(members.clone())])
+        .await
+        .expect("committed");
+    assert_eq!(
+        store.list_pending("c", None, 9).expect("reads"),
+        [(group, members)]
+    );
+    assert!(store.list_pending("c", Some(group), 9).expect("reads").is_empty());
+    assert!(store.list_pending("d", None, 9).expect("reads").is_empty());
+}

@@ -142,6 +142,11 @@ pub struct ConnectorState {
     pub guard_remote: Vec<(Timestamp, u32)>,
     /// Hash of an approved plan.
     pub approved: Option<Bytes>,
+    /// Whether an administrator has stopped the connector; it stays so over a restart.
+    pub stopped: bool,
+    /// The domains whose synchronisation has begun, by the connector's own word for them. Empty in a row of an
+    /// earlier release too.
+    pub begun: Vec<String>,
 }
 
 /// An object that could not be synced and waits.
