@@ -24,7 +24,7 @@ mod placeholder;
 pub mod setup;
 pub mod write;
 
-pub use account::{AccountState, DirectoryAccount, EntryProblem, Host, Lookup};
+pub use account::{AccountState, DirectoryAccount, EntryProblem, Host, Lookup, StateEnd};
 pub use auth::{
     AccountEvent, AccountEventKind, AccountEventStream, AccountEvents, CertificateAuthenticator,
     ChainAuthenticator, ChangedBy, Heard, LdapAuthenticator, LdapMethod, PasswordChangeError, ScramSalts,

@@ -7,7 +7,7 @@ mod state;
 mod tests;
 mod time;
 
-pub use state::AccountState;
+pub use state::{AccountState, StateEnd};
 
 use crate::config::ServerType;
 use crate::patterns::{EntryKind, Patterns};
@@ -59,7 +59,7 @@ pub struct DirectoryAccount {
     pub state: AccountState,
     /// When that ends by itself, as far as the entry tells: no change is reported then, so whoever acts on the state
     /// looks again at this time.
-    pub state_until: Option<Timestamp>,
+    pub state_until: Option<StateEnd>,
     /// The name shown to people.
     pub display_name: Option<String>,
     /// Given name.

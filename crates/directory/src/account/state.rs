@@ -22,6 +22,15 @@ pub enum AccountState {
     Expired,
 }
 
+/// The moment at which the clock alone changes a state, and what it is from then on. No change is reported then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StateEnd {
+    /// When.
+    pub at: Timestamp,
+    /// The state from then on.
+    pub then: AccountState,
+}
+
 impl AccountState {
     pub(crate) fn read(entry: &Entry, map: &AttributeMap, server: ServerType, now: Timestamp) -> Self {
         if is_disabled(entry, &map.enabled, now) {
@@ -66,13 +75,13 @@ impl AccountState {
     }
 }
 
-/// The next moment at which the clock alone changes the state: the end of the account.
+/// The next moment at which the clock alone changes the state: mostly the end of the account.
 pub(super) fn until(
     entry: &Entry,
     map: &AttributeMap,
     server: ServerType,
     now: Timestamp,
-) -> Option<Timestamp> {
+) -> Option<StateEnd> {
     let enabled = match map.enabled.kind {
         EnabledKind::GeneralizedTime => entry.first_str(&map.enabled.attribute).and_then(generalized_time),
         EnabledKind::Bool | EnabledKind::Bitmask | EnabledKind::Present => None,
@@ -81,7 +90,17 @@ pub(super) fn until(
         ServerType::ActiveDirectory => entry.first_str("accountExpires").and_then(file_time),
         ServerType::Openldap => None,
     };
-    [enabled, expires].into_iter().flatten().filter(|end| *end > now).min()
+    let mut times: Vec<Timestamp> = [enabled, expires].into_iter().flatten().collect();
+    times.retain(|at| *at > now);
+    times.sort_unstable();
+    let state = AccountState::read(entry, map, server, now);
+    times
+        .into_iter()
+        .map(|at| StateEnd {
+            at,
+            then: AccountState::read(entry, map, server, at),
+        })
+        .find(|end| end.then != state)
 }
 
 fn is_true(entry: &Entry, attribute: &str) -> bool {

@@ -169,13 +169,15 @@ fn states() {
 
 #[test]
 fn the_clock_alone_ends_an_account() {
+    use AccountState::{Active, Disabled, Expired};
     let until = |server, enabled, attributes: &[(&'static str, &[&str])]| {
         let patterns = patterns(server, enabled);
-        super::state::until(&entry(attributes), &patterns.map, server, NOW).map(Timestamp::as_millis)
+        let end = super::state::until(&entry(attributes), &patterns.map, server, NOW);
+        end.map(|end| (end.at.as_millis(), end.then))
     };
     let ad = |value| until(ServerType::ActiveDirectory, None, &[("accountExpires", &[value])]);
     // 2100-01-01 in 100 ns since 1601.
-    assert_eq!(ad("157469184000000000"), Some(4_102_444_800_000));
+    assert_eq!(ad("157469184000000000"), Some((4_102_444_800_000, Expired)));
     assert_eq!(ad("132223104000000000"), None, "it is over");
     assert_eq!(ad("9223372036854775807"), None, "never");
     let setting = EnabledConfig {
@@ -186,9 +188,23 @@ fn the_clock_alone_ends_an_account() {
     };
     let flag: &[(&'static str, &[&str])] = &[("flag", &["21000101000000Z"])];
     assert_eq!(
-        until(ServerType::Openldap, Some(setting), flag),
-        Some(4_102_444_800_000)
+        until(ServerType::Openldap, Some(setting.clone()), flag),
+        Some((4_102_444_800_000, Disabled))
     );
+    let from_then_on = EnabledConfig {
+        invert: true,
+        ..setting
+    };
+    assert_eq!(
+        until(ServerType::Openldap, Some(from_then_on), flag),
+        Some((4_102_444_800_000, Active))
+    );
+    // Switched off already: the end changes nothing.
+    let off: &[(&'static str, &[&str])] = &[
+        ("userAccountControl", &["514"]),
+        ("accountExpires", &["157469184000000000"]),
+    ];
+    assert_eq!(until(ServerType::ActiveDirectory, None, off), None);
 }
 
 #[test]

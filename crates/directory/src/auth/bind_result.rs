@@ -32,7 +32,11 @@ fn refusal(dn: &str, error: &LdapError) -> AuthOutcome {
     };
     let reason = match result.code {
         ResultCode::InvalidCredentials => {
-            sub_code(&result.diagnostic).unwrap_or(RejectReason::WrongCredential)
+            let data = data(&result.diagnostic);
+            if let Some(data) = data {
+                tracing::info!(entry = dn, data, "Active Directory refuses the bind");
+            }
+            data.and_then(sub_code).unwrap_or(RejectReason::WrongCredential)
         }
         // The entry has no password that a simple bind could be checked with.
         ResultCode::InappropriateAuthentication => RejectReason::NoPassword,
@@ -47,10 +51,15 @@ fn refusal(dn: &str, error: &LdapError) -> AuthOutcome {
 }
 
 /// Active Directory's reason: `... AcceptSecurityContext error, data 52e, v2580`.
-fn sub_code(diagnostic: &str) -> Option<RejectReason> {
+fn data(diagnostic: &str) -> Option<&str> {
     let (_, rest) = diagnostic.split_once("data ")?;
     let code = rest.split(|c: char| !c.is_ascii_hexdigit()).next()?;
-    Some(match code {
+    // A number of 32 bits.
+    (1..=8).contains(&code.len()).then_some(code)
+}
+
+fn sub_code(data: &str) -> Option<RejectReason> {
+    Some(match data {
         // 525: no such user; 52e: wrong password.
         "525" | "52e" => RejectReason::WrongCredential,
         // Not at this hour, not from here.

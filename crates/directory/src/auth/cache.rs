@@ -1,7 +1,7 @@
 //! Verified credentials, kept for a minute, and for a day in case the directory is away. Memory only.
 
 use ldap::Entry;
-use model::{Address, Clock, EntryUuid, Secret};
+use model::{Address, Clock, EntryUuid, Secret, Timestamp};
 use net::{Cached, TtlCache};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -38,6 +38,8 @@ pub(super) struct Remembered {
     pub(super) uuid: EntryUuid,
     pub(super) address: Address,
     pub(super) stamp: Stamp,
+    /// When the account ends by itself.
+    pub(super) ends: Option<Timestamp>,
 }
 
 /// When a check began, counted in reports of the change feed.
@@ -57,6 +59,7 @@ pub(super) struct CredentialCache {
     last: Mutex<TtlCache<EntryUuid, Digest>>,
     bad: Mutex<TtlCache<Digest, Moment>>,
     logins: Mutex<TtlCache<String, Remembered>>,
+    clock: Arc<dyn Clock>,
 }
 
 impl CredentialCache {
@@ -70,7 +73,8 @@ impl CredentialCache {
             moment: AtomicU64::new(1),
             last: Mutex::new(TtlCache::new(Arc::clone(&clock), ENTRIES)),
             bad: Mutex::new(TtlCache::new(Arc::clone(&clock), ENTRIES)),
-            logins: Mutex::new(TtlCache::new(clock, ENTRIES)),
+            logins: Mutex::new(TtlCache::new(Arc::clone(&clock), ENTRIES)),
+            clock,
         })
     }
 
@@ -163,10 +167,13 @@ impl CredentialCache {
     }
 
     pub(super) fn login(&self, login: &str) -> Option<Remembered> {
-        match self.logins.lock().get(&login.to_lowercase()) {
-            Cached::Fresh(known) | Cached::Stale(known) => Some(known.clone()),
-            Cached::Missing => None,
-        }
+        let known = match self.logins.lock().get(&login.to_lowercase()) {
+            Cached::Fresh(known) | Cached::Stale(known) => known.clone(),
+            Cached::Missing => return None,
+        };
+        // What the directory said of the account was for this long.
+        let over = known.ends.is_some_and(|at| at <= self.clock.now());
+        (!over).then_some(known)
     }
 
     pub(super) fn remember_login(&self, login: &str, known: Remembered) {

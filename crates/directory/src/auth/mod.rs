@@ -290,6 +290,7 @@ impl LdapAuthenticator {
                 uuid: account.uuid,
                 address: account.address.clone(),
                 stamp,
+                ends: account.state_until.map(|end| end.at),
             },
         );
     }

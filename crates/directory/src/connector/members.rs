@@ -53,7 +53,7 @@ impl Connector {
         let mut seen: HashSet<EntryUuid> = HashSet::with_capacity(names.len());
         let mut level: Vec<String> = names.to_vec();
         for _ in 0..MAX_DEPTH {
-            let mut next = Vec::new();
+            let mut inner = Vec::new();
             for entry in self.entries(&client, &level, &asked).await.map_err(failed)? {
                 let Some(uuid) = entry_uuid(&entry) else { continue };
                 // The loop guard: each entry counts once, by whatever way it is reached.
@@ -64,15 +64,15 @@ impl Connector {
                     .strings(&asked.mail)
                     .find_map(|text| Address::parse(text).ok());
                 if address.is_none() && self.patterns().kind_of(&entry) == Some(EntryKind::Group) {
-                    next.extend(self.members_of(&client, &entry.dn).await.map_err(failed)?);
+                    inner.push(entry.dn);
                 } else {
                     found.push((uuid, address));
                 }
             }
-            if next.is_empty() {
+            if inner.is_empty() {
                 return Ok(found);
             }
-            level = next;
+            level = self.members_of(&client, &inner).await.map_err(failed)?;
         }
         tracing::warn!(connector = %self.name(), depth = MAX_DEPTH, "groups are nested too deep; the rest is left out");
         Ok(found)
@@ -196,14 +196,27 @@ impl Connector {
         Ok(found)
     }
 
-    /// The members of a group that is a member itself.
-    async fn members_of(&self, client: &Client, dn: &str) -> Result<Vec<String>, LdapError> {
+    /// The members of groups that are members themselves: a hundred groups in one search.
+    async fn members_of(&self, client: &Client, groups: &[String]) -> Result<Vec<String>, LdapError> {
         let attribute = &self.patterns().map.members;
-        let Some(mut entry) = one(client.clone(), dn.to_owned(), vec![attribute.clone()]).await? else {
-            return Ok(Vec::new());
+        let asked = Asked {
+            attributes: vec![attribute.clone()],
+            mail: String::new(),
         };
-        ranges::complete(client, &mut entry, attribute).await?;
-        Ok(entry.strings(attribute).map(str::to_owned).collect())
+        let dns: Vec<(Dn, &str)> = groups
+            .iter()
+            .filter_map(|text| Some((Dn::parse(text).ok()?, text.as_str())))
+            .collect();
+        let mut members = Vec::new();
+        for part in dns.chunks(BATCH) {
+            for mut entry in self.by_dn(client, part, &asked).await? {
+                ranges::complete(client, &mut entry, attribute).await?;
+                members.extend(entry.strings(attribute).map(str::to_owned));
+            }
+        }
+        members.sort_unstable();
+        members.dedup();
+        Ok(members)
     }
 }
 

@@ -190,12 +190,7 @@ impl Reader {
 
     /// Everything, or what changed since a position. Answers where the feed stands then.
     async fn refresh(&self, from: Option<Position>, sink: &mut Sink) -> Result<Position, End> {
-        // A position by change number is worth nothing at another controller, nor by another way.
-        let usable = from.filter(|position| match self.way() {
-            Way::DirSync(_) => position.dir_sync.is_some(),
-            Way::Usn => position.dir_sync.is_none() && position.invocation == self.controller.invocation,
-        });
-        let (position, coverage) = match usable {
+        let (position, coverage) = match self.usable(from).await? {
             None => {
                 let begin = self.now().await?;
                 self.everything(sink).await?;
@@ -216,6 +211,20 @@ impl Reader {
         let cookie = position.to_cookie();
         sink.done(PollEnd { cookie, coverage }).await?;
         Ok(position)
+    }
+
+    /// A position from which the changes can be told. By change number it is worth nothing at another
+    /// controller, nor when DirSync is offered, which is asked first: after a restart nothing is known.
+    async fn usable(&self, from: Option<Position>) -> Result<Option<Position>, FeedError> {
+        let Some(position) = from else { return Ok(None) };
+        if position.dir_sync.is_some() {
+            return Ok(Some(position).filter(|_| self.way() != Way::Usn));
+        }
+        if self.way() != Way::Usn {
+            self.now().await?;
+        }
+        let here = position.invocation == self.controller.invocation;
+        Ok(Some(position).filter(|_| self.way() == Way::Usn && here))
     }
 
     fn way(&self) -> Way {

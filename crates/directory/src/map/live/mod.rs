@@ -166,7 +166,7 @@ impl LiveMap {
         match replica.account(uuid) {
             _ if phase != Phase::Current => LiveState::Unsure,
             Some(view) if view.is_held() => LiveState::Unsure,
-            Some(view) => LiveState::Known(view.state()),
+            Some(view) => LiveState::Known(view.state_by(self.clock.as_ref())),
             None if replica.may_say_no() => LiveState::Gone,
             None => LiveState::Unsure,
         }
@@ -176,7 +176,12 @@ impl LiveMap {
         let Some(path) = &self.snapshot else { return };
         match snapshot::read(path, &self.scope) {
             Ok((head, replica)) => {
-                let age = self.clock.now().since(head.right_at);
+                let now = self.clock.now();
+                let age = match now < head.right_at {
+                    // The clock was set back meanwhile, so nobody knows: the server is asked first.
+                    true => self.fresh_for,
+                    false => now.since(head.right_at),
+                };
                 tracing::info!(map = %self.name, entries = replica.len(), ?age, "the live map starts from its snapshot");
                 self.replica = RwLock::new(replica);
                 self.phase = RwLock::new(Phase::Behind {
@@ -290,7 +295,8 @@ impl LiveMap {
         }
         found.sort_by_key(|view| *view.uuid().as_bytes());
         found.dedup_by_key(|view| view.uuid());
-        decide(replica, found, Way::Exact, None).unwrap_or(Hit::Nobody)
+        self.decide(replica, found, Way::Exact, None)
+            .unwrap_or(Hit::Nobody)
     }
 
     /// In the connector's order: exact, without `+detail`, as a group, then the domain's catch-all.
@@ -311,7 +317,7 @@ impl LiveMap {
                     found.sort_by_key(|view| *view.uuid().as_bytes());
                     found.dedup_by_key(|view| view.uuid());
                 }
-                if let Some(hit) = decide(replica, found, way, Some(candidate)) {
+                if let Some(hit) = self.decide(replica, found, way, Some(candidate)) {
                     return hit;
                 }
             }
@@ -321,7 +327,48 @@ impl LiveMap {
             .find(Key::Address(&text))
             .filter(|view| view.kind() == EntryKind::Account)
             .collect();
-        decide(replica, found, Way::CatchAll, None).unwrap_or(Hit::Nobody)
+        self.decide(replica, found, Way::CatchAll, None)
+            .unwrap_or(Hit::Nobody)
+    }
+
+    /// The route of what was found; none when that is nothing. Entries that are held give way to others.
+    fn decide(
+        &self,
+        replica: &Replica,
+        mut found: Vec<View<'_>>,
+        way: Way,
+        asked: Option<&Address>,
+    ) -> Option<Hit> {
+        if found.iter().any(|view| !view.is_held()) {
+            found.retain(|view| !view.is_held());
+        }
+        let view = match found.as_slice() {
+            [] => return None,
+            [one] => *one,
+            several => {
+                let name = |view: &View<'_>| {
+                    format!(
+                        "entryUUID={} ({})",
+                        view.uuid(),
+                        view.address().unwrap_or_default()
+                    )
+                };
+                return Some(Hit::Several(several.iter().map(name).collect()));
+            }
+        };
+        let text = view.address().unwrap_or_default();
+        // The address that was asked for is parsed already, and mostly it is the one.
+        let address = match asked.filter(|asked| asked.as_str() == text) {
+            Some(asked) => asked.clone(),
+            None => Address::parse(text).ok()?,
+        };
+        let host = replica.host(view.host())?;
+        Some(Hit::One {
+            decision: decide_host(host.home.as_ref(), &host.host, address, view.kind(), view.uuid()),
+            way,
+            held: view.is_held(),
+            found: Found::Entry(view.uuid(), view.state_by(self.clock.as_ref())),
+        })
     }
 
     fn set_phase(&self, phase: Phase) {
@@ -338,40 +385,6 @@ impl LiveMap {
             };
         }
     }
-}
-
-/// The route of what was found; none when that is nothing. Entries that are held give way to others.
-fn decide(replica: &Replica, mut found: Vec<View<'_>>, way: Way, asked: Option<&Address>) -> Option<Hit> {
-    if found.iter().any(|view| !view.is_held()) {
-        found.retain(|view| !view.is_held());
-    }
-    let view = match found.as_slice() {
-        [] => return None,
-        [one] => *one,
-        several => {
-            let name = |view: &View<'_>| {
-                format!(
-                    "entryUUID={} ({})",
-                    view.uuid(),
-                    view.address().unwrap_or_default()
-                )
-            };
-            return Some(Hit::Several(several.iter().map(name).collect()));
-        }
-    };
-    let text = view.address().unwrap_or_default();
-    // The address that was asked for is parsed already, and mostly it is the one.
-    let address = match asked.filter(|asked| asked.as_str() == text) {
-        Some(asked) => asked.clone(),
-        None => Address::parse(text).ok()?,
-    };
-    let host = replica.host(view.host())?;
-    Some(Hit::One {
-        decision: decide_host(host.home.as_ref(), &host.host, address, view.kind(), view.uuid()),
-        way,
-        held: view.is_held(),
-        found: Found::Entry(view.uuid(), view.state()),
-    })
 }
 
 /// Texts that the directory compares octet by octet, without regard to ASCII case.

@@ -2,11 +2,11 @@
 
 use super::keys::Keys;
 use crate::EntryKind;
-use crate::account::{AccountState, Host};
+use crate::account::{AccountState, Host, StateEnd};
 use crate::feed::ChangedEntry;
 use crate::patterns::Patterns;
 use ldap::Entry;
-use model::EntryUuid;
+use model::{Clock, EntryUuid, Timestamp};
 
 const UUID: usize = 16;
 /// Flags, stamp, host.
@@ -15,7 +15,13 @@ const FLAGS: usize = UUID;
 const GROUP: u8 = 1;
 const HELD: u8 = 1 << 1;
 const SEEN: u8 = 1 << 2;
+/// After the fixed part stands when the state ends by itself.
+const ENDS: u8 = 1 << 3;
 const STATE_SHIFT: u8 = 4;
+/// The state after that.
+const THEN_SHIFT: u8 = 6;
+/// Octets of a moment, in seconds.
+const END: usize = 4;
 /// Octets of a text's length and role.
 const TEXT_HEAD: usize = 2;
 const ROLE_SHIFT: u16 = 14;
@@ -40,6 +46,7 @@ pub(super) struct Facts {
     pub(super) uuid: EntryUuid,
     pub(super) kind: EntryKind,
     pub(super) state: AccountState,
+    pub(super) end: Option<StateEnd>,
     /// A digest of what changes with the password; 0 when the entry shows nothing of that sort.
     pub(super) stamp: u32,
     pub(super) host: Host,
@@ -76,6 +83,7 @@ impl Facts {
             uuid: changed.uuid,
             kind,
             state: account.state,
+            end: account.state_until,
             stamp,
             host: account.host.clone(),
             texts,
@@ -85,12 +93,20 @@ impl Facts {
     /// The packed form; `host` is the host's number.
     pub(super) fn pack(&self, host: u32) -> Vec<u8> {
         let texts: usize = self.texts.iter().map(|(_, text)| TEXT_HEAD + text.len()).sum();
-        let mut packed = Vec::with_capacity(FIXED + texts);
+        let end = self.end.and_then(|end| {
+            let secs = u32::try_from(end.at.as_secs()).ok()?;
+            Some((secs, ENDS | state_number(end.then) << THEN_SHIFT))
+        });
+        let mut packed = Vec::with_capacity(FIXED + END + texts);
         packed.extend_from_slice(self.uuid.as_bytes());
         let group = if self.kind == EntryKind::Group { GROUP } else { 0 };
-        packed.push(group | state_number(self.state) << STATE_SHIFT);
+        let ends = end.map_or(0, |(_, flags)| flags);
+        packed.push(group | state_number(self.state) << STATE_SHIFT | ends);
         packed.extend_from_slice(&self.stamp.to_le_bytes());
         packed.extend_from_slice(&host.to_le_bytes());
+        if let Some((secs, _)) = end {
+            packed.extend_from_slice(&secs.to_le_bytes());
+        }
         for (role, text) in &self.texts {
             let length = u16::try_from(text.len()).unwrap_or(0);
             packed.extend_from_slice(&(length | role_number(*role) << ROLE_SHIFT).to_le_bytes());
@@ -117,13 +133,24 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The state that the entry told.
     pub(super) fn state(self) -> AccountState {
-        match self.flags() >> STATE_SHIFT & 3 {
-            0 => AccountState::Active,
-            1 => AccountState::Disabled,
-            2 => AccountState::Locked,
-            _ => AccountState::Expired,
+        numbered(self.flags() >> STATE_SHIFT)
+    }
+
+    /// The state now: an account may have ended since, and no change was reported then.
+    pub(super) fn state_by(self, clock: &dyn Clock) -> AccountState {
+        match self.end() {
+            Some(end) if end.at <= clock.now() => end.then,
+            _ => self.state(),
         }
+    }
+
+    fn end(self) -> Option<StateEnd> {
+        (self.flags() & ENDS != 0).then(|| StateEnd {
+            at: Timestamp::from_millis(u64::from(u32::from_le_bytes(self.array(FIXED))) * 1000),
+            then: numbered(self.flags() >> THEN_SHIFT),
+        })
     }
 
     /// Whether the entry seems to be gone and too many others with it.
@@ -152,7 +179,11 @@ impl<'a> View<'a> {
 
     /// The same without a look at each octet.
     pub(super) fn octets(self) -> impl Iterator<Item = (Role, &'a [u8])> {
-        let mut rest = self.0.get(FIXED..).unwrap_or_default();
+        let head = match self.flags() & ENDS {
+            0 => FIXED,
+            _ => FIXED + END,
+        };
+        let mut rest = self.0.get(head..).unwrap_or_default();
         std::iter::from_fn(move || {
             let (head, tail) = rest.split_first_chunk::<TEXT_HEAD>()?;
             let head = u16::from_le_bytes(*head);
@@ -174,6 +205,7 @@ impl<'a> View<'a> {
             uuid: self.uuid(),
             kind: self.kind(),
             state: self.state(),
+            end: self.end(),
             stamp: 0,
             host,
             texts: self.texts().map(|(role, text)| (role, text.to_owned())).collect(),
@@ -260,6 +292,16 @@ const fn state_number(state: AccountState) -> u8 {
         AccountState::Disabled => 1,
         AccountState::Locked => 2,
         AccountState::Expired => 3,
+    }
+}
+
+/// Of the two lowest bits.
+const fn numbered(number: u8) -> AccountState {
+    match number & 3 {
+        0 => AccountState::Active,
+        1 => AccountState::Disabled,
+        2 => AccountState::Locked,
+        _ => AccountState::Expired,
     }
 }
 

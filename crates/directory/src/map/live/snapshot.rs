@@ -15,7 +15,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 const MAGIC: &[u8; 8] = b"HOMELIVE";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// No record, host or cookie is larger.
 const LARGEST: usize = 64 << 20;
 

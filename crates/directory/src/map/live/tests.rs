@@ -3,7 +3,7 @@
 use super::record::{Facts, Role};
 use super::replica::Upsert;
 use super::*;
-use crate::account::Host;
+use crate::account::{Host, StateEnd};
 use crate::config::{ConnectorConfig, MapKind, OnNoMatch};
 use crate::feed::Cookie;
 use model::{ManualClock, Timestamp};
@@ -21,6 +21,7 @@ fn facts(number: u32, kind: EntryKind, host: &str, texts: &[(Role, &str)]) -> Fa
         uuid: uuid(number),
         kind,
         state: AccountState::Active,
+        end: None,
         stamp: 0,
         host: if host.is_empty() {
             Host::None
@@ -270,6 +271,52 @@ fn what_each_phase_may_say() {
         "ask h1 Anna@x.test",
         "cache_ttl is over"
     );
+}
+
+#[test]
+fn an_account_ends_by_the_clock_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_000_000)));
+    let map = live_map(Some(folder.path().to_owned()), &clock);
+    let end = StateEnd {
+        at: Timestamp::from_millis(1_060_000),
+        then: AccountState::Expired,
+    };
+    let anna = Facts {
+        end: Some(end),
+        ..account(1, "h1", &[(Role::Mail, "anna@x.test"), (Role::Alias, "a@x.test")])
+    };
+    map.replica.write().upsert(&anna);
+    map.replica
+        .write()
+        .upsert(&account(2, "h1", &[(Role::Mail, "bert@x.test")]));
+    let head = Head {
+        scope: map.scope,
+        suffix: uuid(99),
+        right_at: clock.now(),
+        cookie: Cookie::new("rid=000,csn=x"),
+    };
+    let path = map.snapshot.clone().expect("a path");
+    snapshot::write(&path, &head, &map.replica).expect("written");
+    // It survives the snapshot of a restart.
+    let again = live_map(Some(folder.path().to_owned()), &clock);
+    let state = |map: &LiveMap, number| map.state(uuid(number));
+    for map in [&map, &again] {
+        assert_eq!(state(map, 1), LiveState::Unsure);
+        map.set_phase(Phase::Current);
+        assert_eq!(state(map, 1), LiveState::Known(AccountState::Active));
+        assert_eq!(said(map, "a@x.test"), "live h1 anna@x.test");
+    }
+    clock.advance(Duration::from_secs(60));
+    for map in [&map, &again] {
+        assert_eq!(state(map, 1), LiveState::Known(AccountState::Expired));
+        assert_eq!(state(map, 2), LiveState::Known(AccountState::Active));
+        assert_eq!(
+            said(map, "a@x.test"),
+            "live h1 anna@x.test",
+            "mail still goes home"
+        );
+    }
 }
 
 #[test]
