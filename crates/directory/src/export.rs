@@ -2,12 +2,12 @@
 //!
 //! Pure: names in, entries out. Passwords are not among them.
 
-use crate::config::{ConnectorConfig, EnabledKind, ServerType};
-use crate::patterns::Patterns;
-use bytes::Bytes;
-use ldap::{Dn, DnError, Entry, Rdn, Values};
-use model::{Address, ConfigProblem};
-use std::collections::{HashMap, HashSet};
+use crate::config::{ConnectorConfig, ServerType};
+use crate::patterns::EntryKind;
+use crate::write::{MailObject, NewEntry, Schema, Vocabulary};
+use ldap::Entry;
+use model::{Address, ConfigProblem, Domain};
+use std::collections::HashMap;
 
 /// One local account or group.
 #[derive(Debug, Clone)]
@@ -51,206 +51,121 @@ pub struct Exported {
     pub notes: Vec<String>,
 }
 
-/// Writes accounts and groups the way the connector reads them; `host` is the server that holds their mail.
+/// Writes accounts and groups as [`Vocabulary::entry`] creates them; `host` is the server that holds their mail.
 pub fn export(
     config: &ConnectorConfig,
     host: &str,
     accounts: &[LocalEntry],
     groups: &[LocalGroup],
 ) -> Result<Exported, Vec<ConfigProblem>> {
-    let patterns = Patterns::new(config)?;
+    let vocabulary = Vocabulary::new(config)?;
     if config.server_type == ServerType::ActiveDirectory {
         let message = "accounts of Active Directory are created with its own tools, not from LDIF";
         return Err(vec![ConfigProblem::new("server_type", message)]);
     }
-    let all: Vec<&Address> = accounts
-        .iter()
-        .chain(groups.iter().map(|group| &group.entry))
-        .map(|entry| &entry.address)
-        .collect();
-    let domains: HashSet<&str> = all.iter().map(|address| address.domain_str()).collect();
+    let all = accounts.iter().chain(groups.iter().map(|group| &group.entry));
+    let mut domains = config.domains.clone();
+    domains.extend(all.map(|entry| entry.address.domain()));
+    domains.sort_unstable();
+    domains.dedup();
     let mut writer = Writer {
-        patterns: &patterns,
+        vocabulary: &vocabulary,
         host,
-        naming: if domains.len() > 1 {
-            Naming::Address
-        } else {
-            Naming::LocalPart
-        },
+        domains,
         out: Exported::default(),
         dns: HashMap::new(),
     };
     for account in accounts {
         writer.account(account);
     }
-    let Some(base) = patterns.groups.as_ref().and_then(|half| half.bases.first()) else {
+    if config.groups.base_dn.is_empty() {
         if !groups.is_empty() {
             let note = format!("{} groups are left out: groups.base_dn is not set", groups.len());
             writer.out.notes.push(note);
         }
         return Ok(writer.out);
-    };
+    }
     // Groups may hold groups, in any order.
     for group in groups {
-        let key = group.entry.address.key();
-        if let Ok(dn) = writer.dn(base, "cn", &group.entry.address) {
-            writer.dns.insert(key, dn);
+        let object = writer.object(EntryKind::Group, &group.entry);
+        if let Ok(new) = vocabulary.entry(&object, &writer.domains, &Schema::everything()) {
+            writer.know(&group.entry.address, &new.entry);
         }
     }
     for group in groups {
-        writer.group(group, base);
+        writer.group(group);
     }
     Ok(writer.out)
 }
 
-/// What the RDN is made of.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Naming {
-    LocalPart,
-    /// Two domains share a base, and both may have an alice.
-    Address,
-}
-
 struct Writer<'a> {
-    patterns: &'a Patterns,
+    vocabulary: &'a Vocabulary,
     host: &'a str,
-    naming: Naming,
+    /// All domains that have something here: two that share a place must not collide.
+    domains: Vec<Domain>,
     out: Exported,
+    /// The DN of each address.
     dns: HashMap<String, String>,
 }
 
 impl Writer<'_> {
-    fn dn(&self, base: &Dn, attribute: &str, address: &Address) -> Result<String, DnError> {
-        let rdn = match self.naming {
-            Naming::LocalPart => Rdn::new(attribute, address.local_part().as_bytes())?,
-            Naming::Address => Rdn::new(&self.patterns.map.mail, address.as_str().as_bytes())?,
-        };
-        Ok(base.child(rdn).to_string())
+    fn object(&self, kind: EntryKind, local: &LocalEntry) -> MailObject {
+        let mut object = MailObject::new(kind, local.address.clone());
+        object.aliases.clone_from(&local.aliases);
+        object.display_name.clone_from(&local.display_name);
+        object.quota = local.quota;
+        object.disabled = local.disabled;
+        object.host = Some(self.host.to_owned());
+        object
+    }
+
+    fn know(&mut self, address: &Address, entry: &NewEntry) {
+        self.dns.insert(address.key(), entry.dn().to_string());
     }
 
     fn account(&mut self, account: &LocalEntry) {
-        let (map, half) = (&self.patterns.map, &self.patterns.accounts);
-        let Some(base) = half.bases.first() else { return };
-        let dn = match self.dn(base, &map.login, &account.address) {
-            Ok(dn) => dn,
-            Err(error) => return self.out.notes.push(format!("{}: {error}", account.address)),
-        };
-        self.dns.insert(account.address.key(), dn.clone());
-        let local = account.address.local_part().to_owned();
-        let name = account.display_name.clone().unwrap_or_else(|| local.clone());
-        let surname = name.split_whitespace().next_back().unwrap_or(&local).to_owned();
-        let mut entry = Entry::new(dn)
-            .with(map.login.as_str(), local)
-            .with("cn", name)
-            .with(map.surname.as_str(), surname);
-        let mut classes = vec!["inetOrgPerson".to_owned(), half.object_class().to_owned()];
-        self.common(account, &mut entry, &mut classes, "homingAccount");
-        if account.quota > 0
-            && let Some(quota) = &map.quota
-        {
-            set(&mut entry, quota, account.quota.to_string());
-            needs(&mut classes, quota, "homingAccount");
+        let object = self.object(EntryKind::Account, account);
+        if let Some(entry) = self.write(&object) {
+            self.know(&account.address, &entry);
         }
-        self.finish(entry, classes);
     }
 
-    fn group(&mut self, group: &LocalGroup, base: &Dn) {
-        let Some(dn) = self.dns.get(&group.entry.address.key()).cloned() else {
-            let note = format!("{}: its name cannot be part of a DN", group.entry.address);
-            return self.out.notes.push(note);
-        };
-        let mut members = Values::none();
+    fn group(&mut self, group: &LocalGroup) {
+        let mut object = self.object(EntryKind::Group, &group.entry);
         for member in &group.members {
             match self.dns.get(&member.key()) {
-                Some(dn) => members.push(Bytes::from(dn.clone())),
+                Some(dn) => object.members.push(dn.clone()),
                 None => {
                     let note = format!("{}: its member {member} has no entry here", group.entry.address);
                     self.out.notes.push(note);
                 }
             }
         }
-        if members.is_empty() {
-            // RFC 4519 section 3.5: groupOfNames must have a member.
-            members.push(Bytes::from(crate::placeholder::below(base).to_string()));
-        }
-        let mut entry = Entry::new(dn)
-            .with("cn", group.entry.address.local_part().to_owned())
-            .with(self.patterns.map.members.as_str(), members);
-        let class = self
-            .patterns
-            .groups
-            .as_ref()
-            .map_or("groupOfNames", |half| half.object_class());
-        let mut classes = vec![class.to_owned(), "homingGroup".to_owned()];
-        self.common(&group.entry, &mut entry, &mut classes, "homingGroup");
-        self.finish(entry, classes);
+        self.write(&object);
     }
 
-    /// What accounts and groups have in common. `ours` is the class that allows our own attributes.
-    fn common(&mut self, local: &LocalEntry, entry: &mut Entry, classes: &mut Vec<String>, ours: &str) {
-        let map = &self.patterns.map;
-        set(entry, &map.mail, local.address.to_string());
-        if let Some(name) = &local.display_name {
-            set(entry, &map.display_name, name.clone());
-        }
-        if !local.aliases.is_empty() {
-            let values: Vec<Bytes> = local
-                .aliases
-                .iter()
-                .map(|alias| Bytes::from(alias.to_string()))
-                .collect();
-            set(entry, &map.aliases, values);
-            needs(classes, &map.aliases, ours);
-        }
-        if let Some(host) = &map.host {
-            set(entry, host, self.host.to_owned());
-            needs(classes, host, ours);
-        }
-        if local.disabled == Disabled::No {
-            return;
-        }
-        let enabled = &map.enabled;
-        if enabled.kind == EnabledKind::Bool {
-            let value = if enabled.invert { "TRUE" } else { "FALSE" };
-            set(entry, &enabled.attribute, value);
-            needs(classes, &enabled.attribute, ours);
-        } else {
-            let note = format!("{} is disabled; set {} by hand", local.address, enabled.attribute);
+    fn write(&mut self, object: &MailObject) -> Option<NewEntry> {
+        // What the server knows is not asked: the file may be for another one.
+        let new = match self
+            .vocabulary
+            .entry(object, &self.domains, &Schema::everything())
+        {
+            Ok(new) => new,
+            Err(error) => {
+                self.out.notes.push(format!("{}: {error}", object.address));
+                return None;
+            }
+        };
+        for attribute in new.left_out {
+            let note = format!("{}: set {attribute} by hand", object.address);
             self.out.notes.push(note);
         }
+        self.out.entries.push(Entry {
+            dn: new.entry.dn().to_string(),
+            attributes: new.entry.attributes.clone(),
+        });
+        Some(new.entry)
     }
-
-    fn finish(&mut self, mut entry: Entry, classes: Vec<String>) {
-        let mut values = Values::none();
-        let mut seen = HashSet::new();
-        for class in classes {
-            if seen.insert(class.to_ascii_lowercase()) {
-                values.push(Bytes::from(class));
-            }
-        }
-        entry
-            .attributes
-            .insert(0, ldap::Attribute::new("objectClass", values));
-        self.out.entries.push(entry);
-    }
-}
-
-/// One attribute may be mapped twice, as `mail` for the login; it is written once.
-fn set(entry: &mut Entry, attribute: &str, values: impl Into<Values>) {
-    entry
-        .attributes
-        .retain(|known| !known.name.as_str().eq_ignore_ascii_case(attribute));
-    entry.attributes.push(ldap::Attribute::new(attribute, values));
-}
-
-/// Adds the auxiliary class that allows the attribute, where we know it.
-fn needs(classes: &mut Vec<String>, attribute: &str, ours: &str) {
-    let class = match attribute.to_ascii_lowercase().as_str() {
-        "maillocaladdress" | "mailhost" => "inetLocalMailRecipient",
-        name if name.starts_with("homing") => ours,
-        _ => return,
-    };
-    classes.push(class.to_owned());
 }
 
 #[cfg(test)]
@@ -310,11 +225,11 @@ objectClass: homingAccount
 uid: alice
 cn: Alice B. Example
 sn: Example
+homingQuota: 5
 mail: alice@example.test
 displayName: Alice B. Example
 mailLocalAddress: al@example.test
 mailHost: store1.test
-homingQuota: 5
 
 dn: uid=b\\,ob,ou=Users,dc=t
 objectClass: inetOrgPerson
@@ -323,7 +238,7 @@ objectClass: homingAccount
 uid: b,ob
 cn: b,ob
 sn: b,ob
-mail: \"b,ob\"@example.test
+mail: b,ob@example.test
 mailHost: store1.test
 homingEnabled: FALSE
 
@@ -355,10 +270,36 @@ mailHost: store1.test
     }
 
     #[test]
+    fn entries_stand_where_synchronisation_would_put_them() {
+        let mut config = config();
+        config.accounts.create_under = Some("ou=Users,ou=%d,dc=t".into());
+        config.accounts.rdn = Some("cn=%e".into());
+        config.groups.object_class = Some("groupOfMembers".into());
+        config.attributes.enabled = Some(crate::config::EnabledConfig {
+            attribute: "lockedBy".into(),
+            kind: crate::config::EnabledKind::Present,
+            mask: 2,
+            invert: false,
+        });
+        let mut alice = local("alice@example.test");
+        alice.disabled = Disabled::Yes;
+        let group = LocalGroup {
+            entry: local("g@example.test"),
+            members: Vec::new(),
+        };
+        let exported = export(&config, "h.test", &[alice], &[group]).expect("entries");
+        let (account, group) = (&exported.entries[0], &exported.entries[1]);
+        assert_eq!(account.dn, "cn=alice@example.test,ou=Users,ou=example.test,dc=t");
+        assert!(group.get("member").is_empty(), "this class needs none");
+        assert_eq!(exported.notes, ["alice@example.test: set lockedBy by hand"]);
+    }
+
+    #[test]
     fn domains_that_share_a_base_do_not_collide_and_mappings_hold() {
         let mut config = config();
         config.attributes.host = Some("associatedDomain".into());
         config.attributes.mail = Some("rfc822Mailbox".into());
+        config.attributes.aliases = Some("otherMailbox".into());
         config.groups.base_dn.clear();
         let accounts = [local("alice@a.test"), local("alice@b.test")];
         let group = LocalGroup {

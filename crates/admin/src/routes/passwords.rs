@@ -6,6 +6,7 @@ use crate::ApiError;
 use crate::socket::Caller;
 use axum::extract::State;
 use axum::{Extension, Json};
+use directory::export::Disabled;
 use directory::{ChangedBy, Connector, Lookup, PasswordChangeError};
 use model::{
     Address, AuthOutcome, AuthRequest, Credential, EntryUuid, Peer, Protocol, RejectReason, Secret, TlsState,
@@ -40,7 +41,12 @@ pub(super) async fn set(
     let links = store.associations_of(LocalId::Account(account.id))?;
     if let Some(link) = links.first() {
         let connectors = named(&current, link);
-        let by = ChangedBy::Administrator;
+        let here = if account.enabled {
+            Disabled::No
+        } else {
+            Disabled::Yes
+        };
+        let by = ChangedBy::Administrator { here };
         return to_directory(&connectors, &account.address, link.remote, by, &body.password).await;
     }
     let read_here = current

@@ -1,18 +1,29 @@
 //! A new password for an account of the directory.
 //!
 //! The old one has been checked before, as for a login. Follows RFC 3062 on OpenLDAP, and MS-ADTS section
-//! 3.1.1.3.1.5 (`unicodePwd`) on Active Directory.
+//! 3.1.1.3.1.5 (`unicodePwd`) on Active Directory, where a new account begins disabled and without a password: the
+//! first one that an administrator sets enables it, in the same change.
 
 use super::AccountEventKind;
 use crate::account::DirectoryAccount;
 use crate::config::{PasswordChangeMode, ServerType};
 use crate::connector::Connector;
 use crate::connector::identity::{Identity, options};
+use crate::export::Disabled;
 use ldap::control::{PasswordPolicy, PasswordPolicyError};
 use ldap::extended::PasswordModify;
 use ldap::message::{Modification, Modify, ModifyOperation};
-use ldap::{Attribute, Client, ConnectOptions, LdapError, LdapUri, ResultCode, StartTls};
+use ldap::{
+    Attribute, Client, ConnectOptions, Filter, LdapError, LdapUri, ResultCode, Scope, SearchRequest, StartTls,
+};
 use model::{ConfigProblem, Secret, Unavailable};
+
+/// The flags of an account of Active Directory (MS-ADTS section 2.2.16), and the time of its password, 0 while it has
+/// none.
+const CONTROL: &str = "userAccountControl";
+const PASSWORD_SET: &str = "pwdLastSet";
+/// The flag ACCOUNTDISABLE.
+const ACCOUNT_DISABLED: u32 = 2;
 
 /// Who wants the new password.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +34,11 @@ pub enum ChangedBy<'a> {
         old: &'a Secret,
     },
     /// An administrator.
-    Administrator,
+    Administrator {
+        /// Whether the account is switched off here. One of Active Directory that has never had a password is
+        /// enabled with its first, unless it is.
+        here: Disabled,
+    },
 }
 
 /// Why the password is the same as before.
@@ -97,7 +112,7 @@ impl Connector {
                 "connector {} does not write passwords: change it in the directory, or set password_change",
                 self.name()
             )),
-            (PasswordChangeMode::AsUser, ChangedBy::Administrator) => refuse(format!(
+            (PasswordChangeMode::AsUser, ChangedBy::Administrator { .. }) => refuse(format!(
                 "connector {} lets only the user change the password (password_change = \"as-user\"): use change-password, or set it in the directory",
                 self.name()
             )),
@@ -135,14 +150,19 @@ impl Connector {
                     user_identity: Some(account.dn.clone()),
                     old_password: match by {
                         ChangedBy::User { old } => Some(old.clone()),
-                        ChangedBy::Administrator => None,
+                        ChangedBy::Administrator { .. } => None,
                     },
                     new_password: Some(new.clone()),
                 };
                 client.extended(change.to_request(), &policy).await.map(drop)
             }
             ServerType::ActiveDirectory => {
-                let modify = unicode_pwd(&account.dn, by, new)?;
+                // MS-ADTS section 3.1.1.3.1.2.4: by what no rename changes.
+                let mut modify = unicode_pwd(&format!("<GUID={}>", account.uuid), by, new)?;
+                if let ChangedBy::Administrator { here: Disabled::No } = by {
+                    let enabled = enabled_with_first(&client, &modify.dn).await;
+                    modify.changes.extend(enabled.map_err(Attempt::NotReached)?);
+                }
                 client.modify(modify, &[]).await.map(drop)
             }
         };
@@ -223,12 +243,39 @@ fn unicode_pwd(dn: &str, by: ChangedBy<'_>, new: &Secret) -> Result<Modify, Atte
             change(ModifyOperation::Delete, old)?,
             change(ModifyOperation::Add, new)?,
         ],
-        ChangedBy::Administrator => vec![change(ModifyOperation::Replace, new)?],
+        ChangedBy::Administrator { .. } => vec![change(ModifyOperation::Replace, new)?],
     };
     Ok(Modify {
         dn: dn.to_owned(),
         changes,
     })
+}
+
+/// What enables an account that waits for its first password, as [`crate::write::Vocabulary::entry`] makes it. The
+/// flags are compared and swapped, so that none that somebody sets in between is lost.
+async fn enabled_with_first(client: &Client, dn: &str) -> Result<Vec<Modification>, LdapError> {
+    let any = Filter::Present("objectClass".to_owned());
+    let names = [CONTROL, PASSWORD_SET].map(str::to_owned);
+    let request = SearchRequest::new(dn, Scope::Base, any).attributes(names);
+    let found = client.search_all(request, 1).await?;
+    let Some(entry) = found.first() else {
+        return Ok(Vec::new());
+    };
+    let flags = entry
+        .first_str(CONTROL)
+        .and_then(|text| text.parse::<u32>().ok())
+        .filter(|flags| flags & ACCOUNT_DISABLED != 0);
+    let (Some(flags), Some("0")) = (flags, entry.first_str(PASSWORD_SET)) else {
+        return Ok(Vec::new());
+    };
+    let change = |operation, flags: u32| Modification {
+        operation,
+        attribute: Attribute::new(CONTROL, flags.to_string()),
+    };
+    Ok(vec![
+        change(ModifyOperation::Delete, flags),
+        change(ModifyOperation::Add, flags & !ACCOUNT_DISABLED),
+    ])
 }
 
 /// The password in quotation marks, as UTF-16 with the low octet first.

@@ -2,6 +2,7 @@
 
 use super::{ConnectorConfig, ConnectorTls, SearchScope, ServerType, in_range};
 use crate::patterns::Patterns;
+use crate::write::Vocabulary;
 use ldap::LdapUri;
 use model::ConfigProblem;
 
@@ -139,8 +140,9 @@ impl ConnectorConfig {
             let message = "clustered needs attributes.host, which has no default on Active Directory";
             problems.push(ConfigProblem::new("attributes.host", message));
         }
-        if let Err(found) = Patterns::new(self) {
-            problems.extend(found);
+        match Patterns::new(self) {
+            Ok(patterns) => problems.extend(Vocabulary::of(self, &patterns).err().unwrap_or_default()),
+            Err(found) => problems.extend(found),
         }
         problems
     }

@@ -14,8 +14,8 @@ pub struct WritesConfig {
     pub rate: u32,
     /// Writes that may follow each other at once after a rest; 1 to 100000, default 200.
     pub burst: u32,
-    /// Changes in one transaction (RFC 5805) where the server offers them; 1 writes every change by itself;
-    /// 1 to 500, default 100.
+    /// Changes in one transaction (RFC 5805) where the server offers them; 1 writes every change by itself, as new
+    /// entries always are; 1 to 500, default 100.
     pub transaction: u16,
 }
 

@@ -6,7 +6,7 @@ use super::identity::{Identity, options};
 use super::pool::{is_lost, jitter};
 use super::{Connector, operator};
 use crate::config::{ConnectorConfig, Referrals};
-use ldap::{Client, ConnectOptions, LdapError, LdapUri, StartTls};
+use ldap::{Client, ConnectOptions, LdapError, LdapUri};
 use model::{Clock, ConfigProblem, Unavailable};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -26,15 +26,6 @@ pub(crate) struct WriteConnections {
 pub(crate) struct Writing {
     pub(crate) client: Client,
     pub(crate) server: usize,
-    /// Whether a password may cross it: TLS, or a socket of this machine.
-    pub(crate) confidential: Confidential,
-}
-
-/// Whether others can read what crosses a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Confidential {
-    Yes,
-    No,
 }
 
 /// Where a referral leads: one of our servers, and the DN that it names the entry by, if it does.
@@ -99,11 +90,7 @@ impl WriteConnections {
             return Err(self.unavailable("no such server"));
         };
         match open(options, &identity).await {
-            Ok(client) => Ok(Writing {
-                client,
-                server,
-                confidential: confidential(options),
-            }),
+            Ok(client) => Ok(Writing { client, server }),
             Err(error) => {
                 if !is_lost(&error) {
                     // It refuses the identity for writes; a wrong password must not be tried ten times a second.
@@ -170,13 +157,6 @@ async fn open(options: &ConnectOptions, identity: &Identity) -> Result<Client, L
     let client = Client::connect(options).await?;
     identity.bind(&client).await?;
     Ok(client)
-}
-
-fn confidential(options: &ConnectOptions) -> Confidential {
-    match (&options.uri, options.starttls) {
-        (LdapUri::Ldaps { .. } | LdapUri::Ldapi { .. }, _) | (_, StartTls::Require) => Confidential::Yes,
-        _ => Confidential::No,
-    }
 }
 
 fn first(problems: &[ConfigProblem]) -> String {

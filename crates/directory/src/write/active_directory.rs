@@ -5,17 +5,14 @@ use super::lane::Lane;
 use super::openldap::renamed;
 use super::outcome::{version, written};
 use super::request::{self, Swap};
-use super::{
-    AttributeChange, NewEntry, Precondition, Target, Vocabulary, Write, WriteError, Writer, Written,
-};
+use super::{AttributeChange, NewEntry, Precondition, Target, Write, WriteError, Writer, Written};
 use ldap::message::{Add, Modify, ModifyDn};
 use ldap::{Attribute, Dn, Entry, Filter, LdapError, Rdn, Request, ResultCode, Scope, SearchRequest, Values};
-use model::{EntryUuid, Secret};
+use model::EntryUuid;
 
 /// What names an entry and its version.
 const OURS: [&str; 2] = ["objectGUID", "uSNChanged"];
-/// The flags of an account, and the login name that must be unique.
-const CONTROL: &str = "userAccountControl";
+/// The login name, which must be unique.
 const ACCOUNT_NAME: &str = "sAMAccountName";
 
 /// MS-ADTS section 3.1.1.3.1.2.4: an object named by what never changes.
@@ -229,7 +226,7 @@ impl Writer {
         names: &[String],
     ) -> Result<Written, WriteError> {
         let lane = self.lanes.main().await?;
-        let mut parent_tried = false;
+        let mut tried = false;
         loop {
             let current = self.ad_present(&lane, target, precondition, &[]).await?;
             let new = renamed(&current.dn, rdn, parent);
@@ -241,8 +238,9 @@ impl Writer {
                     .await
                     .map_err(WriteError::but_not_done);
             }
+            // By the DN of a moment ago: Samba (4.17) renames nothing that is named by its GUID.
             let request = Request::ModifyDn(ModifyDn {
-                dn: by_guid(target.uuid),
+                dn: current.dn.clone(),
                 new_rdn: rdn.to_string(),
                 delete_old_rdn: true,
                 new_superior: parent.map(ToString::to_string),
@@ -259,10 +257,12 @@ impl Writer {
                     };
                     return Err(WriteError::AlreadyExists(there.map(Box::new)));
                 }
-                (Some(ResultCode::NoSuchObject | ResultCode::Other), Some(parent)) if !parent_tried => {
-                    parent_tried = true;
+                (Some(ResultCode::NoSuchObject | ResultCode::Other), Some(parent)) if !tried => {
+                    tried = true;
                     self.ensure_parent(parent).await?;
                 }
+                // Somebody has moved it in between.
+                (Some(ResultCode::NoSuchObject), None) if !tried => tried = true,
                 _ => return Err(self.refused(&lane, &error)),
             }
         }
@@ -289,36 +289,6 @@ impl Writer {
             Err(error) if error.code() == Some(ResultCode::NoSuchObject) => Err(WriteError::NoSuchObject),
             Err(error) => Err(self.refused(&lane, &error)),
         }
-    }
-
-    /// Gives an account its password, if there is one, and enables it, if it is not. Together with
-    /// [`Write::Add`] this creates an account of Active Directory; a crash between the steps leaves a disabled
-    /// account, and the same calls again complete it. Without a password the account stays as it is, because
-    /// the directory enables none that has no password.
-    pub async fn activate(&self, target: &Target, password: Option<&Secret>) -> Result<Written, WriteError> {
-        let Some(password) = password else {
-            let lane = self.lanes.main().await?;
-            let names = request::read_back(&[CONTROL.to_owned()], &OURS);
-            return self
-                .ad_after(&lane, target.uuid, &names)
-                .await
-                .map_err(WriteError::but_not_done);
-        };
-        self.set_password(target, None, password).await?;
-        let lane = self.lanes.main().await?;
-        let entry = self
-            .ad_present(&lane, target, &Precondition::default(), &[CONTROL.to_owned()])
-            .await?;
-        let changes: Vec<AttributeChange> = match Vocabulary::enabled_account(&entry) {
-            Some(change) => vec![change],
-            None => Vec::new(),
-        };
-        let write = Write::Modify {
-            target: target.clone(),
-            precondition: Precondition::default(),
-            changes,
-        };
-        self.write(&write, &[CONTROL.to_owned()]).await
     }
 }
 

@@ -1,57 +1,106 @@
 //! Many writes: in transactions where the server offers them (RFC 5805), else a few at a time.
+//!
+//! New entries are never part of a transaction. slapd (2.5.13) goes on working on an add after it has answered that
+//! the transaction has it, and is killed by the commit when that comes too soon (docs/design/0007). A client cannot
+//! know when it is late enough, and a directory is worth more than the time.
 
 use super::lane::Lane;
-use super::openldap::OURS;
+use super::openldap::{OURS, renamed};
 use super::outcome::written;
 use super::request::{self, Swap};
 use super::{Edit, Target, Write, WriteError, Writer, Written};
 use crate::config::ServerType;
-use ldap::control::{Control, PostRead, PreRead};
-use ldap::message::{Add, Modify, ModifyDn};
+use crate::placeholder;
+use ldap::control::Control;
+use ldap::message::{Modify, ModifyDn};
 use ldap::{Entry, LdapError, Request, TransactionError};
+use model::EntryUuid;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
+/// Entries that are read back at once when a transaction is done.
+const READS: usize = 16;
+/// Writes that one batch may lose before the rest of it is written one by one.
+const MAX_BLAMED: usize = 4;
+
 /// What is left to be written, with its place in the answer.
 type Numbered = (usize, Write);
-type Answers = Vec<Option<Result<Written, WriteError>>>;
+type Answer = Result<Written, WriteError>;
+
+/// One write of a transaction.
+struct Member {
+    number: usize,
+    write: Write,
+    update: Update,
+}
+
+impl Member {
+    fn alone(self) -> Numbered {
+        (self.number, self.write)
+    }
+}
+
+/// What a transaction needs to know of a write.
+struct Update {
+    request: Request,
+    conditions: Vec<Control>,
+    target: Target,
+    /// Where the entry is afterwards, unless it is deleted.
+    now_at: Option<String>,
+}
+
+/// The answers so far, in the order of the writes.
+struct Answers(Vec<Option<Answer>>);
+
+impl Answers {
+    fn set(&mut self, number: usize, answer: Answer) {
+        if let Some(place) = self.0.get_mut(number) {
+            *place = Some(answer);
+        }
+    }
+}
 
 impl Writer {
-    /// Carries out many writes, each under its own conditions and with its own answer, in the given order. They
-    /// share commits where the server offers transactions, so one that cannot be done makes its whole batch
-    /// be written one by one: each is then guarded by its own conditions again, and what the answers hold is
-    /// what the entries are, whatever a listener has seen of the attempt.
+    /// Carries out many writes, each under its own conditions and with its own answer. They share commits where
+    /// the server offers transactions; one that cannot be done is taken out of its batch and written by itself,
+    /// so what the answers hold is what the entries are, whatever a listener has seen of the attempt. A new entry,
+    /// and what needs a look at the entry first (a replacement, a new member), is written by itself too.
     ///
-    /// Without transactions some run side by side: writes that need one another belong in separate calls.
-    pub async fn write_all(
-        self: &Arc<Self>,
-        writes: Vec<Write>,
-        read_back: &[String],
-    ) -> Vec<Result<Written, WriteError>> {
-        let mut answers: Answers = Vec::new();
-        answers.resize_with(writes.len(), || None);
+    /// They may happen in any order: writes that need one another belong in separate calls.
+    pub async fn write_all(self: &Arc<Self>, writes: Vec<Write>, read_back: &[String]) -> Vec<Answer> {
+        let mut answers = Answers(Vec::new());
+        answers.0.resize_with(writes.len(), || None);
         let size = usize::from(self.connector.config().writes.transaction);
-        let mut rest: Vec<Numbered> = writes.into_iter().enumerate().collect();
-        if size > 1 && rest.len() > 1 && self.server_type() == ServerType::Openldap {
-            rest = self.in_batches(rest, size, read_back, &mut answers).await;
+        let transactions = size > 1 && self.server_type() == ServerType::Openldap;
+        let (mut shared, mut singles) = (Vec::new(), Vec::new());
+        for (number, write) in writes.into_iter().enumerate() {
+            match self.update(&write).filter(|_| transactions) {
+                Some(update) => shared.push(Member {
+                    number,
+                    write,
+                    update,
+                }),
+                None => singles.push((number, write)),
+            }
         }
-        self.side_by_side(rest, read_back, &mut answers).await;
+        if shared.len() > 1 {
+            shared = self.in_batches(shared, size, read_back, &mut answers).await;
+        }
+        singles.extend(shared.into_iter().map(Member::alone));
+        self.side_by_side(singles, read_back, &mut answers).await;
         let missing = || Err(self.lanes.not_done("the task ended early"));
-        answers
-            .into_iter()
-            .map(|answer| answer.unwrap_or_else(missing))
-            .collect()
+        let answers = answers.0.into_iter();
+        answers.map(|answer| answer.unwrap_or_else(missing)).collect()
     }
 
-    /// Writes what it can in transactions; gives back what is to be written one by one.
+    /// Writes them in transactions; gives back what is to be written one by one.
     async fn in_batches(
         self: &Arc<Self>,
-        writes: Vec<Numbered>,
+        writes: Vec<Member>,
         size: usize,
         read_back: &[String],
         answers: &mut Answers,
-    ) -> Vec<Numbered> {
-        let names = request::read_back(read_back, &OURS);
+    ) -> Vec<Member> {
         let _alone = self.lanes.bulk.lock().await;
         let lane = match self.lanes.open().await {
             Ok(lane) if lane.facts.transactions => lane,
@@ -59,57 +108,67 @@ impl Writer {
             _ => return writes,
         };
         let mut left = writes.into_iter();
-        let mut singles = Vec::new();
         loop {
-            let batch: Vec<Numbered> = left.by_ref().take(size).collect();
+            let batch: Vec<Member> = left.by_ref().take(size).collect();
             if batch.is_empty() {
-                return singles;
+                break;
             }
-            match self.batch(&lane, &batch, &names).await {
-                Ok(done) => {
-                    for ((number, _), written) in batch.iter().zip(done) {
-                        if let Some(place) = answers.get_mut(*number) {
-                            *place = Some(written);
-                        }
-                    }
-                }
-                Err(Failed::NothingDone) => {
-                    // In order: what comes later may need what is here.
-                    for (number, write) in batch {
-                        let answer = self.write(&write, read_back).await;
-                        if let Some(place) = answers.get_mut(number) {
-                            *place = Some(answer);
-                        }
-                    }
-                }
-                Err(Failed::Unknown(error)) => {
-                    for (number, _) in batch {
-                        if let Some(place) = answers.get_mut(number) {
-                            *place = Some(Err(self.lanes.lost_write(&lane, &error)));
-                        }
-                    }
-                }
-            }
+            self.one_batch(&lane, batch, read_back, answers).await;
             if lane.client.is_closed() {
-                singles.extend(left);
-                return singles;
+                break;
             }
         }
+        if !lane.client.is_closed() {
+            lane.client.close();
+        }
+        left.collect()
     }
 
-    async fn batch(
-        &self,
+    /// One batch, without those of it that the server blames: these are written by themselves.
+    async fn one_batch(
+        self: &Arc<Self>,
         lane: &Lane,
-        batch: &[Numbered],
-        names: &[String],
-    ) -> Result<Vec<Result<Written, WriteError>>, Failed> {
+        mut batch: Vec<Member>,
+        read_back: &[String],
+        answers: &mut Answers,
+    ) {
+        let names = request::read_back(read_back, &OURS);
+        for _ in 0..=MAX_BLAMED {
+            let failed = match self.transaction(lane, &batch).await {
+                Ok(()) => {
+                    self.read_all(lane, batch, &names, answers).await;
+                    return;
+                }
+                Err(failed) => failed,
+            };
+            let blamed = match failed {
+                Failed::NothingDone(Some(blamed)) if blamed < batch.len() && !lane.client.is_closed() => {
+                    batch.remove(blamed)
+                }
+                Failed::NothingDone(_) => break,
+                Failed::Unknown(error) => {
+                    for member in batch {
+                        answers.set(member.number, Err(self.lanes.lost_write(lane, &error)));
+                    }
+                    return;
+                }
+            };
+            answers.set(blamed.number, self.write(&blamed.write, read_back).await);
+            if batch.len() < 2 {
+                break;
+            }
+        }
+        let rest = batch.into_iter().map(Member::alone).collect();
+        self.side_by_side(rest, read_back, answers).await;
+    }
+
+    async fn transaction(&self, lane: &Lane, batch: &[Member]) -> Result<(), Failed> {
+        let place = self.lanes.place().await.map_err(|_| Failed::NothingDone(None))?;
+        let mut transaction = lane.client.begin().await.map_err(|_| Failed::NothingDone(None))?;
         let updates = batch
             .iter()
-            .map(|(_, write)| self.update(write))
-            .collect::<Option<Vec<_>>>()
-            .ok_or(Failed::NothingDone)?;
-        let place = self.lanes.place().await.map_err(|_| Failed::NothingDone)?;
-        let mut transaction = lane.client.begin().await.map_err(|_| Failed::NothingDone)?;
+            .map(|member| (member.update.request.clone(), member.update.conditions.clone()))
+            .collect();
         if let Err(TransactionError { error, update }) = transaction.update(updates).await {
             tracing::debug!(%error, ?update, "a batch is not taken");
             // Not committed, so nothing is done, even when the connection is gone.
@@ -117,16 +176,13 @@ impl Writer {
                 lane.client.close();
             }
             place.answered(Some(&error));
-            return Err(Failed::NothingDone);
+            return Err(Failed::NothingDone(update));
         }
         match transaction.commit().await {
-            Ok(controls) => {
+            Ok(_) => {
                 place.untimed();
-                let mut done = Vec::with_capacity(batch.len());
-                for ((_, write), controls) in batch.iter().zip(controls) {
-                    done.push(self.result(lane, write, &controls, names).await);
-                }
-                Ok(done)
+                tracing::debug!(updates = batch.len(), "a batch is committed");
+                Ok(())
             }
             Err(TransactionError { error, update }) => {
                 place.answered(Some(&error));
@@ -134,31 +190,31 @@ impl Writer {
                     return Err(Failed::Unknown(error));
                 }
                 tracing::debug!(%error, ?update, "a batch is refused");
-                Err(Failed::NothingDone)
+                Err(Failed::NothingDone(update))
             }
         }
     }
 
-    /// The request of one write, or none when it needs a look first. OpenLDAP refuses the pre-read and post-read
-    /// controls inside of a transaction, so the entries are read when it is done.
-    fn update(&self, write: &Write) -> Option<(Request, Vec<Control>)> {
-        let host = self.connector.patterns().map.host.as_deref();
-        let (target, precondition, request) = match write {
-            Write::Add(new) => {
-                let request = Request::Add(Add {
-                    dn: new.dn().to_string(),
-                    attributes: new.attributes.clone(),
-                });
-                return Some((request, Vec::new()));
-            }
+    /// The request of one write in a transaction; none when it cannot be part of one. What is replaced may be so
+    /// already, and a group may have a placeholder that goes: that needs a look first. OpenLDAP refuses the pre-read
+    /// and post-read controls inside of a transaction, so the entries are read when it is done.
+    fn update(&self, write: &Write) -> Option<Update> {
+        let patterns = self.connector.patterns();
+        let (target, precondition, request, now_at) = match write {
+            Write::Add(_) => return None,
             Write::Modify {
                 target,
                 precondition,
                 changes,
             } => {
+                let held = |attribute: &str| {
+                    let groups = patterns.groups.as_ref();
+                    attribute.eq_ignore_ascii_case(&patterns.map.members)
+                        && groups.is_some_and(|groups| placeholder::is_needed(groups.object_class()))
+                };
                 if changes
                     .iter()
-                    .any(|change| matches!(change.edit, Edit::Replace(_)))
+                    .any(|change| matches!(change.edit, Edit::Replace(_)) || held(&change.attribute))
                 {
                     return None;
                 }
@@ -168,7 +224,7 @@ impl Writer {
                 }
                 let dn = target.dn.clone();
                 let request = Request::Modify(Modify { dn, changes });
-                (target, precondition, request)
+                (target, precondition, request, Some(target.dn.clone()))
             }
             Write::Rename {
                 target,
@@ -176,65 +232,75 @@ impl Writer {
                 rdn,
                 new_parent,
             } => {
+                let new = renamed(&target.dn, rdn, new_parent.as_ref())?.to_string();
+                if new == target.dn {
+                    return None;
+                }
                 let request = Request::ModifyDn(ModifyDn {
                     dn: target.dn.clone(),
                     new_rdn: rdn.to_string(),
                     delete_old_rdn: true,
                     new_superior: new_parent.as_ref().map(ToString::to_string),
                 });
-                (target, precondition, request)
+                (target, precondition, request, Some(new))
             }
             Write::Delete { target, precondition } => {
-                (target, precondition, Request::Delete(target.dn.clone()))
+                (target, precondition, Request::Delete(target.dn.clone()), None)
             }
         };
-        let filter = request::assertion(target.uuid, precondition, host);
-        Some((request, request::conditions(filter)))
+        let filter = request::assertion(target.uuid, precondition, patterns.map.host.as_deref());
+        Some(Update {
+            request,
+            conditions: request::conditions(filter),
+            target: target.clone(),
+            now_at,
+        })
     }
 
-    /// What one update of a committed transaction left behind.
-    async fn result(
-        &self,
+    /// What the writes of a committed transaction left behind.
+    async fn read_all(
+        self: &Arc<Self>,
         lane: &Lane,
-        write: &Write,
-        controls: &[Control],
+        batch: Vec<Member>,
         names: &[String],
-    ) -> Result<Written, WriteError> {
-        let (uuid, dn) = match write {
-            Write::Delete { target, .. } => {
-                let entry = match PreRead::find(controls) {
-                    Ok(Some(PreRead(entry))) => entry,
-                    _ => Entry::new(target.dn.clone()),
+        answers: &mut Answers,
+    ) {
+        let names: Arc<[String]> = names.into();
+        let mut running = JoinSet::new();
+        for Member { number, update, .. } in batch {
+            let Target { uuid, dn } = update.target;
+            let Some(now_at) = update.now_at else {
+                let gone = Written {
+                    uuid,
+                    dn: dn.clone(),
+                    csn: None,
+                    entry: Entry::new(dn),
                 };
-                return Ok(Self::gone(target, entry));
+                answers.set(number, Ok(gone));
+                continue;
+            };
+            if running.len() >= READS
+                && let Some(Ok((number, answer))) = running.join_next().await
+            {
+                answers.set(number, answer);
             }
-            Write::Add(new) => (None, new.dn().to_string()),
-            Write::Modify { target, .. } | Write::Rename { target, .. } => {
-                (Some(target.uuid), target.dn.clone())
-            }
-        };
-        if let Ok(Some(PostRead(entry))) = PostRead::find(controls)
-            && let Some(written) = written(entry, uuid)
-        {
-            return Ok(written);
+            let (writer, lane, names) = (Arc::clone(self), lane.clone(), Arc::clone(&names));
+            running.spawn(async move { (number, writer.read_one(&lane, uuid, &now_at, &names).await) });
         }
-        let read = match uuid {
-            Some(uuid) => self.look(lane, uuid, &dn, names).await,
-            None => self.at(lane, &dn, names).await,
-        };
+        while let Some(done) = running.join_next().await {
+            match done {
+                Ok((number, answer)) => answers.set(number, answer),
+                Err(error) => tracing::error!(%error, "a look ended early"),
+            }
+        }
+    }
+
+    async fn read_one(&self, lane: &Lane, uuid: EntryUuid, dn: &str, names: &[String]) -> Answer {
+        let read = self.look(lane, uuid, dn, names).await;
         let entry = read.map_err(WriteError::but_done)?;
         entry
-            .and_then(|entry| written(entry, uuid))
-            .ok_or_else(|| self.unreadable(&dn))
-    }
-
-    fn gone(target: &Target, entry: Entry) -> Written {
-        Written {
-            uuid: target.uuid,
-            dn: target.dn.clone(),
-            csn: None,
-            entry,
-        }
+            .and_then(|entry| written(entry, Some(uuid)))
+            .ok_or_else(|| self.unreadable(dn))
     }
 
     /// Single writes; how many are under way is the budget's to say.
@@ -257,11 +323,7 @@ impl Writer {
             }
             match running.join_next().await {
                 None => return,
-                Some(Ok((number, answer))) => {
-                    if let Some(place) = answers.get_mut(number) {
-                        *place = Some(answer);
-                    }
-                }
+                Some(Ok((number, answer))) => answers.set(number, answer),
                 Some(Err(error)) => tracing::error!(%error, "a write ended early"),
             }
         }
@@ -270,7 +332,8 @@ impl Writer {
 
 /// What became of a batch that is not done.
 enum Failed {
-    NothingDone,
+    /// Nothing of it; the write to blame, where the server says which.
+    NothingDone(Option<usize>),
     /// The commit was sent and its answer never came.
     Unknown(LdapError),
 }

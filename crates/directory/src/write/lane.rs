@@ -3,7 +3,7 @@
 use super::budget::{Answer, Budget, Limits, Turn};
 use super::facts::Facts;
 use super::{Fate, WriteError};
-use crate::connector::writing::{Confidential, Referred, WriteConnections, Writing};
+use crate::connector::writing::{Referred, WriteConnections, Writing};
 use ldap::{Client, LdapError, ResultCode};
 use model::Unavailable;
 use parking_lot::Mutex;
@@ -23,7 +23,6 @@ const MAX_OTHERS: usize = 5;
 pub(super) struct Lane {
     pub(super) client: Client,
     pub(super) server: usize,
-    pub(super) confidential: Confidential,
     pub(super) facts: Arc<Facts>,
     /// An answer did not come: whoever waits may go on waiting, and nobody else begins.
     silent: Arc<AtomicBool>,
@@ -116,11 +115,7 @@ impl Lanes {
     }
 
     async fn lane(&self, writing: Writing) -> Result<Lane, WriteError> {
-        let Writing {
-            client,
-            server,
-            confidential,
-        } = writing;
+        let Writing { client, server } = writing;
         let facts = match Facts::read(&client).await {
             Ok(facts) => facts,
             Err(error) => {
@@ -132,7 +127,6 @@ impl Lanes {
         Ok(Lane {
             client,
             server,
-            confidential,
             facts: Arc::new(facts),
             silent: Arc::default(),
         })

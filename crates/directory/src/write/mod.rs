@@ -1,5 +1,5 @@
 //! Writing to the directory: one entry at a time under conditions, many at once in transactions, the layout's
-//! containers, passwords, and what a new account's or group's entry consists of.
+//! containers, and what a new account's or group's entry consists of.
 //!
 //! Owns [`Writer`], which keeps its connections with the identity for writes, and [`Vocabulary`], the attribute
 //! mapping read in the direction of the directory. A write says by whom it must still be unchanged
@@ -9,8 +9,8 @@
 //! Never sends a modification that changes nothing, never repeats a write whose fate is unknown, never sends
 //! credentials to a server that is not listed, and never changes a container that exists.
 //!
-//! Follows RFC 4511 sections 4.6 to 4.9, RFC 4527 (post-read), RFC 4528 (assertion), RFC 3062 (password modify),
-//! RFC 5805 (transactions), and MS-ADTS section 3.1.1.3.1.5 (`unicodePwd`).
+//! Follows RFC 4511 sections 4.6 to 4.9, RFC 4527 (post-read), RFC 4528 (assertion), RFC 5805 (transactions).
+//! Passwords are not written here: [`Connector::change_password`] takes them at once or refuses them.
 
 mod active_directory;
 mod budget;
@@ -19,7 +19,6 @@ mod facts;
 mod lane;
 mod openldap;
 mod outcome;
-mod password;
 mod request;
 mod tree;
 mod types;

@@ -1,7 +1,7 @@
 //! From what a server answered to what it means for the caller.
 
 use super::lane::Lane;
-use super::{WriteError, Writer, Written};
+use super::{Fate, WriteError, Writer, Written};
 use crate::account::entry_uuid;
 use crate::connector::ranges;
 use ldap::control::{PostRead, PreRead};
@@ -140,6 +140,25 @@ impl Writer {
     pub(super) fn unreadable(&self, dn: &str) -> WriteError {
         let why = format!("{dn} was written and cannot be read; the identity for writes must be able to");
         self.lanes.not_done(&why).but_done()
+    }
+}
+
+impl WriteError {
+    /// A failed look after a write that took place: the write is not undone by it.
+    pub(super) fn but_done(self) -> Self {
+        self.with_fate(Fate::Unknown)
+    }
+
+    /// A failed look without any write.
+    pub(super) fn but_not_done(self) -> Self {
+        self.with_fate(Fate::NotDone)
+    }
+
+    fn with_fate(self, fate: Fate) -> Self {
+        match self {
+            Self::Unavailable { why, .. } => Self::Unavailable { why, fate },
+            other => other,
+        }
     }
 }
 

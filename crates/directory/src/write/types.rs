@@ -158,9 +158,6 @@ pub enum WriteError {
     /// The DN is taken. The entry that is there, when it can be read; whether it may be adopted is for the caller.
     #[error("another entry has this DN")]
     AlreadyExists(Option<Box<Entry>>),
-    /// The old password that was given is wrong.
-    #[error("the old password is wrong")]
-    WrongPassword,
     /// The directory said no, and will say so again: schema, rights, policy.
     #[error("refused with {code}: {text}")]
     Refused {

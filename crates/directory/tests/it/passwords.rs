@@ -4,6 +4,7 @@ use super::authentication::{authenticator, check, check_from};
 use super::slapd::{SUFFIX, Slapd};
 use super::{clock, config, connect};
 use directory::config::{PasswordChangeMode, PasswordScheme};
+use directory::export::Disabled;
 use directory::{
     AccountEventKind, ChangedBy, Connector, ConnectorConfig, Heard, LdapMethod, Lookup, PasswordChangeError,
 };
@@ -319,7 +320,12 @@ async fn a_user_changes_the_password() {
         assert!(slapd.takes("anna", "quite another"));
         // The old password is not the password any more.
         assert!(change(&connector, by, "a third").await.is_err(), "{mode:?}");
-        let by_admin = change(&connector, ChangedBy::Administrator, "set by hand").await;
+        let by_admin = change(
+            &connector,
+            ChangedBy::Administrator { here: Disabled::No },
+            "set by hand",
+        )
+        .await;
         match mode {
             PasswordChangeMode::WriteIdentity => {
                 by_admin.expect("the writer may");

@@ -321,6 +321,19 @@ impl Slapd {
         self.modify(&person(uid, more));
     }
 
+    /// How many times the database has been committed since it was made: mdb keeps the number of the last commit in
+    /// its two first pages, in turns.
+    pub(crate) fn commits(&self) -> u64 {
+        const PAGE: usize = 4096;
+        const NUMBER: usize = 144;
+        let database = std::fs::read(self.path("db/data.mdb")).expect("the database");
+        let number = |page: usize| {
+            let at = page * PAGE + NUMBER;
+            u64::from_ne_bytes(database[at..at + 8].try_into().expect("eight octets"))
+        };
+        number(0).max(number(1))
+    }
+
     fn path(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }

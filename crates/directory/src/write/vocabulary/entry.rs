@@ -104,18 +104,12 @@ impl Unwritable {
     }
 }
 
-/// Whether several domains may have an entry in the same place.
-fn shared(place: &Place, domains: &[Domain]) -> bool {
-    let told_apart = place.under.uses(ldap::Slot::Domain);
-    domains.len() > 1 && !told_apart
-}
-
 impl Vocabulary {
     /// The entry of a new account or group. `domains` are all whose objects are written through this connector:
     /// with several in one place, the RDN is the whole address. `schema` is the server's.
     ///
-    /// On Active Directory an account begins disabled, whatever the object says: it is enabled when it has a
-    /// password ([`crate::write::Writer::activate`]).
+    /// On Active Directory an account begins disabled, whatever the object says: it is enabled with
+    /// its first password ([`crate::Connector::change_password`]).
     pub fn entry(
         &self,
         object: &MailObject,
@@ -169,7 +163,7 @@ impl Vocabulary {
                 _ => Err(nameless("rdn is not one RDN")),
             };
         }
-        let shared = shared(place, domains);
+        let shared = place.is_shared(domains);
         let attribute = match (object.kind, self.server) {
             (EntryKind::Group, _) | (_, ServerType::ActiveDirectory) => "cn",
             (EntryKind::Account, ServerType::Openldap) if shared => &self.map.mail,

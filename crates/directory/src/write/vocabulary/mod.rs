@@ -16,8 +16,8 @@ use crate::config::{AttributeMap, ConnectorConfig, EnabledKind, ServerType};
 use crate::export::Disabled;
 use crate::patterns::{EntryKind, Patterns};
 use bytes::Bytes;
-use ldap::{Dn, DnTemplate, Entry, Slots};
-use model::ConfigProblem;
+use ldap::{Dn, DnTemplate, Entry, Slot, Slots};
+use model::{ConfigProblem, Domain};
 
 /// The flag ACCOUNTDISABLE of `userAccountControl` (MS-ADTS section 2.2.16).
 pub(super) const ACCOUNT_DISABLED: u32 = 2;
@@ -87,6 +87,10 @@ impl Vocabulary {
             );
             Place::new("groups", half.object_class(), &half.bases, given, &mut problems)
         });
+        for (section, place) in [("accounts", &accounts), ("groups", &groups)] {
+            let problem = place.as_ref().and_then(|place| place.ambiguity(&config.domains));
+            problems.extend(problem.map(|text| ConfigProblem::new(format!("{section}.rdn"), text)));
+        }
         match accounts {
             Some(accounts) if problems.is_empty() => Ok(Self {
                 map: patterns.map.clone(),
@@ -106,7 +110,7 @@ impl Vocabulary {
     }
 
     /// Where accounts and groups of this domain are created.
-    pub(super) fn places(&self, domain: &model::Domain) -> Vec<Dn> {
+    pub(super) fn places(&self, domain: &Domain) -> Vec<Dn> {
         let name = domain.to_string();
         let slots = Slots {
             address: None,
@@ -219,18 +223,6 @@ impl Vocabulary {
         }))
     }
 
-    /// The change that enables an account of Active Directory, whatever the mapping of `enabled` says. None when it
-    /// is enabled.
-    pub(super) fn enabled_account(entry: &Entry) -> Option<AttributeChange> {
-        let name = "userAccountControl";
-        let text = entry.first_str(name)?;
-        let number: u32 = text.parse().ok()?;
-        let enabled = number & !ACCOUNT_DISABLED;
-        let value = |text: String| vec![Bytes::from(text)];
-        let change = || AttributeChange::values(name, value(text.to_owned()), value(enabled.to_string()));
-        (enabled != number).then(change)
-    }
-
     /// The auxiliary class that allows this attribute on an entry, where we know one.
     pub(super) fn auxiliary_class(&self, attribute: &str, entry: &Entry) -> Option<&'static str> {
         if self.server == ServerType::ActiveDirectory {
@@ -277,6 +269,31 @@ impl Place {
             rdn,
             base,
         })
+    }
+}
+
+impl Place {
+    /// Whether several domains have their entries in one place.
+    fn is_shared(&self, domains: &[Domain]) -> bool {
+        let told_apart = self.under.uses(Slot::Domain) || self.under.uses(Slot::Address);
+        domains.len() > 1 && !told_apart
+    }
+
+    /// How two addresses would get one DN.
+    fn ambiguity(&self, domains: &[Domain]) -> Option<String> {
+        let rdn = self.rdn.as_ref()?;
+        if rdn.uses(Slot::Address) {
+            return None;
+        }
+        if !rdn.uses(Slot::LocalPart) {
+            return Some("every entry would have the same name: use %u or %e".to_owned());
+        }
+        let (true, [one, other, ..]) = (self.is_shared(domains) && !rdn.uses(Slot::Domain), domains) else {
+            return None;
+        };
+        Some(format!(
+            "a@{one} and a@{other} would be one entry: use %e here, or %d or %D in create_under"
+        ))
     }
 }
 

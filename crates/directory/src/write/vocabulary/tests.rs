@@ -25,6 +25,54 @@ fn object(kind: EntryKind, address: &str) -> MailObject {
     MailObject::new(kind, Address::parse(address).expect(address))
 }
 
+#[test]
+fn templates_that_give_two_entries_one_name() {
+    let domains = ["a.test", "b.test"].map(|name| Domain::parse(name).expect(name));
+    for (count, under, rdn, problem) in [
+        (1, None, Some("uid=%u"), None),
+        (2, None, None, None),
+        (2, None, Some("uid=%e"), None),
+        (2, None, Some("uid=%u+o=%d"), None),
+        (2, Some("ou=%d,dc=t"), Some("uid=%u"), None),
+        (2, Some("ou=Users,%D"), Some("uid=%u"), None),
+        (
+            2,
+            None,
+            Some("uid=%u"),
+            Some("a@a.test and a@b.test would be one entry"),
+        ),
+        (2, Some("ou=x,dc=t"), Some("uid=%u"), Some("would be one entry")),
+        (
+            1,
+            None,
+            Some("cn=person"),
+            Some("every entry would have the same name"),
+        ),
+        (1, Some("ou=%z,dc=t"), None, Some("")),
+    ] {
+        let mut config = config();
+        config.domains = domains.iter().take(count).cloned().collect();
+        config.accounts.create_under = under.map(str::to_owned);
+        config.accounts.rdn = rdn.map(str::to_owned);
+        let problems = config.check();
+        match problem {
+            None => assert_eq!(problems, [], "{under:?} {rdn:?}"),
+            Some(part) => assert!(
+                matches!(&problems[..], [one] if one.message.contains(part) && one.key.starts_with("accounts.")),
+                "{under:?} {rdn:?}: {problems:?}"
+            ),
+        }
+    }
+    let mut config = config();
+    config.domains = domains.to_vec();
+    config.groups.rdn = Some("cn=%u".to_owned());
+    let problems = config.check();
+    assert!(
+        matches!(&problems[..], [one] if one.key == "groups.rdn"),
+        "{problems:?}"
+    );
+}
+
 fn text(new: &NewObject) -> String {
     let entry = Entry {
         dn: new.entry.dn().to_string(),

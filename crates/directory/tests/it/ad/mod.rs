@@ -6,6 +6,7 @@ mod live;
 mod login;
 mod lookup;
 mod passwords;
+mod write;
 
 use super::{clock, connect};
 use directory::{Connector, ConnectorConfig};

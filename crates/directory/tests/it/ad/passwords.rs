@@ -4,13 +4,14 @@ use super::{PASSWORD, config, person};
 use crate::authentication::{authenticator, check, check_from};
 use crate::{clock, connect};
 use directory::config::PasswordChangeMode;
+use directory::export::Disabled;
 use directory::{ChangedBy, Connector, ConnectorConfig, LdapMethod, Lookup, PasswordChangeError};
 use model::Secret;
 use std::time::Duration;
 use testkit::Samba;
 
 /// Over TLS: Active Directory takes no new password otherwise.
-fn encrypted(samba: &Samba) -> ConnectorConfig {
+pub(super) fn encrypted(samba: &Samba) -> ConnectorConfig {
     ConnectorConfig {
         uris: vec![samba.tls_uri()],
         ca_file: Some(samba.certificate().certificate.clone()),
@@ -83,9 +84,13 @@ async fn states_and_changes() {
         .await
         .expect("it is taken");
     assert_eq!(check(&source, "anna", "Quite an0ther").await, "anna@example.test");
-    change(&connector, ChangedBy::Administrator, "Set by h4nd")
-        .await
-        .expect("the writer may");
+    change(
+        &connector,
+        ChangedBy::Administrator { here: Disabled::No },
+        "Set by h4nd",
+    )
+    .await
+    .expect("the writer may");
     clock.advance(Duration::from_secs(61));
     assert_eq!(check(&source, "anna", "Set by h4nd").await, "anna@example.test");
 }

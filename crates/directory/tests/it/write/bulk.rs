@@ -17,11 +17,19 @@ async fn all(writer: &Arc<Writer>, writes: Vec<Write>) -> Vec<Written> {
         .collect()
 }
 
+fn display_name(one: &Written, text: &str) -> Write {
+    let change = AttributeChange::values("displayName", Vec::new(), vec![value(text)]);
+    modify(one, seen(one), change)
+}
+
 #[tokio::test]
 async fn each_of_many_has_its_own_answer() {
     let slapd = Slapd::start();
     let writer = writer(config(&[&slapd]));
+    // slapd does not survive adds in a transaction.
+    let before = slapd.commits();
     let added = all(&writer, people(250)).await;
+    assert!(slapd.commits() - before >= 250);
     for (number, one) in added.iter().enumerate() {
         assert_eq!(
             one.entry.first_str("mail"),
@@ -33,15 +41,6 @@ async fn each_of_many_has_its_own_answer() {
         slapd.values("p249", "entryCSN"),
         added[249].csn.clone().into_iter().collect::<Vec<_>>()
     );
-    // A commit for each batch, not for each entry: all of one batch lie in one transaction of the database, and
-    // mdb counts those.
-    let add = |one: &Written, text: &str| {
-        modify(
-            one,
-            seen(one),
-            AttributeChange::values("displayName", Vec::new(), vec![value(text)]),
-        )
-    };
     let rename = Write::Rename {
         target: target(&added[1]),
         precondition: seen(&added[1]),
@@ -52,14 +51,43 @@ async fn each_of_many_has_its_own_answer() {
         target: target(&added[2]),
         precondition: seen(&added[2]),
     };
-    let done = all(&writer, vec![add(&added[0], "Zero"), rename, delete]).await;
+    let mut changes = vec![display_name(&added[0], "Zero"), rename, delete];
+    changes.extend(added[10..240].iter().map(|one| display_name(one, "Many")));
+    let before = slapd.commits();
+    let done = all(&writer, changes).await;
+    let commits = slapd.commits() - before;
+    assert!((3..25).contains(&commits), "not one for each entry: {commits}");
     assert_eq!(done[0].entry.first_str("displayName"), Some("Zero"));
     assert_eq!(done[1].dn, format!("uid=renamed,ou=Users,{SUFFIX}"));
     assert_eq!((done[2].uuid, done[2].csn.as_ref()), (added[2].uuid, None));
+    assert_eq!(slapd.values("p109", "displayName"), ["Many"]);
     assert_eq!(
         slapd.values("renamed", "entryCSN"),
         done[1].csn.clone().into_iter().collect::<Vec<_>>()
     );
+}
+
+#[tokio::test]
+async fn what_needs_a_look_keeps_nobody_from_a_transaction() {
+    let slapd = Slapd::start();
+    let writer = writer(config(&[&slapd]));
+    let added = all(&writer, people(102)).await;
+    let mut writes: Vec<Write> = added.iter().map(|one| display_name(one, "Ours")).collect();
+    // One that replaces, and one that comes to nothing.
+    writes[50] = modify(&added[50], seen(&added[50]), set("displayName", "Ours"));
+    writes[51] = modify(&added[51], seen(&added[51]), set("mail", "p51@localdomain.test"));
+    let before = slapd.commits();
+    let done = all(&writer, writes).await;
+    let commits = slapd.commits() - before;
+    assert!((2..25).contains(&commits), "{commits}");
+    for number in [0, 49, 50, 101] {
+        assert_eq!(
+            done[number].entry.first_str("displayName"),
+            Some("Ours"),
+            "{number}"
+        );
+    }
+    assert_eq!(done[51].csn, added[51].csn, "nothing was sent");
 }
 
 #[tokio::test]
@@ -124,8 +152,16 @@ async fn without_transactions_they_go_one_by_one() {
     let slapd = Slapd::start();
     let mut config = config(&[&slapd]);
     config.writes.transaction = 1;
-    let added = all(&writer(config), people(20)).await;
-    assert_eq!(slapd.values("p19", "entryUUID"), [added[19].uuid.to_string()]);
+    let writer = writer(config);
+    let added = all(&writer, people(20)).await;
+    let before = slapd.commits();
+    all(
+        &writer,
+        added.iter().map(|one| display_name(one, "Ours")).collect(),
+    )
+    .await;
+    assert!(slapd.commits() - before >= 20);
+    assert_eq!(slapd.values("p19", "displayName"), ["Ours"]);
 }
 
 #[tokio::test]
@@ -136,9 +172,10 @@ async fn a_commit_without_an_answer_is_unknown_for_all_of_its_batch() {
     config.uris = vec![proxy.uri()];
     config.timeout = 1;
     let writer = writer(config);
+    let added = all(&writer, people(10)).await;
     proxy.lose_commits();
-    let answers = writer.write_all(people(10), &[]).await;
-    for answer in &answers {
+    let changes = added.iter().map(|one| display_name(one, "Ours")).collect();
+    for answer in writer.write_all(changes, &[]).await {
         assert!(
             matches!(
                 answer,
@@ -150,7 +187,11 @@ async fn a_commit_without_an_answer_is_unknown_for_all_of_its_batch() {
             "{answer:?}"
         );
     }
-    assert_eq!(slapd.values("p9", "uid"), ["p9"], "this time it took place");
+    assert_eq!(
+        slapd.values("p9", "displayName"),
+        ["Ours"],
+        "this time it took place"
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The tree of the layout, and entries that are built from what mail knows.
 
 use super::*;
+use crate::{clock, connect};
 use directory::export::Disabled;
 use directory::{DirectoryAccount, Lookup};
 use model::Domain;

@@ -1,6 +1,7 @@
 //! Groups without members: `groupOfNames` must have one (RFC 4519 section 3.5).
 
 use super::*;
+use crate::{clock, connect};
 use directory::Lookup;
 
 async fn members(writer: &Writer, group: &Written) -> Vec<String> {

@@ -7,17 +7,20 @@ mod single;
 
 use super::proxy::Proxy;
 use super::slapd::{ROOT, ROOT_PASSWORD, SUFFIX, Slapd};
-use super::{address, clock, config, connect};
+use super::{address, config};
 use bytes::Bytes;
 use directory::write::{
     AttributeChange, MailObject, NewEntry, Precondition, Target, Write, WriteError, Writer, Written,
 };
-use directory::{ConnectorConfig, EntryKind};
+use directory::{Connector, ConnectorConfig, EntryKind};
 use ldap::{Attribute, Dn, Rdn};
+use model::SystemClock;
 use std::sync::Arc;
 
+/// With the machine's clock: while a clock stands still the limit of writes a second never lets go.
 fn writer(config: ConnectorConfig) -> Arc<Writer> {
-    Writer::new(connect(config, &clock())).expect("a writer")
+    let connector = Connector::new(config, Arc::new(SystemClock::new())).expect("a good configuration");
+    Writer::new(connector).expect("a writer")
 }
 
 fn names(names: &[&str]) -> Vec<String> {

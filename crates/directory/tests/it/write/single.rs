@@ -401,34 +401,3 @@ async fn a_write_follows_a_reference_only_where_it_may() {
     assert_eq!(now.dn, format!("uid=anna,ou=Users,{SUFFIX}"));
     assert_eq!(there.values("anna", "entryUUID"), [now.uuid.to_string()]);
 }
-
-#[tokio::test]
-async fn passwords_are_hashed_by_the_server() {
-    let slapd = Slapd::start();
-    let writer = writer(config(&[&slapd]));
-    let anna = added(&writer, "anna", &[]).await;
-    slapd.modify(&format!(
-        "dn: uid=anna,ou=Users,{SUFFIX}\nchangetype: modrdn\nnewrdn: uid=anne\ndeleteoldrdn: 1\n"
-    ));
-    let secret = |text: &str| Secret::from(text);
-    let now = writer
-        .set_password(&target(&anna), None, &secret("first"))
-        .await
-        .expect("set");
-    let stored = now.entry.first_str("userPassword").expect("it can be read");
-    assert!(stored.starts_with("{SSHA}"), "hashed by the server");
-    assert!(now.csn.is_some() && now.csn != anna.csn);
-    assert!(slapd.takes("anne", "first"));
-    let wrong = writer
-        .set_password(&target(&anna), Some(&secret("no")), &secret("second"))
-        .await;
-    assert!(matches!(wrong, Err(WriteError::WrongPassword)), "{wrong:?}");
-    writer
-        .set_password(&target(&anna), Some(&secret("first")), &secret("second"))
-        .await
-        .expect("changed");
-    assert!(slapd.takes("anne", "second") && !slapd.takes("anne", "first"));
-    let empty = writer.set_password(&target(&anna), None, &secret("")).await;
-    assert!(matches!(empty, Err(WriteError::Refused { .. })), "{empty:?}");
-    assert!(!format!("{now:?}").contains("SSHA"), "a log shows no hash");
-}
