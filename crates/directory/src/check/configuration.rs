@@ -112,12 +112,21 @@ fn searched(patterns: &Patterns) -> BTreeSet<String> {
     let mut names: BTreeSet<String> = ["objectclass", "entryuuid", "entrycsn"].map(str::to_owned).into();
     let login = patterns.login("x");
     let address = Address::parse("x@example.test").ok();
+    let of = |kind| patterns.for_address(kind, address.as_ref()?);
     let filters = [
         patterns.for_login(&login),
-        address.and_then(|address| patterns.for_address(EntryKind::Account, &address)),
+        of(EntryKind::Account),
+        of(EntryKind::Group),
     ];
     for filter in filters.iter().flatten() {
-        compared(filter, &mut names);
+        // The class and the filter of all accounts come first: they only narrow what the pattern finds.
+        match filter {
+            Filter::And(parts) => parts
+                .last()
+                .into_iter()
+                .for_each(|part| compared(part, &mut names)),
+            whole => compared(whole, &mut names),
+        }
     }
     names
 }

@@ -137,3 +137,29 @@ fn trust(config: &ConnectorConfig) -> Result<ClientTls, ConfigProblem> {
     })
     .map_err(|error| ConfigProblem::new("ca_file", error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_connection_is_held_to() {
+        let uris = vec![
+            "ldap://127.0.0.1".to_owned(),
+            "ldaps://ldap.example.test".to_owned(),
+        ];
+        let mut config = ConnectorConfig::openldap("c", uris, vec!["dc=test".to_owned()]);
+        config.timeout = 7;
+        let all = options(&config).expect("good options");
+        assert_eq!(all.len(), 2);
+        for options in all {
+            let seven = Duration::from_secs(7);
+            assert_eq!(
+                (options.connect_timeout, options.operation_timeout),
+                (seven, seven)
+            );
+            // Before it is known who speaks, and for bind checks, nobody may send more.
+            assert_eq!(options.max_message, 16 << 20);
+        }
+    }
+}

@@ -161,6 +161,8 @@ pub(super) fn database(options: &SetupOptions) -> Vec<Setting> {
         path("directory", "olcDbDirectory", &options.database_dir),
         // mdb takes a signed number of bytes.
         words("maxsize", "olcDbMaxSize", size.min(1 << 46).to_string()),
+        // Each commit is durable by itself; this holds for whoever sets dbnosync for a large load (slapd-mdb(5)).
+        words("checkpoint", "olcDbCheckpoint", "1024 15"),
     ];
     // slapd's default of 500 entries would truncate the first sync.
     for identity in [read, write] {

@@ -179,6 +179,99 @@ fn what_is_asked_for_is_in_the_text() {
     }
 }
 
+/// Long lines of LDIF go on in the next one (RFC 2849).
+fn unfolded(text: &str) -> Vec<String> {
+    text.replace("\n ", "").lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn every_part_of_a_directory_for_homing_is_in_both_forms() {
+    let mut asked = options(Path::new("/srv/ldap"));
+    asked.bind_v2 = BindV2::Allowed;
+    asked.server_id = 7;
+    asked.population = 1_000_000;
+    let conf = unfolded(
+        &slapd_conf::text(&asked)
+            .expect("a set-up")
+            .replace("\n\tby ", " by "),
+    );
+    let ldif = unfolded(&cn_config::whole(&asked).expect("a set-up"));
+    let limits =
+        |name: &str| format!("dn.exact=\"cn={name},dc=localdomain,dc=test\" size=unlimited time=unlimited");
+    let own = "by dn.exact=\"cn=homing-write,dc=localdomain,dc=test\" write \
+               by dn.exact=\"cn=homing-read,dc=localdomain,dc=test\" read";
+    let (read, write) = (limits("homing-read"), limits("homing-write"));
+    let secrets = format!("attrs=userPassword {own} by self =xw by anonymous auth by * none");
+    let others = format!("* {own} by self read by * none");
+    for (keyword, attribute, value) in [
+        ("serverID", "olcServerID", "7"),
+        ("allow", "olcAllows", "bind_v2"),
+        ("sortvals", "olcSortVals", "member"),
+        ("rootpw", "olcRootPW", HASH),
+        ("maxsize", "olcDbMaxSize", "32768000000"),
+        ("checkpoint", "olcDbCheckpoint", "1024 15"),
+        ("limits", "olcLimits", &read),
+        ("limits", "olcLimits", &write),
+        ("index", "olcDbIndex", "objectClass eq,pres"),
+        ("index", "olcDbIndex", "ou,cn,mail,sn,givenName eq,pres,sub"),
+        ("index", "olcDbIndex", "uid,mailHost,mailLocalAddress eq"),
+        ("index", "olcDbIndex", "entryUUID,entryCSN eq"),
+        ("syncprov-checkpoint", "olcSpCheckpoint", "100 30"),
+        ("syncprov-sessionlog", "olcSpSessionlog", "1000000"),
+        ("memberof-group-oc", "olcMemberOfGroupOC", "groupOfNames"),
+        ("memberof-member-ad", "olcMemberOfMemberAD", "member"),
+        ("memberof-memberof-ad", "olcMemberOfMemberOfAD", "memberOf"),
+        ("refint_attributes", "olcRefintAttribute", "member"),
+        ("access to", "olcAccess: {0}to", &secrets),
+        ("access to", "olcAccess: {1}to", &others),
+    ] {
+        let line = format!("{keyword} {value}");
+        assert!(conf.contains(&line), "{line}\n{conf:#?}");
+        let line = match attribute.ends_with("to") {
+            true => format!("{attribute} {value}"),
+            false => format!("{attribute}: {value}"),
+        };
+        assert!(ldif.contains(&line), "{line}\n{ldif:#?}");
+    }
+    for line in [
+        "suffix \"dc=localdomain,dc=test\"",
+        "rootdn \"cn=admin,dc=localdomain,dc=test\"",
+        "database mdb",
+        "overlay syncprov",
+        "overlay memberof",
+        "overlay refint",
+    ] {
+        assert!(conf.iter().any(|found| found == line), "{line}\n{conf:#?}");
+    }
+    for line in [
+        "olcSuffix: dc=localdomain,dc=test",
+        "olcRootDN: cn=admin,dc=localdomain,dc=test",
+        "olcOverlay: {0}syncprov",
+        "olcOverlay: {1}memberof",
+        "olcOverlay: {2}refint",
+    ] {
+        assert!(ldif.iter().any(|found| found == line), "{line}\n{ldif:#?}");
+    }
+    for schema in ["core", "cosine", "inetorgperson", "misc", "homing"] {
+        assert!(
+            conf.iter()
+                .any(|line| line.starts_with("include ") && line.ends_with(&format!("/{schema}.schema"))),
+            "{schema}"
+        );
+        let included = format!("/{schema}.ldif");
+        let is_there = |line: &String| line.starts_with("include: ") && line.ends_with(&included);
+        assert!(
+            ldif.iter().any(is_there)
+                || ldif
+                    .iter()
+                    .any(|line| line.contains(&format!("cn={schema},cn=schema"))),
+            "{schema}"
+        );
+    }
+    let refused = slapd_conf::text(&options(Path::new("/srv/ldap"))).expect("a set-up");
+    assert!(!refused.contains("bind_v2"), "only when it is asked for");
+}
+
 #[test]
 fn files_are_never_replaced_and_hashes_are_for_the_owner_only() {
     use std::os::unix::fs::PermissionsExt;
@@ -246,11 +339,11 @@ fn slapd_loads_it_and_groups_follow_their_members() {
     }
     run(&sbin("slaptest"), &["-f", conf]);
     let (_slapd, url) = start_slapd(folder.path(), "-f", conf);
-    groups_follow_their_members(&url);
+    groups_follow_their_members(&url, Shown::Yes);
 }
 
 /// What every form of the set-up promises, seen by clients.
-fn groups_follow_their_members(url: &str) {
+fn groups_follow_their_members(url: &str, shown: Shown) {
     let as_identity = |program: &str, cn: &str, arguments: &[&str]| {
         let dn = format!("cn={cn},dc=localdomain,dc=test");
         let mut all = vec!["-x", "-H", url, "-D", &dn, "-w", "secret"];
@@ -262,7 +355,7 @@ fn groups_follow_their_members(url: &str) {
         "/../../packaging/openldap/layout/example.ldif"
     );
     as_identity("ldapadd", "homing-write", &["-f", example]);
-    passes_check(url);
+    passes_check(url, shown);
     let base = "o=localdomain,dc=localdomain,dc=test";
     let find = |filter: &str, attribute: &str| {
         let text = as_identity(
@@ -321,8 +414,15 @@ fn groups_follow_their_members(url: &str) {
     );
 }
 
+/// Whether the read identity sees the server's configuration. A server that ran before keeps its own rules for it.
+#[derive(Debug, Clone, Copy)]
+enum Shown {
+    Yes,
+    No,
+}
+
 /// What a Homing server with the read identity thinks of it.
-fn passes_check(url: &str) {
+fn passes_check(url: &str, shown: Shown) {
     use crate::check::{CheckOptions, Level, Need, Verdict, check};
     let base = |unit: &str| vec![format!("ou={unit},o=localdomain,dc=localdomain,dc=test")];
     let mut config = crate::ConnectorConfig::openldap("new", vec![url.to_owned()], base("Users"));
@@ -341,9 +441,14 @@ fn passes_check(url: &str) {
         .expect("a runtime");
     let report = runtime.block_on(check(&config, &clock, ask)).expect("a report");
     assert_eq!(report.verdict(), Verdict::Good, "{:#?}", report.findings);
-    for name in [
+    let mut names = vec![
         "bind", "version", "base", "schema", "cookie", "limits", "address", "host",
-    ] {
+    ];
+    match shown {
+        Shown::Yes => names.extend(["indexes", "memberof", "syncprov", "sessionlog"]),
+        Shown::No => {}
+    }
+    for name in names {
         let good = |finding: &&crate::check::Finding| finding.check == name && finding.level == Level::Good;
         assert!(
             report.findings.iter().any(|finding| good(&finding)),
@@ -379,7 +484,7 @@ fn the_dynamic_form_is_a_whole_configuration() {
         run(&sbin("slapadd"), &["-F", config, "-n1", "-l", &file(name)]);
     }
     let (_slapd, url) = start_slapd(folder.path(), "-F", config);
-    groups_follow_their_members(&url);
+    groups_follow_their_members(&url, Shown::Yes);
 }
 
 /// What Debian's package makes of a new machine, in short.
@@ -466,7 +571,7 @@ fn a_running_server_gets_what_it_lacks_and_keeps_what_it_has() {
             &["-x", "-H", &url, "-D", root, "-w", "secret", "-f", &file(name)],
         );
     }
-    groups_follow_their_members(&url);
+    groups_follow_their_members(&url, Shown::No);
     assert!(matches!(
         dynamic_setup(&options, &Target::Running(read())),
         Err(SetupError::SuffixTaken(_))

@@ -5,11 +5,13 @@
 mod ad;
 mod authentication;
 mod checking;
+mod clock_jumps;
 mod faults;
 mod feed;
 mod file_map;
 mod groups;
 mod indirect;
+mod keys;
 mod live;
 mod lookup;
 mod mechanisms;
@@ -19,6 +21,7 @@ mod persist;
 mod proxy;
 mod recheck;
 mod slapd;
+mod spy;
 mod write;
 
 use directory::{Connector, ConnectorConfig};

@@ -96,3 +96,32 @@ async fn a_change_follows_a_reference_only_where_it_may() {
         "{found:?}"
     );
 }
+
+/// Two servers that send each other's clients to and fro.
+#[tokio::test]
+async fn references_that_go_in_a_circle_come_to_an_end() {
+    let (here, there) = (Slapd::start(), Slapd::start());
+    for (from, to) in [(&here, &there), (&there, &here)] {
+        from.modify(&format!(
+            "dn: ou=Moved,{SUFFIX}\nobjectClass: referral\nobjectClass: extensibleObject\nou: Moved\n\
+             ref: {}/ou=Moved,{SUFFIX}\n",
+            to.uri()
+        ));
+        from.person("anna", "");
+    }
+    let mut config = config(&[&here, &there]);
+    config.referrals = Referrals::Writes;
+    let operator = Operator::open(&config, Rights::Write).await.expect("open");
+    assert_eq!(
+        code(operator.apply(person("bert", "Moved")).await),
+        Some(ResultCode::Referral)
+    );
+    // Lookups pass references over: the entry that is there is found, the one that is not is not.
+    config.accounts.base_dn = vec![SUFFIX.to_owned()];
+    config.groups.base_dn.clear();
+    let connector = connect(config, &clock());
+    let anna = connector.lookup_address(&address("anna@localdomain.test")).await;
+    assert!(matches!(anna, Lookup::Found(_)), "{anna:?}");
+    let bert = connector.lookup_address(&address("bert@localdomain.test")).await;
+    assert!(matches!(bert, Lookup::NotFound), "{bert:?}");
+}

@@ -383,3 +383,38 @@ async fn a_closed_store_answers_closed() {
     assert!(matches!(late, Err(StoreError::Closed)));
     assert_eq!(store.list_accounts(None, 10).expect("reads").len(), 1);
 }
+
+#[tokio::test]
+async fn an_alias_domain_is_another_name_of_the_main_one() {
+    let store = memory();
+    let alice = account(&store, "alice").await;
+    let resolve = |text: &str| store.resolve_recipient(&address(text)).expect("resolves");
+    assert!(matches!(resolve("alice@old.test"), Recipient::NotLocalDomain));
+    let pairs = [(domain("old.test"), domain("example.test"))];
+    store.set_domain_aliases(model::DomainAliases::new(pairs));
+    for name in ["alice@old.test", "Alice+x@OLD.test"] {
+        assert!(
+            matches!(resolve(name), Recipient::Account(found) if found.id == alice),
+            "{name}"
+        );
+    }
+    assert!(matches!(resolve("nobody@old.test"), Recipient::NoSuchName));
+    let found = store
+        .account_by_address(&address("alice@old.test"))
+        .expect("reads");
+    assert_eq!(found.map(|account| account.id), Some(alice));
+    store
+        .set_catch_all(
+            &domain("example.test"),
+            Some(address("alice@example.test")),
+            &admin(),
+        )
+        .await
+        .expect("sets");
+    assert!(matches!(resolve("nobody@old.test"), Recipient::Account(found) if found.id == alice));
+    // It cannot be hosted on its own: nobody there would be found.
+    assert!(matches!(
+        store.create_domain(&domain("old.test"), &admin()).await,
+        Err(StoreError::Invalid(_))
+    ));
+}
