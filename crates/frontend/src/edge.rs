@@ -2,14 +2,14 @@
 
 use crate::dial::Caller;
 use crate::exchange::{Channel, InTheClear};
-use crate::failure::Failure;
+use crate::failure::{Failure, Rejection};
 use crate::login::{Arrived, Claims, Gate, log_failure};
 use crate::relaying::Handover;
-use model::{Peer, Protocol, TlsState};
+use model::{Peer, Protocol, RejectReason, TlsState};
 use net::{Accepted, LinePolicy, LineStream, ServerTls, Shutdown};
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::sasl::Login;
+use wire::sasl::{Login, SaslError};
 
 /// Commands that make no sense, after which the session ends.
 const MAX_ERRORS: u32 = 20;
@@ -81,6 +81,14 @@ impl<'a> Edge<'a> {
     pub(crate) fn refuse(&mut self, login: &str, failure: &Failure) {
         log_failure(self.protocol, &self.peer, login, failure);
         self.refused += u32::from(failure.blames_client());
+    }
+
+    /// RFC 5802 section 6: a login that is bound to another channel fails. Nothing is wrong with its grammar.
+    pub(crate) fn unbound(&mut self, error: SaslError) -> Failure {
+        tracing::warn!(protocol = %self.protocol, trace = %self.peer.trace, client = %self.peer.client, %error, "login failed");
+        let failure = Failure::Rejected(Rejection::Reason(RejectReason::NotAllowed));
+        self.refused += u32::from(failure.blames_client());
+        failure
     }
 
     /// Whether the client has had its chances.

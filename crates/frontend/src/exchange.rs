@@ -101,6 +101,17 @@ impl Channel {
     }
 }
 
+#[cfg(test)]
+impl Channel {
+    /// A connection of which only this is known.
+    pub(crate) fn with_terms(terms: Terms) -> Self {
+        Self {
+            terms,
+            context: ServerContext::default(),
+        }
+    }
+}
+
 impl Gate {
     /// What can be finished up to the home, for every account.
     fn mechanisms(&self, protocol: Protocol) -> MechanismSet {

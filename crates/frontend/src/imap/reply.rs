@@ -64,6 +64,36 @@ pub(super) fn capabilities(starttls: bool, channel: &Channel) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::MechanismSet;
+    use wire::sasl::Terms;
+
+    // RFC 3501 section 6.2.3.
+    #[test]
+    fn login_is_disabled_exactly_while_no_password_may_be_shown() {
+        let terms = |may_show_secrets, can| Terms {
+            can,
+            may_show_secrets,
+            may_challenge: true,
+            bindings: false,
+            certificate: false,
+        };
+        let password = MechanismSet::PASSWORD;
+        let scram = MechanismSet::SCRAM_SHA_256;
+        for (secrets, can, disabled, plain, challenge) in [
+            (true, password, false, true, false),
+            (false, password, true, false, false),
+            (false, password.union(scram), true, false, true),
+            (true, password.union(scram), false, true, true),
+            (true, scram, true, false, true),
+        ] {
+            let words = capabilities(true, &Channel::with_terms(terms(secrets, can)));
+            let has = |word: &str| words.iter().any(|found| found == word);
+            assert_eq!(has("LOGINDISABLED"), disabled, "{words:?}");
+            assert_eq!(has("AUTH=PLAIN"), plain, "{words:?}");
+            assert_eq!(has("AUTH=SCRAM-SHA-256"), challenge, "{words:?}");
+            assert!(has("STARTTLS"), "{words:?}");
+        }
+    }
 
     #[test]
     fn a_wrong_password_is_said_of_wrong_passwords_only() {

@@ -271,8 +271,12 @@ impl<'a> Session<'a> {
                     None => Step::Failed(SaslError::OutOfTurn),
                 },
                 // A client that hears of its failure inside the exchange may also end it there.
-                Step::Failed(_) => match judged {
+                Step::Failed(error) => match judged {
                     Some(Err(failure)) => return self.logged_in(Err(failure)),
+                    None if error == SaslError::ChannelBinding => {
+                        let failure = self.edge.unbound(error);
+                        return self.logged_in(Err(failure));
+                    }
                     _ => return self.error("The exchange was cancelled or malformed."),
                 },
             };

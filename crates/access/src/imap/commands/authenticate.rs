@@ -4,7 +4,7 @@ use super::{capability, login};
 use crate::channel;
 use crate::imap::reply::Failure;
 use crate::imap::session::Session;
-use model::{Protocol, Secret};
+use model::{AuthOutcome, Protocol, RejectReason, Secret};
 use wire::imap::StatusLine;
 use wire::sasl::{Conclusion, Mechanism, SaslError, ServerExchange, Step, Verdict, encode_base64};
 
@@ -61,6 +61,12 @@ pub(super) async fn run(
                 return match judged {
                     Some((request, outcome)) if Verdict::from(&outcome) != Verdict::Good => {
                         login::admit(session, &request, outcome)
+                    }
+                    // RFC 5802 section 6: the login fails. Nothing is wrong with the grammar.
+                    None if error == SaslError::ChannelBinding => {
+                        tracing::warn!(trace = %session.peer.trace, client = %session.peer.client, %error, "imap: login failed");
+                        let outcome = AuthOutcome::Rejected(RejectReason::NotAllowed);
+                        Err(login::refused(session, &outcome))
                     }
                     _ => Err(Failure::BadExchange),
                 };

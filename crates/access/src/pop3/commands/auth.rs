@@ -5,7 +5,7 @@ use super::super::reply::{self, OpenError};
 use super::super::state::{Session, State};
 use super::Next;
 use crate::{channel, registered};
-use model::{AuthOutcome, AuthRequest, Authenticated, Protocol, Secret};
+use model::{AuthOutcome, AuthRequest, Authenticated, Protocol, RejectReason, Secret};
 use net::NewSession;
 use std::sync::Arc;
 use store::AccountState;
@@ -89,6 +89,11 @@ async fn go_on(
                 return match judged {
                     Some(judged) if Verdict::from(&judged.1) != Verdict::Good => {
                         admit(session, &judged.0, judged.1).await
+                    }
+                    // RFC 5802 section 6: the login fails. Nothing is wrong with the grammar.
+                    None if error == SaslError::ChannelBinding => {
+                        tracing::warn!(trace = %session.peer.trace, client = %session.peer.client, protocol = "pop3", %error, "login refused");
+                        refused(session, &AuthOutcome::Rejected(RejectReason::NotAllowed))
                     }
                     _ => Next::Wrong(reply::exchange_failed()),
                 };
