@@ -1,11 +1,14 @@
 //! `/v1/accounts`
 
-use super::{Admin, Asked, Body, Named, address, origin};
+use super::{Admin, Asked, Body, Current, Named, address, origin};
 use crate::ApiError;
 use crate::socket::Caller;
 use axum::extract::State;
 use axum::{Extension, Json};
+use directory::Connector;
+use directory::config::Direction;
 use model::{AccountId, Address, Secret};
+use net::{SessionEnd, SessionFilter};
 use password::ArgonCost;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -33,11 +36,30 @@ pub(super) async fn create(
     Body(body): Body<Create>,
 ) -> Result<Json<Value>, ApiError> {
     let store = admin.store()?;
+    let current = admin.current.load_full();
+    if !would_be_read(&current, body.address.domain_str()) {
+        return Err(ApiError::Conflict(format!(
+            "nobody would read the password: the accounts of {0} log in by a directory that this server does not write to (direction = \"ldap-to-local\"). Create {1} in the directory, or put \"local\" into the auth of {0}",
+            body.address.domain_str(),
+            body.address
+        )));
+    }
     let hash = hash(&admin, &body.password).await?;
     let mut new = NewAccount::new(body.address);
     (new.aliases, new.display_name, new.password_hash) = (body.aliases, body.display_name, Some(hash));
     let id = store.create_account(new, &origin(caller)).await?;
     answer(store, id)
+}
+
+/// Whether a login would ever see a password that is set here: by this server's own accounts, or because it is
+/// carried to a directory.
+fn would_be_read(current: &Current, domain: &str) -> bool {
+    let here = current
+        .logins
+        .as_ref()
+        .is_none_or(|logins| logins.reads_local(domain));
+    let carried = |connector: &Arc<Connector>| connector.config().direction != Direction::LdapToLocal;
+    here || current.connectors.iter().any(carried)
 }
 
 #[derive(Deserialize)]
@@ -98,6 +120,9 @@ pub(super) async fn set_enabled(
     store
         .update_account(account.id, Some(account.version), change, &origin(caller))
         .await?;
+    if !body.enabled {
+        end_sessions(&admin, &account);
+    }
     answer(store, account.id)
 }
 
@@ -111,7 +136,20 @@ pub(super) async fn remove(
     store
         .delete_account(account.id, RETENTION, &origin(caller))
         .await?;
+    end_sessions(&admin, &account);
     answer(store, account.id)
+}
+
+/// Whoever is in by what holds no longer has to log in again.
+pub(super) fn end_sessions(admin: &Admin, account: &Account) {
+    let filter = SessionFilter {
+        account: Some(account.address.clone()),
+        ..SessionFilter::default()
+    };
+    let sessions = admin.sessions.end(&filter, SessionEnd::Revoked);
+    if sessions > 0 {
+        tracing::info!(account = %account.address, sessions, "sessions are ended");
+    }
 }
 
 /// An account by address, alias or number. Only the number finds one that was deleted, for its addresses are
