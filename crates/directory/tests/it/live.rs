@@ -8,7 +8,7 @@ use directory::config::{MapKind, OnNoMatch};
 use directory::{
     Connector, ConnectorConfig, LdapAuthenticator, LdapMethod, Route, UserMap, UserMapConfig, UserMaps,
 };
-use model::{Clock, SystemClock};
+use model::{Authenticated, Authenticator as _, Clock, Recheck, SystemClock};
 use net::{Shutdown, ShutdownTrigger};
 use password::VerifyPool;
 use std::path::Path;
@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Live {
     maps: UserMaps,
     map: Arc<UserMap>,
+    connector: Arc<Connector>,
     authenticator: Arc<LdapAuthenticator>,
     trigger: ShutdownTrigger,
     driver: JoinHandle<()>,
@@ -58,13 +59,19 @@ impl Live {
             Arc::clone(&clock),
         )
         .expect("an authenticator");
-        let map = UserMap::with_snapshots(people_config(), Some(connector), folder.to_owned(), clock)
-            .expect("a live map");
+        let map = UserMap::with_snapshots(
+            people_config(),
+            Some(Arc::clone(&connector)),
+            folder.to_owned(),
+            clock,
+        )
+        .expect("a live map");
         let (trigger, shutdown) = Shutdown::new();
         let driver = tokio::spawn(map.live_driver().expect("a driver").run(shutdown));
         Self {
             maps: UserMaps::new(vec![Arc::clone(&map)]),
             map,
+            connector,
             authenticator,
             trigger,
             driver,
@@ -96,6 +103,15 @@ impl Live {
         if timeout(PATIENCE, wait).await.is_err() {
             panic!("{text}: {last}, not {answer}; {:?}", self.map.problem());
         }
+    }
+
+    /// Who logs in so, for another look at the session.
+    pub(crate) async fn who(&self, login: &str) -> Authenticated {
+        super::recheck::who(&self.connector, login).await
+    }
+
+    pub(crate) async fn recheck(&self, who: &Authenticated) -> Recheck {
+        self.authenticator.recheck(who, Duration::ZERO).await
     }
 
     pub(crate) async fn stop(self) {

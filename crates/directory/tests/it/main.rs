@@ -15,6 +15,7 @@ mod keys;
 mod live;
 mod lookup;
 mod mechanisms;
+mod mutated;
 mod operator;
 mod passwords;
 mod persist;

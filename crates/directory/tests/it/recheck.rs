@@ -29,7 +29,7 @@ fn with_state(slapd: &Slapd) -> ConnectorConfig {
     config
 }
 
-async fn who(connector: &Connector, uid: &str) -> Authenticated {
+pub(crate) async fn who(connector: &Connector, uid: &str) -> Authenticated {
     let directory::Lookup::Found(account) = connector.lookup_login(uid).await else {
         panic!("{uid} is there");
     };

@@ -2,8 +2,11 @@
 
 use super::{as_reader, config, connector, person};
 use crate::clock;
+use crate::spy::{Meddle, Spy};
 use directory::feed::{self, Change, ChangeSource, Cookie, Coverage, FeedError, FeedEvent, PollEnd, Step};
 use directory::{ConnectorConfig, EntryKind};
+use ldap::ResultCode;
+use ldap::control::DirSyncRequest;
 use model::EntryUuid;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -60,6 +63,13 @@ async fn poll(source: &mut dyn ChangeSource, cookie: Option<&Cookie>) -> Result<
         }
     }
     panic!("a feed without an end")
+}
+
+/// How many members the feed tells of a group.
+pub(super) async fn members_in_feed(config: ConnectorConfig, group: &str) -> usize {
+    let mut source = feed::open(&connector(config));
+    let (seen, _) = poll(source.as_mut(), None).await.expect("a poll");
+    seen.members[group]
 }
 
 /// Polls from `cookie` on, and keeps the new one there.
@@ -301,5 +311,121 @@ async fn a_base_that_is_not_there_is_no_empty_directory() {
     assert!(
         matches!(&error, FeedError::Protocol(text) if text.contains("OU=Gruops")),
         "{error}"
+    );
+}
+
+/// A relay to the domain controller that refuses DirSync in its place.
+async fn without_dir_sync(samba: &Samba, code: ResultCode) -> Spy {
+    Spy::to(samba.port, Meddle::Refuse(DirSyncRequest::OID, code)).await
+}
+
+#[tokio::test]
+async fn without_dir_sync_the_numbers_of_changes_tell() {
+    let samba = Samba::start("").expect("a domain controller");
+    let spy = without_dir_sync(&samba, ResultCode::UnavailableCriticalExtension).await;
+    let config = ConnectorConfig {
+        uris: vec![spy.uri()],
+        audit_interval: 600,
+        ..config(&samba)
+    };
+    tells_everything(&samba, config.clone()).await;
+    let asked = spy.take();
+    assert!(asked.iter().any(|search| search.refused));
+    assert!(asked.iter().any(|search| search.filter.contains("uSNChanged>=")));
+
+    let clock = clock();
+    let mut source = feed::open(&crate::connect(config.clone(), &clock));
+    let (source, mut cookie) = (source.as_mut(), None);
+    let (seen, _) = next(source, &mut cookie).await;
+    let (team, bert) = (seen.entries["team"], seen.entries["bert"]);
+    samba.delete(&samba.user_dn("bert")).expect("a deletion");
+    let (seen, coverage) = next(source, &mut cookie).await;
+    assert_eq!(
+        (seen.deleted.as_slice(), coverage),
+        ([bert].as_slice(), Coverage::NamedDeletes),
+        "an administrator sees deleted objects"
+    );
+    clock.advance(Duration::from_secs(601));
+    let (seen, coverage) = next(source, &mut cookie).await;
+    assert_eq!(
+        (seen.present, coverage),
+        (BTreeSet::from([team]), Coverage::Everything)
+    );
+
+    // As after a restart of ours: all are counted, and only what changed is read.
+    samba.add(&person(&samba, "carl", "")).expect("carl");
+    let stored = Cookie::from_stored(&cookie.expect("a cookie").to_stored()).expect("whole");
+    let mut again = feed::open(&crate::connect(config, &clock));
+    let (seen, end) = poll(again.as_mut(), Some(&stored)).await.expect("a poll");
+    assert_eq!((seen.names(), end.coverage), (vec!["carl"], Coverage::Everything));
+    assert_eq!(seen.present.len(), 2);
+    // The number of another controller is worth nothing, nor is any number where DirSync is offered.
+    let mut elsewhere = stored.as_bytes().to_vec();
+    elsewhere[5] ^= 1;
+    let elsewhere = Cookie::new(elsewhere).expect("a cookie");
+    let (seen, end) = poll(again.as_mut(), Some(&elsewhere)).await.expect("a poll");
+    assert_eq!(
+        (seen.names(), end.coverage),
+        (vec!["carl", "team"], Coverage::Everything)
+    );
+    let mut direct = feed::open(&connector(super::config(&samba)));
+    let (seen, end) = poll(direct.as_mut(), Some(&stored)).await.expect("a poll");
+    assert_eq!(
+        (seen.names(), end.coverage),
+        (vec!["carl", "team"], Coverage::Everything)
+    );
+    // And a cookie of DirSync is none where only numbers are.
+    let answer = poll(again.as_mut(), end.cookie.as_ref()).await.expect("a poll");
+    assert_eq!(answer.1.coverage, Coverage::Everything);
+}
+
+#[tokio::test]
+async fn where_dir_sync_is_refused_an_ordinary_account_counts() {
+    let mut samba = Samba::start("").expect("a domain controller");
+    let spy = without_dir_sync(&samba, ResultCode::InsufficientAccessRights).await;
+    let config = ConnectorConfig {
+        uris: vec![spy.uri()],
+        polling_interval: 86_400,
+        audit_interval: 600,
+        ..as_reader(&samba)
+    };
+    tells_everything(&samba, config.clone()).await;
+    let clock = clock();
+    let mut source = feed::open(&crate::connect(config.clone(), &clock));
+    let (feed, mut cookie) = (source.as_mut(), None);
+    let (seen, _) = next(feed, &mut cookie).await;
+    let (team, bert) = (seen.entries["team"], seen.entries["bert"]);
+    samba.delete(&samba.user_dn("bert")).expect("a deletion");
+    let (seen, coverage) = next(feed, &mut cookie).await;
+    assert_eq!(
+        (seen.deleted.contains(&bert), coverage),
+        (false, Coverage::NamedDeletes),
+        "an ordinary account does not see deleted objects"
+    );
+    clock.advance(Duration::from_secs(601));
+    let (seen, coverage) = next(feed, &mut cookie).await;
+    assert_eq!(
+        (seen.present, coverage),
+        (BTreeSet::from([team]), Coverage::Everything)
+    );
+
+    // The bell rings, and the numbers say what for; the position holds after a crash.
+    let mut following = source.follow(cookie.as_ref()).await.expect("a feed");
+    assert!(following.stays());
+    refreshed(&mut following).await;
+    samba.add(&person(&samba, "dora", "")).expect("dora");
+    let (seen, cookie) = live(&mut following).await;
+    assert_eq!(seen.names(), ["dora"]);
+    samba.kill().expect("killed");
+    let ended = timeout(PATIENCE, following.next()).await.expect("an end in time");
+    assert!(matches!(ended, Some(Err(FeedError::Unavailable(_)))), "{ended:?}");
+    drop(following);
+    samba.restart().expect("a restart");
+    samba.add(&person(&samba, "emil", "")).expect("emil");
+    let stored = Cookie::from_stored(&cookie.to_stored()).expect("whole");
+    let (seen, end) = poll(source.as_mut(), Some(&stored)).await.expect("a poll");
+    assert_eq!(
+        (seen.names(), end.coverage),
+        (vec!["emil"], Coverage::NamedDeletes)
     );
 }

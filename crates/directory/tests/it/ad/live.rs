@@ -3,7 +3,10 @@
 use super::{as_reader, person};
 use crate::live::Live;
 use directory::ConnectorConfig;
+use model::{Clock as _, EndReason, Recheck, SystemClock};
+use std::time::Duration;
 use testkit::Samba;
+use tokio::time::sleep;
 
 fn host(samba: &Samba, name: &str, host: &str) -> String {
     format!(
@@ -37,6 +40,28 @@ async fn edits_are_seen_and_deletions_are_counted() {
         .add(&person(&samba, "carl", "description: h3\n"))
         .expect("carl");
     live.until("carl@example.test", "h3 live").await;
+    // The end of an account is no change: the map knows it beforehand, and the clock does the rest.
+    let ends = SystemClock::new().now().as_secs() + 3;
+    samba
+        .modify(&format!(
+            "dn: {}\nchangetype: modify\nreplace: accountExpires\naccountExpires: {}\n-\n\
+             replace: description\ndescription: h5\n",
+            samba.user_dn("carl"),
+            (ends + 11_644_473_600) * 10_000_000
+        ))
+        .expect("an end");
+    live.until("carl@example.test", "h5 live").await;
+    let carl = live.who("carl").await;
+    while live.recheck(&carl).await == Recheck::Fine {
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(live.recheck(&carl).await, Recheck::Ended(EndReason::Disabled));
+    assert!(SystemClock::new().now().as_secs() >= ends);
+    assert_eq!(
+        live.say("carl@example.test").await,
+        "h5 live",
+        "mail still goes home"
+    );
     // An ordinary account is not told of this; the count finds it.
     samba.delete(&samba.user_dn("bert")).expect("a deletion");
     live.until("bert@example.test", "no").await;
@@ -45,7 +70,7 @@ async fn edits_are_seen_and_deletions_are_counted() {
     live.stop().await;
     // A front end that starts while the directory is away.
     let live = Live::start(config, folder.path());
-    live.until("carl@example.test", "h3 stale").await;
+    live.until("carl@example.test", "h5 stale").await;
     samba.restart().expect("a restart");
     samba.modify(&host(&samba, "carl", "h4")).expect("a move");
     live.until("carl@example.test", "h4 live").await;

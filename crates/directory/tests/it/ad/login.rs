@@ -4,6 +4,8 @@ use super::{PASSWORD, config, connector, person};
 use crate::authentication::{authenticator, check};
 use crate::{clock, connect};
 use directory::{AccountState, LdapMethod, Lookup};
+use model::{Authenticator as _, Clock as _, EndReason, Recheck};
+use std::time::Duration;
 use testkit::Samba;
 
 /// 2012, in 100 ns since 1601.
@@ -39,23 +41,26 @@ async fn every_reason_is_told_apart() {
             "{login}"
         );
     }
-    let wrong = check(&auth, "anna", "not it").await;
+    assert_eq!(check(&auth, "anna", "not it").await, "wrong credential");
     assert_eq!(check(&auth, "nobody@example.test", PASSWORD).await, "no entry");
-    let answers = ["off", "expired", "mustchange"].map(|name| (name, wrong.clone()));
-    for (name, wrong) in answers {
-        assert_ne!(
-            check(&auth, name, PASSWORD).await,
-            wrong,
-            "{name} has the right password"
-        );
-    }
     set(&samba.suffix, "lockoutThreshold", "2");
     // Elsewhere than here, where guesses are throttled.
     for _ in 0..3 {
         let guess = ldap_bind(&samba, &samba.user_dn("locked"), "not it");
         assert!(guess.is_err());
     }
-    assert_ne!(check(&auth, "locked", PASSWORD).await, wrong);
+    // What the domain controller says, and what becomes of it.
+    for (name, password, data, reason) in [
+        ("anna", "not it", "52e", "wrong credential"),
+        ("off", PASSWORD, "533", "disabled"),
+        ("expired", PASSWORD, "701", "expired"),
+        ("mustchange", PASSWORD, "773", "expired"),
+        ("locked", PASSWORD, "775", "locked"),
+    ] {
+        let answer = ldap_bind(&samba, &samba.user_dn(name), password).expect_err("no bind");
+        assert!(answer.contains(&format!("data {data},")), "{name}: {answer}");
+        assert_eq!(check(&auth, name, password).await, reason, "{name}");
+    }
     let state = async |name: &str| match connector.lookup_login(name).await {
         Lookup::Found(found) => found.state,
         other => panic!("{name}: {other:?}"),
@@ -102,4 +107,37 @@ async fn reading_passwords_is_refused_for_it_cannot_work() {
         clock(),
     );
     assert!(made.is_err());
+}
+
+/// Nothing is reported when the day comes that `accountExpires` names: the clock decides.
+#[tokio::test]
+async fn an_account_ends_at_its_time() {
+    let mut samba = Samba::start("").expect("a domain controller");
+    let clock = clock();
+    let ends = clock.now().as_secs() + 3600;
+    let more = format!("accountExpires: {}\n", (ends + 11_644_473_600) * 10_000_000);
+    samba.add(&person(&samba, "anna", &more)).expect("anna");
+    samba.add(&person(&samba, "bert", "")).expect("bert");
+    let connector = connect(config(&samba), &clock);
+    let auth = authenticator(&connector, LdapMethod::Bind, &clock);
+    let mut people = Vec::new();
+    for name in ["anna", "bert"] {
+        assert_eq!(check(&auth, name, PASSWORD).await, format!("{name}@example.test"));
+        people.push(crate::recheck::who(&connector, name).await);
+    }
+    let since = clock.monotonic();
+    clock.advance(Duration::from_secs(3500));
+    for person in &people {
+        assert_eq!(auth.recheck(person, since).await, Recheck::Fine);
+    }
+    clock.advance(Duration::from_secs(100));
+    assert_eq!(
+        auth.recheck(&people[0], since).await,
+        Recheck::Ended(EndReason::Disabled)
+    );
+    assert_eq!(auth.recheck(&people[1], since).await, Recheck::Fine);
+    // While the domain controller is away, a remembered password is good for as long as the account is.
+    samba.kill().expect("killed");
+    assert_eq!(check(&auth, "anna", PASSWORD).await, "unavailable");
+    assert_eq!(check(&auth, "bert", PASSWORD).await, "bert@example.test");
 }
