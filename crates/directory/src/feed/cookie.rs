@@ -74,7 +74,10 @@ impl Cookie {
     #[must_use]
     pub fn merged(&self, newer: &Self) -> Self {
         // Of Active Directory's cookies the server's own octets cannot be put together.
-        if Position::read(&newer.0).is_some() {
+        if [self, newer]
+            .iter()
+            .any(|cookie| Position::read(&cookie.0).is_some())
+        {
             return newer.clone();
         }
         let mut csns = self.csns();
@@ -97,7 +100,7 @@ impl Cookie {
         }
         merged.push_str("csn=");
         merged.push_str(&list.join(";"));
-        Self(merged.into_bytes())
+        Self::new(merged).unwrap_or_else(|| newer.clone())
     }
 }
 
