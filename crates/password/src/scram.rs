@@ -58,12 +58,9 @@ impl ChallengeSecrets {
     pub fn read<V: AsRef<[u8]>>(values: &[V], encoding: Encoding) -> Self {
         let mut found = Self::default();
         for value in values {
-            match StoredPassword::parse(value.as_ref(), encoding) {
-                Ok(stored) => {
-                    found.keys.extend(stored.scram_keys().cloned());
-                    found.clear.extend(stored.clear_text().cloned());
-                }
-                Err(_) => {}
+            if let Ok(stored) = StoredPassword::parse(value.as_ref(), encoding) {
+                found.keys.extend(stored.scram_keys().cloned());
+                found.clear.extend(stored.clear_text().cloned());
             }
         }
         found
