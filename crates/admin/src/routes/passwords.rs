@@ -1,6 +1,6 @@
 //! `/v1/accounts/{address}/password` and `.../password-change`: a new password goes where it is read.
 
-use super::accounts::{find, hash};
+use super::accounts::{end_sessions, find, hash};
 use super::{Admin, Body, Current, Named, origin};
 use crate::ApiError;
 use crate::socket::Caller;
@@ -208,6 +208,8 @@ async fn to_store(
         .store()?
         .update_account(account.id, None, change, &origin(caller))
         .await?;
+    // Whoever knew the old one may not go on.
+    end_sessions(admin, account);
     Ok(Json(json!({ "address": account.address, "changed_in": "local" })))
 }
 
