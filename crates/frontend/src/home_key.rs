@@ -1,5 +1,6 @@
 //! How a session logs in at its home: with what the client gave, with a master's credential, or by assertion.
 
+use crate::config::AuthenticateAt;
 use crate::failure::Failure;
 use crate::login::{Admitted, Gate, Introduction, Proof};
 use directory::{HomeTarget, LoginMode};
@@ -42,7 +43,12 @@ impl Gate {
             home: name.to_owned(),
             cause: cause.to_owned(),
         };
-        match target.login {
+        // Nobody has looked at the login here: what is shown must be worth nothing without the client's own proof.
+        let mode = match self.settings.authenticate {
+            AuthenticateAt::Edge => target.login,
+            AuthenticateAt::Home => LoginMode::Replay,
+        };
+        match mode {
             LoginMode::Replay => match &admitted.proof {
                 Proof::Password(password) => Ok(HomeKey::Password(password.clone())),
                 Proof::Bearer(token) => Ok(HomeKey::Bearer(token.clone())),

@@ -5,7 +5,7 @@ use crate::support::{Client, Do, Home, OnePassword, SOON, context_with, front};
 use Do::{Answer, Echo, Hear, Say};
 use directory::HomeRef;
 use frontend::assertion::{KeyRing, Minter, TrustedFrontEndConfig, Verdict, Verifier};
-use frontend::{ImapProxyConfig, LocalHome, Pop3ProxyConfig, ProxyContext, imap, pop3};
+use frontend::{AuthenticateAt, ImapProxyConfig, LocalHome, Pop3ProxyConfig, ProxyContext, imap, pop3};
 use model::{Address, Clock, Protocol, SystemClock};
 use net::{SessionEnd, SessionFilter, SessionLimits};
 use serde_json::json;
@@ -309,6 +309,50 @@ async fn a_refused_assertion_is_never_a_wrong_password() {
         "{done} {:?}",
         home.heard()
     );
+}
+
+/// With `authenticate = "home"` nobody has looked at the password before the home does. A home that believes the
+/// front end would let anybody in, so it is shown what the client gave.
+#[tokio::test]
+async fn nobody_is_vouched_for_who_was_not_checked() {
+    let signing = signing();
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let password = folder.path().join("master");
+    std::fs::write(&password, "the master's").expect("write");
+    for login in ["assertion", "master"] {
+        let home = Home::start(&[&[
+            Say("* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN AUTH=OAUTHBEARER] ready\r\n"),
+            Answer("AUTHENTICATE ", "NO [AUTHENTICATIONFAILED] no"),
+            Echo(""),
+        ]])
+        .await;
+        let settings = json!({
+            "imap": { "login": login }, "master_user": "front", "master_password_file": password,
+        });
+        let mut context = context_with(&[(ALICE, "store")], &[at(&home, settings)]);
+        context.assertions = Some(signing.minter.clone());
+        let config = ImapProxyConfig {
+            authenticate: AuthenticateAt::Home,
+            ..ImapProxyConfig::default()
+        };
+        let proxy = Arc::new(imap::ImapProxy::new(&config, context, None));
+        let front = front(
+            Protocol::Imap,
+            |_| {},
+            move |accepted| imap::serve(accepted, proxy.clone()),
+        )
+        .await;
+        let mut client = Client::connect(front.address).await;
+        client.line().await;
+        let done = client.ask("a LOGIN alice@example.test guess").await;
+        assert!(done.starts_with("a NO [AUTHENTICATIONFAILED]"), "{login}: {done}");
+        // base64 of "\0alice@example.test\0guess".
+        let said = home.heard()[0].clone();
+        assert!(
+            said.ends_with("AUTHENTICATE PLAIN AGFsaWNlQGV4YW1wbGUudGVzdABndWVzcw=="),
+            "{login}: {said}"
+        );
+    }
 }
 
 #[tokio::test]
