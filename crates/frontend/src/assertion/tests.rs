@@ -96,6 +96,23 @@ fn a_token_is_good_once_at_its_home_within_its_time() {
 }
 
 #[test]
+fn a_restart_makes_no_token_good_again() {
+    let mut both = both();
+    let token = both.token("store1.example.test");
+    assert!(both.verifier.verify(token.expose()).is_ok());
+    both.clock.advance(Duration::from_secs(2));
+    let trusted = TrustedFrontEndConfig {
+        name: "front.example.test".to_owned(),
+        keys: both.dir.path().join("front.jwks"),
+    };
+    both.verifier = Verifier::new("store1.example.test", &[trusted], both.clock.clone());
+    let refused = both.verifier.verify(token.expose());
+    assert_eq!(refused, Err(VerifyError::BeforeStart));
+    let fresh = both.token("store1.example.test");
+    assert!(both.verifier.verify(fresh.expose()).is_ok());
+}
+
+#[test]
 fn what_is_not_an_assertion_is_left_to_others() {
     let both = both();
     let long = vec![b'a'; 10_000];

@@ -18,6 +18,8 @@ const REFRESH: Duration = Duration::from_secs(2);
 const MAX_TOKEN: usize = 4096;
 /// Keys that one front end may have.
 const MAX_KEYS: usize = 100;
+/// How long a token can be good.
+const LIFE: Duration = Duration::from_secs(AHEAD + BACK);
 /// Tokens remembered, so that none is used twice: more than a home can take logins in the life of one.
 const MAX_SEEN: usize = 500_000;
 
@@ -90,6 +92,17 @@ pub enum VerifyError {
     /// So many logins came within a minute that no more can be remembered: try later.
     #[error("too many assertions at once")]
     Busy,
+    /// It was written before this server began to remember which ones were used: try later.
+    #[error("it is from before the start of this server, and may have been used then")]
+    BeforeStart,
+}
+
+impl VerifyError {
+    /// Whether the next token may be believed, so that nobody must hear a "no".
+    #[must_use]
+    pub const fn is_temporary(&self) -> bool {
+        matches!(self, Self::Busy | Self::BeforeStart)
+    }
 }
 
 /// Believes the listed front ends, for one home.
@@ -98,6 +111,8 @@ pub struct Verifier {
     clock: Arc<dyn Clock>,
     front_ends: HashMap<String, FrontEnd>,
     seen: Mutex<Seen>,
+    /// When it began to remember tokens, on both clocks.
+    began: (Timestamp, Duration),
 }
 
 struct FrontEnd {
@@ -114,7 +129,7 @@ struct Keys {
 /// Tokens that were used, in two halves by age.
 #[derive(Default)]
 struct Seen {
-    since: u64,
+    since: Duration,
     young: HashMap<String, ()>,
     old: HashMap<String, ()>,
 }
@@ -132,6 +147,7 @@ impl Verifier {
         };
         Self {
             home: home.trim_end_matches('.').to_ascii_lowercase(),
+            began: (clock.now(), clock.monotonic()),
             clock,
             front_ends: configs.iter().map(of).collect(),
             seen: Mutex::default(),
@@ -167,27 +183,34 @@ impl Verifier {
         if claims.aud.trim_end_matches('.').to_ascii_lowercase() != self.home {
             return Err(VerifyError::WrongHome(claims.aud));
         }
-        let now = self.clock.now();
-        let secs = now.as_secs();
+        let secs = self.clock.now().as_secs();
         // RFC 7519 section 4.1: exp, nbf and iat; a front end that gives its tokens a longer life is wrong.
         let in_time = claims.nbf <= secs && secs < claims.exp && claims.iat <= secs;
         if !in_time || claims.exp.saturating_sub(claims.iat) > AHEAD + BACK {
             return Err(VerifyError::NotNow);
         }
+        // What was used before a restart is forgotten, and must not be good again. The monotonic clock ends this,
+        // however wrong the other one was at the start.
+        let (start, since) = self.began;
+        let forgot = self.clock.monotonic().saturating_sub(since) < LIFE;
+        if forgot && claims.iat.saturating_add(BACK) < start.as_secs() {
+            return Err(VerifyError::BeforeStart);
+        }
         let address = Address::parse(&claims.sub).map_err(|_| VerifyError::Invalid)?;
-        self.use_up(now, format!("{} {}", claims.iss, claims.jti))?;
+        self.use_up(format!("{} {}", claims.iss, claims.jti))?;
         Ok(address)
     }
 
-    /// Each half holds the tokens of one life; one that is older than both has expired.
-    fn use_up(&self, now: Timestamp, name: String) -> Result<(), VerifyError> {
+    /// Each half holds the tokens of one life; one that is older than both has expired. By the monotonic clock: one
+    /// that is set back would keep them for ever.
+    fn use_up(&self, name: String) -> Result<(), VerifyError> {
+        let now = self.clock.monotonic();
         let mut seen = self.seen.lock();
-        let life = AHEAD + BACK;
-        let age = now.as_secs().saturating_sub(seen.since);
-        if age >= life {
+        let age = now.saturating_sub(seen.since);
+        if age >= LIFE {
             let young = std::mem::take(&mut seen.young);
-            seen.old = if age < 2 * life { young } else { HashMap::new() };
-            seen.since = now.as_secs();
+            seen.old = if age < 2 * LIFE { young } else { HashMap::new() };
+            seen.since = now;
         }
         if seen.old.contains_key(&name) || seen.young.contains_key(&name) {
             return Err(VerifyError::Replayed);
@@ -268,4 +291,23 @@ fn read_keys(path: &Path) -> Result<HashMap<String, DecodingKey>, String> {
         return Err(format!("there are {} keys in it", keys.len()));
     }
     Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::ManualClock;
+
+    #[test]
+    fn a_clock_that_is_set_back_fills_no_memory() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_000_000_000_000)));
+        let verifier = Verifier::new("store1", &[], clock.clone());
+        assert_eq!(verifier.use_up("a".to_owned()), Ok(()));
+        clock.set_wall(Timestamp::from_millis(0));
+        clock.advance(2 * LIFE);
+        assert_eq!(verifier.use_up("b".to_owned()), Ok(()));
+        assert_eq!(verifier.use_up("b".to_owned()), Err(VerifyError::Replayed));
+        let seen = verifier.seen.lock();
+        assert_eq!((seen.young.len(), seen.old.len()), (1, 0));
+    }
 }
