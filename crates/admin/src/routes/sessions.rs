@@ -41,6 +41,7 @@ impl Which {
             id: self.id,
             account: self.account.as_deref().map(address).transpose()?,
             entry: None,
+            without_entry: false,
             home: self
                 .home
                 .map(|home| home.trim_end_matches('.').to_ascii_lowercase()),

@@ -100,6 +100,8 @@ pub struct SessionFilter {
     pub account: Option<Address>,
     /// Of the account with this entry.
     pub entry: Option<EntryUuid>,
+    /// Of accounts whose entry nobody has told.
+    pub without_entry: bool,
     /// At this home.
     pub home: Option<String>,
     /// In this protocol.
@@ -118,6 +120,7 @@ impl SessionFilter {
                 .as_ref()
                 .is_none_or(|account| *account == about.account)
             && self.entry.is_none_or(|entry| about.entry == Some(entry))
+            && (!self.without_entry || about.entry.is_none())
             && self
                 .home
                 .as_deref()

@@ -111,6 +111,10 @@ async fn only_those_who_are_meant_are_told_and_once() {
             entry: Some(EntryUuid::from_bytes([0; 16])),
             ..SessionFilter::default()
         },
+        SessionFilter {
+            without_entry: true,
+            ..SessionFilter::default()
+        },
     ] {
         assert_eq!(all.end(&filter, SessionEnd::Drained), 0, "{filter:?}");
     }
@@ -151,7 +155,7 @@ fn an_inner_half_is_told_but_neither_counted_nor_listed() {
     assert_eq!(all.list(&SessionFilter::default(), 0, 9).len(), 1);
     let filter = SessionFilter {
         account: Address::parse(ALICE).ok(),
-        begun_by: Some(Duration::ZERO),
+        begun_by: Some(inner.began()),
         ..SessionFilter::default()
     };
     assert_eq!(all.end(&filter, SessionEnd::Revoked), 2);
