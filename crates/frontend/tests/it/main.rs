@@ -4,6 +4,7 @@
 
 mod dovecot;
 mod imap;
+mod mutated;
 mod pop3;
 mod sessions;
 mod smtp;
