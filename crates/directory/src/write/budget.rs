@@ -96,11 +96,13 @@ impl Budget {
 
     /// A write that had its turn is over at `now`.
     pub(super) fn done(&mut self, now: Duration, answer: Answer) {
+        // A server that writes one after the other needs as many times as long for several.
+        let side_by_side = self.in_flight.max(1);
         self.in_flight = self.in_flight.saturating_sub(1);
         let slow = match answer {
             Answer::Overloaded => true,
             Answer::Untimed => false,
-            Answer::After(took) => self.is_slow(took),
+            Answer::After(took) => self.is_slow(took / side_by_side),
         };
         if slow {
             self.quick = 0;
@@ -195,6 +197,21 @@ mod tests {
         assert_eq!(budget.window(), 2);
         run(&mut budget, 1, ms(200));
         assert_eq!(budget.window(), 1);
+    }
+
+    #[test]
+    fn writes_that_wait_for_each_other_are_not_slow() {
+        let mut budget = budget(4, 0, 0);
+        budget.window = 4;
+        for _ in 0..4 {
+            assert_eq!(budget.take(ms(0)), Turn::Now);
+        }
+        budget.usual = Some(ms(8));
+        budget.done(ms(32), Answer::After(ms(32)));
+        assert_eq!(budget.window(), 4);
+        assert_eq!(budget.take(ms(32)), Turn::Now);
+        budget.done(ms(200), Answer::After(ms(168)));
+        assert_eq!(budget.window(), 2, "five times as long is");
     }
 
     #[test]

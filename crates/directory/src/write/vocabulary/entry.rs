@@ -143,6 +143,7 @@ impl Vocabulary {
             EntryKind::Group => self.group(object, place, &mut draft),
         }
         self.common(object, &mut draft);
+        self.auxiliaries(object.kind, &mut draft);
         Ok(draft.finish(parent, rdn, object.kind, self.server))
     }
 
@@ -177,7 +178,7 @@ impl Vocabulary {
         Rdn::new(attribute, value.as_bytes()).map_err(|error: DnError| nameless(error.problem))
     }
 
-    /// The structural class, and those that our attributes need now or may need later.
+    /// The structural class, and the one that entries are found by.
     fn classes(&self, place: &Place, kind: EntryKind) -> Vec<String> {
         let structural: &[&str] = match (self.server, kind) {
             (ServerType::Openldap, EntryKind::Account) => &["inetOrgPerson"],
@@ -189,25 +190,25 @@ impl Vocabulary {
         };
         let mut all: Vec<String> = structural.iter().map(|class| (*class).to_owned()).collect();
         all.push(place.object_class.clone());
-        if self.server == ServerType::Openldap {
-            let map = &self.map;
-            let ours = [
-                Some(&map.mail),
-                Some(&map.aliases),
-                map.host.as_ref(),
-                map.quota.as_ref(),
-            ];
-            let names = ours
-                .into_iter()
-                .flatten()
-                .chain([&map.display_name, &map.enabled.attribute]);
-            all.extend(
-                names
-                    .filter_map(|name| auxiliary_class(name, kind))
-                    .map(str::to_owned),
-            );
-        }
         all
+    }
+
+    /// The classes that our attributes need now or may need later. Of a server that is not known, only those that are
+    /// needed now: it may not have the others.
+    fn auxiliaries(&self, kind: EntryKind, draft: &mut Draft<'_>) {
+        if self.server == ServerType::ActiveDirectory {
+            return;
+        }
+        let map = &self.map;
+        let names = [&map.mail, &map.aliases].into_iter();
+        let names = names.chain(&map.host).chain(&map.quota);
+        for name in names.chain([&map.display_name, &map.enabled.attribute]) {
+            if let Some(class) = auxiliary_class(name, kind)
+                && (draft.schema.is_readable() || draft.has(name))
+            {
+                draft.classes.push(class.to_owned());
+            }
+        }
     }
 
     fn account(&self, object: &MailObject, draft: &mut Draft<'_>) {
@@ -318,12 +319,13 @@ impl Draft<'_> {
         }
     }
 
+    fn has(&self, attribute: &str) -> bool {
+        let mut names = self.attributes.iter().map(|(name, _)| name);
+        names.any(|name| name.eq_ignore_ascii_case(attribute))
+    }
+
     fn set_if_absent(&mut self, attribute: &str, value: String) {
-        if !self
-            .attributes
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case(attribute))
-        {
+        if !self.has(attribute) {
             self.set(attribute, vec![Bytes::from(value)]);
         }
     }
