@@ -27,8 +27,8 @@ pub mod write;
 pub use account::{AccountState, DirectoryAccount, EntryProblem, Host, Lookup, StateEnd};
 pub use auth::{
     AccountEvent, AccountEventKind, AccountEventStream, AccountEvents, CertificateAuthenticator,
-    ChainAuthenticator, ChangedBy, Heard, LdapAuthenticator, LdapMethod, PasswordChangeError, ScramSalts,
-    Throttle, TokenAuthenticator, Trial,
+    ChainAuthenticator, ChangedBy, Heard, LdapAuthenticator, LdapMethod, PasswordChangeError, PasswordOrigin,
+    PasswordSeen, ScramSalts, Throttle, TokenAuthenticator, Trial,
 };
 pub use config::{ConnectorConfig, HomeConfig, LoginMode, UserMapConfig};
 pub use connector::{Attempt, Connector, OpenError, Operator, Rights};

@@ -19,6 +19,7 @@ mod proof;
 mod recheck;
 mod salts;
 mod shared;
+mod stamps;
 mod throttle;
 mod upgrade;
 
@@ -30,6 +31,7 @@ pub use events::{AccountEvent, AccountEventKind, AccountEventStream, AccountEven
 pub use external::CertificateAuthenticator;
 pub use salts::ScramSalts;
 pub(crate) use shared::{AuthShared, LiveState};
+pub use stamps::{PasswordOrigin, PasswordSeen};
 pub use throttle::{Throttle, Trial};
 
 use self::password::Offered;

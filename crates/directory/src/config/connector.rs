@@ -61,6 +61,11 @@ pub struct ConnectorConfig {
     /// module, or binds with such a password fail); default `sha512-crypt`.
     #[serde(default)]
     pub password_scheme: PasswordScheme,
+    /// Whether synchronisation keeps a copy of the password hash that the directory shows as the account's hash here,
+    /// so that `local` can check logins while the directory is away. Clear text is never copied. Needs the right to
+    /// read the password attribute, and a direction that writes here; default false.
+    #[serde(default)]
+    pub copy_passwords: bool,
     /// Who writes a changed password: `off`, `as-user` (the user, with the old password; an administrator cannot
     /// set one) or `write-identity`. Default: `off` with `direction = "ldap-to-local"`, `write-identity`
     /// otherwise. Passwords are written over TLS, a Unix socket or loopback only.
@@ -192,6 +197,13 @@ pub struct ConnectorConfig {
     /// When to stop and ask before many accounts lose something.
     #[serde(default)]
     pub guard: GuardConfig,
+    /// Whether synchronisation with a domain that holds accounts already waits until an administrator has seen the
+    /// plan and says `homing sync start`; default true.
+    #[serde(default = "default_ask_first")]
+    pub ask_first: bool,
+    /// Days for which values that lost a conflict are kept for `homing sync restore`; 1 to 3650, default 90.
+    #[serde(default = "default_conflict_retention")]
+    pub conflict_retention: u64,
     /// Other spellings of this server's name in the host attribute. Default: none.
     #[serde(default)]
     pub host_aliases: Vec<String>,
@@ -228,6 +240,12 @@ pub(super) fn default_retry_interval() -> u64 {
 }
 pub(super) fn default_retention() -> u64 {
     30
+}
+pub(super) fn default_ask_first() -> bool {
+    true
+}
+pub(super) fn default_conflict_retention() -> u64 {
+    90
 }
 pub(super) fn default_page_size() -> u32 {
     500

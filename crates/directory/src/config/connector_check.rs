@@ -30,6 +30,7 @@ impl ConnectorConfig {
             write_bind_password_file: None,
             challenge_response: Vec::new(),
             password_upgrade: false,
+            copy_passwords: false,
             password_scheme: super::PasswordScheme::default(),
             password_change: None,
             lockout_budget: 0,
@@ -73,6 +74,8 @@ impl ConnectorConfig {
             absent: Absent::default(),
             on_host_change: OnHostChange::default(),
             guard: GuardConfig::default(),
+            ask_first: super::connector::default_ask_first(),
+            conflict_retention: super::connector::default_conflict_retention(),
             host_aliases: Vec::new(),
             max_results: 0,
             page_size: super::connector::default_page_size(),
@@ -121,6 +124,12 @@ impl ConnectorConfig {
         in_range(&mut problems, "audit_interval", self.audit_interval, 1..=86_400);
         in_range(&mut problems, "retry_interval", self.retry_interval, 1..=60);
         in_range(&mut problems, "retention", self.retention, 1..=3650);
+        in_range(
+            &mut problems,
+            "conflict_retention",
+            self.conflict_retention,
+            1..=3650,
+        );
         in_range(&mut problems, "page_size", u64::from(self.page_size), 1..=10_000);
         in_range(&mut problems, "guard.limit", self.guard.limit, 1..=1_000_000);
         in_range(&mut problems, "guard.floor", self.guard.floor, 0..=1_000_000);

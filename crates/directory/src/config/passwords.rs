@@ -75,6 +75,16 @@ impl ConnectorConfig {
             );
             problems.push(ConfigProblem::new("lockout_budget", message));
         }
+        if self.copy_passwords {
+            let why = match (self.server_type, self.direction) {
+                (ServerType::ActiveDirectory, _) => {
+                    Some("Active Directory never shows a password hash, so there is none to copy")
+                }
+                (_, Direction::LocalToLdap) => Some("local-to-ldap takes nothing from the directory"),
+                _ => None,
+            };
+            problems.extend(why.map(|why| ConfigProblem::new("copy_passwords", why)));
+        }
         if self.password_upgrade && self.server_type == ServerType::ActiveDirectory {
             let message =
                 "Active Directory never shows a password, so there is none to keep in another scheme";

@@ -15,7 +15,10 @@ use std::sync::Arc;
 /// and what stands in for it. Connects to nothing yet.
 #[must_use]
 pub fn open(connector: &Arc<Connector>) -> Box<dyn ChangeSource> {
-    open_for(connector, all_attributes(connector), DirSyncRights::Replication)
+    let mut attributes = all_attributes(connector);
+    // For whoever has to know when a password became another one.
+    attributes.extend(connector.password_stamps());
+    open_for(connector, attributes, DirSyncRights::Replication)
 }
 
 /// The same with these attributes only. A consumer on an edge host asks Active Directory for what an ordinary
