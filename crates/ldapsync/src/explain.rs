@@ -74,10 +74,13 @@ pub(crate) fn explain(
     decision: &Decision,
     events: Vec<Event>,
 ) -> Explanation {
-    let local = situation.local.as_ref().or(match situation.by_address.as_slice() {
-        [only] => Some(only),
-        _ => None,
-    });
+    let local = situation
+        .local
+        .as_ref()
+        .or(match situation.by_address.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        });
     let subject = local
         .and_then(|local| local.image.address())
         .map_or_else(|| situation.name.clone(), |address| address.to_string());
@@ -112,7 +115,7 @@ fn state(situation: &Situation) -> Vec<String> {
     }
     out.push(match &situation.remote {
         Remote::Here(_) => "The entry is in the directory, in scope, and of this server.".into(),
-        Remote::Elsewhere { host } => format!("The entry's host is {host}, another server."),
+        Remote::Elsewhere { host, .. } => format!("The entry's host is {host}, another server."),
         Remote::NoHome => "The entry names no host.".into(),
         Remote::OutOfScope => "The entry exists, but bases and filters do not select it.".into(),
         Remote::Gone => "No entry has this UUID.".into(),
@@ -134,7 +137,9 @@ fn rules(policy: &Policy) -> Vec<String> {
     let mut out = vec![
         match policy.direction {
             Direction::LdapToLocal => "ldap-to-local: the directory is the source; edits here are undone.",
-            Direction::LocalToLdap => "local-to-ldap: this server is the source; edits in the directory are undone.",
+            Direction::LocalToLdap => {
+                "local-to-ldap: this server is the source; edits in the directory are undone."
+            }
             Direction::BothWays => "both-ways: what changed on one side goes to the other.",
         }
         .to_owned(),
@@ -176,7 +181,11 @@ fn fields(situation: &Situation, policy: &Policy) -> Vec<FieldView> {
         }
     });
     views
-        .filter(|view| [&view.base, &view.here, &view.there].iter().any(|text| *text != "-"))
+        .filter(|view| {
+            [&view.base, &view.here, &view.there]
+                .iter()
+                .any(|text| *text != "-")
+        })
         .collect()
 }
 

@@ -4,11 +4,11 @@ use crate::field::{Field, Image, Values};
 use crate::merge::{Acquaintance, Marks};
 use crate::plan::{Digest, Passwords, Standing};
 use bytes::Bytes;
-use model::{Address, EntryUuid};
+use model::{Address, EntryUuid, Timestamp};
 use std::collections::BTreeMap;
 use store::LinkState;
 
-const FIELDS: [Field; 8] = [
+pub(crate) const FIELDS: [Field; 8] = [
     Field::Address,
     Field::Aliases,
     Field::DisplayName,
@@ -53,7 +53,7 @@ pub(crate) fn decode(base: &BTreeMap<String, Vec<Bytes>>) -> Image {
     image
 }
 
-fn values(field: Field, texts: &[&str]) -> Values {
+pub(crate) fn values(field: Field, texts: &[&str]) -> Values {
     let first = texts.first().copied();
     match field {
         Field::Address | Field::Aliases => {
@@ -84,9 +84,14 @@ fn values(field: Field, texts: &[&str]) -> Values {
 }
 
 const UNDER_WAY: &str = "acquaintance.under-way";
+const UNTIL: &str = "state-until";
 
 /// What is not settled and what stands for the passwords, as digests beside the base.
-pub(crate) fn encode_digests(marks: &Marks, passwords: Passwords) -> BTreeMap<String, Bytes> {
+pub(crate) fn encode_digests(
+    marks: &Marks,
+    passwords: Passwords,
+    until: Option<Timestamp>,
+) -> BTreeMap<String, Bytes> {
     let mut digests = BTreeMap::new();
     for (field, digest) in &marks.refused {
         digests.insert(format!("refused.{field}"), Bytes::copy_from_slice(digest));
@@ -103,7 +108,17 @@ pub(crate) fn encode_digests(marks: &Marks, passwords: Passwords) -> BTreeMap<St
             digests.insert(format!("password.{side}"), Bytes::copy_from_slice(&digest));
         }
     }
+    if let Some(until) = until {
+        let until = until.as_millis().to_be_bytes();
+        digests.insert(UNTIL.to_owned(), Bytes::copy_from_slice(&until));
+    }
     digests
+}
+
+/// When the state of the entry ends by itself.
+pub(crate) fn until(digests: &BTreeMap<String, Bytes>) -> Option<Timestamp> {
+    let millis = digests.get(UNTIL)?.as_ref().try_into().ok()?;
+    Some(Timestamp::from_millis(u64::from_be_bytes(millis)))
 }
 
 /// Reads what is not settled. What does not read is left out: the merge then sees an edit and settles it.
@@ -187,8 +202,10 @@ mod tests {
             local: Some(Digest([3; 16])),
             remote: None,
         };
-        let mut digests = encode_digests(&written, both);
-        assert_eq!((marks(&digests), passwords(&digests)), (written, both));
+        let end = Some(Timestamp::from_millis(5));
+        let mut digests = encode_digests(&written, both, end);
+        let read = (marks(&digests), passwords(&digests), until(&digests));
+        assert_eq!(read, (written, both, end));
         digests.insert("apart.display_name".into(), Bytes::from_static(b"short"));
         assert!(marks(&digests).apart.is_empty(), "damaged");
     }

@@ -1,7 +1,8 @@
 //! From a directory entry to fields and scope: whose entry is it, and what does it say.
 
 use crate::field::{Field, Image, Values};
-use crate::plan::{self, Kind, Reason, Remote, RemoteObject};
+use crate::plan::{self, Kind, Reason, Remote, RemoteObject, Switch};
+use directory::config::{Direction, ServerType};
 use directory::feed::ChangedEntry;
 use directory::{AccountState, ConnectorConfig, DirectoryAccount, EntryKind, Host};
 use model::{Address, Domain, EntryUuid};
@@ -15,6 +16,23 @@ pub(crate) struct Scope {
     /// With `clustered`: the spellings of this server's name, canonical. None: every entry is ours.
     hosts: Option<Vec<String>>,
     enabled_attribute: String,
+    /// Whether an entry that never had a password says nothing by being off: on Active Directory, where such entries
+    /// are made.
+    unborn: Unborn,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unborn {
+    Disabled,
+    Says,
+}
+
+/// Whether the entry of a switch shows it.
+enum Shown {
+    Yes,
+    No,
+    /// It is off because it never had a password.
+    Unborn,
 }
 
 impl Scope {
@@ -25,6 +43,10 @@ impl Scope {
         Self {
             hosts: config.clustered.then(|| names.map(canonical_host).collect()),
             enabled_attribute: config.attributes.enabled_attribute(config.server_type),
+            unborn: match (config.server_type, config.direction) {
+                (ServerType::Openldap, _) | (_, Direction::LdapToLocal) => Unborn::Disabled,
+                (ServerType::ActiveDirectory, _) => Unborn::Says,
+            },
         }
     }
 
@@ -81,8 +103,18 @@ impl Scope {
             }
         };
         // An attribute that is absent is no value; "absent means enabled" is the plan's to say.
-        let enabled = changed.entry.first_str(&self.enabled_attribute).is_some();
-        self.remote_account(account, enabled, members, is_local)
+        let there = changed.entry.first_str(&self.enabled_attribute).is_some();
+        // MS-ADTS section 3.1.1.3.1.5: a user is made without a password, off; pwdLastSet is 0 until it has one.
+        let never_set = changed
+            .entry
+            .first_str("pwdLastSet")
+            .is_none_or(|time| time == "0");
+        let shown = match self.unborn {
+            Unborn::Says if never_set && account.state == AccountState::Disabled => Shown::Unborn,
+            _ if there => Shown::Yes,
+            _ => Shown::No,
+        };
+        self.remote_account(account, &shown, members, is_local)
     }
 
     /// Maps an entry that a look-up by address found. It does not tell whether the switch is there, so only
@@ -93,24 +125,26 @@ impl Scope {
         members: Members,
         is_local: &dyn Fn(&Domain) -> bool,
     ) -> Remote {
-        self.remote_account(
-            account,
-            account.state == AccountState::Disabled,
-            members,
-            is_local,
-        )
+        let shown = match account.state {
+            AccountState::Disabled => Shown::Yes,
+            _ => Shown::No,
+        };
+        self.remote_account(account, &shown, members, is_local)
     }
 
     fn remote_account(
         &self,
         account: &DirectoryAccount,
-        enabled_is_there: bool,
+        shown: &Shown,
         members: Members,
         is_local: &dyn Fn(&Domain) -> bool,
     ) -> Remote {
         match self.place(account) {
             Place::Here => {}
-            Place::Elsewhere(host) => return Remote::Elsewhere { host },
+            Place::Elsewhere(host) => {
+                let addresses = addresses_here(account, is_local);
+                return Remote::Elsewhere { host, addresses };
+            }
             Place::NoHome => return Remote::NoHome,
             Place::Several(hosts) => return Remote::Broken(Reason::SeveralHosts { hosts }),
         }
@@ -120,26 +154,15 @@ impl Scope {
                 domain: domain.to_string(),
             });
         }
-        // An alias of a domain that is not ours cannot receive mail here; it is no reason to refuse the rest.
-        let aliases = account.aliases.iter().filter(|alias| is_local(&alias.domain()));
-        let mut image = Image::default()
-            .with(Field::Address, Values::addresses([&account.address]))
-            .with(Field::Aliases, Values::addresses(aliases))
-            .with(
-                Field::DisplayName,
-                account
-                    .display_name
-                    .as_deref()
-                    .map(Values::text)
-                    .unwrap_or_default(),
-            );
+        let name = account.display_name.as_deref().map(Values::text);
+        let mut image = addresses_here(account, is_local).with(Field::DisplayName, name.unwrap_or_default());
         let kind = match account.kind {
             EntryKind::Account => {
                 image.set(
                     Field::Quota,
                     account.quota.map(Values::number).unwrap_or_default(),
                 );
-                if enabled_is_there {
+                if matches!(shown, Shown::Yes) {
                     image.set(
                         Field::Enabled,
                         Values::switch(account.state != AccountState::Disabled),
@@ -170,9 +193,24 @@ impl Scope {
             kind,
             image,
             members,
-            password: None,
+            password: plan::RemotePassword::default(),
+            switch: match shown {
+                Shown::Unborn => Switch::Unborn,
+                Shown::Yes | Shown::No => Switch::Said,
+            },
+            until: account.state_until.map(|end| end.at),
         })
     }
+}
+
+/// The addresses that the entry can have on this server.
+fn addresses_here(account: &DirectoryAccount, is_local: &dyn Fn(&Domain) -> bool) -> Image {
+    if !is_local(&account.address.domain()) {
+        return Image::default();
+    }
+    // An alias of a domain that is not ours cannot receive mail here; it is no reason to refuse the rest.
+    let aliases = account.aliases.iter().filter(|alias| is_local(&alias.domain()));
+    Scope::address_image(&account.address).with(Field::Aliases, Values::addresses(aliases))
 }
 
 /// Whose an entry is.

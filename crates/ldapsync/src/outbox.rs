@@ -110,7 +110,9 @@ impl Local {
         let Some(mut found) = found.filter(|found| found.remote == plan.uuid) else {
             return self.store.commit_sync(&[done]).await;
         };
-        self.write_values(&mut found.data, &plan.settled());
+        let mut values = plan.settled();
+        values.passwords = self.passwords_after(plan, seen);
+        self.write_values(&mut found.data, &values);
         if !deleted {
             found.data.dn.clone_from(&written.dn);
             found.data.version.clone_from(&written.csn);
@@ -166,8 +168,7 @@ impl Local {
         if let Some(base) = &values.base {
             data.base = link::encode(base);
         }
-        let passwords = link::passwords(&data.digests);
-        data.digests = link::encode_digests(&values.marks, passwords);
+        data.digests = link::encode_digests(&values.marks, values.passwords, values.until);
         if link::standing(&data.state) != values.standing {
             let since = self.clock.now();
             data.state = match values.standing {

@@ -24,7 +24,8 @@ pub(super) async fn one(parts: &SyncEngine, account: &DirectoryAccount) -> OnDem
     let remote = parts
         .scope
         .remote_of_lookup(account, members, &|domain| parts.is_local(domain));
-    let origin = (account.dn.clone(), account.entry_csn.clone());
+    // No version: the feed's own word for it is still to come, and is to be read.
+    let origin = (account.dn.clone(), None);
     if parts.claim_domains().await.is_err() {
         return OnDemandOutcome::Unavailable;
     }

@@ -4,39 +4,53 @@
 //! by side, and the engine hears of them before anything that depends on them. Dropping it at any point is safe,
 //! because the cookie is committed last.
 
+mod apply;
+mod examine;
 mod explain;
 mod fetch;
 mod gone;
 mod journal;
+mod operate;
 mod order;
 mod outlet;
 mod push;
 mod quarantine;
+mod rates;
+mod rename;
 mod report;
+mod rest;
+mod restore;
 mod rivals;
 mod sessions;
 mod stream;
+mod waiting;
 mod worker;
 mod writes;
 
 #[cfg(test)]
 mod simulation;
 
-pub use report::{PlanReport, PlannedObject, SetAsideObject};
+pub use explain::Named;
+pub use operate::{LinkOrder, Pairing};
+pub use rates::Rates;
+pub use report::{PlanItem, PlanReport, PlannedEntry, PlannedObject, SetAsideObject};
+pub use rest::Consent;
+pub use waiting::OutboxStatus;
 
 use crate::engine::{SyncStatus, Wake};
-use crate::local::Local;
+use crate::local::{Copies, Local};
 use crate::mapping::{Members, Scope};
 use crate::plan::{Arrivals, Deletions, Policy};
 use directory::config::{Direction, OnDelete, OnHostChange};
 use directory::feed::{ChangeSource, FeedError, FeedEvent};
 use directory::write::Writer;
-use directory::{Connector, ConnectorConfig, Lookup};
+use directory::{Connector, ConnectorConfig, Lookup, PasswordSeen};
 use model::{Address, BoxFuture, Clock, Domain, EntryUuid, OnDemandOutcome, Timestamp, Unavailable};
 use outlet::Outlet;
 use parking_lot::Mutex;
+use rest::Next;
 use sessions::Sessions;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Origin, Store, StoreError};
@@ -63,6 +77,9 @@ pub(crate) type MemberLookup =
 /// Looks one address up.
 pub(crate) type AddressLookup = Arc<dyn Fn(Address) -> BoxFuture<'static, Lookup> + Send + Sync>;
 
+/// What an entry tells of its password.
+pub(crate) type PasswordReader = Arc<dyn Fn(EntryUuid, &ldap::Entry) -> PasswordSeen + Send + Sync>;
+
 /// The directory's side, as functions: the real connector, or a simulated one.
 #[derive(Clone)]
 pub(crate) struct Remotes {
@@ -70,6 +87,7 @@ pub(crate) struct Remotes {
     pub(crate) members: MemberLookup,
     pub(crate) address: AddressLookup,
     pub(crate) sessions: Sessions,
+    pub(crate) passwords: PasswordReader,
     /// None where the direction writes nothing there.
     pub(crate) outlet: Option<Arc<dyn Outlet>>,
 }
@@ -83,6 +101,10 @@ enum Request {
     Approve {
         hash: String,
         reply: oneshot::Sender<bool>,
+    },
+    Order {
+        order: operate::Order,
+        reply: oneshot::Sender<Result<u64, SyncError>>,
     },
 }
 
@@ -114,6 +136,21 @@ pub enum SyncError {
     /// What is held is not what was approved, or nothing is held.
     #[error("nothing is held under that hash; look at the status again")]
     NotHeld,
+    /// An administrator stopped it.
+    #[error("synchronisation is stopped; start it first")]
+    Stopped,
+    /// It waits for somebody who has seen the plan.
+    #[error("{0} accounts are not in the directory yet; look at the plan and start it with --yes")]
+    NeedsConsent(u64),
+    /// What a plan was made from has changed.
+    #[error("the plan would be another one now; look at it again")]
+    OtherPlan,
+    /// What was named is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// It cannot be done, now or later.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// Synchronisation with one connector.
@@ -134,6 +171,13 @@ pub struct SyncEngine {
     /// Entries that were brought here on demand and not named by the feed since: groups that have them are still to
     /// hear of it.
     fetched: Mutex<BTreeSet<EntryUuid>>,
+    /// Whether it is to rest, as an administrator says.
+    halt: watch::Sender<bool>,
+    /// Why it rests, if it does.
+    rest: watch::Sender<Option<rest::Rest>>,
+    /// Destructive changes of an approved plan, for the round that follows a rest.
+    allowed: Mutex<BTreeMap<EntryUuid, Vec<String>>>,
+    rates: Mutex<rates::Sampled>,
 }
 
 impl SyncEngine {
@@ -163,6 +207,10 @@ impl SyncEngine {
                 Box::pin(async move { connector.lookup_address(&wanted).await })
             }),
             sessions: Sessions::of(&connector),
+            passwords: {
+                let connector = Arc::clone(&connector);
+                Arc::new(move |uuid, entry| connector.password_seen(uuid, entry))
+            },
             outlet: outlet(&connector),
         };
         Self::with_remotes(
@@ -210,6 +258,10 @@ impl SyncEngine {
             retention: Duration::from_secs(config.retention.saturating_mul(86_400)),
             on_delete: config.on_delete,
             direction: config.direction,
+            copies: match config.copy_passwords {
+                true => Copies::Yes,
+                false => Copies::No,
+            },
         };
         Arc::new(Self {
             server_name: server_name.to_owned(),
@@ -225,6 +277,10 @@ impl SyncEngine {
             inbox: Mutex::new(Some(inbox)),
             on_demand: Semaphore::new(ON_DEMAND_AT_ONCE),
             fetched: Mutex::default(),
+            halt: watch::Sender::new(false),
+            rest: watch::Sender::new(None),
+            allowed: Mutex::default(),
+            rates: Mutex::default(),
         })
     }
 
@@ -233,14 +289,23 @@ impl SyncEngine {
         let Some(mut inbox) = self.inbox.lock().take() else {
             return;
         };
+        while self.rest(&mut inbox, &stop).await == Next::Again {
+            if self.follow(&mut inbox, &stop).await == Next::End {
+                return;
+            }
+        }
+    }
+
+    /// Synchronises until the process ends or the connector is to rest.
+    async fn follow(&self, inbox: &mut mpsc::Receiver<Request>, stop: &CancellationToken) -> Next {
         let mut worker = loop {
-            match Worker::load(&self) {
+            match Worker::load(self) {
                 Ok(worker) => break worker,
                 Err(error) => {
                     tracing::error!(connector = %self.config.name, %error, "the state of the sync cannot be read");
                     self.status.lock().error = Some(error.to_string());
                     tokio::select! {
-                        () = stop.cancelled() => return,
+                        () = stop.cancelled() => return Next::End,
                         () = tokio::time::sleep(RELOAD) => {}
                     }
                 }
@@ -249,18 +314,27 @@ impl SyncEngine {
         let mut journal = self.local.store.journal_watch();
         // What was written while nobody listened.
         journal.mark_changed();
-        while self.turn(&mut worker, &mut inbox, &mut journal, &stop).await {}
+        worker.engine.allow(self.take_allowed());
+        let next = loop {
+            match self.turn(&mut worker, inbox, &mut journal, stop).await {
+                Next::Again => {}
+                next => break next,
+            }
+        };
         worker.save_now().await;
+        next
     }
 
-    /// Waits for whatever comes first and does it; false when it is time to stop.
+    /// Waits for whatever comes first and does it.
     async fn turn(
         &self,
         worker: &mut Worker<'_>,
         inbox: &mut mpsc::Receiver<Request>,
         journal: &mut watch::Receiver<u64>,
         stop: &CancellationToken,
-    ) -> bool {
+    ) -> Next {
+        let mut halt = self.halt.subscribe();
+        let mut halted = self.halt.subscribe();
         let wait = worker.next_wake().map_or(RELOAD, |next| next.since(self.now()));
         let save_by = worker.save_by();
         let save = async move {
@@ -271,7 +345,8 @@ impl SyncEngine {
         };
         let hears_journal = worker.hears_journal();
         let turn = tokio::select! {
-            () = stop.cancelled() => return false,
+            () = stop.cancelled() => return Next::End,
+            _ = halt.wait_for(|halt| *halt) => return Next::Rest,
             request = inbox.recv() => request.map_or(Turn::Stop, Turn::Serve),
             event = worker.next_event() => Turn::Live(event),
             Ok(()) = journal.changed(), if hears_journal => Turn::Journal,
@@ -280,17 +355,19 @@ impl SyncEngine {
         };
         let work = async {
             match turn {
-                Turn::Stop => return false,
+                Turn::Stop => return Next::End,
                 Turn::Serve(request) => worker.serve(request).await,
                 Turn::Live(event) => worker.live(event).await,
                 Turn::Journal => worker.journal().await,
                 Turn::Save => worker.save_now().await,
                 Turn::Timer => worker.round(Wake::Timer).await,
             }
-            true
+            Next::Again
         };
         tokio::select! {
-            () = stop.cancelled() => false,
+            () = stop.cancelled() => Next::End,
+            // Whatever is given up here is done again by the next round: the cookie is committed last.
+            _ = halted.wait_for(|halt| *halt) => Next::Rest,
             more = work => more,
         }
     }
@@ -305,7 +382,13 @@ impl SyncEngine {
     #[must_use]
     pub fn status(&self) -> SyncStatus {
         let mut status = self.status.lock().clone();
-        status.refresh(self.now());
+        let now = self.now();
+        status.refresh(now);
+        status.rates = self.rates.lock().rates(&status.counts, now);
+        match waiting::outbox(self) {
+            Ok(outbox) => status.outbox = outbox,
+            Err(error) => status.error = status.error.or(Some(error.to_string())),
+        }
         status
     }
 
@@ -342,6 +425,7 @@ impl SyncEngine {
         if self.inbox.lock().is_some() {
             return Err(SyncError::NotRunning);
         }
+        let resting = *self.rest.borrow();
         let (reply, answer) = oneshot::channel();
         self.requests
             .try_send(request(reply))
@@ -349,18 +433,35 @@ impl SyncEngine {
                 mpsc::error::TrySendError::Full(_) => SyncError::Busy,
                 mpsc::error::TrySendError::Closed(_) => SyncError::NotRunning,
             })?;
-        answer.await.map_err(|_| SyncError::NotRunning)
+        answer.await.map_err(|_| match resting {
+            Some(rest::Rest::Stopped) => SyncError::Stopped,
+            Some(rest::Rest::Asks { unlinked }) => SyncError::NeedsConsent(unlinked),
+            None => SyncError::NotRunning,
+        })
     }
 
     /// The whole plan, without carrying anything out: what a full comparison would do now.
     pub async fn plan(&self) -> Result<PlanReport, SyncError> {
-        report::make(self).await
+        report::make(self, None).await
+    }
+
+    /// The same, object by object as they are read: nothing of the list is kept here. What the report at the end
+    /// lists is empty.
+    pub async fn stream_plan(&self, to: &mpsc::Sender<PlanItem>) -> Result<PlanReport, SyncError> {
+        report::make(self, Some(to)).await
     }
 
     /// Syncs one name that the store does not know, before a server says that it does not exist.
     pub async fn on_demand(&self, address: &Address) -> OnDemandOutcome {
         if !self.is_connected(&address.domain()) {
             return OnDemandOutcome::NotConnected;
+        }
+        match *self.rest.borrow() {
+            None => {}
+            // Whoever is new in the directory comes with the start.
+            Some(rest::Rest::Stopped) => return OnDemandOutcome::Unavailable,
+            // Not begun: what is here is all that counts.
+            Some(rest::Rest::Asks { .. }) => return OnDemandOutcome::NotConnected,
         }
         let answer = tokio::time::timeout(ON_DEMAND, async {
             let _place = self.on_demand.acquire().await;

@@ -4,6 +4,7 @@
 //! the next.
 
 use super::outlet::Outlet;
+use super::rename;
 use super::worker::{Worker, store_trouble};
 use super::writes::{Entity, Terms};
 use crate::engine::{Input, Notice, Outcome, Trouble};
@@ -191,13 +192,7 @@ impl Worker<'_> {
                 Err(_) => self.step(interrupted()),
             }
         }
-        // Groups and accounts may come back in any order; one entry never needs another here.
-        let single = ready.iter().all(|job| job.writes.len() == 1);
-        let ended = if single && ready.len() >= BULK {
-            together(&self.parts.local, outlet, ready).await
-        } else {
-            side_by_side(&self.parts.local, outlet, ready).await
-        };
+        let ended = in_turns(&self.parts.local, outlet, ready).await;
         for done in ended {
             match done {
                 Some((job, outcome)) => self.applied(&job.plan, outcome, LinkCount::Same),
@@ -314,6 +309,37 @@ fn terms<'a>(
 fn members_of(image: &crate::field::Image) -> Vec<EntryUuid> {
     let members = image.get(crate::field::Field::Members).to_members();
     members.map(|(uuid, _)| uuid).collect()
+}
+
+/// Everybody at once, except where a name must be free before another entry takes it.
+async fn in_turns(local: &Local, outlet: &Arc<dyn Outlet>, jobs: Vec<Job>) -> Vec<Option<Ended>> {
+    let writes: Vec<&[Write]> = jobs.iter().map(|job| job.writes.as_slice()).collect();
+    let turns = rename::turns(&writes);
+    let mut jobs: Vec<Option<Job>> = jobs.into_iter().map(Some).collect();
+    let mut ended = Vec::new();
+    for turn in turns {
+        match turn {
+            rename::Turn::Send(some) => {
+                let take = |index: usize| jobs.get_mut(index).and_then(Option::take);
+                let some: Vec<Job> = some.into_iter().filter_map(take).collect();
+                let single = some.iter().all(|job| job.writes.len() == 1);
+                ended.extend(if single && some.len() >= BULK {
+                    together(local, outlet, some).await
+                } else {
+                    side_by_side(local, outlet, some).await
+                });
+            }
+            rename::Turn::StepAside(index) => {
+                let Some(slot) = jobs.get_mut(index) else { continue };
+                let Some(mut job) = slot.take() else { continue };
+                match rename::step_aside(outlet, &mut job.writes).await {
+                    Ok(()) => *slot = Some(job),
+                    Err(error) => ended.push(Some(acknowledge(local, job, Err(error)).await)),
+                }
+            }
+        }
+    }
+    ended
 }
 
 /// Every object by itself, as many at once as the writer lets.

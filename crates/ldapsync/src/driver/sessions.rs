@@ -1,6 +1,6 @@
 //! Telling whoever holds sessions and credentials that an account is not what it was.
 
-use crate::plan::{Hazard, Op};
+use crate::plan::{Credentials, Hazard, Op, Plan};
 use directory::{AccountEventKind, Connector};
 use model::{Address, EntryUuid};
 use std::sync::Arc;
@@ -20,14 +20,18 @@ impl Sessions {
         let (changed, ended) = (Arc::clone(connector), Arc::clone(connector));
         Self {
             changed: Arc::new(move |uuid| changed.credentials_changed(uuid)),
-            ended: Arc::new(move |uuid, address, kind| ended.account_events().publish(uuid, address, kind)),
+            ended: Arc::new(move |uuid, address, kind| ended.publish_account_event(uuid, address, kind)),
         }
     }
 
-    /// Tells what these operations, which are durable now, mean for sessions.
-    pub(super) fn applied(&self, uuid: EntryUuid, subject: &str, ops: &[Op]) {
-        if let Some(kind) = ops.iter().find_map(meaning) {
-            (self.ended)(uuid, Address::parse(subject).ok(), kind);
+    /// Tells what a plan, which is durable now, means for sessions.
+    pub(super) fn applied(&self, plan: &Plan) {
+        let address = || Address::parse(&plan.subject).ok();
+        if let Some(kind) = plan.ops.iter().find_map(meaning) {
+            (self.ended)(plan.uuid, address(), kind);
+        }
+        if plan.credentials == Credentials::Changed {
+            (self.ended)(plan.uuid, address(), AccountEventKind::PasswordChanged);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! What waits here is bounded by the feed itself (`directory::feed::Following`): while a batch is carried out the
 //! next one gathers there, and past the bound the search is given up and resumed by its cookie.
 
+use super::examine::Freshness;
 use super::worker::{Worker, save};
 use crate::engine::{Checkpoint, Input, Notice, Trouble};
 use directory::EntryKind;
@@ -209,6 +210,18 @@ impl Worker<'_> {
         }
         let mut elsewhere = Vec::new();
         for (uuid, entry) in entries {
+            match self.freshness(entry)? {
+                Freshness::News => {}
+                Freshness::Echo => {
+                    self.step(Input::Noticed(Notice::Present(uuid)));
+                    continue;
+                }
+                Freshness::Older => {
+                    self.step(Input::Noticed(Notice::Present(uuid)));
+                    self.step(Input::Noticed(Notice::Here(uuid)));
+                    continue;
+                }
+            }
             self.step(Input::Noticed(Notice::Account(uuid)));
             (self.parts.remotes.sessions.changed)(uuid);
             self.examine(entry, Vec::new(), &mut elsewhere).await?;
@@ -217,6 +230,7 @@ impl Worker<'_> {
         self.settle().await?;
         // What needed nothing leaves nothing behind: memory does not grow with the directory.
         self.forget().await;
+        self.publish_sometimes();
         Ok(())
     }
 }

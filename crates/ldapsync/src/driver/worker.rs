@@ -1,24 +1,19 @@
 //! One connector's work: feeds the engine, carries out its effects.
 
 use super::stream::Unsaved;
-use super::{Request, SyncEngine, gone, order, quarantine, rivals};
-use crate::engine::{
-    Aside, Checkpoint, Effect, Engine, Input, Notice, Outcome, Scope, Settings, Trouble, Wake,
-};
+use super::{Request, SyncEngine, quarantine};
+use crate::engine::{Aside, Checkpoint, Effect, Engine, Input, Scope, Settings, Trouble, Wake};
 use crate::guard::Limits;
-use crate::local::{LinkCount, Seen, is_living};
-use crate::mapping::Members;
-use crate::plan::{Creation, LocalId, LocalState, Plan, Remote, Situation};
-use directory::EntryKind;
-use directory::feed::{ChangeSource, ChangedEntry, Cookie, FeedError, Following, Presence};
-use model::{Address, EntryUuid, Timestamp};
+use crate::local::{Seen, is_living};
+use crate::plan::{Creation, LocalId};
+use directory::feed::{ChangeSource, Cookie, Following};
+use model::{EntryUuid, Timestamp};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
-use store::{ConnectorState, Elsewhere, LinkState, Phase, QuarantineEntry, StoreError};
-use tokio::task::JoinSet;
+use store::{ConnectorState, Phase, QuarantineEntry, StoreError};
 
-/// Entries that are looked at to see whether anything can be seen at all.
-const SAMPLE: usize = 5;
+/// How often a long round shows how far it has come.
+const SHOWN_EVERY: Duration = Duration::from_millis(250);
 
 /// What a guard has counted, by the minute.
 type Counted = Vec<(Timestamp, u32)>;
@@ -30,7 +25,7 @@ pub(super) struct Worker<'a> {
     /// The feed while it stays open.
     pub(super) stream: Option<Following>,
     pub(super) unsaved: Option<Unsaved>,
-    effects: VecDeque<Effect>,
+    pub(super) effects: VecDeque<Effect>,
     /// What was read of the objects that are being planned.
     pub(super) seen: HashMap<EntryUuid, Seen>,
     pub(super) linked: u64,
@@ -41,7 +36,9 @@ pub(super) struct Worker<'a> {
     pub(super) reading: Option<u64>,
     /// Whether a round may have ended between an account and the groups that have it: then every account that is
     /// named is compared with all groups, and not only the one whose address is news.
-    doubtful: bool,
+    pub(super) doubtful: bool,
+    /// When the status was last shown.
+    published: Timestamp,
 }
 
 impl<'a> Worker<'a> {
@@ -67,10 +64,11 @@ impl<'a> Worker<'a> {
             guard: state.guard,
             guard_remote: state.guard_remote,
         };
-        let mut linked = 0u64;
-        parts
-            .local
-            .associations(|found| linked += u64::from(is_living(found)))?;
+        let (mut linked, mut ends) = (0u64, Vec::new());
+        parts.local.associations(|found| {
+            linked += u64::from(is_living(found));
+            ends.extend(crate::link::until(&found.data.digests).map(|end| (found.remote, end)));
+        })?;
         let guard = parts.config.guard;
         let counted = (checkpoint.guard.clone(), checkpoint.guard_remote.clone());
         let (aside, strangers) = quarantine::rows(parts)?;
@@ -86,7 +84,10 @@ impl<'a> Worker<'a> {
             retry_interval: Duration::from_secs(parts.config.retry_interval),
             seed: parts.seed,
         };
-        let engine = Engine::new(settings, checkpoint, linked, aside, strangers);
+        let mut engine = Engine::new(settings, checkpoint, linked, aside, strangers);
+        for (uuid, end) in ends {
+            engine.remember_end(uuid, end, parts.now());
+        }
         let source = (parts.remotes.source)();
         Ok(Self {
             parts,
@@ -101,6 +102,7 @@ impl<'a> Worker<'a> {
             offset: state.journal_offset,
             reading: None,
             doubtful: true,
+            published: Timestamp::default(),
         })
     }
 
@@ -117,6 +119,10 @@ impl<'a> Worker<'a> {
             }
             Request::Approve { hash, reply } => {
                 let _ = reply.send(self.approve(&hash));
+            }
+            Request::Order { order, reply } => {
+                let done = self.obey(order).await;
+                let _ = reply.send(done);
             }
         }
     }
@@ -182,7 +188,15 @@ impl<'a> Worker<'a> {
         }
     }
 
+    /// The same, but not for every portion: a status reads the whole quarantine.
+    pub(super) fn publish_sometimes(&mut self) {
+        if self.parts.now().since(self.published) >= SHOWN_EVERY {
+            self.publish();
+        }
+    }
+
     pub(super) fn publish(&mut self) {
+        self.published = self.parts.now();
         let status = self.engine.status(&self.parts.config.name, self.parts.now());
         *self.parts.status.lock() = status;
     }
@@ -245,273 +259,6 @@ impl<'a> Worker<'a> {
             }
         }
         Ok(())
-    }
-
-    /// Reads both sides of an entry and hands them to the engine.
-    pub(super) async fn examine(
-        &mut self,
-        entry: &ChangedEntry,
-        members: Members,
-        elsewhere: &mut Vec<(EntryUuid, Option<Elsewhere>)>,
-    ) -> Result<(), Trouble> {
-        let parts = self.parts;
-        let remote = parts
-            .scope
-            .remote(entry, members, &|domain| parts.is_local(domain));
-        let address = entry.account.as_ref().ok().map(|account| account.address.clone());
-        if let Remote::Elsewhere { host } = &remote {
-            let now = Elsewhere { host: host.clone() };
-            let known = parts
-                .local
-                .store
-                .elsewhere(&parts.config.name, entry.uuid)
-                .map_err(store_trouble)?;
-            if known.as_ref() != Some(&now) {
-                elsewhere.push((entry.uuid, Some(now)));
-            }
-        }
-        let csn = entry
-            .account
-            .as_ref()
-            .ok()
-            .and_then(|account| account.entry_csn.clone());
-        let origin = (entry.entry.dn.clone(), csn);
-        self.examine_remote((entry.uuid, Some(&entry.entry)), remote, origin, Some(address))
-            .await
-    }
-
-    async fn examine_remote(
-        &mut self,
-        (uuid, entry): (EntryUuid, Option<&ldap::Entry>),
-        remote: Remote,
-        origin: (String, Option<String>),
-        address: Option<Option<Address>>,
-    ) -> Result<(), Trouble> {
-        let (mut situation, mut seen) = self
-            .parts
-            .local
-            .situation(uuid, remote, origin)
-            .map_err(store_trouble)?;
-        if self.engine.pushes() {
-            seen.entry = entry.cloned();
-            rivals::find(self.parts, &mut situation).await?;
-        }
-        if let Some(address) = address
-            && (self.parts.fetched.lock().remove(&uuid)
-                || self.doubtful
-                // A group that was read while the entry was unusable waits for it.
-                || self.engine.is_aside(uuid)
-                || !is_known_by(&situation, address.as_ref()))
-        {
-            self.step(Input::Noticed(Notice::Member(uuid, address)));
-        }
-        self.seen.insert(uuid, seen);
-        self.step(Input::Examined(Box::new(situation)));
-        Ok(())
-    }
-
-    pub(super) async fn note(&mut self, elsewhere: &[(EntryUuid, Option<Elsewhere>)]) -> Result<(), Trouble> {
-        let (store, name) = (&self.parts.local.store, &self.parts.config.name);
-        store.note_elsewhere(name, elsewhere).await.map_err(store_trouble)
-    }
-
-    /// Looks UUIDs up without a filter: this is what makes an absence a fact.
-    async fn look_up(&mut self, uuids: &[EntryUuid]) -> Result<(), Trouble> {
-        self.forget().await;
-        let answers = self.source.verify(uuids).await?;
-        if answers.len() != uuids.len() {
-            return Err(FeedError::Protocol("a look-up left objects out".to_owned()).into());
-        }
-        let (mut elsewhere, mut parents) = (Vec::new(), gone::Parents::default());
-        for (uuid, presence) in uuids.iter().zip(answers) {
-            match presence {
-                Presence::Gone => {
-                    let remote = parents.judge(self.parts, &mut *self.source, *uuid).await?;
-                    let gone = (remote == Remote::Gone).then_some(None);
-                    if gone.is_some() {
-                        elsewhere.push((*uuid, None));
-                    }
-                    self.examine_remote((*uuid, None), remote, (String::new(), None), gone)
-                        .await?;
-                }
-                Presence::OutOfScope(entry) => {
-                    let origin = (entry.dn.clone(), None);
-                    self.examine_remote((*uuid, None), Remote::OutOfScope, origin, Some(None))
-                        .await?;
-                }
-                Presence::InScope(entry) => {
-                    let members = members(self.parts, &entry).await?;
-                    self.examine(&entry, members, &mut elsewhere).await?;
-                }
-            }
-        }
-        let known = |(uuid, seen): &(EntryUuid, Option<Elsewhere>)| {
-            // Forgetting what was never noted needs no commit.
-            seen.is_some()
-                || matches!(
-                    self.parts.local.store.elsewhere(&self.parts.config.name, *uuid),
-                    Ok(Some(_))
-                )
-        };
-        let elsewhere: Vec<_> = elsewhere.into_iter().filter(known).collect();
-        self.note(&elsewhere).await
-    }
-
-    /// Every UUID that is known here: linked, or noted at another home.
-    fn all_known(&self) -> Result<Vec<EntryUuid>, Trouble> {
-        let mut known = Vec::new();
-        self.parts
-            .local
-            .associations(|found| known.push(found.remote))
-            .map_err(store_trouble)?;
-        let mut after = None;
-        loop {
-            let store = &self.parts.local.store;
-            let page = store
-                .list_elsewhere(&self.parts.config.name, after, 256)
-                .map_err(store_trouble)?;
-            let Some(last) = page.last() else { return Ok(known) };
-            after = Some(*last);
-            known.extend(page);
-        }
-    }
-
-    /// Looks whether entries that should be there can be seen: lost read rights look like mass deletion.
-    async fn sample(&mut self, absent: &[EntryUuid]) -> Result<(), Trouble> {
-        let absent: std::collections::HashSet<&EntryUuid> = absent.iter().collect();
-        let (mut sample, mut leaving, mut after) = (Vec::new(), 0usize, None);
-        // Accounts alone: rights to read them and rights to read groups are not the same.
-        let account = |found: &&store::Association| {
-            found.data.state == LinkState::Linked && matches!(found.local, store::LocalId::Account(_))
-        };
-        let (store, name) = (&self.parts.local.store, &self.parts.config.name);
-        while sample.len() < SAMPLE {
-            let page = store.list_associations(name, after, 256).map_err(store_trouble)?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.remote);
-            let (gone, there): (Vec<_>, Vec<_>) = page
-                .iter()
-                .filter(account)
-                .map(|found| found.remote)
-                .partition(|uuid| absent.contains(uuid));
-            leaving += gone.len();
-            sample.extend(there);
-        }
-        sample.truncate(SAMPLE);
-        if sample.is_empty() && leaving > SAMPLE {
-            // Nobody is left to ask for: an empty answer, as far as accounts go.
-            return Err(Trouble::Blind(leaving));
-        }
-        let answers = if sample.is_empty() {
-            Vec::new()
-        } else {
-            self.source.verify(&sample).await?
-        };
-        let visible = answers
-            .iter()
-            .filter(|answer| !matches!(answer, Presence::Gone))
-            .count();
-        self.step(Input::Sampled {
-            asked: sample.len(),
-            visible,
-        });
-        Ok(())
-    }
-
-    /// Applies this plan and all others that are queued, side by side.
-    async fn apply(&mut self, first: Box<Plan>) {
-        let mut plans = vec![*first];
-        let (applies, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.effects)
-            .into_iter()
-            .partition(|effect| matches!(effect, Effect::Apply(_)));
-        self.effects = others.into();
-        plans.extend(applies.into_iter().filter_map(|effect| match effect {
-            Effect::Apply(plan) => Some(*plan),
-            _ => None,
-        }));
-        let (pushes, plans): (Vec<Plan>, Vec<Plan>) =
-            plans.into_iter().partition(|plan| !plan.remote.is_empty());
-        let mut running = JoinSet::new();
-        let (plans, waiting) = order::split(plans);
-        for plan in plans {
-            let Some(seen) = self.seen.remove(&plan.uuid) else {
-                self.step(Input::Applied(plan.uuid, Outcome::Stale));
-                continue;
-            };
-            let local = self.parts.local.clone();
-            running.spawn(async move {
-                let (outcome, count) = local.apply(&plan, &seen, None).await;
-                (plan, outcome, count)
-            });
-        }
-        // The cookie of the batch before rides along: its effects are durable already.
-        let (parts, phase, unsaved) = (self.parts, (self.phase(), self.offset), self.unsaved.take());
-        let saving = async move {
-            match unsaved {
-                Some(unsaved) => save(parts, phase.0, phase.1, unsaved.checkpoint).await,
-                None => Ok(()),
-            }
-        };
-        let (saved, finished) = tokio::join!(saving, async {
-            let mut finished = Vec::new();
-            while let Some(done) = running.join_next().await {
-                finished.push(done);
-            }
-            finished
-        });
-        if let Err(trouble) = saved {
-            self.step(Input::Failed(trouble));
-        }
-        for done in finished {
-            match done {
-                Ok((plan, outcome, count)) => self.applied(&plan, outcome, count),
-                Err(_) => self.step(Input::Failed(Trouble::Store(
-                    "a change was interrupted".to_owned(),
-                ))),
-            }
-        }
-        for step in waiting {
-            match step {
-                order::Step::Park(uuid) => {
-                    if let Some(seen) = self.seen.get_mut(&uuid)
-                        && let Err(error) = self.parts.local.park(uuid, seen).await
-                    {
-                        // Whoever waits for its address is refused, and set aside with the reason.
-                        tracing::warn!(connector = %self.parts.config.name, %uuid, %error, "cannot step aside");
-                    }
-                }
-                order::Step::Apply(plan) => match self.seen.remove(&plan.uuid) {
-                    Some(seen) => {
-                        let (outcome, count) = self.parts.local.apply(&plan, &seen, None).await;
-                        self.applied(&plan, outcome, count);
-                    }
-                    None => self.step(Input::Applied(plan.uuid, Outcome::Stale)),
-                },
-            }
-        }
-        if !pushes.is_empty() {
-            self.push(pushes).await;
-        }
-    }
-
-    pub(super) fn applied(&mut self, plan: &Plan, outcome: Outcome, count: LinkCount) {
-        if outcome == Outcome::Done {
-            for line in plan.lines() {
-                tracing::info!(connector = %self.parts.config.name, uuid = %plan.uuid, "{line}");
-            }
-            let sessions = &self.parts.remotes.sessions;
-            sessions.applied(plan.uuid, &plan.subject, &plan.ops);
-        }
-        self.count(count);
-        self.step(Input::Applied(plan.uuid, outcome));
-    }
-
-    pub(super) fn count(&mut self, count: LinkCount) {
-        self.linked = match count {
-            LinkCount::Same => self.linked,
-            LinkCount::More => self.linked.saturating_add(1),
-            LinkCount::Less => self.linked.saturating_sub(1),
-        };
     }
 
     async fn keep_aside(&mut self, object: String, row: Aside) -> Result<(), Trouble> {
@@ -596,27 +343,6 @@ pub(super) async fn save(
         .put_connector_state(name, &state)
         .await
         .map_err(store_trouble)
-}
-
-/// Whether the groups know this entry by this address already.
-fn is_known_by(situation: &Situation, address: Option<&Address>) -> bool {
-    let living = situation
-        .local
-        .as_ref()
-        .is_some_and(|local| matches!(local.state, LocalState::Active | LocalState::AwaitingMail { .. }));
-    let base = situation.link.as_ref().and_then(|link| link.base.address());
-    living && base.is_some() && base.as_ref().map(Address::as_str) == address.map(Address::as_str)
-}
-
-/// The members of a group's entry, resolved.
-async fn members(parts: &SyncEngine, entry: &ChangedEntry) -> Result<Members, Trouble> {
-    match (entry.kind, &entry.account) {
-        (Some(EntryKind::Group), Ok(group)) => parts
-            .resolve(&group.members)
-            .await
-            .map_err(|why| FeedError::Unavailable(why).into()),
-        _ => Ok(Vec::new()),
-    }
 }
 
 pub(super) fn store_trouble(error: StoreError) -> Trouble {

@@ -62,13 +62,6 @@ impl Terms<'_> {
                 RemoteOp::Create { .. } => {}
             }
         }
-        if !changes.is_empty() {
-            writes.push(Write::Modify {
-                target: target(),
-                precondition: entity.precondition.clone(),
-                changes,
-            });
-        }
         let now = Dn::parse(entity.dn).ok().and_then(|dn| dn.rdn().cloned());
         if let (true, Some(rdn)) = (name.is_some() || place.is_some(), name.or(now)) {
             writes.push(Write::Rename {
@@ -76,6 +69,14 @@ impl Terms<'_> {
                 precondition: entity.precondition.clone(),
                 rdn,
                 new_parent: place,
+            });
+        }
+        // The name first: whatever ends between the two, the address still differs, and all of it is planned again.
+        if !changes.is_empty() {
+            writes.push(Write::Modify {
+                target: target(),
+                precondition: entity.precondition.clone(),
+                changes,
             });
         }
         Ok(writes)

@@ -1,11 +1,14 @@
 //! Quarantine: objects that could not be synchronised, and changes that the guard holds.
 
 use crate::merge::Side;
+use crate::plan::Reason;
 use model::{EntryUuid, Timestamp};
 use std::time::Duration;
 
-const FIRST_RETRY: Duration = Duration::from_secs(30);
+pub(super) const FIRST_RETRY: Duration = Duration::from_secs(30);
 const LAST_RETRY: Duration = Duration::from_secs(3600);
+/// What the directory did not answer may be answered in a moment.
+const FIRST_RETRY_OF_A_WRITE: Duration = Duration::from_secs(2);
 /// How the text of a held row begins; what follows are its diff lines.
 const HELD: &str = "held by the guard: ";
 
@@ -20,12 +23,10 @@ pub(crate) struct Aside {
 }
 
 impl Aside {
-    /// The row after one more failure.
-    pub(super) fn again(earlier: Option<&Self>, reason: String, now: Timestamp) -> Self {
+    /// The row after one more failure; the wait doubles from `first` on.
+    pub(super) fn again(earlier: Option<&Self>, reason: String, first: Duration, now: Timestamp) -> Self {
         let attempts = earlier.map_or(0, |row| row.attempts).saturating_add(1);
-        let wait = FIRST_RETRY
-            .saturating_mul(1 << (attempts - 1).min(16))
-            .min(LAST_RETRY);
+        let wait = first.saturating_mul(1 << (attempts - 1).min(16)).min(LAST_RETRY);
         Self {
             reason,
             attempts,
@@ -58,6 +59,16 @@ impl Aside {
     }
 }
 
+impl Reason {
+    /// The first wait of an object that is set aside for it.
+    pub(super) const fn first_retry(&self) -> Duration {
+        match self {
+            Self::Unreachable { .. } => FIRST_RETRY_OF_A_WRITE,
+            _ => FIRST_RETRY,
+        }
+    }
+}
+
 /// The hash over everything that is held: what somebody approves is exactly what they saw.
 pub(super) fn held_hash<'a>(rows: impl Iterator<Item = (&'a EntryUuid, &'a Aside)>) -> Option<String> {
     let mut hash = blake3::Hasher::new();
@@ -79,16 +90,15 @@ pub(crate) fn short_hex(hash: &blake3::Hash) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Reason;
 
     #[test]
     fn retries_slow_down_and_held_rows_wait() {
         let now = Timestamp::from_millis(1_000_000);
         let reason = Reason::Unusable { message: "x".into() }.to_string();
-        let mut row = Aside::again(None, reason.clone(), now);
+        let mut row = Aside::again(None, reason.clone(), FIRST_RETRY, now);
         assert_eq!(row.next, now.after(FIRST_RETRY));
         for _ in 0..20 {
-            row = Aside::again(Some(&row), reason.clone(), now);
+            row = Aside::again(Some(&row), reason.clone(), FIRST_RETRY, now);
         }
         assert_eq!(
             (row.next, row.since, row.attempts),
@@ -100,6 +110,7 @@ mod tests {
                 lines: vec!["a".into(), "b".into()],
             }
             .to_string(),
+            FIRST_RETRY,
             now,
         );
         assert!(held.is_held() && !held.is_due(now.after(LAST_RETRY)));

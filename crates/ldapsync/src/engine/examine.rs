@@ -1,6 +1,6 @@
 //! One object: plan it, ask the guard, carry it out or set it aside.
 
-use super::aside::{Aside, held_hash};
+use super::aside::{Aside, FIRST_RETRY, held_hash};
 use super::{Effect, Engine, Outcome, Phase, Trouble};
 use crate::guard::Admission;
 use crate::merge::Side;
@@ -11,6 +11,8 @@ use model::{EntryUuid, Timestamp, Unavailable};
 /// Most rows in quarantine. Past it something is wrong with the directory or the mapping as a whole, and a
 /// stopped round says so better than a million rows.
 pub(super) const MOST_ASIDE: usize = 10_000;
+/// Writes without an answer in one round, each of which waits for itself.
+const ALONE: u32 = 3;
 
 impl Engine {
     pub(super) fn examined(&mut self, situation: &Situation, now: Timestamp) -> Vec<Effect> {
@@ -18,6 +20,7 @@ impl Engine {
             return Vec::new();
         }
         let uuid = situation.uuid;
+        self.note_end(situation, now);
         let whole = match plan(situation, &self.settings.policy) {
             Decision::SetAside(reason) => return self.set_aside(uuid, &situation.name, &reason, now),
             Decision::Act(whole) => whole,
@@ -94,10 +97,24 @@ impl Engine {
             }
             // A store that cannot write fails everything alike: no quarantine, the cookie stays.
             Outcome::Temporary(message) => self.fail(Trouble::Store(message), now),
-            Outcome::Unreachable(message) => {
+            Outcome::Unreachable(message) if self.is_away() => {
                 self.fail(FeedError::Unavailable(Unavailable(message)).into(), now)
             }
+            // Its intent stays, and it waits alone.
+            Outcome::Unreachable(message) => {
+                self.set_aside(uuid, &name, &Reason::Unreachable { message }, now)
+            }
         }
+    }
+
+    /// Counts a write without an answer. One object may have bad luck; several in a row, and none that was written
+    /// between them, mean that nothing can be written now.
+    pub(super) fn is_away(&mut self) -> bool {
+        let Phase::InRound(round) = &mut self.phase else {
+            return true;
+        };
+        round.unanswered += 1;
+        round.unanswered > ALONE
     }
 
     fn set_aside(&mut self, uuid: EntryUuid, name: &str, reason: &Reason, now: Timestamp) -> Vec<Effect> {
@@ -118,11 +135,11 @@ impl Engine {
                 return self.finished(uuid, now);
             }
         }
-        let reason = reason.about(name);
+        let (first, reason) = (reason.first_retry(), reason.about(name));
         if let Some(effects) = self.too_many_aside(uuid, &reason, now) {
             return effects;
         }
-        let row = Aside::again(self.aside.get(&uuid), reason, now);
+        let row = Aside::again(self.aside.get(&uuid), reason, first, now);
         self.aside.insert(uuid, row.clone());
         self.counts.set_aside += 1;
         let mut effects = vec![Effect::SetAside(uuid, row)];
@@ -145,6 +162,7 @@ impl Engine {
         let row = Aside::again(
             self.aside.get(&plan.uuid),
             Reason::Held { lines }.to_string(),
+            FIRST_RETRY,
             now,
         );
         if self
@@ -160,7 +178,7 @@ impl Engine {
     }
 
     /// The object is in order (again).
-    fn release(&mut self, uuid: EntryUuid) -> Vec<Effect> {
+    pub(super) fn release(&mut self, uuid: EntryUuid) -> Vec<Effect> {
         self.approved.remove(&uuid);
         if self.aside.remove(&uuid).is_none() {
             return Vec::new();
@@ -221,5 +239,7 @@ fn is_settled(plan: &Plan, situation: &Situation) -> bool {
     plan.base.as_ref() == Some(&link.base)
         && plan.marks == link.marks
         && plan.standing == link.standing
+        && plan.passwords == link.passwords
+        && plan.until == link.until
         && !situation.is_renamed()
 }

@@ -58,6 +58,11 @@ impl Engine {
         self.aside.contains_key(&uuid)
     }
 
+    /// Whether this round compares everything.
+    pub(crate) fn compares_all(&self) -> bool {
+        matches!(&self.phase, Phase::InRound(round) if round.full)
+    }
+
     /// Whether this round is about changes as they happen.
     pub(crate) fn is_live(&self) -> bool {
         matches!(&self.phase, Phase::InRound(round) if round.live)
@@ -85,20 +90,23 @@ impl Engine {
     /// Quarantined objects whose time has come.
     pub(super) fn due(&self, now: Timestamp) -> BTreeSet<EntryUuid> {
         let due = self.aside.iter().filter(|(_, row)| row.is_due(now));
-        due.map(|(uuid, _)| *uuid).collect()
+        due.map(|(uuid, _)| *uuid).chain(self.ended_by_now(now)).collect()
     }
 
     /// When to wake after a round that ended well.
     pub(super) fn after_a_round(&self, now: Timestamp) -> Timestamp {
+        // What was due and failed again within this very moment waits a second.
+        let soonest = now.after(Duration::from_secs(1));
         if self.feed != FeedState::Open {
-            return now.after(self.settings.polling_interval);
+            let next = now.after(self.settings.polling_interval);
+            return self
+                .next_end()
+                .map_or(next, |end| end.clamp(soonest, next.max(soonest)));
         }
         let waiting = self.aside.values().filter(|row| !row.is_held());
         let waiting = waiting.chain(self.strangers.values());
-        let again = waiting.map(|row| row.next).min();
+        let again = waiting.map(|row| row.next).chain(self.next_end()).min();
         let audit = self.checkpoint.next_audit().unwrap_or(now);
-        // What was due and failed again within this very moment waits a second.
-        let soonest = now.after(Duration::from_secs(1));
         let next = again.map_or(audit, |again| again.min(audit));
         next.clamp(soonest, now.after(LONGEST_SLEEP))
     }

@@ -14,12 +14,15 @@ mod backoff;
 mod examine;
 mod live;
 mod newcomers;
+mod operate;
 mod round;
 mod status;
 #[cfg(test)]
 mod tests;
+mod timed;
 
 pub(crate) use aside::{Aside, short_hex};
+pub use operate::RoundStatus;
 pub use status::{AsideStatus, Counts, FeedState, GuardStatus, State, StrangerStatus, SyncStatus};
 
 use crate::guard::{Guard, Limits};
@@ -264,6 +267,8 @@ pub(crate) struct Engine {
     /// The session log of the server no longer reaches back to the cookie. The cookie itself is kept: it says how
     /// far a server must have come to be believed.
     log_lost: bool,
+    /// Entries whose state ends by itself before the next comparisons of everything: no message tells of it.
+    timed: BTreeMap<EntryUuid, Timestamp>,
 }
 
 /// Where the engine stands.
@@ -317,6 +322,7 @@ impl Engine {
             last_change: None,
             trouble: None,
             log_lost: false,
+            timed: BTreeMap::new(),
         }
     }
 

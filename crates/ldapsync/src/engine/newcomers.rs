@@ -105,6 +105,9 @@ impl Engine {
                 self.stranger_aside(local, &Reason::Refused { message }, now)
             }
             Outcome::Temporary(message) => self.fail(Trouble::Store(message), now),
+            Outcome::Unreachable(message) if !self.is_away() => {
+                self.stranger_aside(local, &Reason::Unreachable { message }, now)
+            }
             Outcome::Unreachable(message) => {
                 self.fail(FeedError::Unavailable(Unavailable(message)).into(), now)
             }
@@ -129,7 +132,12 @@ impl Engine {
                 format!("{MOST_ASIDE} objects without an entry are in quarantine; the newest: {reason}");
             return self.fail(Trouble::Store(message), now);
         }
-        let row = Aside::again(self.strangers.get(&local), reason.to_string(), now);
+        let row = Aside::again(
+            self.strangers.get(&local),
+            reason.to_string(),
+            reason.first_retry(),
+            now,
+        );
         self.strangers.insert(local, row.clone());
         self.counts.set_aside += 1;
         let mut effects = vec![Effect::SetStrangerAside(local, row)];

@@ -62,6 +62,8 @@ pub(super) struct Round {
     pub(super) pending: BTreeSet<EntryUuid>,
     /// The names of those that are being applied, for the reason if the store refuses.
     pub(super) applying: BTreeMap<EntryUuid, String>,
+    /// Writes that the directory did not answer.
+    pub(super) unanswered: u32,
 }
 
 impl Round {
@@ -85,6 +87,7 @@ impl Round {
             second: BTreeSet::new(),
             pending: BTreeSet::new(),
             applying: BTreeMap::new(),
+            unanswered: 0,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What an administrator sees.
 
-use super::{Engine, Phase, Trouble};
+use super::{Engine, Phase, RoundStatus, Trouble};
+use crate::driver::{OutboxStatus, Rates};
 use crate::plan::{LocalId, Op, Plan};
 use directory::feed::FeedError;
 use model::{EntryUuid, Timestamp};
@@ -29,8 +30,16 @@ pub struct SyncStatus {
     pub has_cookie: bool,
     /// Seconds since the cookie was committed.
     pub cookie_age_seconds: Option<u64>,
+    /// The round that is under way.
+    pub round: Option<RoundStatus>,
     /// Linked accounts and groups.
     pub linked: u64,
+    /// Accounts that are in the way of a first synchronisation, while it waits to be started.
+    pub unlinked: u64,
+    /// What was changed within the last minute.
+    pub rates: Rates,
+    /// What is still to be written in the directory.
+    pub outbox: OutboxStatus,
     /// What was done since the start of the process.
     pub counts: Counts,
     /// Objects that wait.
@@ -55,7 +64,11 @@ impl SyncStatus {
             feed: FeedState::None,
             has_cookie: false,
             cookie_age_seconds: None,
+            round: None,
             linked: 0,
+            unlinked: 0,
+            rates: Rates::default(),
+            outbox: OutboxStatus::default(),
             counts: Counts::default(),
             quarantine: Vec::new(),
             strangers: Vec::new(),
@@ -91,6 +104,10 @@ pub enum State {
     Working,
     /// The directory cannot be asked, or lags behind; tried again.
     Waiting,
+    /// An administrator stopped it.
+    Stopped,
+    /// Accounts are in the way of a first synchronisation, and nobody has agreed to it yet.
+    WaitingForApproval,
     /// The directory's answer cannot be true; an administrator should look. Tried again nevertheless.
     Fault,
 }
@@ -141,13 +158,25 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// All that was changed here.
+    #[must_use]
+    pub fn here(&self) -> u64 {
+        self.created + self.linked + self.updated + self.revived + self.removed + self.moved_away
+    }
+
+    /// All that was changed in the directory.
+    #[must_use]
+    pub fn there(&self) -> u64 {
+        self.created_there + self.updated_there + self.deleted_there
+    }
+
     pub(super) fn count(&mut self, plan: &Plan) {
         let mut updated = false;
         for op in &plan.ops {
             match op {
                 Op::Create { .. } => self.created += 1,
                 Op::Link { .. } => self.linked += 1,
-                Op::Set { .. } => updated = true,
+                Op::Set { .. } | Op::Adopt { .. } => updated = true,
                 Op::Revive | Op::Await { .. } => self.revived += 1,
                 Op::Remove { .. } => self.removed += 1,
                 Op::MoveAway { .. } => self.moved_away += 1,
@@ -245,7 +274,11 @@ impl Engine {
             feed: self.feed,
             has_cookie: self.checkpoint.cookie.is_some(),
             cookie_age_seconds: None,
+            round: self.round_status(),
             linked: self.linked,
+            unlinked: 0,
+            rates: Rates::default(),
+            outbox: OutboxStatus::default(),
             counts: self.counts,
             quarantine: rows.collect(),
             strangers: strangers.collect(),

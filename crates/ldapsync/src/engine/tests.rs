@@ -44,6 +44,10 @@ fn engine(checkpoint: Checkpoint, linked: u64) -> Engine {
     Engine::new(settings(), checkpoint, linked, BTreeMap::new(), BTreeMap::new())
 }
 
+pub(super) fn idle() -> Engine {
+    engine(known(), 0)
+}
+
 fn known() -> Checkpoint {
     Checkpoint {
         cookie: cookie("20260102000000"),

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::plan::{
-    Arrivals, Deletions, Kind, Link, LocalId, LocalObject, Members, Passwords, RemoteObject, Removal, plan,
+    Arrivals, Deletions, Kind, Link, LocalId, LocalObject, Members, Passwords, RemoteObject, RemotePassword,
+    Removal, Switch, plan,
 };
 use directory::config::Absent;
 use model::{AccountId, Address, EntryUuid};
@@ -25,7 +26,9 @@ fn situation() -> Situation {
             kind: Kind::Account,
             image: image("Cy"),
             members: Members::Shown,
-            password: None,
+            password: RemotePassword::default(),
+            switch: Switch::Said,
+            until: None,
         }),
         link: Some(Link {
             local,
@@ -34,6 +37,7 @@ fn situation() -> Situation {
             standing: Standing::Linked,
             marks: Marks::default(),
             passwords: Passwords::default(),
+            until: None,
         }),
         local: Some(LocalObject {
             id: local,
@@ -42,6 +46,7 @@ fn situation() -> Situation {
             linked_to: Some(UUID),
             password: None,
             members_without_entry: vec![],
+            members_by_address: vec![],
         }),
         by_address: vec![],
         by_alias: vec![],
@@ -113,6 +118,7 @@ fn each_state_has_its_sentence() {
         (
             &|s| {
                 s.remote = Remote::Elsewhere {
+                    addresses: Image::default(),
                     host: "b.test".into(),
                 }
             },

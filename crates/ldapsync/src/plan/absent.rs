@@ -2,18 +2,79 @@
 
 use super::op::{Farewell, LocalState, Op};
 use super::outcome::{Decision, Plan, Wait};
+use super::parking::{is_parked, parked};
 use super::present::{image_to_create, taken};
 use super::remote_op::RemoteOp;
 use super::situation::{Deletions, Link, LocalObject, Policy, Situation, Standing};
 use super::{Reason, fields_of, kind_of, subject_of};
-use crate::field::Image;
-use crate::merge::{Discarded, Rule, Side, is_edited};
+use crate::field::{Field, Image, Values};
+use crate::merge::{Cause, Discarded, Rule, Side, is_edited};
 use directory::config::{ConflictResolution, Direction};
 
 /// The entry is another home's.
-pub(super) fn elsewhere(situation: &Situation, host: &str, policy: &Policy) -> Decision {
+pub(super) fn elsewhere(situation: &Situation, host: &str, addresses: &Image, policy: &Policy) -> Decision {
     // Whose an entry is, the directory says in every direction: two homes must never both be live.
-    follow(situation, &Op::MoveAway { to: host.to_owned() }, policy)
+    let decided = follow(situation, &Op::MoveAway { to: host.to_owned() }, policy);
+    let Decision::Act(mut plan) = decided else {
+        return decided;
+    };
+    // The move comes first, and alone: an address that somebody has must not keep a login open.
+    if plan.ops.is_empty() {
+        for field in [Field::Address, Field::Aliases] {
+            if !addresses.get(Field::Address).is_empty() {
+                yield_to(situation, field, addresses.get(field), &mut plan);
+            }
+        }
+    }
+    Decision::Act(plan)
+}
+
+/// An account that has moved away has the addresses of its entry and no other: what the entry gave up, a successor may
+/// have.
+fn yield_to(situation: &Situation, field: Field, values: &Values, plan: &mut Plan) {
+    let (Some(link), Some(local)) = (&situation.link, &situation.local) else {
+        return;
+    };
+    let was = local.image.get(field);
+    if matches!(local.state, LocalState::MovedAway { .. }) && !was.equals(values) {
+        plan.ops.push(Op::Set {
+            field,
+            was: was.clone(),
+            values: values.clone(),
+            cause: Cause::Changed,
+        });
+        let mut base = plan.base.take().unwrap_or_else(|| link.base.clone());
+        base.set(field, values.clone());
+        plan.base = Some(base);
+    }
+}
+
+/// The same where the entry is gone. The mail stays for the other home; the base stays for an entry that comes back.
+fn step_aside(situation: &Situation, plan: &mut Plan) {
+    let moved = situation
+        .local
+        .as_ref()
+        .filter(|local| matches!(local.state, LocalState::MovedAway { .. }) && !is_parked(&local.image));
+    let Some(local) = moved.filter(|_| situation.link.is_some()) else {
+        return;
+    };
+    let parked = local
+        .image
+        .address()
+        .and_then(|address| parked(situation.uuid, &address));
+    let Some(parked) = parked else { return };
+    let none = (Field::Aliases, Values::NONE);
+    for (field, values) in [(Field::Address, Values::addresses([&parked])), none] {
+        let was = local.image.get(field);
+        if !was.equals(&values) {
+            plan.ops.push(Op::Set {
+                field,
+                was: was.clone(),
+                values,
+                cause: Cause::Changed,
+            });
+        }
+    }
 }
 
 /// The entry names no home, or left the scope.
@@ -35,7 +96,11 @@ pub(super) fn left(situation: &Situation, why: Farewell, policy: &Policy) -> Dec
 pub(super) fn gone(situation: &Situation, policy: &Policy) -> Decision {
     let farewell = Op::Remove { why: Farewell::Gone };
     if policy.direction == Direction::LdapToLocal {
-        return follow(situation, &farewell, policy);
+        let mut decided = follow(situation, &farewell, policy);
+        if let Decision::Act(plan) = &mut decided {
+            step_aside(situation, plan);
+        }
+        return decided;
     }
     let living = situation
         .local
@@ -48,6 +113,7 @@ pub(super) fn gone(situation: &Situation, policy: &Policy) -> Decision {
         if !situation.local.as_ref().is_some_and(moved) {
             plan.standing = Standing::Gone;
         }
+        step_aside(situation, &mut plan);
         return Decision::Act(plan);
     };
     if policy.direction == Direction::LocalToLdap {
@@ -85,7 +151,7 @@ pub(super) fn gone(situation: &Situation, policy: &Policy) -> Decision {
 
 /// The edits of one side against a deletion on the other.
 pub(super) fn lost(
-    fields: &[crate::field::Field],
+    fields: &[Field],
     (base, local, remote): (&Image, &Image, &Image),
     loser: Side,
     policy: &Policy,

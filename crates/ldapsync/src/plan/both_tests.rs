@@ -5,7 +5,6 @@ use super::*;
 use crate::field::Values;
 use crate::merge::Side;
 use directory::config::{Absent, ConflictResolution, ConflictScope, Direction};
-use model::Address;
 use proptest::prelude::*;
 use store::IntentKind;
 
@@ -180,11 +179,7 @@ fn entries_that_are_not_ours_are_not_written() {
             "waits the entry is out of the connector's scope and is not written",
             "- remove: the entry is out of scope",
         ),
-        (
-            Remote::Elsewhere { host: "b".into() },
-            "- moved to b",
-            "- moved to b",
-        ),
+        (super::tests::elsewhere("b"), "- moved to b", "- moved to b"),
     ] {
         let situation = linked(remote, named("Al"), named("Bo"), LocalState::Active);
         assert_eq!(told(&situation, &policy(UP, LDAP)), up);
@@ -448,7 +443,9 @@ fn apply(situation: &Situation, plan: &Plan) -> Situation {
                     kind: *kind,
                     image: image.clone(),
                     members: Members::Shown,
-                    password: None,
+                    password: RemotePassword::default(),
+                    switch: Switch::Said,
+                    until: None,
                 });
             }
             RemoteOp::Set { field, values, .. } => {

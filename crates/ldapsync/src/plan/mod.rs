@@ -17,6 +17,7 @@ mod naming;
 mod newcomer;
 mod op;
 mod outcome;
+mod parking;
 mod password;
 mod present;
 mod reason;
@@ -29,14 +30,15 @@ pub(crate) use newcomer::{Birth, Creation, Found, Newcomer, plan_newcomer};
 pub use op::{Farewell, Hazard, Kind, LocalId, LocalState, Op};
 pub use outcome::Wait;
 pub(crate) use outcome::{Decision, LinkValues, Plan};
-pub(crate) use password::Passwords;
+pub(crate) use parking::{parked, parked_rdn};
+pub(crate) use password::{Credentials, Hash, Passwords, RemotePassword};
 pub use password::{Digest, PasswordMove};
 pub(crate) use reason::Reason;
 pub use remote_op::RemoteOp;
 pub use situation::Standing;
 pub(crate) use situation::{
     Arrivals, Claim, Deletions, Link, LocalObject, Members, Policy, Remote, RemoteObject, Removal, Rival,
-    Situation,
+    Situation, Switch,
 };
 
 use crate::field::{Field, Image};
@@ -56,7 +58,7 @@ pub(crate) fn plan(situation: &Situation, policy: &Policy) -> Decision {
     }
     match &situation.remote {
         Remote::Here(remote) => present::present(situation, remote, policy),
-        Remote::Elsewhere { host } => absent::elsewhere(situation, host, policy),
+        Remote::Elsewhere { host, addresses } => absent::elsewhere(situation, host, addresses, policy),
         Remote::NoHome => absent::left(situation, Farewell::NoHome, policy),
         Remote::OutOfScope => absent::left(situation, Farewell::OutOfScope, policy),
         Remote::Gone => absent::gone(situation, policy),

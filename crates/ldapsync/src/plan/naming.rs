@@ -1,6 +1,7 @@
 //! The name of an entry whose address changed here.
 
 use super::outcome::Plan;
+use super::parking::is_parked_name;
 use super::remote_op::RemoteOp;
 use crate::field::Field;
 use ldap::Dn;
@@ -21,10 +22,29 @@ impl Plan {
         });
         let Some((was, now)) = change else { return };
         let names = Dn::parse(current).ok().zip(dn_of(&was)).zip(dn_of(&now));
-        if let Some(((current, before), after)) = names {
+        if let Some(((mut current, before), after)) = names {
+            // A name for a moment is nobody's choice: it stands for the one before.
+            if let (true, Some(parent), Some(rdn)) = (
+                is_parked_name(self.uuid, &current),
+                current.parent(),
+                before.rdn(),
+            ) {
+                let was = parent.child(rdn.clone());
+                let same = was.key() == after.key();
+                if same {
+                    self.remote.insert(0, RemoteOp::Rename { rdn: name_of(&was) });
+                    return;
+                }
+                current = was;
+            }
             self.remote.splice(0..0, follow(&current, &before, &after));
         }
     }
+}
+
+fn name_of(dn: &Dn) -> String {
+    let rdn = dn.rdn().cloned().into_iter().collect();
+    Dn::from_rdns(rdn).to_string()
 }
 
 fn follow(current: &Dn, before: &Dn, after: &Dn) -> Vec<RemoteOp> {

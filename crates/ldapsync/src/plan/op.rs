@@ -85,6 +85,11 @@ pub enum Op {
         /// The object.
         local: LocalId,
     },
+    /// Members that were added by their address are kept by their entries from now on.
+    Adopt {
+        /// All members that have an entry.
+        members: Values,
+    },
     /// A field takes the directory's value.
     Set {
         /// Which.
@@ -140,7 +145,11 @@ impl Op {
     #[must_use]
     pub fn hazard(&self) -> Option<Hazard> {
         match self {
-            Self::Create { .. } | Self::Link { .. } | Self::Revive | Self::Await { .. } => None,
+            Self::Create { .. }
+            | Self::Link { .. }
+            | Self::Adopt { .. }
+            | Self::Revive
+            | Self::Await { .. } => None,
             Self::Remove { why: Farewell::Gone } => Some(Hazard::Delete),
             Self::Remove { .. } => Some(Hazard::ScopeExit),
             Self::MoveAway { .. } => Some(Hazard::HostChange),
@@ -187,6 +196,7 @@ impl fmt::Display for Op {
                 }
             }
             Self::Link { local } => write!(f, "= link {local}"),
+            Self::Adopt { members } => write!(f, "= members are known by their entries: {members}"),
             Self::Set {
                 field,
                 was,

@@ -1,13 +1,13 @@
 //! What a plan is: operations for both sides, the next base, what was discarded, and why something waits.
 
 use super::op::{Hazard, Op};
-use super::password::PasswordMove;
+use super::password::{Credentials, PasswordMove, Passwords};
 use super::reason::Reason;
 use super::remote_op::RemoteOp;
 use super::situation::{Link, Standing};
 use crate::field::{Field, Image};
 use crate::merge::{Acquaintance, Cause, Discarded, Marks, Side};
-use model::EntryUuid;
+use model::{EntryUuid, Timestamp};
 use std::collections::BTreeSet;
 use std::fmt;
 use store::IntentKind;
@@ -46,6 +46,15 @@ pub(crate) struct Plan {
     /// What stays unsettled until the directory has acknowledged.
     #[serde(skip)]
     pub(crate) marks: Marks,
+    /// What stands for the passwords afterwards.
+    #[serde(skip)]
+    pub(crate) passwords: Passwords,
+    /// Whether another password opens the account now.
+    #[serde(skip)]
+    pub(crate) credentials: Credentials,
+    /// When the entry's state ends by itself.
+    #[serde(skip)]
+    pub(crate) until: Option<Timestamp>,
 }
 
 /// What is written down of a link.
@@ -54,6 +63,8 @@ pub(crate) struct LinkValues {
     pub(crate) base: Option<Image>,
     pub(crate) marks: Marks,
     pub(crate) standing: Standing,
+    pub(crate) passwords: Passwords,
+    pub(crate) until: Option<Timestamp>,
 }
 
 /// Why two sides differ and stay so.
@@ -126,6 +137,9 @@ impl Plan {
             password: PasswordMove::None,
             standing: link.map(|link| link.standing).unwrap_or_default(),
             marks: link.map(|link| link.marks.clone()).unwrap_or_default(),
+            passwords: link.map(|link| link.passwords).unwrap_or_default(),
+            credentials: Credentials::Same,
+            until: link.and_then(|link| link.until),
         }
     }
 
@@ -278,6 +292,8 @@ impl Plan {
             base,
             marks: self.marks.clone(),
             standing,
+            passwords: self.passwords,
+            until: self.until,
         }
     }
 
@@ -294,6 +310,8 @@ impl Plan {
             base: self.base.clone(),
             marks,
             standing: self.standing,
+            passwords: self.passwords,
+            until: self.until,
         }
     }
 

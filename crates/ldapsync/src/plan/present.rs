@@ -4,16 +4,16 @@ use super::absent::{idle, lost};
 use super::join::join;
 use super::op::{Kind, LocalState, Op};
 use super::outcome::{Decision, Plan, Wait};
-use super::password::{PasswordMove, Passwords, decide};
+use super::parking::{is_parked, unpark};
+use super::password::{Hash, PasswordMove, Passwords, after, credentials, decide};
 use super::remote_op::RemoteOp;
 use super::situation::{
     Arrivals, Claim, Link, LocalObject, Members, Policy, RemoteObject, Removal, Situation, Standing,
 };
-use super::{Reason, fields_of, kind_of, subject_of};
+use super::{Reason, Switch, fields_of, kind_of, subject_of};
 use crate::field::{Field, Image, Values};
-use crate::merge::{Acquaintance, Cause, Images, Marks, Rules, Side, Write, is_edited, merge};
+use crate::merge::{Acquaintance, Images, Marks, Rules, Side, is_edited, merge};
 use directory::config::{Absent, ConflictResolution, Direction};
-use model::EntryUuid;
 
 pub(super) fn present(situation: &Situation, remote: &RemoteObject, policy: &Policy) -> Decision {
     match (&situation.link, &situation.local) {
@@ -109,7 +109,7 @@ fn unite(
     let mut next = Image::default();
     arrive(local, link, policy, &mut plan, &mut next);
     // Our own name for a moment is no edit of anybody's.
-    let parked = is_parked(&local.image, situation.uuid);
+    let parked = is_parked(&local.image);
     let mut image = local.image.clone();
     if let (true, Some(link)) = (parked, link) {
         for field in [Field::Address, Field::Aliases] {
@@ -160,7 +160,9 @@ fn unite(
     if !link.is_some_and(acquainted) && !plan.remote.is_empty() {
         plan.marks.acquaintance = Acquaintance::UnderWay;
     }
-    plan.password = password(local, remote, link, policy);
+    password(local, remote, link, policy, &mut plan);
+    plan.until = remote.until;
+    adopt(local, policy, &mut plan);
     waits(local, policy, &mut plan);
     Decision::Act(plan)
 }
@@ -206,16 +208,51 @@ fn password(
     remote: &RemoteObject,
     link: Option<&Link>,
     policy: &Policy,
-) -> PasswordMove {
+    plan: &mut Plan,
+) {
     if remote.kind == Kind::Group {
-        return PasswordMove::None;
+        return;
     }
     let now = Passwords {
         local: local.password,
-        remote: remote.password,
+        remote: remote.password.digest,
     };
     let base = link.map(|link| link.passwords).unwrap_or_default();
-    decide(base, now, policy.direction, policy.resolution)
+    let step = decide(base, now, policy.direction, policy.resolution);
+    plan.password = copied(step, remote);
+    plan.passwords = after(base, now, plan.password);
+    plan.credentials = credentials(base, remote.password, plan.password);
+}
+
+/// Where no hash can be copied, that there is another one is all there is to note.
+fn copied(step: PasswordMove, remote: &RemoteObject) -> PasswordMove {
+    match (step, remote.password.hash) {
+        (PasswordMove::TakeRemote, Hash::NotCopied) => PasswordMove::Note,
+        (step, _) => step,
+    }
+}
+
+/// Members that were added by their address are kept by their entry once they have one, or another address of theirs
+/// would end their membership.
+fn adopt(local: &LocalObject, policy: &Policy, plan: &mut Plan) {
+    let sets = |op: &Op| {
+        matches!(
+            op,
+            Op::Set {
+                field: Field::Members,
+                ..
+            }
+        )
+    };
+    if policy.direction == Direction::LdapToLocal
+        || local.members_by_address.is_empty()
+        || plan.ops.iter().any(sets)
+    {
+        return;
+    }
+    plan.ops.push(Op::Adopt {
+        members: local.image.get(Field::Members).clone(),
+    });
 }
 
 fn waits(local: &LocalObject, policy: &Policy, plan: &mut Plan) {
@@ -239,34 +276,6 @@ fn waits(local: &LocalObject, policy: &Policy, plan: &mut Plan) {
         plan.waits.push(Wait::Members {
             addresses: addresses.collect(),
         });
-    }
-}
-
-/// An object that stepped aside for a moment while addresses changed hands (or a crash ago).
-fn is_parked(image: &Image, uuid: EntryUuid) -> bool {
-    let prefix = format!("parked-{uuid}@");
-    image
-        .get(Field::Address)
-        .iter()
-        .any(|(key, _)| key.starts_with(&prefix))
-}
-
-/// It takes its addresses back.
-fn unpark(local: &LocalObject, base: &Image, writes: &mut Vec<Write>) {
-    writes.retain(|write| !matches!(write.field, Field::Address | Field::Aliases));
-    for field in [Field::Aliases, Field::Address] {
-        let (was, values) = (local.image.get(field), base.get(field));
-        if was != values {
-            writes.insert(
-                0,
-                Write {
-                    field,
-                    was: was.clone(),
-                    values: values.clone(),
-                    cause: Cause::Changed,
-                },
-            );
-        }
     }
 }
 
@@ -325,6 +334,9 @@ fn create(situation: &Situation, remote: &RemoteObject, policy: &Policy) -> Deci
     }
     let aliases = image.get(Field::Aliases).without(image.get(Field::Address));
     image.set(Field::Aliases, aliases);
+    if remote.switch == Switch::Unborn {
+        image.set(Field::Enabled, Values::switch(false));
+    }
     let mut base = image.clone();
     base.set(
         Field::PendingMembers,
@@ -341,9 +353,11 @@ fn create(situation: &Situation, remote: &RemoteObject, policy: &Policy) -> Deci
         base.set(Field::AwaitedFrom, Values::text(from));
     }
     let mut plan = Plan::nothing(situation.uuid, subject_of(&remote.image, situation.uuid), None);
-    if remote.password.is_some() && policy.direction != Direction::LocalToLdap {
-        plan.password = PasswordMove::TakeRemote;
+    if remote.password.digest.is_some() || remote.password.hash == Hash::Copied {
+        plan.password = copied(PasswordMove::TakeRemote, remote);
     }
+    plan.passwords.remote = remote.password.digest;
+    plan.until = remote.until;
     plan.base = Some(base);
     plan.ops.push(Op::Create {
         kind: remote.kind,

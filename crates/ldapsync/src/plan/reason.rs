@@ -92,6 +92,12 @@ pub(crate) enum Reason {
         /// What it said.
         message: String,
     },
+    /// The directory did not answer this object's write. The others go on.
+    #[error("the directory does not take the change now: {message}")]
+    Unreachable {
+        /// What is known.
+        message: String,
+    },
     /// The guard holds a destructive change until somebody approves it.
     #[error("held by the guard: {}", .lines.join("; "))]
     Held {

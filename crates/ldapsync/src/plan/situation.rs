@@ -1,12 +1,12 @@
 //! What a plan is made from: the policy, and one object as both sides have it.
 
 use super::op::{Kind, LocalId, LocalState};
-use super::password::{Digest, Passwords};
+use super::password::{Digest, Passwords, RemotePassword};
 use super::reason::Reason;
-use crate::field::Image;
+use crate::field::{Field, Image};
 use crate::merge::Marks;
 use directory::config::{Absent, ConflictResolution, ConflictScope, Direction};
-use model::{Address, EntryUuid};
+use model::{Address, EntryUuid, Timestamp};
 
 /// The policy of a connector, as far as a plan depends on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub(crate) enum Remote {
     Elsewhere {
         /// Its host, canonical.
         host: String,
+        /// Its addresses.
+        addresses: Image,
     },
     /// An entry in scope of a `clustered` connector that names no host.
     NoHome,
@@ -77,8 +79,32 @@ pub(crate) struct RemoteObject {
     pub(crate) image: Image,
     /// Whether a group's members could be seen.
     pub(crate) members: Members,
-    /// What stands for its password, if that can be read.
-    pub(crate) password: Option<Digest>,
+    /// What is seen of its password.
+    pub(crate) password: RemotePassword,
+    /// Whether the entry's own switch means anything.
+    pub(crate) switch: Switch,
+    /// When its state ends by itself.
+    pub(crate) until: Option<Timestamp>,
+}
+
+impl RemoteObject {
+    /// An entry that has never had a password cannot be on, whatever was meant: the object here says.
+    pub(crate) fn agree_on_the_switch(&mut self, local: &LocalObject) {
+        if self.switch == Switch::Unborn {
+            self.image
+                .set(Field::Enabled, local.image.get(Field::Enabled).clone());
+        }
+    }
+}
+
+/// The switch of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Switch {
+    /// It was set by somebody, or there is none.
+    #[default]
+    Said,
+    /// Active Directory keeps a user without a password off.
+    Unborn,
 }
 
 /// A group always shows a member, if only a placeholder: one that shows none withholds them, and one whose
@@ -104,6 +130,8 @@ pub(crate) struct Link {
     pub(crate) marks: Marks,
     /// The passwords at the last common state.
     pub(crate) passwords: Passwords,
+    /// When the entry's state ends by itself, as last seen.
+    pub(crate) until: Option<Timestamp>,
 }
 
 /// Where a link stands, as far as a plan depends on it.
@@ -170,6 +198,8 @@ pub(crate) struct LocalObject {
     pub(crate) password: Option<Digest>,
     /// Members of a group that have no entry (yet), by address. They are no part of the image.
     pub(crate) members_without_entry: Vec<Address>,
+    /// Members that are in the image by their entry and are still kept by their address.
+    pub(crate) members_by_address: Vec<Address>,
 }
 
 /// Everything that is known about one object.

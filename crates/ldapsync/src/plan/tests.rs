@@ -37,16 +37,30 @@ pub(super) fn id(number: u64) -> LocalId {
     LocalId::Account(AccountId::new(number).expect("not zero"))
 }
 
+pub(super) fn elsewhere(host: &str) -> Remote {
+    Remote::Elsewhere {
+        host: host.into(),
+        addresses: Image::default(),
+    }
+}
+
 pub(super) fn here(image: Image) -> Remote {
     Remote::Here(RemoteObject {
         members: Members::Shown,
         kind: Kind::Account,
         image,
-        password: None,
+        password: RemotePassword::default(),
+        switch: Switch::Said,
+        until: None,
     })
 }
 
-pub(super) fn object(number: u64, image: Image, state: LocalState, linked_to: Option<EntryUuid>) -> LocalObject {
+pub(super) fn object(
+    number: u64,
+    image: Image,
+    state: LocalState,
+    linked_to: Option<EntryUuid>,
+) -> LocalObject {
     LocalObject {
         id: id(number),
         image,
@@ -54,6 +68,7 @@ pub(super) fn object(number: u64, image: Image, state: LocalState, linked_to: Op
         linked_to,
         password: None,
         members_without_entry: vec![],
+        members_by_address: vec![],
     }
 }
 
@@ -65,6 +80,7 @@ pub(super) fn link() -> Link {
         standing: Standing::Linked,
         marks: Marks::default(),
         passwords: Passwords::default(),
+        until: None,
     }
 }
 
@@ -87,7 +103,11 @@ pub(super) fn linked(remote: Remote, base: Image, local: Image, state: LocalStat
     }
 }
 
-pub(super) fn unlinked(remote: Remote, by_address: Vec<LocalObject>, by_alias: Vec<LocalObject>) -> Situation {
+pub(super) fn unlinked(
+    remote: Remote,
+    by_address: Vec<LocalObject>,
+    by_alias: Vec<LocalObject>,
+) -> Situation {
     Situation {
         uuid: UUID,
         name: DN.to_owned(),
@@ -163,7 +183,10 @@ fn linked_objects_whose_entry_is_not_here() {
     let hidden = || Remote::Hidden {
         parent: "ou=people,dc=test".to_owned(),
     };
-    let to = |host: &str| Remote::Elsewhere { host: host.into() };
+    let to = |host: &str| Remote::Elsewhere {
+        host: host.into(),
+        addresses: Image::default(),
+    };
     let active = || LocalState::Active;
     check_linked(vec![
         (
@@ -309,20 +332,12 @@ fn deletions_can_be_ignored_but_moves_cannot() {
     let situation = |remote| linked(remote, image("a"), image("a"), LocalState::Active);
     assert!(lines(&situation(Remote::Gone), &ignore).is_empty());
     assert!(lines(&situation(Remote::OutOfScope), &ignore).is_empty());
-    assert_eq!(
-        lines(&situation(Remote::Elsewhere { host: "b".into() }), &ignore),
-        ["- moved to b"]
-    );
+    assert_eq!(lines(&situation(elsewhere("b")), &ignore), ["- moved to b"]);
 }
 
 #[test]
 fn what_is_unlinked_is_never_touched_by_an_absence() {
-    for remote in [
-        Remote::Gone,
-        Remote::OutOfScope,
-        Remote::NoHome,
-        Remote::Elsewhere { host: "b".into() },
-    ] {
+    for remote in [Remote::Gone, Remote::OutOfScope, Remote::NoHome, elsewhere("b")] {
         let bystander = object(1, image("alice"), LocalState::Active, None);
         assert!(lines(&unlinked(remote, vec![bystander], vec![]), &policy()).is_empty());
     }
@@ -371,6 +386,9 @@ pub(super) fn apply(situation: &Situation, plan: &Plan) -> Situation {
                     .expect("an object")
                     .image
                     .set(*field, values.clone());
+            }
+            Op::Adopt { .. } => {
+                next.local.as_mut().expect("an object").members_by_address.clear();
             }
             Op::Revive => next.local.as_mut().expect("an object").state = LocalState::Active,
             Op::Await { from } => {
@@ -422,7 +440,10 @@ fn any_image() -> impl Strategy<Value = Image> {
 fn any_remote() -> impl Strategy<Value = Remote> {
     prop_oneof![
         4 => any_image().prop_map(here),
-        1 => "[bc]".prop_map(|host| Remote::Elsewhere { host }),
+        1 => "[bc]".prop_map(|host| Remote::Elsewhere {
+            host,
+            addresses: Image::default(),
+        }),
         1 => Just(Remote::NoHome),
         1 => Just(Remote::OutOfScope),
         1 => Just(Remote::Gone),

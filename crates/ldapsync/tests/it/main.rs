@@ -41,6 +41,7 @@ impl Home {
             "domains": ["localdomain.test"],
             "clustered": true,
             "polling_interval": 3600,
+            "ask_first": false,
         });
         for (key, value) in more.as_object().expect("keys and values") {
             config[key] = value.clone();

@@ -1,0 +1,306 @@
+//! Reading both sides of an object for the engine, and looking entries up without a filter.
+
+use super::worker::{Worker, store_trouble};
+use super::{SyncEngine, gone, rivals};
+use crate::engine::{Input, Notice, Trouble};
+use crate::local::Copies;
+use crate::mapping::Members;
+use crate::plan::{Digest, Hash, LocalState, Remote, RemotePassword, Situation};
+use directory::feed::{ChangedEntry, FeedError, Presence};
+use directory::{AccountEventKind, AccountState, EntryKind, PasswordSeen};
+use model::{Address, EntryUuid, Secret};
+use store::{Elsewhere, LinkState};
+
+/// Entries that are looked at to see whether anything can be seen at all.
+const SAMPLE: usize = 5;
+
+impl Worker<'_> {
+    /// Reads both sides of an entry and hands them to the engine.
+    pub(super) async fn examine(
+        &mut self,
+        entry: &ChangedEntry,
+        members: Members,
+        elsewhere: &mut Vec<(EntryUuid, Option<Elsewhere>)>,
+    ) -> Result<(), Trouble> {
+        let parts = self.parts;
+        let mut remote = parts
+            .scope
+            .remote(entry, members, &|domain| parts.is_local(domain));
+        let mut hash = None;
+        if let (Remote::Here(remote), EntryKind::Account) =
+            (&mut remote, entry.kind.unwrap_or(EntryKind::Group))
+        {
+            let seen = (parts.remotes.passwords)(entry.uuid, &entry.entry);
+            remote.password = password(&seen, parts.local.copies);
+            hash = seen.hash.filter(|_| parts.local.copies == Copies::Yes);
+            self.tell_of_an_end(entry);
+        }
+        let address = entry.account.as_ref().ok().map(|account| account.address.clone());
+        if let Remote::Elsewhere { host, .. } = &remote {
+            let now = Elsewhere { host: host.clone() };
+            let known = parts
+                .local
+                .store
+                .elsewhere(&parts.config.name, entry.uuid)
+                .map_err(store_trouble)?;
+            if known.as_ref() != Some(&now) {
+                elsewhere.push((entry.uuid, Some(now)));
+            }
+        }
+        let csn = entry
+            .account
+            .as_ref()
+            .ok()
+            .and_then(|account| account.entry_csn.clone());
+        let origin = (entry.entry.dn.clone(), csn);
+        self.examine_remote(
+            (entry.uuid, Some((&entry.entry, hash))),
+            remote,
+            origin,
+            Some(address),
+        )
+        .await
+    }
+
+    /// No message tells that an account's time is over, so nobody else has told those who hold its sessions.
+    fn tell_of_an_end(&self, entry: &ChangedEntry) {
+        let Ok(account) = &entry.account else { return };
+        let closed = matches!(account.state, AccountState::Disabled | AccountState::Expired);
+        if closed && self.engine.is_over(entry.uuid, self.parts.now()) {
+            let address = Some(account.address.clone());
+            (self.parts.remotes.sessions.ended)(entry.uuid, address, AccountEventKind::Disabled);
+        }
+    }
+
+    /// What a message of the feed is, before anything is planned.
+    pub(super) fn freshness(&self, entry: &ChangedEntry) -> Result<Freshness, Trouble> {
+        let (parts, uuid) = (self.parts, entry.uuid);
+        let csn = entry
+            .account
+            .as_ref()
+            .ok()
+            .and_then(|account| account.entry_csn.as_deref());
+        let compared = self.engine.compares_all() || self.doubtful || self.engine.is_aside(uuid);
+        let (Some(csn), false) = (csn, compared) else {
+            return Ok(Freshness::News);
+        };
+        let link = parts.local.store.association_by_uuid(&parts.config.name, uuid);
+        let link = link
+            .map_err(store_trouble)?
+            .filter(|link| link.data.state == LinkState::Linked);
+        let Some((link, known)) = link
+            .and_then(|link| Some((link.data.version.clone()?, link)))
+            .map(|(known, link)| (link, known))
+        else {
+            return Ok(Freshness::News);
+        };
+        match csn.cmp(known.as_str()) {
+            std::cmp::Ordering::Less => return Ok(Freshness::Older),
+            std::cmp::Ordering::Greater => return Ok(Freshness::News),
+            std::cmp::Ordering::Equal => {}
+        }
+        let seen = (parts.remotes.passwords)(uuid, &entry.entry);
+        let noted = crate::link::passwords(&link.data.digests).remote;
+        let until = entry
+            .account
+            .as_ref()
+            .ok()
+            .and_then(|account| account.state_until);
+        let same = noted == seen.stamp.map(Digest)
+            && crate::link::until(&link.data.digests) == until.map(|end| end.at)
+            && link.data.dn == entry.entry.dn
+            && !parts.fetched.lock().contains(&uuid);
+        let open = parts
+            .local
+            .store
+            .intent(&parts.config.name, link.local)
+            .map_err(store_trouble)?;
+        Ok(match same && open.is_none() {
+            true => Freshness::Echo,
+            false => Freshness::News,
+        })
+    }
+
+    async fn examine_remote(
+        &mut self,
+        (uuid, entry): (EntryUuid, Option<(&ldap::Entry, Option<Secret>)>),
+        remote: Remote,
+        origin: (String, Option<String>),
+        address: Option<Option<Address>>,
+    ) -> Result<(), Trouble> {
+        let (mut situation, mut seen) = self
+            .parts
+            .local
+            .situation(uuid, remote, origin)
+            .map_err(store_trouble)?;
+        if self.engine.pushes() {
+            seen.entry = entry.as_ref().map(|(entry, _)| (*entry).clone());
+            rivals::find(self.parts, &mut situation).await?;
+        }
+        seen.hash = entry.and_then(|(_, hash)| hash);
+        if let Some(address) = address
+            && (self.parts.fetched.lock().remove(&uuid)
+                || self.doubtful
+                // A group that was read while the entry was unusable waits for it.
+                || self.engine.is_aside(uuid)
+                || !is_known_by(&situation, address.as_ref()))
+        {
+            self.step(Input::Noticed(Notice::Member(uuid, address)));
+        }
+        self.seen.insert(uuid, seen);
+        self.step(Input::Examined(Box::new(situation)));
+        Ok(())
+    }
+
+    pub(super) async fn note(&mut self, elsewhere: &[(EntryUuid, Option<Elsewhere>)]) -> Result<(), Trouble> {
+        let (store, name) = (&self.parts.local.store, &self.parts.config.name);
+        store.note_elsewhere(name, elsewhere).await.map_err(store_trouble)
+    }
+
+    /// Looks UUIDs up without a filter: this is what makes an absence a fact.
+    pub(super) async fn look_up(&mut self, uuids: &[EntryUuid]) -> Result<(), Trouble> {
+        self.forget().await;
+        let answers = self.source.verify(uuids).await?;
+        if answers.len() != uuids.len() {
+            return Err(FeedError::Protocol("a look-up left objects out".to_owned()).into());
+        }
+        let (mut elsewhere, mut parents) = (Vec::new(), gone::Parents::default());
+        for (uuid, presence) in uuids.iter().zip(answers) {
+            match presence {
+                Presence::Gone => {
+                    let remote = parents.judge(self.parts, &mut *self.source, *uuid).await?;
+                    let gone = (remote == Remote::Gone).then_some(None);
+                    if gone.is_some() {
+                        elsewhere.push((*uuid, None));
+                    }
+                    self.examine_remote((*uuid, None), remote, (String::new(), None), gone)
+                        .await?;
+                }
+                Presence::OutOfScope(entry) => {
+                    let origin = (entry.dn.clone(), None);
+                    self.examine_remote((*uuid, None), Remote::OutOfScope, origin, Some(None))
+                        .await?;
+                }
+                Presence::InScope(entry) => {
+                    let members = members(self.parts, &entry).await?;
+                    self.examine(&entry, members, &mut elsewhere).await?;
+                }
+            }
+        }
+        let known = |(uuid, seen): &(EntryUuid, Option<Elsewhere>)| {
+            // Forgetting what was never noted needs no commit.
+            seen.is_some()
+                || matches!(
+                    self.parts.local.store.elsewhere(&self.parts.config.name, *uuid),
+                    Ok(Some(_))
+                )
+        };
+        let elsewhere: Vec<_> = elsewhere.into_iter().filter(known).collect();
+        self.note(&elsewhere).await
+    }
+
+    /// Every UUID that is known here: linked, or noted at another home.
+    pub(super) fn all_known(&self) -> Result<Vec<EntryUuid>, Trouble> {
+        let mut known = Vec::new();
+        self.parts
+            .local
+            .associations(|found| known.push(found.remote))
+            .map_err(store_trouble)?;
+        let mut after = None;
+        loop {
+            let store = &self.parts.local.store;
+            let page = store
+                .list_elsewhere(&self.parts.config.name, after, 256)
+                .map_err(store_trouble)?;
+            let Some(last) = page.last() else { return Ok(known) };
+            after = Some(*last);
+            known.extend(page);
+        }
+    }
+
+    /// Looks whether entries that should be there can be seen: lost read rights look like mass deletion.
+    pub(super) async fn sample(&mut self, absent: &[EntryUuid]) -> Result<(), Trouble> {
+        let absent: std::collections::HashSet<&EntryUuid> = absent.iter().collect();
+        let (mut sample, mut leaving, mut after) = (Vec::new(), 0usize, None);
+        // Accounts alone: rights to read them and rights to read groups are not the same.
+        let account = |found: &&store::Association| {
+            found.data.state == LinkState::Linked && matches!(found.local, store::LocalId::Account(_))
+        };
+        let (store, name) = (&self.parts.local.store, &self.parts.config.name);
+        while sample.len() < SAMPLE {
+            let page = store.list_associations(name, after, 256).map_err(store_trouble)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.remote);
+            let (gone, there): (Vec<_>, Vec<_>) = page
+                .iter()
+                .filter(account)
+                .map(|found| found.remote)
+                .partition(|uuid| absent.contains(uuid));
+            leaving += gone.len();
+            sample.extend(there);
+        }
+        sample.truncate(SAMPLE);
+        if sample.is_empty() && leaving > SAMPLE {
+            // Nobody is left to ask for: an empty answer, as far as accounts go.
+            return Err(Trouble::Blind(leaving));
+        }
+        let answers = if sample.is_empty() {
+            Vec::new()
+        } else {
+            self.source.verify(&sample).await?
+        };
+        let visible = answers
+            .iter()
+            .filter(|answer| !matches!(answer, Presence::Gone))
+            .count();
+        self.step(Input::Sampled {
+            asked: sample.len(),
+            visible,
+        });
+        Ok(())
+    }
+}
+
+/// What a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Freshness {
+    News,
+    /// What was read, or written and acknowledged, already.
+    Echo,
+    /// Older than what is known. A transaction that was rolled back shows its values all the same, under a version of
+    /// its own; so which of the two is true, only another look tells.
+    Older,
+}
+
+/// The plan's view of a password.
+fn password(seen: &PasswordSeen, copies: Copies) -> RemotePassword {
+    RemotePassword {
+        digest: seen.stamp.map(Digest),
+        hash: match (&seen.hash, copies) {
+            (Some(_), Copies::Yes) => Hash::Copied,
+            _ => Hash::NotCopied,
+        },
+        origin: seen.origin,
+    }
+}
+
+/// Whether the groups know this entry by this address already.
+fn is_known_by(situation: &Situation, address: Option<&Address>) -> bool {
+    let living = situation
+        .local
+        .as_ref()
+        .is_some_and(|local| matches!(local.state, LocalState::Active | LocalState::AwaitingMail { .. }));
+    let base = situation.link.as_ref().and_then(|link| link.base.address());
+    living && base.is_some() && base.as_ref().map(Address::as_str) == address.map(Address::as_str)
+}
+
+/// The members of a group's entry, resolved.
+async fn members(parts: &SyncEngine, entry: &ChangedEntry) -> Result<Members, Trouble> {
+    match (entry.kind, &entry.account) {
+        (Some(EntryKind::Group), Ok(group)) => parts
+            .resolve(&group.members)
+            .await
+            .map_err(|why| FeedError::Unavailable(why).into()),
+        _ => Ok(Vec::new()),
+    }
+}

@@ -1,0 +1,142 @@
+//! Carrying a plan out here: one object, one durable commit.
+
+use super::objects::{new_account, new_group};
+use super::{LinkCount, Local, Seen, own_id};
+use crate::engine::Outcome;
+use crate::plan::{Kind, LocalId, Op, Plan, Wait};
+use store::{Intent, Origin, StoreError, SyncChange};
+
+impl Local {
+    /// Carries a plan out. Everything of one object is one durable commit, its link included.
+    /// The intent of its remote half is in it too.
+    pub(crate) async fn apply(
+        &self,
+        plan: &Plan,
+        seen: &Seen,
+        intent: Option<Intent>,
+    ) -> (Outcome, LinkCount) {
+        let rows = self.rows(plan, seen, intent);
+        let outcome = match self.try_apply(plan, seen, rows).await {
+            Ok(()) => Outcome::Done,
+            Err(StoreError::Conflict) => Outcome::Stale,
+            // A damaged row is this object's trouble alone.
+            Err(error @ StoreError::Corrupt { .. }) => Outcome::Refused(error.to_string()),
+            Err(error) if error.is_temporary() => Outcome::Temporary(error.to_string()),
+            Err(error) => Outcome::Refused(error.to_string()),
+        };
+        let first = match seen.adopted {
+            Some(_) => LinkCount::More,
+            None => LinkCount::Same,
+        };
+        let count = plan.ops.iter().fold(first, |count, op| match op {
+            Op::Create { .. } | Op::Link { .. } | Op::Revive | Op::Await { .. } => LinkCount::More,
+            Op::Remove { .. } => LinkCount::Less,
+            _ => count,
+        });
+        let count = if outcome == Outcome::Done {
+            count
+        } else {
+            LinkCount::Same
+        };
+        (outcome, count)
+    }
+
+    /// The rows that go with a plan's local half.
+    fn rows(&self, plan: &Plan, seen: &Seen, intent: Option<Intent>) -> Vec<SyncChange> {
+        let mut rows = self.conflicts(plan, seen.local);
+        let creates = plan.ops.iter().any(|op| matches!(op, Op::Create { .. }));
+        if seen.entombed && creates {
+            rows.push(SyncChange::TombstoneDone {
+                connector: self.connector.clone(),
+                remote: plan.uuid,
+            });
+        }
+        match (intent, seen.local) {
+            (Some(intent), _) => rows.push(SyncChange::Intent(Box::new(intent))),
+            (None, Some(local)) if seen.has_intent => rows.push(self.intent_done(local)),
+            _ => {}
+        }
+        rows
+    }
+
+    async fn try_apply(&self, plan: &Plan, seen: &Seen, rows: Vec<SyncChange>) -> Result<(), StoreError> {
+        let origin = Origin::Connector(self.connector.clone());
+        if let [Op::Create { kind, image, state }] = plan.ops.as_slice() {
+            let link = self.link(plan, seen, &plan.ops);
+            match kind {
+                Kind::Account => {
+                    let mut new = new_account(image, state, link)?;
+                    new.password_hash = self.copied(plan, seen).cloned();
+                    new.sync = rows;
+                    self.store.create_account(new, &origin).await?;
+                }
+                Kind::Group => {
+                    let mut new = new_group(image, link)?;
+                    new.sync = rows;
+                    self.store.create_group(new, &origin).await?;
+                }
+            }
+            return self.forget_elsewhere(plan, seen).await;
+        }
+        let local = self
+            .store
+            .association_by_uuid(&self.connector, plan.uuid)?
+            .map(|found| own_id(found.local));
+        let joined = plan.ops.iter().find_map(|op| match op {
+            Op::Link { local } => Some(*local),
+            _ => None,
+        });
+        match joined.or(local).or(seen.adopted) {
+            Some(LocalId::Account(id)) => {
+                let mut change = self.account_change(plan, seen)?;
+                change.sync = rows;
+                self.store
+                    .update_account(id, seen.version, change, &origin)
+                    .await?;
+                self.forget_elsewhere(plan, seen).await
+            }
+            Some(LocalId::Group(id)) if plan.ops.iter().any(|op| matches!(op, Op::Remove { .. })) => {
+                self.store.commit_sync(&rows).await?;
+                // A group holds no mail: all there is to it comes back with the entry.
+                self.store.delete_group(id, &origin).await
+            }
+            Some(LocalId::Group(id)) => {
+                let mut change = self.group_change(plan, seen)?;
+                change.sync = rows;
+                change
+                    .sync
+                    .extend(self.pending(LocalId::Group(id), &waiting(plan)));
+                self.store
+                    .update_group(id, seen.version, change, &origin)
+                    .await
+                    .map(drop)
+            }
+            None => self.store.commit_sync(&rows).await,
+        }
+    }
+
+    /// An account that lives here now knows itself where its mail is; the note of another home has served.
+    async fn forget_elsewhere(&self, plan: &Plan, seen: &Seen) -> Result<(), StoreError> {
+        let arrives = |op: &Op| {
+            matches!(
+                op,
+                Op::Create { .. } | Op::Link { .. } | Op::Revive | Op::Await { .. }
+            )
+        };
+        if seen.noted_elsewhere && plan.ops.iter().any(arrives) {
+            self.store
+                .note_elsewhere(&self.connector, &[(plan.uuid, None)])
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+/// The members that a plan's group waits for.
+fn waiting(plan: &Plan) -> Vec<String> {
+    let of = |wait: &Wait| match wait {
+        Wait::Members { addresses } => addresses.clone(),
+        _ => Vec::new(),
+    };
+    plan.waits.iter().flat_map(of).collect()
+}

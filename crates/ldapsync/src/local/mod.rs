@@ -1,0 +1,151 @@
+//! The local side: reading an object as fields, and carrying a plan out in the store.
+//!
+//! Owns what a plan needs of the store ([`read`]), and everything that one plan changes there, which is one commit
+//! ([`apply`], [`change`]). Never decides anything: the plan does.
+
+mod apply;
+mod change;
+mod objects;
+mod passwords;
+mod read;
+
+use crate::field::{Field, Image};
+use crate::link;
+use crate::plan::{Link, LocalId};
+use directory::config::{Direction, OnDelete};
+use model::{Address, Clock, EntryUuid, Secret};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Association, LinkData, LinkState, Member, Store, StoreError};
+
+/// One connector's view of the store.
+#[derive(Clone)]
+pub(crate) struct Local {
+    pub(crate) store: Store,
+    pub(crate) connector: String,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) retention: Duration,
+    pub(crate) on_delete: OnDelete,
+    pub(crate) direction: Direction,
+    /// Whether the directory's password hashes are copied.
+    pub(crate) copies: Copies,
+}
+
+/// `copy_passwords`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Copies {
+    No,
+    Yes,
+}
+
+/// What is remembered between looking at an object and carrying its plan out.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    /// The entry's DN: for people.
+    pub(crate) dn: String,
+    /// Its entryCSN.
+    pub(crate) csn: Option<String>,
+    /// The version of the local object that was planned on.
+    version: Option<u64>,
+    /// The link as it was.
+    link: Option<LinkData>,
+    /// The same as a plan reads it.
+    old: Option<Link>,
+    /// Whether the entry was noted at another home.
+    noted_elsewhere: bool,
+    /// The linked object, also when only its tombstone is left.
+    pub(crate) local: Option<LocalId>,
+    /// Whether only a tombstone is left of the object.
+    pub(crate) entombed: bool,
+    /// Whether a remote write of the object was begun and not ended.
+    pub(crate) has_intent: bool,
+    /// An object here that this entry was made for by a write whose end was not known.
+    adopted: Option<LocalId>,
+    /// What the entry has.
+    pub(crate) remote: Image,
+    /// Members of a group that have no entry yet.
+    unnamed: Vec<Address>,
+    /// The entry itself, where it may be written.
+    pub(crate) entry: Option<ldap::Entry>,
+    /// The entry's password hash, where it is copied. In memory only, and only until the plan is carried out.
+    pub(crate) hash: Option<Secret>,
+}
+
+/// How the number of living links changes by a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LinkCount {
+    Same,
+    More,
+    Less,
+}
+
+impl Local {
+    /// Every association of this connector, page by page.
+    pub(crate) fn associations(&self, mut each: impl FnMut(&Association)) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let page = self.store.list_associations(&self.connector, after, 256)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.remote);
+            page.iter().for_each(&mut each);
+        }
+    }
+
+    /// Groups that have one of these entries as a member with another address, or at all when it is gone, or
+    /// that waited for news of it; by the UUID of the group's entry.
+    pub(crate) fn groups_with(
+        &self,
+        members: &BTreeMap<EntryUuid, Option<Address>>,
+    ) -> Result<Vec<EntryUuid>, StoreError> {
+        let differs = |now: &Option<Address>, known: &Address| {
+            now.as_ref().is_none_or(|now| now.as_str() != known.as_str())
+        };
+        let has = |member: &Member| match member {
+            Member::Remote { uuid, address } => members.get(uuid).is_some_and(|now| differs(now, address)),
+            Member::Local(_) => false,
+        };
+        let arrived = |uuid: EntryUuid| members.contains_key(&uuid);
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.store.list_groups(after, 256)?;
+            let Some(last) = page.last() else { return Ok(found) };
+            after = Some(last.id);
+            for group in &page {
+                let id = store::LocalId::Group(group.id);
+                let Some(link) = self.store.association(&self.connector, id)? else {
+                    continue;
+                };
+                let base = link::decode(&link.data.base);
+                let mut pending = base.get(Field::PendingMembers).iter();
+                let waited = pending.any(|(key, _)| EntryUuid::parse(key).is_ok_and(arrived));
+                if waited || group.members.iter().any(has) {
+                    found.push(link.remote);
+                }
+            }
+        }
+    }
+}
+
+/// Links of objects that are in use: what an empty directory is compared with.
+pub(crate) fn is_living(association: &Association) -> bool {
+    !matches!(
+        association.data.state,
+        LinkState::Gone { .. } | LinkState::OutOfScope { .. }
+    )
+}
+
+/// The id as the store has it.
+pub(crate) fn store_id(id: LocalId) -> store::LocalId {
+    match id {
+        LocalId::Account(id) => store::LocalId::Account(id),
+        LocalId::Group(id) => store::LocalId::Group(id),
+    }
+}
+
+pub(crate) fn own_id(id: store::LocalId) -> LocalId {
+    match id {
+        store::LocalId::Account(id) => LocalId::Account(id),
+        store::LocalId::Group(id) => LocalId::Group(id),
+    }
+}

@@ -1,0 +1,275 @@
+//! Everything that a plan for one object depends on here.
+
+use super::objects::{account_image, account_state, group_image};
+use super::{Local, Seen, own_id, store_id};
+use crate::field::{Field, Image, Values};
+use crate::link;
+use crate::plan::{
+    Link, LocalId, LocalObject, LocalState, Reason, Remote, Removal, Situation, Standing, fields_of, kind_of,
+};
+use directory::config::Direction;
+use model::{Address, EntryUuid};
+use store::{Association, Group, Intent, LinkState, Member, RemovedBy, StoreError};
+
+impl Local {
+    /// Reads everything that a plan for this UUID depends on.
+    pub(crate) fn situation(
+        &self,
+        uuid: EntryUuid,
+        mut remote: Remote,
+        (dn, csn): (String, Option<String>),
+    ) -> Result<(Situation, Seen), StoreError> {
+        let association = self.store.association_by_uuid(&self.connector, uuid)?;
+        let elsewhere = self.store.elsewhere(&self.connector, uuid)?;
+        let mut seen = Seen {
+            dn,
+            csn,
+            version: None,
+            link: association.as_ref().map(|found| found.data.clone()),
+            old: None,
+            noted_elsewhere: elsewhere.is_some(),
+            local: association.as_ref().map(|found| own_id(found.local)),
+            entombed: false,
+            has_intent: false,
+            adopted: None,
+            remote: Image::default(),
+            unnamed: Vec::new(),
+            entry: None,
+            hash: None,
+        };
+        if let Remote::Here(remote) = &remote {
+            seen.remote.clone_from(&remote.image);
+        }
+        if association
+            .as_ref()
+            .is_some_and(|found| found.data.state == LinkState::UnlinkedHeld)
+        {
+            let message = "unlinked by an administrator; relink or release it".to_owned();
+            remote = Remote::Broken(Reason::Unusable { message });
+        }
+        let (mut by_address, mut by_alias, mut local) = (Vec::new(), Vec::new(), None);
+        if let Some(found) = &association {
+            if let Some((object, version)) = self.object(found.local)? {
+                seen.version = Some(version);
+                seen.unnamed.clone_from(&object.members_without_entry);
+                local = Some(object);
+            }
+        } else if let Remote::Here(remote) = &remote {
+            by_address = self.holders(remote.image.get(Field::Address), &mut seen)?;
+            by_alias = self.holders(remote.image.get(Field::Aliases), &mut seen)?;
+        }
+        let mut removal = Removal::default();
+        let mut found = association;
+        if found.is_none()
+            && let Some(tombstone) = self.store.tombstone(&self.connector, uuid)?
+        {
+            seen.local = Some(own_id(tombstone.link.local));
+            seen.entombed = true;
+            if tombstone.removed_by == RemovedBy::Person {
+                removal = Removal::ByPerson;
+            }
+            found = Some(tombstone.link);
+        }
+        if local
+            .as_ref()
+            .is_some_and(|local: &LocalObject| local.state == LocalState::Deleted)
+        {
+            removal = self.removal(seen.local)?;
+        }
+        let made = match found {
+            None => self.made_for(&by_address, &mut seen)?,
+            Some(_) => None,
+        };
+        if let Some((object, version)) = made {
+            seen.version = Some(version);
+            local = Some(object);
+        }
+        let mut link = found.map(|found| Link {
+            local: own_id(found.local),
+            base: link::decode(&found.data.base),
+            dn: found.data.dn,
+            standing: link::standing(&found.data.state),
+            marks: link::marks(&found.data.digests),
+            passwords: link::passwords(&found.data.digests),
+            until: link::until(&found.data.digests),
+        });
+        if let Some(link) = &mut link {
+            self.after_a_write(link, &mut seen)?;
+        } else if let Some(local) = seen.adopted {
+            link = Some(Link {
+                local,
+                base: seen.remote.clone(),
+                // Not written down yet.
+                dn: String::new(),
+                standing: Standing::Linked,
+                marks: crate::merge::Marks::default(),
+                passwords: crate::plan::Passwords::default(),
+                until: None,
+            });
+        }
+        seen.old.clone_from(&link);
+        let name = match &link {
+            Some(link) if seen.dn.is_empty() => link.dn.clone(),
+            _ => seen.dn.clone(),
+        };
+        if let (Remote::Here(remote), Some(local)) = (&mut remote, &local) {
+            remote.agree_on_the_switch(local);
+        }
+        let seen_at = elsewhere.map(|seen| seen.host);
+        Ok((
+            Situation {
+                uuid,
+                name,
+                remote,
+                link,
+                local,
+                by_address,
+                by_alias,
+                seen_at,
+                removal,
+                rivals: Vec::new(),
+            },
+            seen,
+        ))
+    }
+
+    /// Who removed an object: a person, unless one of its links says that a connector did.
+    fn removal(&self, local: Option<LocalId>) -> Result<Removal, StoreError> {
+        let Some(local) = local else {
+            return Ok(Removal::BySync);
+        };
+        let links = self.store.associations_of(store_id(local))?;
+        let left = |link: &Association| {
+            matches!(
+                link.data.state,
+                LinkState::Gone { .. } | LinkState::OutOfScope { .. } | LinkState::MovedAway { .. }
+            )
+        };
+        Ok(if links.iter().any(left) {
+            Removal::BySync
+        } else {
+            Removal::ByPerson
+        })
+    }
+
+    /// The object that an entry was made for, when the answer to that write never came: it has the entry's address, and
+    /// the entry is what the write was to make it.
+    fn made_for(
+        &self,
+        by_address: &[LocalObject],
+        seen: &mut Seen,
+    ) -> Result<Option<(LocalObject, u64)>, StoreError> {
+        for object in by_address.iter().filter(|object| object.linked_to.is_none()) {
+            let intent = self.store.intent(&self.connector, store_id(object.id))?;
+            let made = |intent: &Intent| intent.remote.is_none() && intent.expected == seen.remote.digest();
+            if intent.as_ref().is_some_and(made) {
+                seen.local = Some(object.id);
+                seen.adopted = Some(object.id);
+                seen.has_intent = true;
+                return self.object(store_id(object.id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A write was begun and its end is not known here. When the entry is what the write was to make it, it took
+    /// place: that is the common state, and what changed here since is an edit of its own.
+    fn after_a_write(&self, link: &mut Link, seen: &mut Seen) -> Result<(), StoreError> {
+        let Some(intent) = self.store.intent(&self.connector, store_id(link.local))? else {
+            return Ok(());
+        };
+        seen.has_intent = true;
+        if intent.expected == seen.remote.digest() && !seen.remote.get(Field::Address).is_empty() {
+            for field in fields_of(kind_of(link.local)) {
+                link.base.set(*field, seen.remote.get(*field).clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// The objects that hold these addresses, each once.
+    fn holders(&self, addresses: &Values, seen: &mut Seen) -> Result<Vec<LocalObject>, StoreError> {
+        let mut found: Vec<LocalObject> = Vec::new();
+        for address in addresses.to_addresses() {
+            let Some(id) = self.store.local_id(&address)? else {
+                continue;
+            };
+            if found.iter().any(|known| known.id == own_id(id)) {
+                continue;
+            }
+            if let Some((object, version)) = self.object(id)? {
+                // Only an unambiguous holder is ever linked, and then this is its version.
+                seen.version = seen.version.or(Some(version));
+                found.push(object);
+            }
+        }
+        Ok(found)
+    }
+
+    pub(crate) fn object(&self, id: store::LocalId) -> Result<Option<(LocalObject, u64)>, StoreError> {
+        let linked_to = self
+            .store
+            .association(&self.connector, id)?
+            .map(|found| found.remote);
+        Ok(match id {
+            store::LocalId::Account(account) => self.store.account(account)?.map(|account| {
+                let (image, state) = (account_image(&account), account_state(&account.state));
+                let password = self.password_digest(account.password_hash());
+                (
+                    LocalObject {
+                        id: own_id(id),
+                        image,
+                        state,
+                        linked_to,
+                        password,
+                        members_without_entry: Vec::new(),
+                        members_by_address: Vec::new(),
+                    },
+                    account.version,
+                )
+            }),
+            store::LocalId::Group(group) => self
+                .store
+                .group(group)?
+                .map(|group| {
+                    let mut object = LocalObject {
+                        id: own_id(id),
+                        image: group_image(&group),
+                        state: LocalState::Active,
+                        linked_to,
+                        password: None,
+                        members_without_entry: Vec::new(),
+                        members_by_address: Vec::new(),
+                    };
+                    if self.direction != Direction::LdapToLocal {
+                        self.named_by_address(&group, &mut object)?;
+                    }
+                    Ok::<_, StoreError>((object, group.version))
+                })
+                .transpose()?,
+        })
+    }
+
+    /// Members that were added by their address: those whose object here has an entry are known by it, as the
+    /// directory will have them; the others wait.
+    fn named_by_address(&self, group: &Group, object: &mut LocalObject) -> Result<(), StoreError> {
+        let mut members: Vec<(EntryUuid, Address)> = object.image.get(Field::Members).to_members().collect();
+        for member in &group.members {
+            let Member::Local(address) = member else { continue };
+            let link = match self.store.local_id(address)? {
+                Some(id) => self.store.association(&self.connector, id)?,
+                None => None,
+            };
+            match link.filter(|link| matches!(link.data.state, LinkState::Linked)) {
+                Some(link) => {
+                    members.push((link.remote, address.clone()));
+                    object.members_by_address.push(address.clone());
+                }
+                None => object.members_without_entry.push(address.clone()),
+            }
+        }
+        let members = Values::members(members.iter().map(|(uuid, address)| (*uuid, address)));
+        object.image.set(Field::Members, members);
+        Ok(())
+    }
+}
