@@ -5,8 +5,7 @@
 //! know when it is late enough, and a directory is worth more than the time.
 
 use super::lane::Lane;
-use super::openldap::{OURS, renamed};
-use super::outcome::written;
+use super::openldap::renamed;
 use super::request::{self, Swap};
 use super::{Edit, Target, Write, WriteError, Writer, Written};
 use crate::config::ServerType;
@@ -132,11 +131,10 @@ impl Writer {
         read_back: &[String],
         answers: &mut Answers,
     ) {
-        let names = request::read_back(read_back, &OURS);
         for _ in 0..=MAX_BLAMED {
             let failed = match self.transaction(lane, &batch).await {
                 Ok(()) => {
-                    self.read_all(lane, batch, &names, answers).await;
+                    self.read_all(lane, batch, read_back, answers).await;
                     return;
                 }
                 Err(failed) => failed,
@@ -197,7 +195,7 @@ impl Writer {
 
     /// The request of one write in a transaction; none when it cannot be part of one. What is replaced may be so
     /// already, and a group may have a placeholder that goes: that needs a look first. OpenLDAP refuses the pre-read
-    /// and post-read controls inside of a transaction, so the entries are read when it is done.
+    /// and post-read controls inside of a transaction, so what is asked for is read when it is done.
     fn update(&self, write: &Write) -> Option<Update> {
         let patterns = self.connector.patterns();
         let (target, precondition, request, now_at) = match write {
@@ -257,27 +255,25 @@ impl Writer {
         })
     }
 
-    /// What the writes of a committed transaction left behind.
+    /// What the writes of a committed transaction left behind. Their versions are not known: a look after the commit
+    /// may show the version that somebody else has made since.
     async fn read_all(
         self: &Arc<Self>,
         lane: &Lane,
         batch: Vec<Member>,
-        names: &[String],
+        read_back: &[String],
         answers: &mut Answers,
     ) {
-        let names: Arc<[String]> = names.into();
+        let names: Arc<[String]> = read_back.into();
         let mut running = JoinSet::new();
         for Member { number, update, .. } in batch {
             let Target { uuid, dn } = update.target;
-            let Some(now_at) = update.now_at else {
-                let gone = Written {
-                    uuid,
-                    dn: dn.clone(),
-                    csn: None,
-                    entry: Entry::new(dn),
-                };
-                answers.set(number, Ok(gone));
-                continue;
+            let now_at = match update.now_at {
+                Some(now_at) if !names.is_empty() => now_at,
+                gone_or_unasked => {
+                    answers.set(number, Ok(unseen(uuid, gone_or_unasked.unwrap_or(dn))));
+                    continue;
+                }
             };
             if running.len() >= READS
                 && let Some(Ok((number, answer))) = running.join_next().await
@@ -296,11 +292,15 @@ impl Writer {
     }
 
     async fn read_one(&self, lane: &Lane, uuid: EntryUuid, dn: &str, names: &[String]) -> Answer {
-        let read = self.look(lane, uuid, dn, names).await;
-        let entry = read.map_err(WriteError::but_done)?;
-        entry
-            .and_then(|entry| written(entry, Some(uuid)))
-            .ok_or_else(|| self.unreadable(dn))
+        match self.look(lane, uuid, dn, names).await {
+            Ok(Some(entry)) => Ok(Written {
+                dn: entry.dn.clone(),
+                entry,
+                ..unseen(uuid, String::new())
+            }),
+            Ok(None) => Err(self.unreadable(dn)),
+            Err(error) => Err(error.but_done()),
+        }
     }
 
     /// Single writes; how many are under way is the budget's to say.
@@ -327,6 +327,16 @@ impl Writer {
                 Some(Err(error)) => tracing::error!(%error, "a write ended early"),
             }
         }
+    }
+}
+
+/// An entry that was written and has not been looked at since.
+fn unseen(uuid: EntryUuid, dn: String) -> Written {
+    Written {
+        uuid,
+        csn: None,
+        entry: Entry::new(dn.clone()),
+        dn,
     }
 }
 

@@ -116,7 +116,10 @@ impl Writer {
             None => self.at(lane, dn, attributes).await,
         };
         match read {
-            Ok(Some(entry)) => written(entry, uuid).ok_or_else(|| self.unreadable(dn)),
+            // The version may be somebody else's by now.
+            Ok(Some(entry)) => written(entry, uuid)
+                .map(|written| Written { csn: None, ..written })
+                .ok_or_else(|| self.unreadable(dn)),
             Ok(None) => Err(self.unreadable(dn)),
             Err(error) => Err(error.but_done()),
         }

@@ -127,7 +127,8 @@ pub struct Written {
     pub uuid: EntryUuid,
     /// Its DN after the write.
     pub dn: String,
-    /// Its version after the write: entryCSN, or uSNChanged as text. None after a deletion.
+    /// Its version after the write: entryCSN, or uSNChanged as text. None after a deletion, and where it cannot be
+    /// told from the version of somebody who was there right after: of a write that shared its commit with others.
     pub csn: Option<String>,
     /// The attributes that were asked for, as they are after the write; as they were before a deletion, unless it was
     /// part of a batch.

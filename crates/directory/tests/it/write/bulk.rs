@@ -61,9 +61,10 @@ async fn each_of_many_has_its_own_answer() {
     assert_eq!(done[1].dn, format!("uid=renamed,ou=Users,{SUFFIX}"));
     assert_eq!((done[2].uuid, done[2].csn.as_ref()), (added[2].uuid, None));
     assert_eq!(slapd.values("p109", "displayName"), ["Many"]);
-    assert_eq!(
-        slapd.values("renamed", "entryCSN"),
-        done[1].csn.clone().into_iter().collect::<Vec<_>>()
+    assert_eq!(slapd.values("renamed", "entryUUID"), [done[1].uuid.to_string()]);
+    assert!(
+        done.iter().all(|one| one.csn.is_none()),
+        "it may be somebody else's by now"
     );
 }
 
@@ -139,11 +140,7 @@ async fn one_that_cannot_be_written_does_not_keep_the_others_back() {
         answers[6]
     );
     // What the answers say is what is there, and no value of the batch that was given up.
-    let told = answers[0].as_ref().expect("written").csn.clone();
-    assert_eq!(
-        slapd.values("p0", "entryCSN"),
-        told.into_iter().collect::<Vec<_>>()
-    );
+    assert_eq!(slapd.values("p0", "displayName"), ["Ours"]);
     assert_eq!(slapd.values("p1", "displayName"), ["Foreign"]);
 }
 
