@@ -20,7 +20,7 @@ mod samba;
 mod scratch;
 mod slapd;
 
-pub use certificate::{Certificate, self_signed, self_signed_for};
+pub use certificate::{Authority, Certificate, self_signed, self_signed_for};
 pub use client::{curl, run_with_input};
 pub use dialogue::{Dialogue, ImapClient, Pop3Client, SmtpClient, SmtpReply};
 

@@ -41,12 +41,39 @@ pub struct Slapd {
     pub root: Identity,
     /// The identity that reads everything.
     pub reader: Identity,
+    /// The identity that reads and writes everything.
+    pub writer: Identity,
 }
+
+/// Locks an account after so many failed binds, and forgets nothing for an hour.
+const POLICY: &str = "\
+dn: cn=policy,SUFFIX
+objectClass: device
+objectClass: pwdPolicy
+cn: policy
+pwdAttribute: userPassword
+pwdLockout: TRUE
+pwdLockoutDuration: 0
+pwdFailureCountInterval: 3600
+pwdMinLength: 8
+pwdCheckQuality: 1
+pwdMaxFailure: ";
 
 impl Slapd {
     /// Writes the set-up with the product's own command, loads `ldif` and starts the server.
     pub fn start(homing: &HomingBinary, options: &SlapdOptions, ldif: &str) -> Result<Self> {
-        Self::launch(homing, options, ldif, None)
+        Self::launch(homing, options, ldif, None, None)
+    }
+
+    /// The same with OpenLDAP's password policy: so many failed binds lock an account, and new passwords have eight
+    /// characters or more.
+    pub fn start_with_lockout(
+        homing: &HomingBinary,
+        options: &SlapdOptions,
+        ldif: &str,
+        failures: u32,
+    ) -> Result<Self> {
+        Self::launch(homing, options, ldif, None, Some(failures))
     }
 
     /// The same with a certificate: StartTLS on its port, and a second port for `ldaps`.
@@ -56,7 +83,7 @@ impl Slapd {
         ldif: &str,
         certificate: &Certificate,
     ) -> Result<Self> {
-        Self::launch(homing, options, ldif, Some(certificate))
+        Self::launch(homing, options, ldif, Some(certificate), None)
     }
 
     fn launch(
@@ -64,6 +91,7 @@ impl Slapd {
         options: &SlapdOptions,
         ldif: &str,
         certificate: Option<&Certificate>,
+        lockout: Option<u32>,
     ) -> Result<Self> {
         let scratch = Scratch::new()?;
         let binary = unconfined_slapd(&scratch)?;
@@ -83,7 +111,7 @@ impl Slapd {
         }
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let printed = homing.run(&args)?;
-        let [root, reader, _writer] = identities(&printed)?;
+        let [root, reader, writer] = identities(&printed)?;
         let port = if options.port == 0 {
             free_port()?
         } else {
@@ -98,9 +126,16 @@ impl Slapd {
             suffix: options.suffix.clone(),
             root,
             reader,
+            writer,
         };
+        if let Some(failures) = lockout {
+            slapd.lock_after(failures)?;
+        }
         for file in ["base.ldif", "identities.ldif"] {
             slapd.load(&setup.join(file))?;
+        }
+        if lockout.is_some() {
+            slapd.load(&slapd.scratch.join("policy.ldif"))?;
         }
         if !ldif.is_empty() {
             let file = slapd.scratch.write("people.ldif", ldif)?;
@@ -144,6 +179,22 @@ impl Slapd {
         .map(str::to_owned);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         run_with_input(&slapadd.display().to_string(), &args, b"").map(drop)
+    }
+
+    /// Puts the password policy into the configuration; its entry is loaded after the tree.
+    fn lock_after(&self, failures: u32) -> Result<()> {
+        let text = std::fs::read_to_string(self.config())?;
+        let first = text.find("moduleload").context("no modules are loaded")?;
+        let (before, after) = text.split_at(first);
+        let suffix = &self.suffix;
+        let text = format!(
+            "{before}moduleload ppolicy\n{after}\noverlay ppolicy\nppolicy_default \"cn=policy,{suffix}\"\n"
+        );
+        std::fs::write(self.config(), text)?;
+        let policy = POLICY.replace("SUFFIX", suffix);
+        self.scratch
+            .write("policy.ldif", &format!("{policy}{failures}\n"))
+            .map(drop)
     }
 
     /// Starts it (again) on the same port and data.
