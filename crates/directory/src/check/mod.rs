@@ -10,6 +10,7 @@ mod configuration;
 mod dir_sync;
 mod entries;
 mod feed;
+mod lockout;
 mod reach;
 mod schema;
 mod server;
@@ -79,6 +80,7 @@ pub async fn check(
         }
         ServerType::ActiveDirectory => dir_sync::look(&client, &root, &patterns, &mut report).await,
     }
+    lockout::look(&client, &root, config, &mut report).await;
     entries::look(&client, config, &patterns, clock, ask, &mut report).await;
     Ok(report)
 }

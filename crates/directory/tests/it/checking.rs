@@ -189,3 +189,48 @@ async fn another_schema_needs_a_mapping_and_nothing_else() {
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test]
+async fn the_lockout_budget_is_compared_with_the_policy() {
+    let slapd = Slapd::with_policy("pwdMaxFailure: 10\npwdFailureCountInterval: 600\n");
+    slapd.person("anna", "mailHost: store1.test\nuserPassword: secret\n");
+    let finding = async |budget, window| {
+        let mut config = config(&[&slapd]);
+        (config.lockout_budget, config.lockout_window) = (budget, window);
+        let report = report(&config).await;
+        let found = report
+            .findings
+            .into_iter()
+            .find(|finding| finding.check == "lockout");
+        found.map(|finding| (finding.level, finding.text))
+    };
+    for (budget, window, level, said) in [
+        (0, 600, Level::Note, "after 10 failed binds"),
+        (9, 600, Level::Good, "below the 10"),
+        (10, 600, Level::Wrong, "lockout_budget is 10"),
+        (9, 300, Level::Wrong, "lockout_window is 300"),
+    ] {
+        let found = finding(budget, window).await.expect("a finding");
+        assert!(
+            found.0 == level && found.1.contains(said),
+            "{budget} {window}: {found:?}"
+        );
+    }
+    slapd.modify(&format!(
+        "dn: cn=policy,{SUFFIX}\nchangetype: modify\nreplace: pwdFailureCountInterval\npwdFailureCountInterval: 0\n"
+    ));
+    let found = finding(9, 600).await.expect("a finding");
+    assert!(
+        found.0 == Level::Note && found.1.contains("never forgets"),
+        "{found:?}"
+    );
+    slapd.modify(&format!(
+        "dn: cn=policy,{SUFFIX}\nchangetype: modify\nreplace: pwdLockout\npwdLockout: FALSE\n"
+    ));
+    assert!(
+        finding(9, 600)
+            .await
+            .is_some_and(|found| found.1.contains("locks nobody out"))
+    );
+    assert_eq!(finding(0, 600).await, None);
+}
