@@ -98,6 +98,7 @@ impl Table {
             known: HashMap::new(),
             errors: Vec::new(),
         };
+        builder.table.exact.reserve(exact_lines(text));
         for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
             let added = std::str::from_utf8(line)
                 .map_err(|_| "the line is not UTF-8".to_owned())
@@ -240,6 +241,14 @@ impl Builder<'_> {
         self.known.insert(text.to_owned(), index);
         Ok(index)
     }
+}
+
+/// About how many exact rules there are, so that the table need not grow under them.
+fn exact_lines(text: &[u8]) -> usize {
+    let is_exact = |line: &&[u8]| !matches!(line.first(), None | Some(b'#' | b'@' | b'/' | b'*' | b'\r'));
+    let lines = text.split(|byte| *byte == b'\n').filter(is_exact).count();
+    // A rule has six octets or more, whatever a file of something else looks like.
+    lines.min(text.len() / 6)
 }
 
 /// The two sides of a rule. White space may stand inside of an expression, but not in a home.
