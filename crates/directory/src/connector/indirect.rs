@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashSet};
 const BATCH: usize = 100;
 /// Searches of one level of a group; more are left out, and the log says so.
 const MAX_URLS: usize = 100;
-/// Entries of one search; a URL that finds more is an error, never a part of a group.
+/// Entries of one search, and of all URLs of one level; more are an error, never a part of a group.
 const MAX_FOUND: usize = 100_000;
 
 /// What is left of the members after DNs and login names.
@@ -158,7 +158,13 @@ impl Connector {
         let mut found = Vec::new();
         for text in members.urls.iter().take(MAX_URLS) {
             match MemberUrl::parse(text) {
-                Ok(url) => found.extend(self.by_url(client, &url, attributes).await?),
+                Ok(url) => {
+                    found.extend(self.by_url(client, &url, attributes).await?);
+                    // Whoever may edit a group decides how many URLs it has.
+                    if found.len() > MAX_FOUND {
+                        return Err(LdapError::TooMany(MAX_FOUND));
+                    }
+                }
                 Err(why) => {
                     tracing::warn!(connector = %self.name(), url = %text, why, "a group's memberURL is passed over");
                 }

@@ -269,8 +269,12 @@ async fn signed_tokens_and_a_new_key() {
     ] {
         assert_eq!(says(&source, login, token).await, expected, "{login}");
     }
-    // The issuer takes a new key: the first token with it has the keys read again, after a pause.
+    // The issuer takes a new key: the first token with it has the keys read again, after a pause. Until then it is
+    // not called wrong, since nobody has looked.
     std::fs::write(&file, json!({"keys": [old.jwk(), new.jwk()]}).to_string()).expect("written");
+    clock.advance(std::time::Duration::from_secs(1));
+    let early = says(&source, "", new.token(&alice)).await;
+    assert!(early.starts_with("unavailable"), "{early}");
     clock.advance(std::time::Duration::from_secs(31));
     assert_eq!(
         says(&source, "", new.token(&alice)).await,

@@ -84,10 +84,10 @@ fn account(claims: &Claims, config: &OauthConfig) -> Result<String, String> {
             return Err(format!("the claim {name} names nobody"));
         }
         // OpenID Connect Core section 5.1: otherwise anybody could enter anybody's address there.
-        let unverified = matches!(
-            claims.get("email_verified"),
-            Some(Value::Bool(false)) | Some(Value::String(_))
-        ) && claims.get("email_verified") != Some(&Value::String("true".to_owned()));
+        let unverified = match claims.get("email_verified") {
+            None | Some(Value::Bool(true)) => false,
+            Some(said) => said != "true",
+        };
         if name == "email" && unverified {
             return Err("the issuer has not verified the email".to_owned());
         }
@@ -172,6 +172,7 @@ mod tests {
             (json!({"email_verified": false}), false),
             (json!({"email_verified": "false"}), false),
             (json!({"email_verified": "true"}), true),
+            (json!({"email_verified": 0}), false),
         ] {
             assert_eq!(good(claims.clone()), expected, "{claims}");
         }

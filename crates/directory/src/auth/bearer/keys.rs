@@ -86,10 +86,13 @@ impl Keys {
             && now.saturating_sub(last) < PAUSE
         {
             let held_at = self.held.load().as_ref().map(|held| held.at);
-            // The last time was good, or it was before this caller looked and failed.
+            // What was read before this token came says nothing about a key that the issuer may just have taken.
             return match held_at {
-                Some(at) if at >= last || at >= seen => Ok(()),
-                _ => Err("the issuer's keys could not be read a moment ago".to_owned()),
+                Some(at) if at >= seen => Ok(()),
+                _ => Err(
+                    "the issuer's keys were asked for a moment ago and are not asked for again yet"
+                        .to_owned(),
+                ),
             };
         }
         *asked = Some(now);
