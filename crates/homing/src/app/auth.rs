@@ -124,6 +124,7 @@ pub(super) fn for_accounts(
         by_domain,
         others,
         login_domain: config.login_domain(),
+        store: store.clone(),
     };
     Ok(Some(Arc::new(AccountGate {
         inner: with_proofs(config, parts, Arc::new(choice))?,
@@ -282,9 +283,20 @@ struct ByDomain {
     by_domain: HashMap<Domain, Arc<dyn Authenticator>>,
     others: Arc<dyn Authenticator>,
     login_domain: Option<Domain>,
+    store: Store,
 }
 
 impl ByDomain {
+    /// Whether a domain is hosted here that no section names. What cannot be read may be one.
+    fn hosts_others(&self) -> bool {
+        let hosted = self.store.list_domains();
+        hosted.map_or(true, |hosted| {
+            hosted
+                .iter()
+                .any(|info| !self.by_domain.contains_key(&info.domain))
+        })
+    }
+
     fn of(&self, login: &str) -> &Arc<dyn Authenticator> {
         let domain = match login.rsplit_once('@') {
             Some((_, domain)) => Domain::parse(domain).ok(),
@@ -309,12 +321,19 @@ impl Authenticator for ByDomain {
         self.of(&request.login).scram_keys(request)
     }
 
-    /// What each of the chains can check: it is announced before it is known whose login it will be. Where domains
-    /// are listed, the others are strangers.
+    /// What each of the chains can check: it is announced before it is known whose login it will be. The chain of
+    /// the domains that no section names counts only where there is such a domain.
     fn mechanisms(&self) -> MechanismSet {
-        let each = self.by_domain.values().map(|chain| chain.mechanisms());
-        each.reduce(MechanismSet::intersection)
-            .unwrap_or_else(|| self.others.mechanisms())
+        let others = self.others.mechanisms();
+        let named = self.by_domain.values().map(|chain| chain.mechanisms());
+        let Some(named) = named.reduce(MechanismSet::intersection) else {
+            return others;
+        };
+        let all = named.intersection(others);
+        match all == named || !self.hosts_others() {
+            true => named,
+            false => all,
+        }
     }
 }
 
