@@ -1,7 +1,7 @@
 //! What a reload leaves as it is, and says so.
 
 use super::parts::Parts;
-use crate::config::{Config, Source};
+use crate::config::{Config, Difference, Source};
 use admin::NeedsRestart;
 
 /// Keys and sections that only a start reads, with the reason.
@@ -47,9 +47,11 @@ pub(super) fn pin(config: &mut Config, before: &Config, start: &Source, parts: &
     }
     if !parts.sync.is_empty() {
         // Engines hold the connector that they were made with.
+        let is_alias =
+            |difference: &Difference| difference.is_in(&["domain"]) && difference.key().ends_with(".aliases");
         let connectors = differences
             .iter()
-            .filter(|difference| difference.is_in(&["connector"]));
+            .filter(|difference| difference.is_in(&["connector"]) || is_alias(difference));
         found.extend(connectors.map(|difference| NeedsRestart {
             key: difference.key(),
             why: "logins and user maps follow it now, synchronisation goes on as it was started".to_owned(),

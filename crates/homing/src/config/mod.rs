@@ -11,7 +11,7 @@ mod source;
 
 pub(crate) use domain::{AuthMethod, DomainConfig};
 pub(crate) use problem::{ConfigErrors, Problem};
-pub(crate) use source::Source;
+pub(crate) use source::{Difference, Source};
 
 use crate::cli::Failure;
 use model::{Domain, DomainAliases};
