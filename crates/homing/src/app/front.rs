@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use directory::{AccountEvent, AccountEventStream, Heard, Route, UserMaps};
 use frontend::LocalHome;
 use frontend::assertion::{Minter, TrustedFrontEndConfig, Verifier};
-use model::{Authenticated, Authenticator, Clock, Recheck};
+use model::{Address, Authenticated, Authenticator, Clock, Recheck};
 use net::{Metrics, SessionEnd, SessionFilter, SessionRow, Sessions, Shutdown};
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,10 +104,12 @@ fn end(sessions: &Sessions, event: &AccountEvent) {
         ..SessionFilter::default()
     };
     let mut ended = sessions.end(&of_entry, SessionEnd::Revoked);
-    // A session that was authenticated at its home is known by its address only.
+    // A session that was authenticated at its home is known by its address only. One that is known to be of another
+    // entry is not meant: an address may have gone from one entry to another.
     if event.address.is_some() {
         let of_account = SessionFilter {
             account: event.address.clone(),
+            without_entry: true,
             begun_by: Some(event.at),
             ..SessionFilter::default()
         };
@@ -120,17 +122,21 @@ fn end(sessions: &Sessions, event: &AccountEvent) {
 
 /// Who can say whether a session may go on.
 pub(super) struct Judges {
-    pub(super) maps: Vec<(&'static str, Arc<UserMaps>)>,
-    pub(super) authenticators: Vec<Arc<dyn Authenticator>>,
-    pub(super) sessions: Sessions,
-    pub(super) every: Duration,
+    maps: Vec<(&'static str, Arc<UserMaps>)>,
+    /// For sessions that go to a home.
+    proxied: Vec<Arc<dyn Authenticator>>,
+    /// For sessions that end in this process.
+    accounts: Option<Arc<dyn Authenticator>>,
+    sessions: Sessions,
+    every: Duration,
 }
 
 impl Judges {
     pub(super) fn of(config: &Config, parts: &Parts) -> Self {
         Self {
             maps: parts.maps.clone(),
-            authenticators: parts.proxy_authenticators(config),
+            proxied: parts.proxy_authenticators(config),
+            accounts: parts.accounts.clone(),
             sessions: parts.front.sessions.clone(),
             every: Duration::from_secs(config.sessions.recheck),
         }
@@ -145,14 +151,31 @@ impl Judges {
         let pause = self.every / count;
         for row in accounts {
             if !self.may_go_on(&row).await {
-                let filter = SessionFilter {
-                    account: Some(row.about.account.clone()),
-                    ..SessionFilter::default()
-                };
-                let ended = self.sessions.end(&filter, SessionEnd::Revoked);
-                tracing::info!(account = %row.about.account, sessions = ended, "sessions are ended");
+                self.end_those_of(&row.about.account).await;
             }
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// The oldest session of the account may not go on. One that began with the new password, or with the entry
+    /// that has the address now, may: each is judged by itself.
+    async fn end_those_of(&self, account: &Address) {
+        let of_account = SessionFilter {
+            account: Some(account.clone()),
+            ..SessionFilter::default()
+        };
+        let mut ended = 0;
+        for row in self.sessions.list(&of_account, 0, usize::MAX) {
+            if row.ending.is_none() && !self.may_go_on(&row).await {
+                let this = SessionFilter {
+                    id: Some(row.id),
+                    ..SessionFilter::default()
+                };
+                ended += self.sessions.end(&this, SessionEnd::Revoked);
+            }
+        }
+        if ended > 0 {
+            tracing::info!(%account, sessions = ended, "sessions are ended");
         }
     }
 
@@ -162,7 +185,11 @@ impl Judges {
             address: row.about.account.clone(),
             entry: row.about.entry,
         };
-        for authenticator in &self.authenticators {
+        let judges = match row.about.home {
+            Some(_) => self.proxied.as_slice(),
+            None => self.accounts.as_slice(),
+        };
+        for authenticator in judges {
             match authenticator.recheck(&who, row.began).await {
                 Recheck::Ended(why) => {
                     tracing::info!(account = %who.address, %why, "the account may not go on");
@@ -173,7 +200,6 @@ impl Judges {
             }
         }
         let Some(home) = row.about.home.as_deref() else {
-            // Its server looks itself whether the account is still in order.
             return true;
         };
         let service = format!("{}_proxy", row.about.protocol);
@@ -185,5 +211,92 @@ impl Judges {
             Route::NoSuchAccount | Route::Rejected => false,
             Route::NoHome { .. } | Route::Ambiguous(_) | Route::Unavailable(_) => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use directory::AccountEventKind;
+    use model::{
+        AuthOutcome, AuthRequest, BoxFuture, EndReason, EntryUuid, ManualClock, Protocol, Timestamp,
+    };
+    use net::{NewSession, Session, SessionLimits};
+
+    const OLD: EntryUuid = EntryUuid::from_bytes([1; 16]);
+    const NEW: EntryUuid = EntryUuid::from_bytes([2; 16]);
+
+    fn registry() -> (Arc<ManualClock>, Sessions) {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0)));
+        (clock.clone(), Sessions::new(clock, SessionLimits::default()))
+    }
+
+    fn alice() -> Address {
+        Address::parse("alice@example.test").expect("an address")
+    }
+
+    fn enter(sessions: &Sessions, entry: Option<EntryUuid>) -> Session {
+        let about = NewSession {
+            protocol: Protocol::Imap,
+            account: alice(),
+            entry,
+            client: ([192, 0, 2, 7], 4242).into(),
+            home: None,
+            trace: model::TraceId::new(1),
+        };
+        sessions.enter(about).expect("room")
+    }
+
+    #[test]
+    fn news_of_an_entry_leave_the_next_owner_of_its_address_alone() {
+        let (_, sessions) = registry();
+        let (old, new) = (enter(&sessions, Some(OLD)), enter(&sessions, Some(NEW)));
+        let unknown = enter(&sessions, None);
+        let event = AccountEvent {
+            entry: OLD,
+            address: Some(alice()),
+            kind: AccountEventKind::Deleted,
+            at: Duration::from_secs(1),
+        };
+        end(&sessions, &event);
+        assert_eq!(
+            [old, new, unknown].map(|session| session.ending()),
+            [Some(SessionEnd::Revoked), None, Some(SessionEnd::Revoked)]
+        );
+    }
+
+    /// The password was changed at this moment.
+    struct ChangedAt(Duration);
+
+    impl Authenticator for ChangedAt {
+        fn check<'a>(&'a self, _: &'a AuthRequest) -> BoxFuture<'a, AuthOutcome> {
+            Box::pin(std::future::ready(AuthOutcome::NoEntry))
+        }
+
+        fn recheck<'a>(&'a self, _: &'a Authenticated, since: Duration) -> BoxFuture<'a, Recheck> {
+            let answer = match since <= self.0 {
+                true => Recheck::Ended(EndReason::PasswordChanged),
+                false => Recheck::Fine,
+            };
+            Box::pin(std::future::ready(answer))
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_came_with_the_new_password_stays() {
+        let (clock, sessions) = registry();
+        let before = enter(&sessions, Some(OLD));
+        clock.advance(Duration::from_secs(10));
+        let after = enter(&sessions, Some(OLD));
+        let judges = Judges {
+            maps: Vec::new(),
+            proxied: Vec::new(),
+            accounts: Some(Arc::new(ChangedAt(Duration::from_secs(5)))),
+            sessions,
+            every: Duration::from_millis(1),
+        };
+        judges.round().await;
+        assert_eq!(before.ending(), Some(SessionEnd::Revoked));
+        assert_eq!(after.ending(), None);
     }
 }
