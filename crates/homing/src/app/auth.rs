@@ -8,7 +8,7 @@ use directory::{
     CertificateAuthenticator, ChainAuthenticator, Connector, LdapAuthenticator, LdapMethod, ScramSalts,
     Throttle, TokenAuthenticator,
 };
-use frontend::assertion::{Verdict, Verifier, VerifyError};
+use frontend::assertion::{Verdict, Verifier};
 use model::{
     AccountId, Address, AuthOutcome, AuthRequest, Authenticated, Authenticator, BoxFuture, Credential,
     Domain, EndReason, MechanismSet, OnDemand, OnDemandOutcome, Recheck, RejectReason, ScramOutcome,
@@ -84,14 +84,18 @@ fn salts(config: &Config, parts: &Parts) -> Result<ScramSalts, Failure> {
             .map_err(|_| Failure::Refused(format!("{}: 32 octets are expected", path.display())))?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let key = net::fresh_random::<32>().map_err(failed)?;
+            // Whole or not at all: half a key would keep the server from starting ever again.
+            let draft = path.with_extension("new");
             let mut file = std::fs::OpenOptions::new()
                 .write(true)
-                .create_new(true)
+                .create(true)
+                .truncate(true)
                 .mode(0o600)
-                .open(&path)
+                .open(&draft)
                 .map_err(failed)?;
             file.write_all(&key).map_err(failed)?;
             file.sync_all().map_err(failed)?;
+            std::fs::rename(&draft, &path).map_err(failed)?;
             key
         }
         Err(error) => return Err(failed(error)),
@@ -249,14 +253,18 @@ impl Unassociated {
             Ok(None) => return AuthOutcome::NoEntry,
             Err(error) => return AuthOutcome::Unavailable(Unavailable(error.to_string())),
         };
+        let request = AuthRequest {
+            login: address.as_str().to_owned(),
+            ..request.clone()
+        };
+        // There is nothing to guess, and whoever proved another account must not wipe out the guesses at this one.
+        if matches!(request.credential, Credential::Vouched) {
+            return self.inner.check(&request).await;
+        }
         let client = request.peer.client.ip();
         let Some(attempt) = self.throttle.attempt(id, client) else {
             let why = format!("too many wrong passwords for {address} from {client}");
             return AuthOutcome::Unavailable(Unavailable(why));
-        };
-        let request = AuthRequest {
-            login: address.as_str().to_owned(),
-            ..request.clone()
         };
         let outcome = self.inner.check(&request).await;
         match &outcome {
@@ -384,8 +392,8 @@ impl AccountGate {
                     false => AuthOutcome::Rejected(RejectReason::NotAllowed),
                 }
             }
-            Some(Err(VerifyError::Busy)) => {
-                AuthOutcome::Unavailable(Unavailable(VerifyError::Busy.to_string()))
+            Some(Err(error)) if error.is_temporary() => {
+                AuthOutcome::Unavailable(Unavailable(format!("the assertion: {error}")))
             }
             Some(Err(error)) => {
                 tracing::error!(trace = %request.peer.trace, login = request.login, %error, "an assertion is refused");
