@@ -49,6 +49,15 @@ impl Before<'_> {
         self.config.source.same(&now.source, path, without)
     }
 
+    /// Whether client certificates log in as they did.
+    pub(super) fn same_certificates(&self, now: &Config) -> bool {
+        let of = |config: &Config| {
+            let tls = config.tls.as_ref().filter(|tls| tls.client_ca.is_some());
+            tls.map(|tls| tls.client_name)
+        };
+        of(self.config) == of(now)
+    }
+
     /// Whether everything is the same that is in no section with a rule of its own in this folder.
     pub(super) fn same_elsewhere(&self, now: &Config) -> bool {
         let known = [
@@ -133,6 +142,7 @@ impl Parts {
         };
         let same_accounts = before.same(config, &["domain"], None)
             && before.same_elsewhere(config)
+            && before.same_certificates(config)
             && same_items(&old.connectors, &connectors);
         let mut parts = Self {
             clock: Arc::clone(&old.clock),

@@ -214,7 +214,9 @@ impl Running {
         let mut servers = BTreeMap::new();
         let mut bound = Vec::new();
         for (name, listeners) in config.listeners() {
-            if listeners.is_empty() {
+            // One without a listener may serve the proxies of this process.
+            let local = config.holds_accounts() && services::LOCAL.contains(&name);
+            if listeners.is_empty() && !(local && self.services.contains_key(name)) {
                 continue;
             }
             match self.services.get(name) {

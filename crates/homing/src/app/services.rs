@@ -48,6 +48,9 @@ pub(super) struct Bound {
     pub(super) configured: SocketAddr,
 }
 
+/// Servers that a proxy in this process may need.
+pub(super) const LOCAL: [&str; 4] = ["smtp", "lmtp", "imap", "pop3"];
+
 /// Builds each configured service. Nothing listens yet.
 pub(super) fn build_all(config: &Config, parts: &Parts) -> Result<BTreeMap<&'static str, Slot>, Failure> {
     let mut slots = BTreeMap::new();
@@ -115,6 +118,7 @@ pub(super) fn rebuild(
 ) -> Result<Option<Server>, Failure> {
     let same_section = before.same(config, &[name], Some("listener"))
         && before.same_elsewhere(config)
+        && before.same_certificates(config)
         && before.config.login_domain() == config.login_domain()
         && before.config.domain_aliases() == config.domain_aliases();
     let same_parts = match running {
