@@ -1,6 +1,7 @@
 //! What only a look at several keys shows.
 
 use super::{AuthMethod, Config};
+use directory::LoginMode;
 use directory::config::MapKind;
 use model::{ConfigProblem, Domain};
 use std::collections::HashMap;
@@ -142,12 +143,33 @@ impl Config {
             ),
         ] {
             let (listeners, authenticate, auth, user_maps) = section;
+            if authenticate == frontend::AuthenticateAt::Home && !listeners.is_empty() {
+                self.check_unproven(service, problems);
+            }
             let checks_here = authenticate == frontend::AuthenticateAt::Edge && !listeners.is_empty();
             let can_check = |name: &String| sources.contains(&name.as_str());
             if checks_here && auth.is_empty() && !user_maps.iter().any(can_check) {
                 let message = "none of user_maps can check a password; name a map of an ldap- kind in auth, or write \
                                authenticate = \"home\"";
                 problems.push(ConfigProblem::new(format!("{service}.auth"), message));
+            }
+        }
+    }
+
+    /// A home that takes the front end's word needs a front end that has checked the login.
+    fn check_unproven(&self, service: &str, problems: &mut Vec<ConfigProblem>) {
+        let protocol = service.trim_end_matches("_proxy");
+        for (index, home) in self.home.iter().enumerate() {
+            let at_home = if protocol == "pop3" { home.pop3 } else { home.imap };
+            if at_home.login != LoginMode::Replay {
+                let message = format!(
+                    "with {service}.authenticate = \"home\" nobody would check the password; write \"edge\" there or \
+                     login = \"replay\" here"
+                );
+                problems.push(ConfigProblem::new(
+                    format!("home.{index}.{protocol}.login"),
+                    message,
+                ));
             }
         }
     }
