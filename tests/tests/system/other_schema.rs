@@ -49,12 +49,12 @@ fn mail_recipients() -> Case {
 }
 
 /// Plain `inetOrgPerson`: the home, further addresses and the end of an account stand in attributes that were meant
-/// for something else.
+/// for something else, and the server goes by another name.
 fn plain_people() -> Case {
     let person = |uid: &str, more: &str| {
         format!(
             "dn: cn={uid} Example,{USERS}\nobjectClass: inetOrgPerson\ncn: {uid} Example\nuid: {uid}\nsn: Example\n\
-             mail: {uid}@example.test\ndescription: {uid}.x@example.test\ndepartmentNumber: store1.example.test\n\
+             mail: {uid}@example.test\ndescription: {uid}.x@example.test\ndepartmentNumber: Store-One.\n\
              userPassword: {uid}-secret\n{more}\n"
         )
     };
@@ -74,6 +74,7 @@ fn plain_people() -> Case {
         .concat(),
         keys: "groups.object_class = \"groupOfUniqueNames\"\nattributes.members = \"uniqueMember\"\n\
                attributes.group_mail = \"description\"\nattributes.host = \"departmentNumber\"\n\
+               host_aliases = [\"store-one\"]\n\
                attributes.aliases = \"description\"\naccounts.filter = \"(!(employeeType=left))\"\n",
     }
 }
