@@ -120,3 +120,34 @@ fn own_accounts_are_served_in_process_and_the_others_sent_home() -> Result<()> {
     ensure!(metrics.lines().any(|line| line == drained), "{metrics}");
     Ok(())
 }
+
+/// `authenticate = "home"` where the home is this very process: the password is checked there, and only there.
+#[test]
+fn a_home_in_this_process_checks_what_the_front_end_does_not() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let ports = Ports::free()?;
+    let map = scratch.write("map", &format!("{} one.example.test\n", ALICE.mail))?;
+    let front = format!(
+        "server_name = \"one.example.test\"\nholds_accounts = true\n\
+         [imap_proxy]\nuser_maps = [\"file\"]\nauthenticate = \"home\"\n\
+         [pop3_proxy]\nuser_maps = [\"file\"]\nauthenticate = \"home\"\n\
+         [smtp_proxy]\nuser_maps = [\"file\"]\ndomains = [\"example.test\"]\n\
+         [[user_map]]\nname = \"file\"\nkind = \"local-file\"\npath = \"{}\"\n{}",
+        map.display(),
+        listeners("_proxy", ports, ""),
+    );
+    let server = Homing::start(&testkit::HomingBinary::find()?, &front)?;
+    server.command(&["domain", "create", "example.test"])?;
+    server.command_with_input(
+        &["account", "create", ALICE.mail, "--password-stdin"],
+        ALICE.password.as_bytes(),
+    )?;
+    let refused = ImapClient::connect(ports.imap)?.login(ALICE.mail, "a guess")?;
+    ensure!(refused.contains("NO [AUTHENTICATIONFAILED]"), "{refused}");
+    let refused = Pop3Client::connect(ports.pop3)?.login(ALICE.mail, "a guess")?;
+    ensure!(refused.starts_with("-ERR"), "{refused}");
+    logged_in(ports.imap, ALICE)?.ok("SELECT INBOX")?;
+    let reply = Pop3Client::connect(ports.pop3)?.login(ALICE.mail, ALICE.password)?;
+    ensure!(reply.starts_with("+OK"), "{reply}");
+    Ok(())
+}
