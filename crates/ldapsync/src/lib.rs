@@ -21,8 +21,13 @@ mod merge;
 mod outbox;
 mod plan;
 
-pub use driver::{PlanReport, PlannedObject, SetAsideObject, SyncEngine, SyncError};
-pub use engine::{AsideStatus, Counts, FeedState, GuardStatus, State, StrangerStatus, SyncStatus};
+pub use driver::{
+    Consent, LinkOrder, Named, OutboxStatus, Pairing, PlanItem, PlanReport, PlannedEntry, PlannedObject,
+    Rates, SetAsideObject, SyncEngine, SyncError,
+};
+pub use engine::{
+    AsideStatus, Counts, FeedState, GuardStatus, RoundStatus, State, StrangerStatus, SyncStatus,
+};
 pub use explain::{Event, Explanation, FieldView};
 pub use field::{Field, Image, Values};
 pub use merge::{Cause, Discarded, Rule, Side};

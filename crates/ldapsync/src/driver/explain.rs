@@ -1,8 +1,10 @@
 //! Explaining one object: both sides are read as for a plan, and nothing is changed.
 
+use super::report::{feed_error, store_error};
 use super::{SyncEngine, SyncError, gone};
 use crate::explain::{Event, Explanation, explain};
 use crate::plan::{Remote, plan};
+use directory::Lookup;
 use directory::feed::{FeedError, Presence};
 use model::{Address, EntryUuid};
 use store::StoreError;
@@ -10,24 +12,62 @@ use store::StoreError;
 /// Rows of the conflict journal that are looked through; the newest come first.
 const CONFLICTS: usize = 256;
 
+/// How an object is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// By an address of the object here.
+    Address(Address),
+    /// By its entry.
+    Entry(EntryUuid),
+}
+
 impl SyncEngine {
     /// Why the account or group with this address is as it is; none when nothing here has the address, or no entry
     /// is linked to it.
     pub async fn explain(&self, address: &Address) -> Result<Option<Explanation>, SyncError> {
+        self.explain_object(&Named::Address(address.clone())).await
+    }
+
+    /// The same for an object that is named in any way. An address that nothing here has, or that is not linked, is
+    /// looked for in the directory; none when that does not know it either.
+    pub async fn explain_object(&self, named: &Named) -> Result<Option<Explanation>, SyncError> {
         let store = &self.local.store;
-        let link = match store.local_id(address).map_err(store_error)? {
-            Some(local) => store.association(&self.config.name, local).map_err(store_error)?,
-            None => None,
+        let link = match named {
+            Named::Entry(uuid) => return self.explain_entry(*uuid).await.map(Some),
+            Named::Address(address) => match store.local_id(address).map_err(store_error)? {
+                Some(local) => store.association(&self.config.name, local).map_err(store_error)?,
+                None => None,
+            },
         };
+        if let (None, Named::Address(address)) = (&link, named) {
+            return match (self.remotes.address)(address.clone()).await {
+                Lookup::Found(entry) => self.explain_entry(entry.uuid).await.map(Some),
+                Lookup::NotFound => Ok(None),
+                Lookup::Ambiguous(dns) => Err(SyncError::Refused(format!(
+                    "several entries have this address: {}",
+                    dns.join(" | ")
+                ))),
+                Lookup::Unavailable(why) => Err(SyncError::Directory(why.to_string())),
+            };
+        }
         let Some(link) = link else { return Ok(None) };
-        let (remote, dn) = self.remote_of(link.remote).await?;
+        self.explain_entry(link.remote).await.map(Some)
+    }
+
+    async fn explain_entry(&self, uuid: EntryUuid) -> Result<Explanation, SyncError> {
+        let link = self.local.store.association_by_uuid(&self.config.name, uuid);
+        let link = link.map_err(store_error)?;
+        let (remote, dn) = self.remote_of(uuid).await?;
         let (situation, _) = self
             .local
-            .situation(link.remote, remote, (dn, None))
+            .situation(uuid, remote, (dn, None))
             .map_err(store_error)?;
         let decision = plan(&situation, &self.policy);
-        let events = self.events_of(&link).map_err(store_error)?;
-        Ok(Some(explain(&situation, &self.policy, &decision, events)))
+        let events = match &link {
+            Some(link) => self.events_of(link).map_err(store_error)?,
+            None => Vec::new(),
+        };
+        Ok(explain(&situation, &self.policy, &decision, events))
     }
 
     async fn remote_of(&self, uuid: EntryUuid) -> Result<(Remote, String), SyncError> {
@@ -88,12 +128,4 @@ impl SyncEngine {
         events.sort_by_key(|event| std::cmp::Reverse(event.time));
         Ok(events)
     }
-}
-
-fn feed_error(error: FeedError) -> SyncError {
-    SyncError::Directory(error.to_string())
-}
-
-fn store_error(error: StoreError) -> SyncError {
-    SyncError::Store(error.to_string())
 }

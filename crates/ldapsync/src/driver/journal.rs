@@ -175,12 +175,12 @@ impl Worker<'_> {
 }
 
 /// Whether objects of this address's domain are this connector's to write.
-fn is_written(parts: &SyncEngine, address: &Address) -> bool {
+pub(super) fn is_written(parts: &SyncEngine, address: &Address) -> bool {
     let domains = &parts.config.domains;
     domains.is_empty() || domains.contains(&address.domain())
 }
 
-async fn newcomer(parts: &SyncEngine, local: LocalId) -> Result<Option<Newcomer>, Trouble> {
+pub(super) async fn newcomer(parts: &SyncEngine, local: LocalId) -> Result<Option<Newcomer>, Trouble> {
     let store = &parts.local.store;
     let id = crate::local::store_id(local);
     let Some((object, _)) = parts.local.object(id).map_err(store_trouble)? else {

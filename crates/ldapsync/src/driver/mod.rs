@@ -384,6 +384,11 @@ impl SyncEngine {
         let mut status = self.status.lock().clone();
         let now = self.now();
         status.refresh(now);
+        status.direction = match self.config.direction {
+            Direction::LdapToLocal => "ldap-to-local",
+            Direction::LocalToLdap => "local-to-ldap",
+            Direction::BothWays => "both-ways",
+        };
         status.rates = self.rates.lock().rates(&status.counts, now);
         match waiting::outbox(self) {
             Ok(outbox) => status.outbox = outbox,

@@ -12,6 +12,8 @@ use store::IntentKind;
 pub struct SyncStatus {
     /// The connector.
     pub connector: String,
+    /// Which side is written.
+    pub direction: &'static str,
     /// Whether it works.
     pub state: State,
     /// What the last round failed with.
@@ -55,6 +57,7 @@ impl SyncStatus {
     pub(crate) fn starting(connector: &str) -> Self {
         Self {
             connector: connector.to_owned(),
+            direction: "",
             state: State::Starting,
             error: None,
             lag_seconds: None,
@@ -265,6 +268,7 @@ impl Engine {
             });
         let mut status = SyncStatus {
             connector: connector.to_owned(),
+            direction: "",
             state: self.state(),
             error: self.trouble.as_ref().map(ToString::to_string),
             lag_seconds: None,
