@@ -349,3 +349,47 @@ fn what_one_domain_cannot_finish_is_announced_to_nobody() -> Result<()> {
     );
     Ok(())
 }
+
+/// The same for a domain that no section names: its accounts log in by the defaults.
+#[test]
+fn a_domain_without_a_section_counts_from_its_first_day() -> Result<()> {
+    let site = Site::start(options())?;
+    let list = || {
+        let told = python(&[site.attempt(site.home_doors, "imap", "implicit", json!({}))])?;
+        anyhow::Ok(announced("imap", &told[0]["after"]))
+    };
+    ensure!(list()? == WITH_TLS, "{:?}", list()?);
+    site.home.command(&["domain", "create", "other.test"])?;
+    ensure!(list()? == ["LOGIN", "PLAIN"], "{:?}", list()?);
+    site.home.command(&["domain", "delete", "other.test"])?;
+    ensure!(list()? == WITH_TLS, "{:?}", list()?);
+    Ok(())
+}
+
+/// A lock of the directory holds for every mechanism, and ends with the attribute that says it.
+#[test]
+fn a_locked_account_is_locked_for_scram() -> Result<()> {
+    let site = Site::start(Options {
+        lockout: Some(50),
+        ..options()
+    })?;
+    let logins = |outcome: &'static str| {
+        let attempts = ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "CRAM-MD5", "PLAIN"].map(|mechanism| {
+            let how = json!({
+                "mechanism": mechanism, "login": site.mail("alice"), "password": "alice-secret",
+            });
+            let attempt = site.attempt(site.home_doors, "imap", "implicit", how);
+            (attempt, outcome)
+        });
+        expect(&attempts).with_context(|| site.home.log_tail())
+    };
+    let entry = format!("dn: {}\nchangetype: modify\n", site.people.dn("alice"));
+    logins("in")?;
+    site.slapd.modify(&format!(
+        "{entry}replace: pwdAccountLockedTime\npwdAccountLockedTime: 000001010000Z\n"
+    ))?;
+    logins("refused")?;
+    site.slapd
+        .modify(&format!("{entry}delete: pwdAccountLockedTime\n"))?;
+    logins("in").map(drop)
+}
