@@ -33,6 +33,12 @@ impl Caller {
     pub(crate) fn name(self) -> String {
         format!("uid:{}", self.uid)
     }
+
+    /// The privilege `sync.unlink`: only root and the user that the server runs as ever have it, whatever other ways
+    /// to the API there come to be.
+    pub(crate) fn may_unlink(self) -> bool {
+        may_administer(self.uid)
+    }
 }
 
 /// The bound admin socket. The file is removed when this is dropped.

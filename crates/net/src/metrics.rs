@@ -53,6 +53,11 @@ impl Counter {
     pub fn add(&self, amount: u64) {
         self.0.fetch_add(amount, Ordering::Relaxed);
     }
+
+    /// Is at least this now: a total that is counted elsewhere.
+    pub fn raise_to(&self, total: u64) {
+        self.0.fetch_max(total, Ordering::Relaxed);
+    }
 }
 
 /// Goes up and down.

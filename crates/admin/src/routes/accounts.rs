@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use directory::Connector;
 use directory::config::Direction;
+use ldapsync::LinkOrder;
 use model::{AccountId, Address, Secret};
 use net::{SessionEnd, SessionFilter};
 use password::ArgonCost;
@@ -14,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Account, AccountChange, AccountState, LocalId, NewAccount, Store, StoreError};
+use store::{Account, AccountChange, AccountState, LinkState, LocalId, NewAccount, Store, StoreError};
 
 /// How long the mail of an account that was deleted by hand is kept.
 const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -70,7 +71,13 @@ pub(super) struct Page {
     after: u64,
     #[serde(default = "default_limit")]
     limit: usize,
+    /// Only accounts in this state, by the word that the list shows.
+    #[serde(default)]
+    state: Option<String>,
 }
+
+/// Rows that one request looks through for accounts in a state.
+const LOOKED_AT: usize = 4096;
 
 fn default_limit() -> usize {
     256
@@ -82,9 +89,95 @@ pub(super) async fn list(
     Asked(page): Asked<Page>,
 ) -> Result<Json<Value>, ApiError> {
     let store = admin.store()?;
-    let accounts = store.list_accounts(AccountId::new(page.after).ok(), page.limit.clamp(1, 1000))?;
-    let rows: Result<Vec<Value>, StoreError> = accounts.iter().map(|account| row(store, account)).collect();
-    Ok(Json(Value::Array(rows?)))
+    let limit = page.limit.clamp(1, 1000);
+    let Some(wanted) = page.state else {
+        let accounts = store.list_accounts(AccountId::new(page.after).ok(), limit)?;
+        let rows: Result<Vec<Value>, StoreError> =
+            accounts.iter().map(|account| row(store, account)).collect();
+        return Ok(Json(Value::Array(rows?)));
+    };
+    if !STATES.contains(&wanted.as_str()) {
+        let text = format!("{wanted:?} is none of: {}", STATES.join(", "));
+        return Err(ApiError::BadRequest(text));
+    }
+    let (mut rows, mut after, mut looked_at, mut more) = (Vec::new(), page.after, 0, true);
+    while more && rows.len() < limit && looked_at < LOOKED_AT {
+        let accounts = store.list_accounts(AccountId::new(after).ok(), limit)?;
+        more = !accounts.is_empty();
+        looked_at += accounts.len();
+        for account in accounts {
+            if rows.len() == limit {
+                break;
+            }
+            after = account.id.get();
+            if state(&account).0 == wanted {
+                rows.push(row(store, &account)?);
+            }
+        }
+    }
+    let next = more.then_some(after);
+    Ok(Json(json!({ "rows": rows, "next": next })))
+}
+
+/// Frees the mail of an account whose home is another server now: from here on it is kept for the retention time and
+/// then erased. The word of an administrator that the other home has the mail, or that it may go.
+pub(super) async fn release(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Named(name): Named<String>,
+) -> Result<Json<Value>, ApiError> {
+    let store = admin.store()?;
+    let account = find(store, &name)?;
+    if !matches!(account.state, AccountState::MovedAway { .. }) {
+        let text = format!("{} has not moved to another home", account.address);
+        return Err(ApiError::Conflict(text));
+    }
+    let origin = origin(caller);
+    store.delete_account(account.id, RETENTION, &origin).await?;
+    answer(store, account.id)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Undelete {
+    /// Its address from now on: the old one may belong to a successor by now.
+    #[serde(default, rename = "as")]
+    address: Option<String>,
+}
+
+/// Brings a deleted account back with its mail. Where its entry is gone, the two are unlinked and held: the account is
+/// its own from then on, or the next comparison would delete it again.
+pub(super) async fn undelete(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Named(name): Named<String>,
+    Body(body): Body<Undelete>,
+) -> Result<Json<Value>, ApiError> {
+    let store = admin.store()?;
+    let account = find(store, &name)?;
+    if !matches!(account.state, AccountState::SoftDeleted { .. }) {
+        return Err(ApiError::Conflict(format!("{} is not deleted", account.address)));
+    }
+    let mut change = AccountChange {
+        enabled: Some(true),
+        state: Some(AccountState::Active),
+        ..AccountChange::default()
+    };
+    if let Some(new) = body.address {
+        change.address = Some(address(&new)?);
+        change.aliases = Some(Vec::new());
+    }
+    let (origin, local) = (origin(caller), LocalId::Account(account.id));
+    for link in store.associations_of(local)? {
+        let engine = admin.sync.iter().find(|engine| engine.name() == link.connector);
+        if let (LinkState::Gone { .. }, Some(engine)) = (&link.data.state, engine) {
+            engine.links(LinkOrder::Unlink, vec![local], &origin).await?;
+        }
+    }
+    store
+        .update_account(account.id, Some(account.version), change, &origin)
+        .await?;
+    answer(store, account.id)
 }
 
 pub(super) async fn show(
@@ -201,6 +294,9 @@ fn row(store: &Store, account: &Account) -> Result<Value, StoreError> {
         "connector": associations.first().map(|association| association.connector.clone()),
     }))
 }
+
+/// What [`state`] says.
+const STATES: [&str; 5] = ["active", "disabled", "deleted", "moved-away", "awaiting-mail"];
 
 /// The state in one word, when a deleted account is erased, and the other server of a move.
 fn state(account: &Account) -> (&'static str, Option<String>, Option<&str>) {

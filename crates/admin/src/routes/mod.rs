@@ -1,9 +1,12 @@
 //! The operations, one file a noun.
 
 mod accounts;
+mod audit;
 mod domains;
 mod groups;
 mod homes;
+mod lines;
+mod links;
 mod metrics;
 mod passwords;
 mod problems;
@@ -111,6 +114,8 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/v1/accounts/{address}/password", put(passwords::set))
         .route("/v1/accounts/{address}/password-change", post(passwords::change))
         .route("/v1/accounts/{address}/enabled", put(accounts::set_enabled))
+        .route("/v1/accounts/{address}/release", post(accounts::release))
+        .route("/v1/accounts/{address}/undelete", post(accounts::undelete))
         .route("/v1/groups", get(groups::list).post(groups::create))
         .route("/v1/groups/{address}", get(groups::show).delete(groups::remove))
         .route("/v1/groups/{address}/members", post(groups::add_member))
@@ -122,7 +127,17 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/v1/sync/{connector}/plan", get(sync::plan))
         .route("/v1/sync/{connector}/run", post(sync::run))
         .route("/v1/sync/{connector}/approve", post(sync::approve))
+        .route("/v1/sync/{connector}/apply", post(sync::apply))
+        .route("/v1/sync/{connector}/start", post(sync::start))
+        .route("/v1/sync/{connector}/stop", post(sync::stop))
         .route("/v1/sync/{connector}/quarantine", get(sync::quarantine))
+        .route("/v1/sync/{connector}/quarantine/retry", post(sync::retry))
+        .route("/v1/sync/{connector}/objects/{object}", get(links::explain))
+        .route("/v1/sync/{connector}/conflicts", get(links::conflicts))
+        .route("/v1/sync/{connector}/restore", post(links::restore))
+        .route("/v1/sync/{connector}/links", get(links::list).post(links::change))
+        .route("/v1/sync/{connector}/pending", get(links::pending))
+        .route("/v1/audit", get(audit::list))
         .route("/v1/route/{address}", get(route::explain))
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/sessions/kick", post(sessions::kick))

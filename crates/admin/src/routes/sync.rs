@@ -1,16 +1,18 @@
-//! `/v1/sync`
+//! `/v1/sync`: the state of connectors, plans, rounds, quarantine.
 
-use super::{Admin, Body, Named};
+use super::lines::Lines;
+use super::{Admin, Asked, Body, Named};
 use crate::ApiError;
 use axum::Json;
 use axum::extract::State;
-use ldapsync::{PlanReport, SyncEngine, SyncError};
+use axum::response::{IntoResponse, Response};
+use ldapsync::{Consent, PlanItem, PlanReport, SyncEngine, SyncError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// More set-aside objects than anybody reads.
-const QUARANTINE: usize = 1000;
+/// Rows of a page unless fewer are asked for.
+const PAGE: usize = 256;
 
 pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Result<Json<Value>, ApiError> {
     let rows: Result<Vec<Value>, ApiError> = admin
@@ -21,24 +23,56 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Result<Json<Value
     Ok(Json(Value::Array(rows?)))
 }
 
+/// The plan as JSON lines: an object each, and a last line with the totals and the hash, or with an error. Nothing of
+/// it is kept here, however long it is.
 pub(super) async fn plan(
     State(admin): State<Arc<Admin>>,
     Named(name): Named<String>,
-) -> Result<Json<Value>, ApiError> {
-    let plan = engine(&admin, &name)?.plan().await?;
-    let lines: Vec<String> = plan.lines().map(str::to_owned).chain(unlinked(&plan)).collect();
-    let mut value = json_of(&plan)?;
-    if let Some(object) = value.as_object_mut() {
-        object.insert("lines".to_owned(), json!(lines));
-    }
-    Ok(Json(value))
+) -> Result<Response, ApiError> {
+    let engine = Arc::clone(engine(&admin, &name)?);
+    let (lines, to) = Lines::new();
+    let (items, mut planned) = tokio::sync::mpsc::channel::<PlanItem>(PAGE);
+    tokio::spawn(async move {
+        let listen = async {
+            while let Some(item) = planned.recv().await {
+                if to.tell(&item).await.is_err() {
+                    // Nobody listens any more: dropping the receiver lets the plan end without a word.
+                    return;
+                }
+            }
+        };
+        let make = async move {
+            let made = engine.stream_plan(&items).await;
+            drop(items);
+            made
+        };
+        let (made, ()) = tokio::join!(make, listen);
+        let last = match made {
+            Ok(report) => summary(&report),
+            Err(error) => {
+                json!({ "kind": "error", "error": error.to_string(), "temporary": is_temporary(&error) })
+            }
+        };
+        // Whoever asked may have gone.
+        let _ = to.tell(&last).await;
+    });
+    Ok(lines.into_response())
 }
 
-/// Accounts that the directory does not know are listed, for nothing will ever touch them.
-fn unlinked(plan: &PlanReport) -> impl Iterator<Item = String> {
-    plan.unlinked
-        .iter()
-        .map(|address| format!("unlinked {address}: not in the directory, left alone"))
+fn summary(report: &PlanReport) -> Value {
+    json!({
+        "kind": "summary",
+        "connector": report.connector,
+        "hash": report.hash,
+        "changes": report.changes,
+        "unchanged": report.unchanged,
+        "hazards": report.hazards,
+        "hazards_there": report.hazards_there,
+    })
+}
+
+fn is_temporary(error: &SyncError) -> bool {
+    matches!(ApiError::from(error.clone()), ApiError::Temporary(_))
 }
 
 #[derive(Deserialize)]
@@ -62,56 +96,139 @@ pub(super) async fn run(
     // A round that failed is not a success, though the status could be read.
     match &status.error {
         Some(error) => Err(ApiError::Temporary(error.clone())),
-        None => Ok(Json(json_of(&status)?)),
+        None => Ok(Json(json_of(&engine.status())?)),
     }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Approve {
+pub(super) struct Hash {
     hash: String,
 }
 
 pub(super) async fn approve(
     State(admin): State<Arc<Admin>>,
     Named(name): Named<String>,
-    Body(body): Body<Approve>,
+    Body(body): Body<Hash>,
 ) -> Result<Json<Value>, ApiError> {
     let status = engine(&admin, &name)?.approve(&body.hash).await?;
     Ok(Json(json_of(&status)?))
 }
 
-pub(super) async fn quarantine(
+pub(super) async fn apply(
+    State(admin): State<Arc<Admin>>,
+    Named(name): Named<String>,
+    Body(body): Body<Hash>,
+) -> Result<Json<Value>, ApiError> {
+    let status = engine(&admin, &name)?.apply(&body.hash).await?;
+    match &status.error {
+        Some(error) => Err(ApiError::Temporary(error.clone())),
+        None => Ok(Json(json_of(&status)?)),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Start {
+    #[serde(default)]
+    yes: bool,
+}
+
+pub(super) async fn start(
+    State(admin): State<Arc<Admin>>,
+    Named(name): Named<String>,
+    Body(body): Body<Start>,
+) -> Result<Json<Value>, ApiError> {
+    let consent = match body.yes {
+        true => Consent::Given,
+        false => Consent::Missing,
+    };
+    let status = engine(&admin, &name)?.start(consent).await?;
+    Ok(Json(json_of(&status)?))
+}
+
+pub(super) async fn stop(
     State(admin): State<Arc<Admin>>,
     Named(name): Named<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let engine = engine(&admin, &name)?;
-    let entries = admin.store()?.list_quarantine(engine.name(), QUARANTINE)?;
-    let rows = entries.iter().map(|entry| {
-        json!({
-            "entry": entry.object,
-            "reason": entry.reason,
-            "attempts": entry.attempts,
-            "next_try": super::time::rfc3339(entry.next),
-        })
-    });
-    Ok(Json(rows.collect()))
+    let status = engine(&admin, &name)?.stop().await?;
+    Ok(Json(json_of(&status)?))
 }
 
-fn engine<'a>(admin: &'a Admin, name: &str) -> Result<&'a Arc<SyncEngine>, ApiError> {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+pub(super) async fn quarantine(
+    State(admin): State<Arc<Admin>>,
+    Named(name): Named<String>,
+    Asked(page): Asked<Page>,
+) -> Result<Json<Value>, ApiError> {
+    let (engine, store) = (engine(&admin, &name)?, admin.store()?);
+    let limit = page.limit.unwrap_or(PAGE).clamp(1, PAGE);
+    let entries = store.quarantine_after(engine.name(), page.after.as_deref(), limit)?;
+    let next = entries.last().map(|entry| entry.object.clone());
+    let rows: Vec<Value> = entries
+        .iter()
+        .map(|entry| {
+            json!({
+                "entry": entry.object,
+                "reason": entry.reason,
+                "attempts": entry.attempts,
+                "since": super::time::rfc3339(entry.since),
+                "next_try": super::time::rfc3339(entry.next),
+            })
+        })
+        .collect();
+    Ok(Json(json!({ "rows": rows, "next": next })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Retry {
+    /// A UUID, or what the list shows of an object without one; none for all.
+    object: Option<String>,
+}
+
+pub(super) async fn retry(
+    State(admin): State<Arc<Admin>>,
+    Named(name): Named<String>,
+    Body(body): Body<Retry>,
+) -> Result<Json<Value>, ApiError> {
+    let engine = engine(&admin, &name)?;
+    let (tried, status) = engine.retry(body.object.as_deref()).await?;
+    let left = engine.status().quarantine.len();
+    match &status.error {
+        Some(error) => Err(ApiError::Temporary(error.clone())),
+        None => Ok(Json(json!({ "tried": tried, "left": left }))),
+    }
+}
+
+pub(super) fn engine<'a>(admin: &'a Admin, name: &str) -> Result<&'a Arc<SyncEngine>, ApiError> {
     let found = admin.sync.iter().find(|engine| engine.name() == name);
     found.ok_or_else(|| ApiError::NotFound(format!("no connector named {name:?} synchronises here")))
 }
 
-fn json_of(value: &impl serde::Serialize) -> Result<Value, ApiError> {
+pub(super) fn json_of(value: &impl serde::Serialize) -> Result<Value, ApiError> {
     serde_json::to_value(value).map_err(|error| ApiError::Conflict(error.to_string()))
 }
 
 impl From<SyncError> for ApiError {
     fn from(error: SyncError) -> Self {
+        let text = error.to_string();
         match error {
-            SyncError::NotHeld => Self::Conflict(error.to_string()),
-            other => Self::Temporary(other.to_string()),
+            SyncError::NotHeld
+            | SyncError::NeedsConsent(_)
+            | SyncError::OtherPlan
+            | SyncError::Stopped
+            | SyncError::Refused(_) => Self::Conflict(text),
+            SyncError::NotFound(_) => Self::NotFound(text),
+            SyncError::NotRunning | SyncError::Busy | SyncError::Directory(_) | SyncError::Store(_) => {
+                Self::Temporary(text)
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::cli::Failure;
 use crate::config::Config;
 use crate::logging::LogLevel;
 use admin::{Admin, AdminSocket, NeedsRestart, ReloadRefused, ReloadRequest, Reloaded};
+use ldapsync::SyncEngine;
 use net::{Shutdown, ShutdownTrigger};
 use parts::Parts;
 use running::Running;
@@ -63,7 +64,10 @@ pub(crate) async fn run(config: Config, level: LogLevel) -> Result<(), Failure> 
         running.tasks.spawn(Arc::clone(engine).run(shutdown.token()));
     }
     if let Some(store) = &running.parts.store {
-        running.tasks.spawn(maintain(store.clone(), shutdown.clone()));
+        let engines = running.parts.sync.clone();
+        running
+            .tasks
+            .spawn(maintain(store.clone(), engines, shutdown.clone()));
     }
     running.tasks.spawn(socket.run(admin, shutdown));
     let ended = serve(&mut running, signals, requests).await;
@@ -215,7 +219,7 @@ async fn bind_admin(path: &Path) -> Result<AdminSocket, Failure> {
 }
 
 /// Erases what has outlived its retention, in bounded pieces.
-async fn maintain(store: Store, shutdown: Shutdown) {
+async fn maintain(store: Store, engines: Vec<Arc<SyncEngine>>, shutdown: Shutdown) {
     loop {
         tokio::select! {
             () = shutdown.requested() => return,
@@ -225,6 +229,17 @@ async fn maintain(store: Store, shutdown: Shutdown) {
             Ok(done) if done != Maintenance::default() => tracing::info!(?done, "housekeeping"),
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "housekeeping failed; it is tried again"),
+        }
+        for engine in &engines {
+            match engine.prune_conflicts().await {
+                Ok(0) => {}
+                Ok(pruned) => {
+                    tracing::info!(connector = engine.name(), pruned, "old conflicts are forgotten")
+                }
+                Err(error) => {
+                    tracing::warn!(connector = engine.name(), %error, "old conflicts cannot be forgotten");
+                }
+            }
         }
     }
 }

@@ -26,8 +26,12 @@ pub(crate) enum AccountCommand {
         aliases: Vec<String>,
     },
     /// List accounts in the order of their creation.
-    #[command(after_help = "Example: homing account list --json")]
-    List,
+    #[command(after_help = "Example: homing account list --state moved-away")]
+    List {
+        /// Only accounts in this state: active, disabled, deleted, moved-away or awaiting-mail.
+        #[arg(long)]
+        state: Option<String>,
+    },
     /// Show one account.
     #[command(after_help = "Example: homing account show alice@example.org")]
     Show {
@@ -68,6 +72,26 @@ pub(crate) enum AccountCommand {
         /// The account's address, or its number in the list.
         address: String,
     },
+    /// Let the mail of an account go that has moved to another home: it is kept for the retention time and then erased.
+    ///
+    /// Mail of a moved account is never erased by itself, for this server cannot know whether the other one has it.
+    #[command(after_help = "Example: homing account release 17")]
+    Release {
+        /// The account's address, or its number in the list.
+        address: String,
+    },
+    /// Bring a deleted account back with its mail, under its own address or another one.
+    ///
+    /// Where its directory entry is gone, the account is unlinked from it and held, or the next comparison would delete
+    /// it again. With --as it takes an address that is free, when a successor has the old one.
+    #[command(after_help = "Example: homing account undelete 17 --as alice.old@example.org")]
+    Undelete {
+        /// The account's number in the list, for its address is free for others.
+        account: String,
+        /// Its address from now on.
+        #[arg(long = "as", value_name = "ADDRESS")]
+        address: Option<String>,
+    },
     /// Delete an account: login ends at once, the mail is kept for the retention time.
     #[command(after_help = "Example: homing account delete alice@example.org")]
     Delete {
@@ -93,7 +117,7 @@ pub(crate) fn run(global: &Global, command: AccountCommand) -> Result<(), Failur
             let answer = client.post("/v1/accounts", body)?;
             output::either(global.json, &answer, |_| format!("created account {address}"));
         }
-        AccountCommand::List => list(global, &client)?,
+        AccountCommand::List { state } => list(global, &client, state.as_deref())?,
         AccountCommand::Show { address } => {
             let answer = client.get(&path(&address))?;
             output::either(global.json, &answer, output::details);
@@ -139,6 +163,23 @@ pub(crate) fn run(global: &Global, command: AccountCommand) -> Result<(), Failur
                 format!("enabled account {}", address_of(account))
             });
         }
+        AccountCommand::Release { address } => {
+            let answer = client.post(&format!("{}/release", path(&address)), json!({}))?;
+            output::either(global.json, &answer, |account| {
+                let until = account.get("kept_until").and_then(Value::as_str).unwrap_or("-");
+                format!(
+                    "released account {}; its mail is kept until {until}",
+                    address_of(account)
+                )
+            });
+        }
+        AccountCommand::Undelete { account, address } => {
+            let body = json!({ "as": address });
+            let answer = client.post(&format!("{}/undelete", path(&account)), body)?;
+            output::either(global.json, &answer, |account| {
+                format!("{} is in use again, with its mail", address_of(account))
+            });
+        }
         AccountCommand::Delete { address } => {
             let answer = client.delete(&path(&address))?;
             output::either(global.json, &answer, |value| {
@@ -167,8 +208,17 @@ fn address_of(account: &Value) -> &str {
 }
 
 /// Reads all pages; a page is bounded, so the server never builds a list of every account at once.
-fn list(global: &Global, client: &Client) -> Result<(), Failure> {
+fn list(global: &Global, client: &Client, state: Option<&str>) -> Result<(), Failure> {
     let mut rows = Vec::new();
+    if let Some(state) = state {
+        let path = format!("/v1/accounts?limit=256&state={}", segment(state));
+        client.rows(&path, "after", &mut |row| {
+            rows.push(row);
+            Ok(())
+        })?;
+        show_list(global, rows);
+        return Ok(());
+    }
     let mut after = 0;
     loop {
         let page = client.get(&format!("/v1/accounts?after={after}&limit=1000"))?;
@@ -179,6 +229,11 @@ fn list(global: &Global, client: &Client) -> Result<(), Failure> {
         after = last;
         rows.append(&mut page);
     }
+    show_list(global, rows);
+    Ok(())
+}
+
+fn show_list(global: &Global, rows: Vec<Value>) {
     output::either(global.json, &Value::Array(rows), |rows| {
         output::table(
             rows,
@@ -191,7 +246,6 @@ fn list(global: &Global, client: &Client) -> Result<(), Failure> {
             ],
         )
     });
-    Ok(())
 }
 
 /// A password never stands on a command line, where every user of the machine could read it.

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// A sync of a large directory is the longest thing that a command waits for.
 const DEADLINE: Duration = Duration::from_secs(600);
+/// Between two looks at what takes long.
+const WATCH: Duration = Duration::from_millis(500);
 /// More than any answer has; a list is read page by page.
 const MAX_ANSWER: usize = 64 << 20;
 
@@ -58,6 +60,92 @@ impl Client {
         self.call(Method::DELETE, path, None)
     }
 
+    /// Posts, and shows `path` every half second until the answer is here.
+    pub(crate) fn post_and_watch(
+        &self,
+        path: &str,
+        body: Value,
+        (watched, show): (&str, &mut dyn FnMut(&Value)),
+    ) -> Result<Value, Failure> {
+        self.runtime.block_on(async {
+            let work = self.exchange(Method::POST, path, Some(body));
+            tokio::pin!(work);
+            loop {
+                tokio::select! {
+                    answer = &mut work => return answer,
+                    () = tokio::time::sleep(WATCH) => {}
+                }
+                let look = self.exchange(Method::GET, watched, None);
+                // What cannot be shown is only not shown.
+                if let Ok(Ok(seen)) = tokio::time::timeout(WATCH, look).await {
+                    show(&seen);
+                }
+            }
+        })
+    }
+
+    /// Reads an answer of JSON lines, line by line.
+    pub(crate) fn lines(
+        &self,
+        path: &str,
+        each: &mut dyn FnMut(Value) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        self.runtime.block_on(async {
+            let response = self.send(Method::GET, path, None).await?;
+            let status = response.status();
+            let mut body = response.into_body();
+            let mut waiting: Vec<u8> = Vec::new();
+            loop {
+                let frame = match tokio::time::timeout(DEADLINE, body.frame()).await {
+                    Ok(Some(frame)) => frame.map_err(|error| broken(&error))?,
+                    Ok(None) => break,
+                    Err(_) => return Err(broken(&"it fell silent for 10 minutes")),
+                };
+                waiting.extend_from_slice(frame.data_ref().map_or(&[][..], AsRef::as_ref));
+                while let Some(end) = waiting.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = waiting.drain(..=end).collect();
+                    each(serde_json::from_slice(&line).map_err(|error| broken(&error))?)?;
+                }
+                if waiting.len() > MAX_ANSWER {
+                    return Err(broken(&"a line without an end"));
+                }
+            }
+            if status.is_success() {
+                return Ok(());
+            }
+            let value = serde_json::from_slice(&waiting).unwrap_or(Value::Null);
+            Err(refusal(status, &value))
+        })
+    }
+
+    /// Every row of a list that comes in pages of `{"rows": [...], "next": ...}`.
+    pub(crate) fn rows(
+        &self,
+        path: &str,
+        cursor: &str,
+        each: &mut dyn FnMut(Value) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let mut target = path.to_owned();
+        loop {
+            let mut page = self.get(&target)?;
+            if let Some(Value::Array(rows)) = page.get_mut("rows").map(Value::take) {
+                rows.into_iter().try_for_each(&mut *each)?;
+            }
+            let next = match page.get("next") {
+                Some(Value::String(text)) => segment(text),
+                Some(Value::Number(number)) => number.to_string(),
+                _ => return Ok(()),
+            };
+            target = format!("{path}{joint}{cursor}={next}");
+        }
+    }
+
+    /// Waits between two looks.
+    pub(crate) fn pause(&self, span: Duration) {
+        self.runtime.block_on(tokio::time::sleep(span));
+    }
+
     fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failure> {
         self.runtime.block_on(async {
             match tokio::time::timeout(DEADLINE, self.exchange(method, path, body)).await {
@@ -69,12 +157,15 @@ impl Client {
         })
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failure> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<hyper::Response<hyper::body::Incoming>, Failure> {
         let stream = tokio::net::UnixStream::connect(&self.socket)
             .await
             .map_err(|error| self.no_server(&error))?;
-        let broken =
-            |error: &dyn std::fmt::Display| Failure::Unavailable(format!("the server broke off: {error}"));
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| broken(&error))?;
@@ -87,10 +178,11 @@ impl Client {
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| Failure::Usage(format!("not something that can be asked for: {error}")))?;
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(|error| broken(&error))?;
+        sender.send_request(request).await.map_err(|error| broken(&error))
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failure> {
+        let response = self.send(method, path, body).await?;
         let status = response.status();
         let content_type = response.headers().get(CONTENT_TYPE);
         let is_text = content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
@@ -124,6 +216,10 @@ impl Client {
             )),
         }
     }
+}
+
+fn broken(error: &dyn std::fmt::Display) -> Failure {
+    Failure::Unavailable(format!("the server broke off: {error}"))
 }
 
 fn refusal(status: StatusCode, value: &Value) -> Failure {

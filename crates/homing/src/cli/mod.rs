@@ -4,6 +4,7 @@
 //! the admin socket. Every one takes `--config`, finds the socket from it, and prints JSON with `--json`.
 
 mod account;
+mod audit;
 mod check_config;
 mod client;
 mod cluster;
@@ -76,6 +77,9 @@ enum Command {
     /// Synchronisation with the directory.
     #[command(subcommand)]
     Sync(sync::SyncCommand),
+    /// Show who changed what: administrators, connectors, users and the server itself; the newest first.
+    #[command(after_help = "Example: homing audit --object alice@example.org --limit 20")]
+    Audit(audit::AuditArgs),
     /// Where mail and sessions of an address go, and why.
     #[command(subcommand)]
     Route(route::RouteCommand),
@@ -129,6 +133,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Account(command) => account::run(&global, command),
         Command::Group(command) => group::run(&global, command),
         Command::Sync(command) => sync::run(&global, command),
+        Command::Audit(args) => audit::run(&global, &args),
         Command::Route(command) => route::run(&global, command),
         Command::Home(command) => home::run(&global, command),
         Command::Session(command) => session::run(&global, command),

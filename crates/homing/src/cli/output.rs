@@ -15,6 +15,17 @@ pub(crate) fn json(value: &Value) {
     println!("{value:#}");
 }
 
+/// A value for a script, in one line of many.
+pub(crate) fn json_line(value: &Value) {
+    println!("{value}");
+}
+
+/// Clears the terminal and writes from its first line.
+pub(crate) fn redraw(text: &str) {
+    print!("\x1b[H\x1b[2J{text}\n");
+    let _ = std::io::Write::flush(&mut std::io::stdout());
+}
+
 /// The value as JSON when that is asked for, else as `text` says.
 pub(crate) fn either(json_wanted: bool, value: &Value, text: impl FnOnce(&Value) -> String) {
     if json_wanted {

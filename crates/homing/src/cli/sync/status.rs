@@ -1,0 +1,187 @@
+//! `homing sync status`, once or again and again.
+
+use super::field;
+use crate::cli::client::Client;
+use crate::cli::{Failure, Global, output};
+use serde_json::Value;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(1);
+
+pub(super) fn run(global: &Global, client: &Client, watch: bool) -> Result<(), Failure> {
+    if !watch {
+        let answer = client.get("/v1/sync")?;
+        output::either(global.json, &answer, all_text);
+        return Ok(());
+    }
+    loop {
+        let answer = client.get("/v1/sync")?;
+        if global.json {
+            answer
+                .as_array()
+                .into_iter()
+                .flatten()
+                .for_each(output::json_line);
+        } else if std::io::stdout().is_terminal() {
+            output::redraw(&all_text(&answer));
+        } else {
+            output::line(&all_text(&answer));
+        }
+        client.pause(EVERY);
+    }
+}
+
+fn all_text(rows: &Value) -> String {
+    match rows.as_array().map(Vec::as_slice).unwrap_or_default() {
+        [] => "no connector".to_owned(),
+        rows => rows.iter().map(text).collect::<Vec<_>>().join("\n\n"),
+    }
+}
+
+/// The status in words; times are ages, for that is what an administrator asks.
+pub(super) fn text(status: &Value) -> String {
+    let text = |key: &str| status.get(key).and_then(Value::as_str);
+    let number = |key: &str| status.get(key).and_then(Value::as_u64);
+    let age = |key: &str| number(key).map_or_else(|| "never".to_owned(), ago);
+    let mut lines = vec![
+        format!("connector      {}", text("connector").unwrap_or("-")),
+        format!("direction      {}", text("direction").unwrap_or("-")),
+        format!("state          {}", state_text(status)),
+    ];
+    if let Some(error) = text("error") {
+        lines.push(format!("error          {error}"));
+    }
+    let lag = number("lag_seconds").map_or_else(|| "not known yet".to_owned(), |lag| format!("{lag} s"));
+    lines.push(format!("lag            {lag}"));
+    lines.push(format!("last success   {}", age("last_success")));
+    lines.push(format!("last change    {}", age("last_change")));
+    lines.push(format!("feed           {}", text("feed").unwrap_or("-")));
+    let cookie = match number("cookie_age_seconds") {
+        Some(seconds) => format!("{seconds} s old"),
+        None => "none: everything is compared next time".to_owned(),
+    };
+    lines.push(format!("cookie         {cookie}"));
+    lines.push(format!("linked         {}", number("linked").unwrap_or(0)));
+    lines.push(format!("queue          {}", queue_text(status.get("round"))));
+    lines.push(format!("rates          {}", rates_text(status.get("rates"))));
+    lines.push(format!("outbox         {}", outbox_text(status.get("outbox"))));
+    lines.push(format!("since start    {}", counts_text(status.get("counts"))));
+    let rows = |key: &str| status.get(key).and_then(Value::as_array).map_or(0, Vec::len);
+    lines.push(match rows("quarantine") + rows("strangers") {
+        0 => "quarantine     empty".to_owned(),
+        some => format!("quarantine     {some}; see homing sync quarantine"),
+    });
+    lines.push(format!("guard          {}", guard_text(status.get("guard"))));
+    lines.join("\n")
+}
+
+fn state_text(status: &Value) -> String {
+    match field(status, "state") {
+        "waiting_for_approval" => {
+            let unlinked = status.get("unlinked").and_then(Value::as_u64).unwrap_or(0);
+            format!(
+                "waiting for approval: {unlinked} accounts are not linked yet; see homing sync plan and start"
+            )
+        }
+        "stopped" => "stopped; see homing sync start".to_owned(),
+        other => other.replace('_', " "),
+    }
+}
+
+fn queue_text(round: Option<&Value>) -> String {
+    let number = |key: &str| round.and_then(|round| round.get(key)?.as_u64());
+    match (number("named"), number("waiting")) {
+        (Some(named), Some(waiting)) => format!("{waiting} waiting, {named} named in this round"),
+        _ => "empty".to_owned(),
+    }
+}
+
+fn rates_text(rates: Option<&Value>) -> String {
+    let number = |key: &str| rates.and_then(|rates| rates.get(key)?.as_u64()).unwrap_or(0);
+    let (here, there) = (number("here_per_minute"), number("there_per_minute"));
+    format!("{here} changed here and {there} in the directory within the last minute")
+}
+
+fn outbox_text(outbox: Option<&Value>) -> String {
+    let number = |key: &str| outbox.and_then(|outbox| outbox.get(key)?.as_u64());
+    match (number("waiting"), number("since")) {
+        (Some(waiting @ 1..), Some(since)) => {
+            format!(
+                "{waiting} to be written, the first {}; see homing sync pending",
+                ago(since)
+            )
+        }
+        _ => "empty".to_owned(),
+    }
+}
+
+/// `created 162, updated 4`: what is not zero.
+fn counts_text(counts: Option<&Value>) -> String {
+    let counts = counts.and_then(Value::as_object).into_iter().flatten();
+    let some = counts.filter(|(_, count)| count.as_u64().is_some_and(|count| count > 0));
+    let parts: Vec<String> = some
+        .map(|(name, count)| format!("{} {count}", name.replace('_', " ")))
+        .collect();
+    if parts.is_empty() {
+        "nothing".to_owned()
+    } else {
+        parts.join(", ")
+    }
+}
+
+fn guard_text(guard: Option<&Value>) -> String {
+    let number = |key: &str| guard.and_then(|guard| guard.get(key)?.as_u64()).unwrap_or(0);
+    let hash = guard.and_then(|guard| guard.get("hash")?.as_str());
+    match (number("held"), hash) {
+        (held @ 1.., Some(hash)) => {
+            format!("holds {held} destructive changes; let them pass with homing sync approve {hash}")
+        }
+        _ => format!(
+            "quiet, {} destructive changes here and {} in the directory within the hour",
+            number("count"),
+            number("count_there")
+        ),
+    }
+}
+
+/// A moment in milliseconds since 1970, as an age.
+fn ago(millis: u64) -> String {
+    use model::Clock;
+    let span = model::SystemClock::new()
+        .now()
+        .since(model::Timestamp::from_millis(millis));
+    match span.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s ago"),
+        seconds @ 120..7200 => format!("{} min ago", seconds / 60),
+        seconds => format!("{} h ago", seconds / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::text;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_wrong_is_said_with_what_to_type() {
+        let held = text(&json!({
+            "connector": "corp", "state": "following", "direction": "both-ways",
+            "guard": { "held": 3, "hash": "h" }, "outbox": { "waiting": 2, "since": 1 },
+            "quarantine": [{}], "strangers": [{}],
+        }));
+        for part in [
+            "both-ways",
+            "approve h",
+            "2 to be written",
+            "2; see homing sync quarantine",
+        ] {
+            assert!(held.contains(part), "{part} in {held}");
+        }
+        let waits = text(&json!({ "state": "waiting_for_approval", "unlinked": 4 }));
+        assert!(waits.contains("4 accounts are not linked yet"), "{waits}");
+        let stopped = text(&json!({ "state": "stopped" }));
+        assert!(stopped.contains("see homing sync start"), "{stopped}");
+    }
+}
