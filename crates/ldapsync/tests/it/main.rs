@@ -2,9 +2,18 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)] // A failed step must end the test.
 
+mod ad;
+mod conflicts;
+mod crashes;
+mod facts;
 mod follow;
+mod moves;
+mod passwords;
 mod push;
+mod relay;
+mod ring;
 mod slapd;
+mod swaps;
 
 use directory::{Connector, ConnectorConfig};
 use ldapsync::{State, SyncEngine, SyncStatus};
@@ -24,6 +33,7 @@ fn address(text: &str) -> Address {
 struct Home {
     store: Store,
     engine: Arc<SyncEngine>,
+    connector: Arc<Connector>,
     stop: CancellationToken,
     running: tokio::task::JoinHandle<()>,
 }
@@ -54,17 +64,28 @@ impl Home {
     }
 
     fn start_with(slapd: &Slapd, name: &str, store: Store, more: &serde_json::Value) -> Self {
+        Self::run(Self::config(slapd, more), name, store)
+    }
+
+    fn run(config: ConnectorConfig, name: &str, store: Store) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let connector = Connector::new(Self::config(slapd, more), Arc::clone(&clock)).expect("a connector");
-        let engine = SyncEngine::new(connector, store.clone(), clock, name, &[]);
+        let connector = Connector::new(config, Arc::clone(&clock)).expect("a connector");
+        let engine = SyncEngine::new(Arc::clone(&connector), store.clone(), clock, name, &[]);
         let stop = CancellationToken::new();
         let running = tokio::spawn(Arc::clone(&engine).run(stop.clone()));
         Self {
             store,
             engine,
+            connector,
             stop,
             running,
         }
+    }
+
+    /// The process dies.
+    async fn kill(&mut self) {
+        self.running.abort();
+        let _ = (&mut self.running).await;
     }
 
     fn new(slapd: &Slapd, name: &str) -> Self {

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use std::process::Command;
 use store::{AccountChange, GroupChange, NewAccount, NewGroup};
 
-fn admin() -> Origin {
+pub(super) fn admin() -> Origin {
     Origin::Admin("test".to_owned())
 }
 
-fn writes(direction: &str) -> Value {
+pub(super) fn writes(direction: &str) -> Value {
     json!({
         "direction": direction,
         "clustered": false,
@@ -18,7 +18,7 @@ fn writes(direction: &str) -> Value {
     })
 }
 
-fn with(direction: &str, more: &Value) -> Value {
+pub(super) fn with(direction: &str, more: &Value) -> Value {
     let mut config = writes(direction);
     for (key, value) in more.as_object().expect("keys and values") {
         config[key] = value.clone();
@@ -26,14 +26,14 @@ fn with(direction: &str, more: &Value) -> Value {
     config
 }
 
-async fn hosted() -> Store {
+pub(super) async fn hosted() -> Store {
     let store = empty_store();
     let domain = Domain::parse("localdomain.test").expect("a domain");
     store.create_domain(&domain, &admin()).await.expect("created");
     store
 }
 
-async fn create(store: &Store, name: &str) -> model::AccountId {
+pub(super) async fn create(store: &Store, name: &str) -> model::AccountId {
     let mut new = NewAccount::new(address(&format!("{name}@localdomain.test")));
     new.display_name = Some(format!("Person {name}"));
     store.create_account(new, &admin()).await.expect("created")
@@ -41,7 +41,7 @@ async fn create(store: &Store, name: &str) -> model::AccountId {
 
 impl Slapd {
     /// The values of an attribute of the entry with this filter; none when there is no such entry.
-    fn values(&self, filter: &str, attribute: &str) -> Option<BTreeSet<String>> {
+    pub(super) fn values(&self, filter: &str, attribute: &str) -> Option<BTreeSet<String>> {
         let mut command = Command::new("ldapsearch");
         command.args(["-x", "-LLL", "-o", "ldif-wrap=no", "-H", &self.url()]);
         command.args(["-D", "cn=homing-read,dc=localdomain,dc=test", "-w", "secret"]);
@@ -55,16 +55,16 @@ impl Slapd {
         })
     }
 
-    fn has(&self, filter: &str) -> bool {
+    pub(super) fn has(&self, filter: &str) -> bool {
         self.values(filter, "1.1").is_some()
     }
 
-    fn csn(&self, filter: &str) -> BTreeSet<String> {
+    pub(super) fn csn(&self, filter: &str) -> BTreeSet<String> {
         self.values(filter, "entryCSN").unwrap_or_default()
     }
 }
 
-fn set(values: &[&str]) -> Option<BTreeSet<String>> {
+pub(super) fn set(values: &[&str]) -> Option<BTreeSet<String>> {
     Some(values.iter().map(|value| (*value).to_owned()).collect())
 }
 
@@ -275,8 +275,7 @@ async fn nothing_is_lost_while_the_directory_is_away() {
     create(&store, "three").await;
     // The process dies too, somewhere in its attempts.
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-    a.running.abort();
-    let _ = (&mut a.running).await;
+    a.kill().await;
     slapd.restart();
     let a = Home::start_with(&slapd, "a.test", store.clone(), &config);
     for name in ["one", "two"] {
@@ -309,8 +308,7 @@ async fn a_killed_process_writes_everything_once() {
     for wait in [20, 45, 70, 95, 120, 150] {
         let mut home = Home::start_with(&slapd, "a.test", store.clone(), &config);
         tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
-        home.running.abort();
-        let _ = (&mut home.running).await;
+        home.kill().await;
     }
     let a = Home::start_with(&slapd, "a.test", store.clone(), &config);
     let linked =

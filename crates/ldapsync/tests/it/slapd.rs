@@ -78,6 +78,11 @@ impl Slapd {
         )
     }
 
+    /// The socket that it listens on.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path("s")
+    }
+
     pub(crate) fn restart(&mut self) {
         self.stop();
         let mut command = Command::new(self.path("slapd"));
