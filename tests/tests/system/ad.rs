@@ -1,16 +1,19 @@
 //! The whole product on Active Directory: a Samba domain controller, a back end that synchronises from it, and a front
 //! end that knows its homes from a live map.
 
+use super::directory_cli::run;
 use super::local::{home_entry, listeners};
 use super::login::{Answer, ReadPorts, WAYS};
 use anyhow::{Context, Result, ensure};
 use system_tests::Ports;
 use system_tests::steps::eventually;
-use testkit::{Homing, HomingBinary, ImapClient, Samba, SmtpClient};
+use testkit::{Homing, HomingBinary, ImapClient, Samba, SmtpClient, free_port};
 
 const HOST: &str = "msDS-cloudExtensionAttribute1";
 const STORE: &str = "store1.example.test";
 const PASSWORD: &str = "anna's secret";
+/// 2012, in 100 ns since 1601.
+const LONG_AGO: &str = "129700000000000000";
 
 fn person(samba: &Samba, name: &str) -> String {
     let more = format!("{HOST}: {STORE}\nproxyAddresses: smtp:{name}.alias@example.test\n");
@@ -37,6 +40,8 @@ struct Set {
     home: Homing,
     front: Homing,
     ports: Ports,
+    /// The home's port for LMTP.
+    lmtp: u16,
 }
 
 impl Set {
@@ -45,9 +50,9 @@ impl Set {
         samba.add(&person(&samba, "anna"))?;
         samba.add(&person(&samba, "bert"))?;
         let binary = HomingBinary::find()?;
-        let (home_ports, ports) = (Ports::free()?, Ports::free()?);
+        let (home_ports, ports, lmtp) = (Ports::free()?, Ports::free()?, free_port()?);
         let home = format!(
-            "server_name = \"{STORE}\"\n{}{}[[domain]]\nname = \"example.test\"\nauth = [\"ldap-bind\"]\nconnector = \"ad\"\n",
+            "server_name = \"{STORE}\"\n{}{}[[lmtp.listener]]\naddress = \"127.0.0.1:{lmtp}\"\n[[domain]]\nname = \"example.test\"\nauth = [\"ldap-bind\"]\nconnector = \"ad\"\n",
             listeners("", home_ports, "trusted_networks = [\"127.0.0.0/8\"]"),
             connector(&samba, "clustered = true\ndirection = \"ldap-to-local\""),
         );
@@ -75,6 +80,7 @@ impl Set {
             home,
             front,
             ports,
+            lmtp,
         })
     }
 
@@ -96,6 +102,99 @@ impl Set {
             smtp.deliver("x@elsewhere.test", &[to], b"Subject: hello\r\n\r\nbody\r\n")?;
         Ok(recipients.first().map_or(last.code, |reply| reply.code))
     }
+}
+
+impl Set {
+    /// LMTP at the home: one reply for each recipient after the message.
+    fn deliver_by_lmtp(&self, to: &[&str]) -> Result<Vec<u16>> {
+        let mut lmtp = SmtpClient::connect(self.lmtp)?;
+        lmtp.command("LHLO client.example.test")?;
+        let message = b"Subject: hello\r\n\r\nbody\r\n";
+        let (recipients, last) = lmtp.deliver("x@elsewhere.test", to, message)?;
+        let codes: Vec<u16> = recipients.iter().map(|reply| reply.code).collect();
+        ensure!(!codes.contains(&250) || last.code == 250, "{last:?}");
+        Ok(codes)
+    }
+
+    /// The commands of an administrator, against the domain controller.
+    fn commands(&self) -> Result<()> {
+        let binary = HomingBinary::find()?;
+        let expect = |args: &[&str], input: &str, code: i32, part: &str| -> Result<()> {
+            let (found, text) = run(&self.front, &binary, args, input)?;
+            ensure!(
+                found == code && text.contains(part),
+                "{args:?}: {found}, {text:?}"
+            );
+            Ok(())
+        };
+        let dora = self.samba.user_dn("dora");
+        let entry = person(&self.samba, "dora");
+        expect(&["add"], &entry, 0, "added CN=dora")?;
+        expect(&["add"], &entry, 1, "")?;
+        expect(
+            &["search", "(sAMAccountName=dora)", "mail"],
+            "",
+            0,
+            "mail: dora@example.test",
+        )?;
+        expect(&["search", "(sAMAccountName=nobody)"], "", 1, "")?;
+        expect(
+            &["test-login", "dora"],
+            PASSWORD,
+            0,
+            "logged in as dora@example.test",
+        )?;
+        expect(&["test-login", "dora@example.test"], "wrong", 1, "=> rejected")?;
+        expect(&["test-login", "nobody"], PASSWORD, 1, "=> no entry")?;
+        expect(
+            &["test-lookup", "dora.alias@example.test"],
+            "",
+            0,
+            "proxyAddresses=smtp:",
+        )?;
+        expect(
+            &["test-lookup", "nobody@example.test"],
+            "",
+            1,
+            "=> no such address",
+        )?;
+        let over =
+            format!("dn: {dora}\nchangetype: modify\nreplace: accountExpires\naccountExpires: {LONG_AGO}\n");
+        expect(&["modify"], &over, 0, "changed CN=dora")?;
+        expect(&["test-login", "dora"], PASSWORD, 1, "=> rejected")?;
+        expect(&["delete", &dora], "", 0, "deleted CN=dora")?;
+        expect(&["delete", &dora], "", 1, "")
+    }
+}
+
+/// A server that must know homes does not start without the attribute that names them.
+#[test]
+fn without_a_host_attribute_it_does_not_start() -> Result<()> {
+    let samba = Samba::start("")?;
+    let binary = HomingBinary::find()?;
+    let line = format!("attributes.host = \"{HOST}\"\n");
+    let port = free_port()?;
+    let front = format!(
+        "server_name = \"front.example.test\"\n{}[imap_proxy]\nuser_maps = [\"people\"]\n\
+         [[imap_proxy.listener]]\naddress = \"127.0.0.1:{port}\"\n{}\
+         [[user_map]]\nname = \"people\"\nkind = \"ldap-bind\"\nconnector = \"ad\"\n",
+        connector(&samba, ""),
+        home_entry(STORE, Ports::free()?, "", ""),
+    );
+    let home = format!(
+        "server_name = \"{STORE}\"\n{}[[imap.listener]]\naddress = \"127.0.0.1:{port}\"\n\
+         [[domain]]\nname = \"example.test\"\nauth = [\"ldap-bind\"]\nconnector = \"ad\"\n",
+        connector(&samba, "clustered = true\ndirection = \"ldap-to-local\""),
+    );
+    for config in [front, home] {
+        Homing::start(&binary, &config).context("with the attribute it starts")?;
+        let without = config.replace(&line, "");
+        ensure!(without.len() < config.len());
+        let refused = Homing::start(&binary, &without).err().context("it starts")?;
+        let said = format!("{refused:#}");
+        ensure!(said.contains("attributes.host"), "{said}");
+    }
+    Ok(())
 }
 
 #[test]
@@ -138,6 +237,15 @@ impl Set {
             "{selected:?}"
         );
 
+        // LMTP: an alias, a bare address, and one that is nobody's.
+        let to = [
+            "bert.alias@example.test",
+            "bert@example.test",
+            "nobody@example.test",
+        ];
+        ensure!(self.deliver_by_lmtp(&to)? == [250, 250, 550]);
+        self.commands()?;
+
         // The directory changes while everything runs.
         self.samba.add(&person(&self.samba, "carl"))?;
         eventually("carl's account", || self.has("carl@example.test", "active"))?;
@@ -149,6 +257,28 @@ impl Set {
         eventually("bert is shut out", || {
             Ok(WAYS[0].try_login(read, "bert@example.test", PASSWORD)? != Answer::Accepted)
         })?;
+        // The end of an account: who was in is out, and the log says what the domain controller gave as the reason.
+        let expire = |name: &str| {
+            self.samba.modify(&format!(
+                "dn: {}\nchangetype: modify\nreplace: accountExpires\naccountExpires: {LONG_AGO}\n",
+                self.samba.user_dn(name)
+            ))
+        };
+        ensure!(WAYS[0].try_login(read, "carl@example.test", PASSWORD)? == Answer::Accepted);
+        self.samba.add(&person(&self.samba, "emil"))?;
+        for name in ["carl", "emil"] {
+            expire(name)?;
+            eventually("its time is over", || {
+                let mut imap = ImapClient::connect(self.ports.imap)?;
+                let said = imap.login(&format!("{name}@example.test"), PASSWORD)?;
+                Ok(said.starts_with("NO [EXPIRED]"))
+            })?;
+        }
+        let log = std::fs::read_to_string(self.front.log())?;
+        for (name, data) in [("anna", "52e"), ("emil", "701")] {
+            let told = format!("CN={name},{}\" data=\"{data}\"", self.samba.people_dn());
+            ensure!(log.contains(&told), "{told}: {log}");
+        }
         self.samba.delete(&self.samba.user_dn("carl"))?;
         eventually("carl is shut out", || {
             Ok(!self.has("carl@example.test", "active")?)

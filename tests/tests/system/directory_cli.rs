@@ -46,7 +46,12 @@ fn config(slapd: &Slapd, port: u16) -> String {
 }
 
 /// Runs `homing directory ARGS` and answers exit code and standard output.
-fn run(homing: &Homing, binary: &HomingBinary, args: &[&str], input: &str) -> Result<(i32, String)> {
+pub(crate) fn run(
+    homing: &Homing,
+    binary: &HomingBinary,
+    args: &[&str],
+    input: &str,
+) -> Result<(i32, String)> {
     let mut child = Command::new(binary.path())
         .arg("--config")
         .arg(homing.config())

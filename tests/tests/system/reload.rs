@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::net::TcpStream;
 use system_tests::steps::eventually;
 use system_tests::{Cluster, ClusterOptions};
-use testkit::{Homing, ImapClient, Person, free_port};
+use testkit::{Homing, ImapClient, Person, SmtpClient, free_port};
 
 /// Rewrites the server's file.
 fn edit(server: &Homing, change: impl FnOnce(String) -> String) -> Result<()> {
@@ -83,8 +83,11 @@ fn changes(cluster: &Cluster, first: &Person, second: &Person) -> Result<()> {
     expect(ports, &first.mail, &first.password, Answer::Accepted)?;
     let elsewhere = ReadPorts { imap: other, ..ports };
     ensure!(Way::ImapLogin.try_login(elsewhere, &first.mail, &first.password)? == Answer::Accepted);
-    let log = std::fs::read_to_string(cluster.front.log())?;
-    ensure!(log.contains("DEBUG"), "the new level holds");
+    // At this level the end of each SMTP session is told.
+    SmtpClient::connect(cluster.front_ports.smtp)?.command("QUIT")?;
+    eventually("the new level holds", || {
+        Ok(std::fs::read_to_string(cluster.front.log())?.contains("DEBUG"))
+    })?;
 
     // The listener goes; its session does not.
     let mut there = ImapClient::connect(other)?;
