@@ -5,7 +5,7 @@ use crate::cli::Failure;
 use crate::config::Config;
 use admin::Current;
 use arc_swap::ArcSwap;
-use directory::{AccountEvent, AccountEventStream, Heard, Route, UserMaps};
+use directory::{AccountEvent, AccountEventKind, AccountEventStream, Heard, HomeRef, Route, UserMaps};
 use frontend::LocalHome;
 use frontend::assertion::{Minter, TrustedFrontEndConfig, Verifier};
 use model::{Address, Authenticated, Authenticator, Clock, Recheck};
@@ -103,21 +103,48 @@ fn end(sessions: &Sessions, event: &AccountEvent) {
         begun_by: Some(event.at),
         ..SessionFilter::default()
     };
-    let mut ended = sessions.end(&of_entry, SessionEnd::Revoked);
     // A session that was authenticated at its home is known by its address only. One that is known to be of another
     // entry is not meant: an address may have gone from one entry to another.
-    if event.address.is_some() {
-        let of_account = SessionFilter {
-            account: event.address.clone(),
-            without_entry: true,
-            begun_by: Some(event.at),
-            ..SessionFilter::default()
-        };
-        ended += sessions.end(&of_account, SessionEnd::Revoked);
-    }
+    let of_account = event.address.as_ref().map(|address| SessionFilter {
+        account: Some(address.clone()),
+        without_entry: true,
+        begun_by: Some(event.at),
+        ..SessionFilter::default()
+    });
+    let meant = std::iter::once(of_entry).chain(of_account);
+    let ended: usize = match &event.kind {
+        AccountEventKind::Moved { to } => meant
+            .map(|filter| leave_home(sessions, &filter, to.as_deref()))
+            .sum(),
+        _ => meant
+            .map(|filter| sessions.end(&filter, SessionEnd::Revoked))
+            .sum(),
+    };
     if ended > 0 {
         tracing::info!(entry = %event.entry, kind = ?event.kind, sessions = ended, "sessions are ended");
     }
+}
+
+/// Ends the sessions at other homes than the one that the entry names now. One that it only names at last, or in
+/// other words, has them already; and a home that it no longer names is no reason to leave it.
+fn leave_home(sessions: &Sessions, filter: &SessionFilter, to: Option<&str>) -> usize {
+    let Some(Ok(to)) = to.map(HomeRef::parse) else {
+        return 0;
+    };
+    let to = to.to_string();
+    let rows = sessions.list(filter, 0, usize::MAX);
+    let elsewhere = rows
+        .iter()
+        .filter(|row| row.about.home.as_deref().is_some_and(|home| home != to));
+    elsewhere
+        .map(|row| {
+            let this = SessionFilter {
+                id: Some(row.id),
+                ..SessionFilter::default()
+            };
+            sessions.end(&this, SessionEnd::Revoked)
+        })
+        .sum()
 }
 
 /// Who can say whether a session may go on.
@@ -217,7 +244,6 @@ impl Judges {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use directory::AccountEventKind;
     use model::{
         AuthOutcome, AuthRequest, BoxFuture, EndReason, EntryUuid, ManualClock, Protocol, Timestamp,
     };
@@ -236,12 +262,16 @@ mod tests {
     }
 
     fn enter(sessions: &Sessions, entry: Option<EntryUuid>) -> Session {
+        enter_at(sessions, entry, None)
+    }
+
+    fn enter_at(sessions: &Sessions, entry: Option<EntryUuid>, home: Option<&str>) -> Session {
         let about = NewSession {
             protocol: Protocol::Imap,
             account: alice(),
             entry,
             client: ([192, 0, 2, 7], 4242).into(),
-            home: None,
+            home: home.map(Into::into),
             trace: model::TraceId::new(1),
         };
         sessions.enter(about).expect("room")
@@ -263,6 +293,33 @@ mod tests {
             [old, new, unknown].map(|session| session.ending()),
             [Some(SessionEnd::Revoked), None, Some(SessionEnd::Revoked)]
         );
+    }
+
+    #[test]
+    fn whoever_is_at_the_new_home_already_stays() {
+        for (to, store1, store2) in [
+            (Some("Store1"), None, Some(SessionEnd::Revoked)),
+            (
+                Some("store3"),
+                Some(SessionEnd::Revoked),
+                Some(SessionEnd::Revoked),
+            ),
+            (None, None, None),
+        ] {
+            let (_, sessions) = registry();
+            let here = enter_at(&sessions, Some(OLD), Some("store1"));
+            let there = enter_at(&sessions, None, Some("store2"));
+            let event = AccountEvent {
+                entry: OLD,
+                address: Some(alice()),
+                kind: AccountEventKind::Moved {
+                    to: to.map(str::to_owned),
+                },
+                at: Duration::from_secs(1),
+            };
+            end(&sessions, &event);
+            assert_eq!((here.ending(), there.ending()), (store1, store2), "{to:?}");
+        }
     }
 
     /// The password was changed at this moment.
