@@ -2,9 +2,10 @@
 
 use super::order;
 use super::worker::{Worker, save};
-use crate::engine::{Effect, Input, Outcome, Trouble};
+use crate::engine::{Effect, Input, Notice, Outcome, Trouble};
+use crate::field::Field;
 use crate::local::LinkCount;
-use crate::plan::Plan;
+use crate::plan::{Plan, RemoteOp};
 use tokio::task::JoinSet;
 
 impl Worker<'_> {
@@ -90,6 +91,18 @@ impl Worker<'_> {
                 tracing::info!(connector = %self.parts.config.name, uuid = %plan.uuid, "{line}");
             }
             self.parts.remotes.sessions.applied(plan);
+            let renamed = plan.remote.iter().find_map(|op| match op {
+                RemoteOp::Set {
+                    field: Field::Address,
+                    values,
+                    ..
+                } => values.to_addresses().next(),
+                _ => None,
+            });
+            // The groups here that have it as a member know its former address, and no message of the feed is news.
+            if let Some(address) = renamed {
+                self.step(Input::Noticed(Notice::Member(plan.uuid, Some(address))));
+            }
         }
         self.count(count);
         self.step(Input::Applied(plan.uuid, outcome));

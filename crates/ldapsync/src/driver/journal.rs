@@ -25,18 +25,25 @@ impl Worker<'_> {
         self.engine.pushes() && self.engine.may_begin()
     }
 
-    /// Reads what others changed here, a page for each round, until there is no more or a round fails.
-    pub(super) async fn journal(&mut self) {
+    /// Reads what others changed here, a page for each round, until there is no more or a round fails. False when it
+    /// failed: the same page is to be read again once rounds end well.
+    pub(super) async fn journal(&mut self) -> bool {
         while self.hears_journal() {
             match self.page().await {
                 Ok(true) => {}
-                Ok(false) => return,
+                Ok(false) => break,
                 Err(error) => {
                     tracing::error!(connector = %self.parts.config.name, %error, "the journal cannot be read");
-                    return;
+                    return true;
                 }
             }
         }
+        let well = self.engine.is_well();
+        if !well {
+            // Another round's end is not this page's.
+            self.reading = None;
+        }
+        well
     }
 
     /// One page; whether there is more.

@@ -358,7 +358,12 @@ impl SyncEngine {
                 Turn::Stop => return Next::End,
                 Turn::Serve(request) => worker.serve(request).await,
                 Turn::Live(event) => worker.live(event).await,
-                Turn::Journal => worker.journal().await,
+                Turn::Journal => {
+                    if !worker.journal().await {
+                        // Nobody else would say that it is not read yet.
+                        journal.mark_changed();
+                    }
+                }
                 Turn::Save => worker.save_now().await,
                 Turn::Timer => worker.round(Wake::Timer).await,
             }

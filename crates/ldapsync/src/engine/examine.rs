@@ -11,6 +11,8 @@ use model::{EntryUuid, Timestamp, Unavailable};
 /// Most rows in quarantine. Past it something is wrong with the directory or the mapping as a whole, and a
 /// stopped round says so better than a million rows.
 pub(super) const MOST_ASIDE: usize = 10_000;
+/// Quarantined objects that are looked at again together with one that meets another in its way.
+const LOOKED_AT_AGAIN: usize = 32;
 /// Writes without an answer in one round, each of which waits for itself.
 const ALONE: u32 = 3;
 
@@ -132,6 +134,11 @@ impl Engine {
             };
             if in_the_way && round.stage < super::round::Stage::SecondChance {
                 round.second.insert(uuid);
+                // Who was in somebody's way before may be the one, and wait for this one in turn.
+                let waiting = self.aside.iter().filter(|(_, row)| !row.is_held());
+                round
+                    .second
+                    .extend(waiting.map(|(uuid, _)| *uuid).take(LOOKED_AT_AGAIN));
                 return self.finished(uuid, now);
             }
         }
