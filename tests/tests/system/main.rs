@@ -18,4 +18,5 @@ mod one_tier;
 mod other_schema;
 mod reload;
 mod spill;
+mod sync_operations;
 mod tls;

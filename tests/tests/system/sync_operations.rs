@@ -1,0 +1,321 @@
+//! Everything that an administrator does to synchronisation, on the command line, against a real slapd.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use system_tests::steps::eventually;
+use testkit::{Homing, HomingBinary, Slapd, SlapdOptions, free_port};
+
+const SUFFIX: &str = "dc=example,dc=test";
+const USERS: &str = "ou=Users,o=example,dc=example,dc=test";
+
+fn person(name: &str) -> String {
+    format!(
+        "dn: uid={name},{USERS}\nobjectClass: inetOrgPerson\nuid: {name}\ncn: {name}\nsn: {name}\n\
+         displayName: {name}\nmail: {name}@example.test\n\n"
+    )
+}
+
+fn set(name: &str, attribute: &str, value: &str) -> String {
+    format!("dn: uid={name},{USERS}\nchangetype: modify\nreplace: {attribute}\n{attribute}: {value}\n\n")
+}
+
+struct Site {
+    binary: HomingBinary,
+    slapd: Slapd,
+    homing: Homing,
+}
+
+impl Site {
+    fn start(more: &str, people: &[&str]) -> Result<Self> {
+        let binary = HomingBinary::find()?;
+        let options = SlapdOptions {
+            suffix: SUFFIX.to_owned(),
+            port: 0,
+        };
+        let slapd = Slapd::start(&binary, &options, "")?;
+        for name in people {
+            slapd.add(&person(name))?;
+        }
+        let config = format!(
+            "server_name = \"mail.example.test\"\n\
+             [[connector]]\nname = \"corp\"\nserver_type = \"openldap\"\nuris = [\"{}\"]\n\
+             bind_dn = \"{}\"\nbind_password = \"{}\"\nwrite_bind_dn = \"{}\"\nwrite_bind_password = \"{}\"\n\
+             domains = [\"example.test\"]\naccounts.base_dn = [\"{USERS}\"]\n\
+             groups.base_dn = [\"ou=Groups,o=example,{SUFFIX}\"]\n{more}\n\
+             [[imap.listener]]\naddress = \"127.0.0.1:{}\"\n",
+            slapd.uri(),
+            slapd.reader.dn,
+            slapd.reader.password,
+            slapd.root.dn,
+            slapd.root.password,
+            free_port()?,
+        );
+        let homing = Homing::start(&binary, &config)?;
+        Ok(Self {
+            binary,
+            slapd,
+            homing,
+        })
+    }
+
+    /// Exit code, standard output, standard error.
+    fn run(&self, args: &[&str]) -> Result<(i32, String, String)> {
+        let config = self.homing.config().display().to_string();
+        let all = [&["--config", &config], args].concat();
+        let (code, out, error) = self.binary.output(&all)?;
+        Ok((code.context("ended by a signal")?, out, error))
+    }
+
+    fn expect(&self, args: &[&str], code: i32, part: &str) -> Result<String> {
+        let (found, out, error) = self.run(args)?;
+        ensure!(
+            found == code && (out.contains(part) || error.contains(part)),
+            "{args:?}: {found}\n{out}\n{error}"
+        );
+        Ok(out)
+    }
+
+    /// The JSON lines of a command.
+    fn lines(&self, args: &[&str]) -> Result<Vec<Value>> {
+        let (code, out, error) = self.run(&[args, &["--json"]].concat())?;
+        ensure!(code == 0, "{args:?}: {code} {error}");
+        out.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    }
+
+    fn status(&self) -> Result<Value> {
+        let (_, out, _) = self.run(&["sync", "status", "--json"])?;
+        let all: Value = serde_json::from_str(&out)?;
+        Ok(all[0].clone())
+    }
+
+    /// Waits until the command's output has this in it.
+    fn until(&self, args: &[&str], part: &str) -> Result<()> {
+        eventually(&format!("{args:?} says {part}"), || {
+            let (_, out, error) = self.run(args)?;
+            Ok(out.contains(part) || error.contains(part))
+        })
+    }
+
+    fn followed(&self) -> Result<()> {
+        self.until(&["sync", "status"], "state          following")
+    }
+
+    fn entry(&self, name: &str) -> Result<String> {
+        self.slapd
+            .search(USERS, &format!("(uid={name})"), &["displayName", "mail"])
+    }
+}
+
+fn hash_of(plan: &str) -> Result<&str> {
+    let line = plan.lines().find_map(|line| line.strip_prefix("hash "));
+    line.context("a plan has a hash")
+}
+
+#[test]
+fn a_populated_domain_shows_the_plan_before_anything_begins() -> Result<()> {
+    let mut site = Site::start("direction = \"both-ways\"", &["alice"])?;
+    site.followed()?;
+    site.expect(&["sync", "stop"], 0, "stopped")?;
+    site.expect(&["account", "show", "alice@example.test"], 0, "alice")?;
+    // Stopped means stopped, also over a restart.
+    site.slapd.add(&person("bob"))?;
+    site.homing.restart()?;
+    site.until(&["sync", "status"], "state          stopped")?;
+    site.expect(&["account", "show", "bob@example.test"], 1, "")?;
+    site.expect(&["sync", "run"], 1, "stopped")?;
+    // The plan is there all the same.
+    let plan = site.expect(&["sync", "plan"], 0, "bob@example.test + create account")?;
+    site.slapd.add(&person("carol"))?;
+    site.expect(
+        &["sync", "apply", "--plan", hash_of(&plan)?],
+        1,
+        "another one now",
+    )?;
+    site.expect(&["account", "show", "bob@example.test"], 1, "")?;
+    let plan = site.expect(&["sync", "plan"], 0, "carol@example.test + create account")?;
+    site.expect(&["sync", "apply", "--plan", hash_of(&plan)?], 0, "following")?;
+    site.expect(&["account", "show", "carol@example.test"], 0, "carol")?;
+    site.expect(&["sync", "start"], 0, "started")?;
+    Ok(())
+}
+
+#[test]
+fn accounts_in_the_way_hold_the_first_synchronisation() -> Result<()> {
+    let mut site = Site::start("direction = \"both-ways\"", &[])?;
+    site.followed()?;
+    // Another connector takes the domain over: nothing of it has begun.
+    site.expect(&["sync", "stop"], 0, "stopped")?;
+    let create = ["account", "create", "alice@example.test", "--password-stdin"];
+    site.homing.command_with_input(&create, b"alice-secret\n")?;
+    let config = site.homing.config();
+    let text = std::fs::read_to_string(&config)?;
+    std::fs::write(&config, text.replace("name = \"corp\"", "name = \"new\""))?;
+    site.slapd.add(&person("bob"))?;
+    site.homing.restart()?;
+    site.until(&["sync", "status"], "waiting for approval: 1 accounts")?;
+    // A plan is shown and nothing begins.
+    let shown = site.expect(&["sync", "start"], 1, "homing sync apply --plan")?;
+    ensure!(
+        shown.contains("alice@example.test directory: + create account")
+            && shown.contains("bob@example.test + create"),
+        "both sides: {shown}"
+    );
+    site.expect(&["account", "show", "bob@example.test"], 1, "")?;
+    ensure!(!site.entry("alice")?.contains("alice"), "nothing was written");
+    site.expect(&["sync", "start", "--yes"], 0, "started")?;
+    site.until(&["account", "list"], "bob@example.test")?;
+    eventually("alice has an entry", || {
+        Ok(site.entry("alice")?.contains("mail: alice@example.test"))
+    })?;
+    // Once begun it begins by itself.
+    site.homing.restart()?;
+    site.followed()
+}
+
+#[test]
+fn conflicts_are_listed_explained_and_restored() -> Result<()> {
+    let site = Site::start(
+        "direction = \"both-ways\"\nconflict_resolution = \"ldap-wins\"\npersist = false\npolling_interval = 3600",
+        &["alice", "bob"],
+    )?;
+    site.followed()?;
+    site.expect(&["sync", "run"], 0, "linked         2")?;
+    // Both sides change the name before either has heard of the other.
+    site.expect(&["sync", "stop"], 0, "")?;
+    site.slapd.modify(&set("alice", "displayName", "Alice There"))?;
+    site.expect(&["account", "disable", "alice@example.test"], 0, "disabled")?;
+    let plan = site.expect(&["sync", "plan"], 0, "display_name: alice -> Alice There")?;
+    ensure!(plan.contains("directory: ~ enabled"), "both sides: {plan}");
+    site.expect(&["sync", "start"], 0, "")?;
+    site.until(&["account", "show", "alice@example.test"], "Alice There")?;
+    let explained = site.expect(
+        &["sync", "explain", "alice@example.test"],
+        0,
+        "is linked to the entry",
+    )?;
+    ensure!(explained.contains("both-ways"), "{explained}");
+    site.expect(&["sync", "explain", "alice"], 0, "is linked to the entry")?;
+    let entry = site.slapd.search(USERS, "(uid=alice)", &["entryUUID"])?;
+    let uuid = entry.lines().find_map(|line| line.strip_prefix("entryUUID: "));
+    let uuid = uuid.context("a UUID")?;
+    site.expect(&["sync", "explain", uuid], 0, "is linked to the entry")?;
+    site.expect(&["sync", "explain", "nobody@example.test"], 1, "knows")?;
+    site.expect(&["sync", "conflicts"], 0, "none")?;
+    site.expect(&["sync", "restore", "nonsense"], 64, "no conflict's id")?;
+    Ok(())
+}
+
+#[test]
+fn unlinked_objects_are_left_alone_until_somebody_decides() -> Result<()> {
+    let site = Site::start("direction = \"both-ways\"", &["alice", "bob"])?;
+    site.followed()?;
+    site.until(&["sync", "status"], "linked         2")?;
+    site.expect(&["sync", "unlink", "alice@example.test"], 0, "unlink: 1 of 1")?;
+    site.expect(
+        &["sync", "unlink", "alice@example.test"],
+        1,
+        "none of them is linked",
+    )?;
+    site.expect(&["audit", "--object", "unlinked"], 0, "admin:uid:")?;
+    // Edits and even the end of the entry change nothing here.
+    site.slapd.modify(&set("alice", "displayName", "Somebody Else"))?;
+    site.slapd.modify(&set("bob", "displayName", "Bobby"))?;
+    site.until(&["account", "show", "bob@example.test"], "Bobby")?;
+    let alice = site.expect(&["account", "show", "alice@example.test"], 0, "active")?;
+    ensure!(!alice.contains("Somebody Else"), "{alice}");
+    site.expect(
+        &["sync", "relink", "--by", "mail", "--dry-run"],
+        0,
+        "would link 1 of 1",
+    )?;
+    site.expect(&["sync", "relink", "alice@example.test"], 0, "relink: 1 of 1")?;
+    site.until(&["account", "show", "alice@example.test"], "Somebody Else")?;
+    // A directory that was built anew: other UUIDs, the same addresses.
+    site.expect(
+        &["sync", "unlink", "--all", "--filter", "*@example.test"],
+        0,
+        "unlink: 2 of 2",
+    )?;
+    site.slapd.delete(&format!("uid=alice,{USERS}"))?;
+    site.slapd.add(&person("alice"))?;
+    site.expect(&["sync", "run", "--full"], 0, "following")?;
+    site.expect(
+        &["sync", "relink", "--by", "mail", "--dry-run"],
+        0,
+        "another entry",
+    )?;
+    site.expect(&["sync", "relink", "--by", "mail"], 0, "relink: 2 of 2")?;
+    site.slapd.modify(&set("alice", "displayName", "New Alice"))?;
+    site.until(&["account", "show", "alice@example.test"], "New Alice")?;
+    site.expect(&["account", "list", "--state", "active"], 0, "alice@example.test")?;
+    site.expect(&["account", "list", "--state", "odd"], 64, "none of")?;
+    Ok(())
+}
+
+#[test]
+fn the_guard_quarantine_and_what_is_deleted() -> Result<()> {
+    let site = Site::start(
+        "on_delete = \"delete\"\nguard = { limit = 1, floor = 0, percent = 1 }",
+        &["alice", "bob"],
+    )?;
+    site.followed()?;
+    site.until(&["sync", "status"], "linked         2")?;
+    site.slapd.delete(&format!("uid=alice,{USERS}"))?;
+    site.until(&["sync", "status"], "holds 1 destructive")?;
+    site.expect(&["account", "show", "alice@example.test"], 0, "active")?;
+    site.expect(&["sync", "quarantine"], 0, "held by the guard")?;
+    site.expect(
+        &["sync", "approve", "0000000000000000"],
+        1,
+        "nothing is held under that hash",
+    )?;
+    // The plan's hash covers it as well.
+    let plan = site.expect(&["sync", "plan"], 0, "remove: the entry is gone")?;
+    site.expect(&["sync", "apply", "--plan", hash_of(&plan)?], 0, "removed 1")?;
+    let deleted = site.expect(
+        &["account", "list", "--state", "deleted"],
+        0,
+        "alice@example.test",
+    )?;
+    let id = deleted
+        .lines()
+        .find(|line| line.contains("alice"))
+        .and_then(|line| line.split_whitespace().next())
+        .context("the number")?;
+    site.expect(&["account", "undelete", id], 0, "in use again")?;
+    site.expect(&["sync", "run", "--full"], 0, "")?;
+    site.expect(&["account", "show", "alice@example.test"], 0, "active")?;
+    site.expect(&["account", "release", "alice@example.test"], 1, "has not moved")?;
+    // Two entries with one address: one waits in quarantine until it is put right.
+    let twin = person("eve").replace("eve@example.test", "bob@example.test");
+    site.slapd.add(&twin)?;
+    site.until(&["sync", "quarantine"], "uid=eve")?;
+    site.slapd.modify(&set("eve", "mail", "eve@example.test"))?;
+    site.until(&["account", "list"], "eve@example.test")?;
+    site.expect(&["sync", "quarantine"], 0, "none")?;
+    site.expect(&["sync", "quarantine", "retry", "--all"], 0, "tried 0")?;
+    site.expect(
+        &["sync", "quarantine", "retry", "nothing"],
+        1,
+        "not in quarantine",
+    )?;
+    site.expect(&["sync", "pending"], 0, "none")?;
+    let status = site.status()?;
+    ensure!(
+        status["counts"]["removed"] == 1 && status["direction"] == "ldap-to-local",
+        "{status}"
+    );
+    let runs = site.lines(&["sync", "run", "--full"])?;
+    ensure!(
+        runs.last().is_some_and(|last| last["state"] == "following"),
+        "{runs:?}"
+    );
+    let plan = site.lines(&["sync", "plan"])?;
+    ensure!(
+        plan.last().is_some_and(|last| last["kind"] == "summary"),
+        "{plan:?}"
+    );
+    let audit = site.lines(&["audit", "--by", "connector:corp", "--limit", "3"])?;
+    ensure!(audit.len() == 3, "{audit:?}");
+    Ok(())
+}
