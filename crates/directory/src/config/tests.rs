@@ -50,6 +50,7 @@ fn checks_name_the_key() {
         ("polling_interval = 0", "polling_interval"),
         ("retry_interval = 61", "retry_interval"),
         ("retention = 0", "retention"),
+        ("conflict_retention = 0", "conflict_retention"),
         ("page_size = 0", "page_size"),
         ("guard = { percent = 0 }", "guard.percent"),
         ("bind_dn = \"cn=x\"", "bind_password"),
