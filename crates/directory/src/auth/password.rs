@@ -1,6 +1,6 @@
 //! One password against one entry: compared here, or by a bind.
 
-use super::budget::{Reservation, Trust};
+use super::budget::Trust;
 use super::cache::Digest;
 use super::{LdapAuthenticator, bind_result, upgrade};
 use crate::account::DirectoryAccount;
@@ -133,7 +133,9 @@ impl LdapAuthenticator {
         };
         match self.connector.check_bind(&account.dn, offered.password).await {
             Err(why) => {
-                place.map(Reservation::not_counted);
+                if let Some(place) = place {
+                    place.not_counted();
+                }
                 Err(AuthOutcome::Unavailable(why))
             }
             Ok(result) => {
@@ -146,11 +148,15 @@ impl LdapAuthenticator {
                         drop(place);
                     }
                     (_, Ok(_)) => {
-                        place.map(Reservation::succeeded);
+                        if let Some(place) = place {
+                            place.succeeded();
+                        }
                     }
                     // Disabled, expired, locked: only a right password, or none at all, is told so.
                     (_, Err(error)) if error.result().is_some() => {
-                        place.map(Reservation::not_counted);
+                        if let Some(place) = place {
+                            place.not_counted();
+                        }
                     }
                     (_, Err(_)) => drop(place),
                 }

@@ -46,7 +46,10 @@ impl Connector {
         let encoding = Encoding::from(self.config().attributes.password_encoding);
         let hash = values.iter().find(|value| is_hash(value, encoding));
         let salted = !values.is_empty() && values.iter().all(|value| is_salted(value, encoding));
-        let value_half = salted.then(|| half(uuid, "value", &values)).unwrap_or_default();
+        let value_half = match salted {
+            true => half(uuid, "value", &values),
+            false => Default::default(),
+        };
         let time_half = entry
             .first(time)
             .map(|time| half(uuid, "time", &[time]))
