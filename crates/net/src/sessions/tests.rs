@@ -17,7 +17,7 @@ fn about(account: &str, client: &str, home: &str) -> NewSession {
     NewSession {
         protocol: Protocol::Imap,
         account: Address::parse(account).expect("an address"),
-        entry: Some(EntryUuid::from_bytes([account.len() as u8; 16])),
+        entry: Some(EntryUuid::from_bytes([account.as_bytes()[0]; 16])),
         client: client.parse().expect("a socket address"),
         home: Some(home.into()),
         trace: TraceId::new(7),
