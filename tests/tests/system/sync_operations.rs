@@ -319,3 +319,67 @@ fn the_guard_quarantine_and_what_is_deleted() -> Result<()> {
     ensure!(audit.len() == 3, "{audit:?}");
     Ok(())
 }
+
+/// The book's example: an account and an entry with one address and two names meet for the first time.
+fn meet(resolution: &str, here: &str, there: &str) -> Result<Site> {
+    let more = format!("direction = \"both-ways\"\nconflict_resolution = \"{resolution}\"");
+    let mut site = Site::start(&more, &[])?;
+    site.followed()?;
+    site.expect(&["sync", "stop"], 0, "stopped")?;
+    let mut create = vec!["account", "create", "alice@example.test", "--password-stdin"];
+    create.extend(["--display-name", "Alice Here"]);
+    site.homing.command_with_input(&create, b"alice-secret\n")?;
+    site.slapd
+        .add(&person("alice").replace("displayName: alice", "displayName: Alice There"))?;
+    let config = site.homing.config();
+    let text = std::fs::read_to_string(&config)?;
+    std::fs::write(&config, text.replace("name = \"corp\"", "name = \"new\""))?;
+    site.homing.restart()?;
+    site.until(&["sync", "status"], "waiting for approval: 1 accounts")?;
+    let plan = site.expect(&["sync", "plan"], 0, "= link account")?;
+    println!("$ homing sync plan\n{plan}");
+    let status = site.expect(&["sync", "apply", "--plan", hash_of(&plan)?], 0, "following")?;
+    println!("$ homing sync apply\n{status}");
+    site.expect(&["account", "show", "alice@example.test"], 0, here)?;
+    eventually("the entry has its name", || {
+        Ok(site.entry("alice")?.contains(there))
+    })?;
+    Ok(site)
+}
+
+#[test]
+fn a_value_that_lost_comes_back_on_both_sides() -> Result<()> {
+    for (rule, name, lost) in [
+        ("ldap-wins", "Alice There", "Alice Here"),
+        ("local-wins", "Alice Here", "Alice There"),
+    ] {
+        let site = meet(rule, name, name)?;
+        let list = site.expect(&["sync", "conflicts"], 0, rule)?;
+        println!("$ homing sync conflicts\n{list}");
+        let id = list.lines().find_map(|line| line.trim().strip_prefix("id "));
+        let id = id.context("an id")?;
+        let done = site.expect(&["sync", "restore", id], 0, lost)?;
+        println!("$ homing sync restore\n{done}");
+        site.expect(&["account", "show", "alice@example.test"], 0, lost)?;
+        eventually("the entry has it too", || Ok(site.entry("alice")?.contains(lost)))?;
+        site.expect(
+            &["sync", "restore", id, "--side", "directory", "--connector", "new"],
+            if rule == "local-wins" { 0 } else { 1 },
+            "",
+        )?;
+        println!(
+            "$ homing sync explain\n{}",
+            site.expect(&["sync", "explain", "alice"], 0, "linked")?
+        );
+        println!(
+            "$ homing audit\n{}",
+            site.expect(&["audit", "--limit", "4"], 0, "")?
+        );
+        println!(
+            "$ homing sync status\n{}",
+            site.expect(&["sync", "status"], 0, "")?
+        );
+    }
+    // Neither value is given up: each side keeps its own.
+    meet("no-change", "Alice Here", "Alice There").map(drop)
+}
