@@ -6,6 +6,7 @@ use super::cache::{self, Stamp};
 use super::shared::LiveState;
 use super::{LdapAuthenticator, stamp_attributes};
 use crate::account::{AccountState, DirectoryAccount};
+use crate::config::ServerType;
 use crate::connector::Found;
 use ldap::Entry;
 use model::{Authenticated, Clock, EndReason, EntryUuid, Recheck, Unavailable};
@@ -22,7 +23,7 @@ const ENTRIES: usize = 200_000;
 
 /// What was seen of entries, to be compared with what is seen later.
 pub(super) struct Seen {
-    stamps: Mutex<TtlCache<EntryUuid, Stamp>>,
+    stamps: Mutex<TtlCache<EntryUuid, (Stamp, Option<Box<str>>)>>,
     answers: Mutex<TtlCache<EntryUuid, Answer>>,
 }
 
@@ -40,14 +41,17 @@ impl Seen {
         }
     }
 
-    /// Keeps the stamp of an entry; true when it was another one before.
-    fn changed(&self, uuid: EntryUuid, stamp: Stamp) -> bool {
+    /// Keeps the stamp of an entry; true when it was another one before. An older version of the entry, from a server
+    /// that lags, is no news: it would end every session of somebody who has just changed the password.
+    fn changed(&self, uuid: EntryUuid, stamp: Stamp, csn: Option<&str>) -> bool {
         let mut stamps = self.stamps.lock();
         let before = match stamps.get(&uuid) {
-            Cached::Fresh(before) => Some(*before),
+            // CSNs begin with a time of fixed width, so that their order is that of their text.
+            Cached::Fresh((_, Some(seen))) if csn.is_some_and(|csn| csn < &**seen) => return false,
+            Cached::Fresh((before, _)) => Some(*before),
             Cached::Stale(_) | Cached::Missing => None,
         };
-        stamps.insert(uuid, stamp, STAMP_FOR, Duration::ZERO);
+        stamps.insert(uuid, (stamp, csn.map(Box::from)), STAMP_FOR, Duration::ZERO);
         before.is_some_and(|before| before != stamp)
     }
 
@@ -73,7 +77,12 @@ impl LdapAuthenticator {
     /// The entry was read at `at` or later: another password than the last time ends what began before.
     pub(super) fn saw(&self, account: &DirectoryAccount, entry: &Entry, stamp: Stamp, at: Duration) {
         let shared = self.connector.auth_shared();
-        if !self.seen.changed(account.uuid, stamp) {
+        // A uSNChanged counts on one domain controller only, and says nothing about the order of two.
+        let csn = match self.connector.config().server_type {
+            ServerType::Openldap => account.entry_csn.as_deref(),
+            ServerType::ActiveDirectory => None,
+        };
+        if !self.seen.changed(account.uuid, stamp, csn) {
             return;
         }
         let attribute = &self.connector.patterns().map.password;
@@ -135,5 +144,29 @@ impl LdapAuthenticator {
         };
         self.seen.keep(uuid, answer);
         Ok(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::ManualClock;
+
+    #[test]
+    fn an_older_version_of_an_entry_is_no_news() {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(model::Timestamp::from_millis(1_000_000)));
+        let seen = Seen::new(&clock);
+        let uuid = EntryUuid::from_bytes([7; 16]);
+        let (old, new): (Stamp, Stamp) = ([0; 32], [1; 32]);
+        let csn = |second: u8| format!("202601011200{second:02}.000000Z#000000#001#000000");
+        assert!(!seen.changed(uuid, old, Some(&csn(1))), "the first is no change");
+        assert!(seen.changed(uuid, new, Some(&csn(5))));
+        assert!(!seen.changed(uuid, old, Some(&csn(1))), "a server that lags");
+        assert!(
+            !seen.changed(uuid, new, Some(&csn(5))),
+            "the new one is still what counts"
+        );
+        assert!(seen.changed(uuid, old, Some(&csn(9))), "changed back");
+        assert!(seen.changed(uuid, new, None), "a server without CSNs is believed");
     }
 }

@@ -45,9 +45,9 @@ pub struct OauthConfig {
     /// Scopes that a token must have, all of them. Default: none.
     #[serde(default)]
     pub required_scope: Vec<String>,
-    /// The claims that may name the account, in order; the first that is there counts. Default `["email",
-    /// "preferred_username", "sub"]`, and `username` before `sub` with introspection. An `email` that the issuer says
-    /// is not verified logs nobody in.
+    /// The claims that may name the account, in order; the first that is there counts. Default `["email", "sub"]`, and
+    /// `username` before `sub` with introspection. An `email` that the issuer says is not verified logs nobody in. Name
+    /// `preferred_username` only where the issuer does not let people choose it.
     #[serde(default)]
     pub account_claim: Vec<String>,
     /// Seconds by which the issuer's clock may differ from ours; 0 to 600, default 30.
@@ -115,8 +115,9 @@ impl OauthConfig {
     #[must_use]
     pub fn account_claims(&self) -> Vec<&str> {
         match (self.account_claim.as_slice(), &self.introspection_url) {
-            ([], None) => vec!["email", "preferred_username", "sub"],
-            ([], Some(_)) => vec!["email", "preferred_username", "username", "sub"],
+            // At some issuers people choose their own preferred_username: whoever trusts it says so.
+            ([], None) => vec!["email", "sub"],
+            ([], Some(_)) => vec!["email", "username", "sub"],
             (named, _) => named.iter().map(String::as_str).collect(),
         }
     }
