@@ -37,11 +37,15 @@ impl Half {
     }
 
     fn holds(&self, dn: &Dn, entry: &Entry) -> bool {
-        let below = |base: &Dn| match self.scope {
+        entry.has_object_class(&self.object_class) && self.spans(dn)
+    }
+
+    /// Whether entries of this half may stand here.
+    fn spans(&self, dn: &Dn) -> bool {
+        self.bases.iter().any(|base| match self.scope {
             SearchScope::Sub => dn.is_below(base),
             SearchScope::One => dn.parent().as_ref() == Some(base),
-        };
-        entry.has_object_class(&self.object_class) && self.bases.iter().any(below)
+        })
     }
 }
 
@@ -292,6 +296,18 @@ impl Patterns {
             Some(EntryKind::Group)
         } else if self.accounts.holds(&dn, entry) {
             Some(EntryKind::Account)
+        } else {
+            None
+        }
+    }
+
+    /// What an entry of which only the name is known may be, by its place alone: the server has matched its class.
+    pub(crate) fn kind_by_place(&self, dn: &str) -> Option<EntryKind> {
+        let dn = Dn::parse(dn).ok()?;
+        if self.accounts.spans(&dn) {
+            Some(EntryKind::Account)
+        } else if self.groups.as_ref().is_some_and(|half| half.spans(&dn)) {
+            Some(EntryKind::Group)
         } else {
             None
         }

@@ -101,6 +101,14 @@ pub enum EntryProblem {
         /// What is wrong with it.
         reason: String,
     },
+    /// The entry is larger than the connector's `max_entry`, so it was not read.
+    #[error("{dn}: the entry takes {size} octets, more than max_entry allows; it was not read")]
+    TooLarge {
+        /// The entry.
+        dn: String,
+        /// How many octets it takes.
+        size: usize,
+    },
 }
 
 impl DirectoryAccount {

@@ -212,6 +212,11 @@ pub struct ConnectorConfig {
     /// 0 for no limit; default 0.
     #[serde(default)]
     pub max_results: u32,
+    /// MiB that one entry may take in the change feed of synchronisation and of live user maps: a group with very many
+    /// members, a large photograph. A larger entry is put aside by its name, and the feed goes on; 16 to 1024,
+    /// default 256.
+    #[serde(default = "default_max_entry")]
+    pub max_entry: u32,
     /// Entries in one page of a large search; 1 to 10000, default 500.
     #[serde(default = "default_page_size")]
     pub page_size: u32,
@@ -246,6 +251,9 @@ pub(super) fn default_ask_first() -> bool {
 }
 pub(super) fn default_conflict_retention() -> u64 {
     90
+}
+pub(super) fn default_max_entry() -> u32 {
+    256
 }
 pub(super) fn default_page_size() -> u32 {
     500

@@ -78,6 +78,7 @@ impl ConnectorConfig {
             conflict_retention: super::connector::default_conflict_retention(),
             host_aliases: Vec::new(),
             max_results: 0,
+            max_entry: super::connector::default_max_entry(),
             page_size: super::connector::default_page_size(),
         }
     }
@@ -130,6 +131,7 @@ impl ConnectorConfig {
             self.conflict_retention,
             1..=3650,
         );
+        in_range(&mut problems, "max_entry", u64::from(self.max_entry), 16..=1024);
         in_range(&mut problems, "page_size", u64::from(self.page_size), 1..=10_000);
         in_range(&mut problems, "guard.limit", self.guard.limit, 1..=1_000_000);
         in_range(&mut problems, "guard.floor", self.guard.floor, 0..=1_000_000);

@@ -19,9 +19,6 @@ const BIND_CONNECTIONS: usize = 16;
 
 /// A server that gathers a large refresh may be silent for longer than a lookup may take.
 const FEED_TIMEOUT: Duration = Duration::from_secs(60);
-/// The largest entry that a feed reads: a group of a million members.
-const MAX_ENTRY: usize = 256 << 20;
-
 /// The longest silence on a connection with a search that stays open, before the server is asked.
 const MAX_KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// Results and octets that wait between the socket and the feed.
@@ -50,6 +47,8 @@ pub(super) struct Pool {
     bind_places: Semaphore,
     bind_idle: Mutex<Vec<Pooled>>,
     operation_timeout: Duration,
+    /// The largest entry that a feed keeps. Other messages are held to the limit of every connection.
+    max_entry: usize,
 }
 
 /// A connection and the server it leads to.
@@ -87,6 +86,7 @@ impl Pool {
             bind_places: Semaphore::new(BIND_CONNECTIONS),
             bind_idle: Mutex::new(Vec::new()),
             operation_timeout: Duration::from_secs(config.timeout),
+            max_entry: usize::try_from(config.max_entry).unwrap_or(usize::MAX) << 20,
         })
     }
 
@@ -298,12 +298,12 @@ impl Pool {
             Purpose::Feed => {
                 let mut options = options.clone();
                 options.operation_timeout = options.operation_timeout.max(FEED_TIMEOUT);
-                options.max_message = MAX_ENTRY;
+                options.max_entry = Some(self.max_entry);
                 Client::connect(&options).await?
             }
             Purpose::Persist => {
                 let mut options = options.clone();
-                options.max_message = MAX_ENTRY;
+                options.max_entry = Some(self.max_entry);
                 // Firewalls forget idle connections without a word, and the feed must not sit on such a one.
                 options.keep_alive = keep_alive(options.operation_timeout);
                 // The feed has a queue of its own.

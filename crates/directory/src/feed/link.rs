@@ -3,13 +3,13 @@
 //! A feed stays with one server as long as that answers: another one may lag behind.
 
 use super::read::told;
-use super::round::changed;
+use super::round::{changed, too_large};
 use super::{ChangedEntry, FeedError, Presence};
 use crate::account::entry_uuid;
 use crate::config::ServerType;
 use crate::connector::{Connector, ServerIndex, ranges};
 use crate::patterns::EntryKind;
-use ldap::{Client, Control, Dn, Entry, Filter, LdapError, ResultCode, Scope, SearchRequest};
+use ldap::{Client, Control, Dn, Entry, Filter, LdapError, ResultCode, Scope, SearchItem, SearchRequest};
 use model::{EntryUuid, Unavailable};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -33,6 +33,14 @@ pub(super) struct Asker {
     pub(super) client: Client,
     pub(super) server: ServerIndex,
     attributes: Arc<BTreeSet<String>>,
+}
+
+/// An entry that a question found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) entry: Entry,
+    /// How large it is, when it was not kept because of that: `entry` has only what was asked for again.
+    size: Option<usize>,
 }
 
 impl Link {
@@ -161,9 +169,9 @@ impl Asker {
             for uuid in part {
                 answers.push(match anywhere.remove(uuid) {
                     None => Presence::Gone,
-                    Some(entry) => {
+                    Some(found) => {
                         let matches = in_scope.contains_key(uuid);
-                        let entry = self.read(*uuid, entry).await?;
+                        let entry = self.read_found(*uuid, found).await?;
                         if matches && entry.kind.is_some() {
                             Presence::InScope(Box::new(entry))
                         } else {
@@ -187,20 +195,59 @@ impl Asker {
         Ok(changed(patterns, uuid, entry, self.connector.clock().now()))
     }
 
-    async fn by_uuid(&self, base: &str, filter: Filter) -> Result<HashMap<EntryUuid, Entry>, FeedError> {
+    /// The next entry of a page as a consumer gets it; none when its UUID cannot be read.
+    pub(super) async fn found(&self, item: SearchItem) -> Result<Option<Found>, FeedError> {
+        Ok(match item {
+            SearchItem::Entry { entry, .. } => Some(Found { entry, size: None }),
+            SearchItem::Oversized { dn, size, .. } => {
+                // Small attributes can still be had of it; without them it would seem to be gone.
+                let known = ["objectClass", "entryUUID", "objectGUID"];
+                let known = match self.try_ask(whole(&dn, known)).await? {
+                    Ok(known) => known,
+                    Err(error) if error.code() == Some(ResultCode::NoSuchObject) => None,
+                    Err(error) => return Err(told(&error, None)),
+                };
+                let size = Some(size);
+                known.map(|entry| Found { entry, size })
+            }
+            SearchItem::Reference(_) | SearchItem::Intermediate(_) => None,
+        })
+    }
+
+    /// The same as [`Asker::read`] for an entry that may be too large to be kept.
+    pub(super) async fn read_found(&self, uuid: EntryUuid, found: Found) -> Result<ChangedEntry, FeedError> {
+        match found.size {
+            None => self.read(uuid, found.entry).await,
+            Some(size) => {
+                let kind = self.connector.patterns().kind_of(&found.entry);
+                Ok(too_large(uuid, kind, found.entry, size))
+            }
+        }
+    }
+
+    async fn by_uuid(&self, base: &str, filter: Filter) -> Result<HashMap<EntryUuid, Found>, FeedError> {
         let mut request = SearchRequest::new(base, Scope::Subtree, filter).attributes(self.attributes());
         if self.connector.patterns().server == ServerType::Openldap {
             request = request.control(Control::manage_dsa_it());
         }
-        let entries = self
-            .client
-            .search_all(request, VERIFY_AT_ONCE * 2)
-            .await
-            .map_err(|error| told(&error, None))?;
-        Ok(entries
-            .into_iter()
-            .filter_map(|entry| Some((entry_uuid(&entry)?, entry)))
-            .collect())
+        let failed = |error: LdapError| told(&error, None);
+        let mut stream = self.client.search(request).await.map_err(failed)?;
+        let mut items = Vec::new();
+        while let Some(item) = stream.next().await.map_err(failed)? {
+            if matches!(item, SearchItem::Reference(_) | SearchItem::Intermediate(_)) {
+                continue;
+            }
+            if items.len() >= VERIFY_AT_ONCE * 2 {
+                return Err(failed(LdapError::TooMany(items.len())));
+            }
+            items.push(item);
+        }
+        let mut by_uuid = HashMap::new();
+        for item in items {
+            let found = self.found(item).await?;
+            by_uuid.extend(found.and_then(|found| Some((entry_uuid(&found.entry)?, found))));
+        }
+        Ok(by_uuid)
     }
 }
 

@@ -50,15 +50,30 @@ impl<'a> Persist<'a> {
     ) -> Result<Said, FeedError> {
         self.round.at(now);
         let change = self.round.on_entry(entry, controls)?;
+        Ok(self.on_change(change, controls))
+    }
+
+    /// An entry that is too large to be kept, with its Sync State control.
+    pub(super) fn on_oversized(
+        &mut self,
+        dn: String,
+        size: usize,
+        controls: &[Control],
+    ) -> Result<Said, FeedError> {
+        let change = self.round.on_oversized(dn, size, controls)?;
+        Ok(self.on_change(change, controls))
+    }
+
+    fn on_change(&mut self, change: Change, controls: &[Control]) -> Said {
         if !self.live {
             // RFC 4533 section 3.4.1: cookies in the middle of a refresh cover what may not have come yet.
-            return Ok(Said::Refreshing(vec![change]));
+            return Said::Refreshing(vec![change]);
         }
         let bytes = SyncState::find(controls)
             .ok()
             .flatten()
             .and_then(|state| state.cookie);
-        Ok(Said::Live(vec![change], self.advance(bytes.as_deref())))
+        Said::Live(vec![change], self.advance(bytes.as_deref()))
     }
 
     /// A Sync Info message.

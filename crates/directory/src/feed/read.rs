@@ -31,6 +31,9 @@ pub(super) async fn refresh(
     loop {
         match stream.next().await.map_err(|error| told(&error))? {
             Some(SearchItem::Entry { entry, controls }) => batch.push(round.on_entry(entry, &controls)?),
+            Some(SearchItem::Oversized { dn, size, controls }) => {
+                batch.push(round.on_oversized(dn, size, &controls)?);
+            }
             Some(SearchItem::Intermediate(message)) => batch.extend(round.on_intermediate(&message)?),
             Some(SearchItem::Reference(_)) => {}
             None => break,
@@ -55,7 +58,9 @@ pub(super) fn told(error: &LdapError, cookie: Option<&Cookie>) -> FeedError {
     match error.result() {
         Some(result) => failure(result, cookie.is_some()),
         None => match error {
-            LdapError::TooMany(_) | LdapError::Protocol(_) => FeedError::Protocol(error.to_string()),
+            LdapError::TooMany(_) | LdapError::EntryTooLarge { .. } | LdapError::Protocol(_) => {
+                FeedError::Protocol(error.to_string())
+            }
             _ => FeedError::Unavailable(Unavailable(error.to_string())),
         },
     }
@@ -112,6 +117,9 @@ async fn stay(
         let said = match item {
             Some(SearchItem::Entry { entry, controls }) => {
                 persist.on_entry(entry, &controls, connector.clock().now())?
+            }
+            Some(SearchItem::Oversized { dn, size, controls }) => {
+                persist.on_oversized(dn, size, &controls)?
             }
             Some(SearchItem::Intermediate(message)) => persist.on_intermediate(&message)?,
             Some(SearchItem::Reference(_)) => continue,

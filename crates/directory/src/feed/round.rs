@@ -1,12 +1,12 @@
 //! One refresh, message by message (RFC 4533 section 3.3.2): a pure state machine.
 
 use super::{Change, ChangedEntry, Cookie, Coverage, FeedError, PollEnd};
-use crate::account::DirectoryAccount;
+use crate::account::{DirectoryAccount, EntryProblem};
 use crate::patterns::{EntryKind, Patterns};
 use ldap::control::{SyncDone, SyncInfo, SyncState, SyncStateKind};
 use ldap::message::Intermediate;
 use ldap::{Control, Entry, LdapResult, ResultCode};
-use model::{Timestamp, Unavailable};
+use model::{EntryUuid, Timestamp, Unavailable};
 
 /// What the messages of one refresh have said so far.
 pub(super) struct Round<'a> {
@@ -34,16 +34,22 @@ impl<'a> Round<'a> {
 
     /// An entry with its Sync State control.
     pub(super) fn on_entry(&self, entry: Entry, controls: &[Control]) -> Result<Change, FeedError> {
-        let state = SyncState::find(controls)
-            .map_err(|error| FeedError::Protocol(format!("{}: Sync State: {error}", entry.dn)))?
-            .ok_or_else(|| FeedError::Protocol(format!("{}: an entry without Sync State", entry.dn)))?;
-        Ok(match state.kind {
-            SyncStateKind::Present => Change::Present(state.uuid),
-            SyncStateKind::Delete => Change::Deleted(state.uuid),
-            // A refresh says `add` for both (RFC 4533 section 3.3.2 lets it).
-            SyncStateKind::Add | SyncStateKind::Modify => {
-                Change::Entry(Box::new(changed(self.patterns, state.uuid, entry, self.now)))
-            }
+        let dn = entry.dn.clone();
+        change(&dn, controls, |uuid| {
+            changed(self.patterns, uuid, entry, self.now)
+        })
+    }
+
+    /// An entry that is too large to be kept, with its Sync State control.
+    pub(super) fn on_oversized(
+        &self,
+        dn: String,
+        size: usize,
+        controls: &[Control],
+    ) -> Result<Change, FeedError> {
+        let kind = self.patterns.kind_by_place(&dn);
+        change(&dn, controls, |uuid| {
+            too_large(uuid, kind, Entry::new(dn.as_str()), size)
         })
     }
 
@@ -106,13 +112,36 @@ impl<'a> Round<'a> {
     }
 }
 
+/// What the Sync State control says of an entry (RFC 4533 section 2.2).
+fn change(
+    dn: &str,
+    controls: &[Control],
+    read: impl FnOnce(EntryUuid) -> ChangedEntry,
+) -> Result<Change, FeedError> {
+    let state = SyncState::find(controls)
+        .map_err(|error| FeedError::Protocol(format!("{dn}: Sync State: {error}")))?
+        .ok_or_else(|| FeedError::Protocol(format!("{dn}: an entry without Sync State")))?;
+    Ok(match state.kind {
+        SyncStateKind::Present => Change::Present(state.uuid),
+        SyncStateKind::Delete => Change::Deleted(state.uuid),
+        // A refresh says `add` for both (RFC 4533 section 3.3.2 lets it).
+        SyncStateKind::Add | SyncStateKind::Modify => Change::Entry(Box::new(read(state.uuid))),
+    })
+}
+
+/// An entry that was not read because of its size; what is known of it is in `entry`.
+pub(super) fn too_large(uuid: EntryUuid, kind: Option<EntryKind>, entry: Entry, size: usize) -> ChangedEntry {
+    let dn = entry.dn.clone();
+    ChangedEntry {
+        uuid,
+        kind,
+        account: Err(EntryProblem::TooLarge { dn, size }),
+        entry,
+    }
+}
+
 /// Reads one entry for a consumer.
-pub(super) fn changed(
-    patterns: &Patterns,
-    uuid: model::EntryUuid,
-    entry: Entry,
-    now: Timestamp,
-) -> ChangedEntry {
+pub(super) fn changed(patterns: &Patterns, uuid: EntryUuid, entry: Entry, now: Timestamp) -> ChangedEntry {
     let kind = patterns.kind_of(&entry);
     let account = DirectoryAccount::read(&entry, kind.unwrap_or(EntryKind::Account), patterns, now)
         .map(|account| DirectoryAccount { uuid, ..account });

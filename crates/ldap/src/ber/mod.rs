@@ -12,7 +12,7 @@
 mod reader;
 mod writer;
 
-pub(crate) use reader::{Reader, long_length};
+pub(crate) use reader::{Reader, header, long_length};
 pub(crate) use writer::Writer;
 
 use std::fmt;

@@ -188,8 +188,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The tag, the length of the header and the length of the contents at the start of `octets`.
-fn header(octets: &[u8]) -> Result<(Tag, usize, usize), DecodeError> {
+/// The tag, the length of the header and the length of the contents at the start of `octets`; `Truncated` when the
+/// header is not all there.
+pub(crate) fn header(octets: &[u8]) -> Result<(Tag, usize, usize), DecodeError> {
     match *octets {
         [tag, ..] if Tag::from_octet(tag).is_long_form() => {
             Err(DecodeError::UnknownTag(Tag::from_octet(tag)))

@@ -7,7 +7,7 @@ use super::search::{self, Patience, SearchRequest, SearchStream};
 use super::writer::{QUEUE, Writer};
 use super::{CloseReason, ConnectOptions, LdapError, open};
 use crate::control::Control;
-use crate::message::{Message, MessageId, Request, Response, encode_request};
+use crate::message::{Intake, Limits, Message, MessageId, Request, Response, encode_request};
 use bytes::{Bytes, BytesMut};
 use net::Connection;
 use std::future::Future;
@@ -54,7 +54,10 @@ impl Client {
         let reader = Reader {
             stream: read,
             inner: inner.clone(),
-            max_message: options.max_message,
+            intake: Intake::new(Limits {
+                message: options.max_message,
+                entry: options.max_entry,
+            }),
             stall_timeout: options.stall_timeout,
         };
         let writer = Writer {

@@ -41,6 +41,14 @@ pub enum LdapError {
     /// A search found more entries than its caller takes.
     #[error("the search found more than {0} entries")]
     TooMany(usize),
+    /// An entry is larger than the limit of entries; it was not kept.
+    #[error("the entry {dn:?} takes {size} octets, more than are read")]
+    EntryTooLarge {
+        /// The entry.
+        dn: String,
+        /// The length of its message.
+        size: usize,
+    },
     /// The results of a search were taken so slowly that other operations had to wait.
     #[error("the results were not taken fast enough, so the search was abandoned")]
     SlowConsumer,
@@ -56,7 +64,7 @@ impl LdapError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Result(outcome) => outcome.result.code.is_transient(),
-            Self::TooMany(_) | Self::EmptyPassword => false,
+            Self::TooMany(_) | Self::EntryTooLarge { .. } | Self::EmptyPassword => false,
             Self::TimedOut
             | Self::Connect(_)
             | Self::Closed(_)

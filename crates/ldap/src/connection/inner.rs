@@ -19,7 +19,7 @@ pub(super) struct Inner {
     /// Every operation reads it, a bind writes it: RFC 4511 section 4.2.1 wants the connection for the bind
     /// alone. Its number of readers is the bound of the table.
     pub(super) gate: Arc<RwLock<()>>,
-    /// Counts messages, so that the keep-alive can see that something came.
+    /// Counts what is read from the stream, so that the keep-alive can see that something came.
     pub(super) received: AtomicU64,
     /// The reader waits for the consumer of a search.
     pub(super) stalled: AtomicBool,
@@ -146,7 +146,7 @@ impl Inner {
         }
     }
 
-    pub(super) fn count_message(&self) {
+    pub(super) fn count_received(&self) {
         self.received.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -33,6 +33,9 @@ pub struct ConnectOptions {
     pub keep_alive: Duration,
     /// The largest message that is read; the connection closes on a larger one.
     pub max_message: usize,
+    /// The largest search result entry, when that is another limit than that of messages. A larger one is not kept:
+    /// its search finds [`SearchItem::Oversized`](crate::SearchItem::Oversized), and goes on.
+    pub max_entry: Option<usize>,
     /// How many operations may wait for their answers at once; more wait for their turn. OpenLDAP closes an
     /// anonymous connection with more than 100 requests in its queue (`conn_max_pending`).
     pub max_pending: u32,
@@ -57,6 +60,7 @@ impl ConnectOptions {
             operation_timeout: Duration::from_secs(4),
             keep_alive: Duration::from_secs(60),
             max_message: 16 * 1024 * 1024,
+            max_entry: None,
             max_pending: 64,
             search_items: 1024,
             search_bytes: 8 * 1024 * 1024,

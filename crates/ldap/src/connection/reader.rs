@@ -4,8 +4,8 @@ use super::inner::{Inner, Waiter};
 use super::search::{Event, SearchItem, Sink};
 use super::{CloseReason, Outcome};
 use crate::extended;
-use crate::message::{Frame, Message, MessageId, Response, frame};
-use bytes::BytesMut;
+use crate::message::{Arrival, Intake, Message, MessageId, OversizedEntry, Response};
+use bytes::{Bytes, BytesMut};
 use net::Connection;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,8 +18,8 @@ const CHUNK: usize = 64 * 1024;
 pub(super) struct Reader {
     pub(super) stream: ReadHalf<Connection>,
     pub(super) inner: Arc<Inner>,
-    /// The largest message.
-    pub(super) max_message: usize,
+    /// Cuts the stream, within the limits of messages and entries.
+    pub(super) intake: Intake,
     /// How long a slow search may hold up the others.
     pub(super) stall_timeout: Duration,
 }
@@ -37,10 +37,19 @@ impl Reader {
     async fn read_all(&mut self) -> CloseReason {
         let mut buffer = BytesMut::with_capacity(CHUNK);
         loop {
-            let missing = match frame(&buffer, self.max_message) {
+            let inner = &self.inner;
+            let waits =
+                |id| inner.with_waiter(id, |waiter| matches!(waiter, Waiter::Search(_))) == Some(true);
+            let missing = match self.intake.next(&mut buffer, waits) {
                 Err(error) => return error.into(),
-                Ok(Frame::Incomplete(missing)) => missing,
-                Ok(Frame::Complete(length)) => {
+                Ok(Arrival::Incomplete(missing)) => missing,
+                Ok(Arrival::Oversized(entry)) => {
+                    if let Err(reason) = self.oversized(entry).await {
+                        return reason;
+                    }
+                    continue;
+                }
+                Ok(Arrival::Message(length)) => {
                     match Message::<Response>::decode(buffer.split_to(length).freeze()) {
                         Err(error) => return CloseReason::Protocol(error.to_string()),
                         Ok(message) => {
@@ -55,14 +64,14 @@ impl Reader {
             buffer.reserve(missing.min(CHUNK));
             match self.stream.read_buf(&mut buffer).await {
                 Ok(0) => return CloseReason::EndOfStream,
-                Ok(_) => {}
+                // A part of a large message is a sign of life too.
+                Ok(_) => self.inner.count_received(),
                 Err(error) => return error.into(),
             }
         }
     }
 
     async fn dispatch(&self, message: Message<Response>, size: usize) -> Result<(), CloseReason> {
-        self.inner.count_message();
         let id = message.id;
         if id == MessageId::UNSOLICITED {
             return match extended::notice_of_disconnection(&message) {
@@ -77,11 +86,7 @@ impl Reader {
                 }
             };
         }
-        let sink = self.inner.with_waiter(id, |waiter| match waiter {
-            Waiter::One(_) => None,
-            Waiter::Search(sink) => Some(sink.clone()),
-        });
-        match sink {
+        match self.sink(id) {
             // RFC 4511 section 4.11: answers to an abandoned operation may still come. An id that was never
             // used looks the same, and harms nobody.
             None => {
@@ -93,15 +98,43 @@ impl Reader {
         }
     }
 
+    /// Where the results of this search go; none when the id is that of another operation, or of nothing.
+    fn sink(&self, id: MessageId) -> Option<Option<Sink>> {
+        self.inner.with_waiter(id, |waiter| match waiter {
+            Waiter::One(_) => None,
+            Waiter::Search(sink) => Some(sink.clone()),
+        })
+    }
+
+    /// An entry that was read past.
+    async fn oversized(&self, entry: OversizedEntry) -> Result<(), CloseReason> {
+        let OversizedEntry {
+            id,
+            dn,
+            controls,
+            size,
+        } = entry;
+        // In the queue only that counts which is there.
+        let values = controls.iter().filter_map(|control| control.value.as_ref());
+        let kept = dn.len() + values.map(Bytes::len).sum::<usize>();
+        match self.sink(id) {
+            None => Ok(()),
+            Some(None) => Err(answers_no_search()),
+            Some(Some(sink)) => {
+                let item = SearchItem::Oversized { dn, size, controls };
+                self.push(&sink, id, Event::Item(item), kept).await;
+                Ok(())
+            }
+        }
+    }
+
     /// The answer to an operation that has one.
     fn answer(&self, message: Message<Response>) -> Result<(), CloseReason> {
         match &message.operation {
             // RFC 4511 section 4.13: what comes on the way to an answer may be ignored.
             Response::Intermediate(_) => return Ok(()),
             Response::SearchEntry(_) | Response::SearchReference(_) | Response::SearchDone(_) => {
-                return Err(CloseReason::Protocol(
-                    "a search result that answers no search".to_owned(),
-                ));
+                return Err(answers_no_search());
             }
             _ => {}
         }
@@ -137,13 +170,19 @@ impl Reader {
                 ));
             }
         };
+        self.push(&sink, id, event, size).await;
+        Ok(())
+    }
+
+    /// Hands over one result of a search, and gives the search up when it is taken too slowly.
+    async fn push(&self, sink: &Sink, id: MessageId, event: Event, size: usize) {
         let mut push = std::pin::pin!(sink.push(event, size));
         loop {
             tokio::select! {
                 biased;
                 () = &mut push => {
                     self.inner.stalled.store(false, Ordering::Relaxed);
-                    return Ok(());
+                    return;
                 }
                 () = tokio::time::sleep(self.stall_timeout) => {
                     self.inner.stalled.store(true, Ordering::Relaxed);
@@ -151,10 +190,14 @@ impl Reader {
                         sink.give_up();
                         self.inner.abandon(id, None);
                         self.inner.stalled.store(false, Ordering::Relaxed);
-                        return Ok(());
+                        return;
                     }
                 }
             }
         }
     }
+}
+
+fn answers_no_search() -> CloseReason {
+    CloseReason::Protocol("a search result that answers no search".to_owned())
 }

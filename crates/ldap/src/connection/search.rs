@@ -83,6 +83,16 @@ pub enum SearchItem {
         /// The controls, such as the sync state.
         controls: Vec<Control>,
     },
+    /// An entry that is larger than [`ConnectOptions::max_entry`](crate::ConnectOptions::max_entry). Its attributes
+    /// were not kept.
+    Oversized {
+        /// The distinguished name, as the server spells it.
+        dn: String,
+        /// The length of its message.
+        size: usize,
+        /// The controls, such as the sync state.
+        controls: Vec<Control>,
+    },
     /// URIs where the search could go on. Nothing follows them by itself.
     Reference(Vec<String>),
     /// An intermediate response, such as a sync info message.
@@ -214,10 +224,14 @@ impl SearchStream {
     }
 
     /// The next entry with its controls; references and intermediate responses are passed over.
+    /// An entry that is too large is an error.
     pub async fn next_entry(&mut self) -> Result<Option<(Entry, Vec<Control>)>, LdapError> {
         loop {
             match self.next().await? {
                 Some(SearchItem::Entry { entry, controls }) => return Ok(Some((entry, controls))),
+                Some(SearchItem::Oversized { dn, size, .. }) => {
+                    return Err(LdapError::EntryTooLarge { dn, size });
+                }
                 Some(SearchItem::Reference(_) | SearchItem::Intermediate(_)) => {}
                 None => return Ok(None),
             }
@@ -296,10 +310,14 @@ impl PagedSearch {
     }
 
     /// The next entry; references and intermediate responses are passed over.
+    /// An entry that is too large is an error.
     pub async fn next_entry(&mut self) -> Result<Option<Entry>, LdapError> {
         loop {
             match self.next().await? {
                 Some(SearchItem::Entry { entry, .. }) => return Ok(Some(entry)),
+                Some(SearchItem::Oversized { dn, size, .. }) => {
+                    return Err(LdapError::EntryTooLarge { dn, size });
+                }
                 Some(SearchItem::Reference(_) | SearchItem::Intermediate(_)) => {}
                 None => return Ok(None),
             }

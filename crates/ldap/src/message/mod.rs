@@ -13,6 +13,7 @@
 
 mod filter;
 mod frame;
+mod intake;
 mod request;
 mod response;
 mod search;
@@ -25,6 +26,7 @@ pub use response::{BindResponse, ExtendedResponse, Intermediate, Response};
 pub use search::{DerefAliases, Scope, Search};
 
 pub(crate) use filter::{decode_filter, encode_filter};
+pub(crate) use intake::{Arrival, Intake, Limits, OversizedEntry};
 pub(crate) use search::decode_entry_contents;
 
 use std::fmt;

@@ -415,9 +415,14 @@ impl Reader {
             .search_paged(request, page_size)
             .await
             .map_err(failed)?;
-        while let Some(entry) = pages.next_entry().await.map_err(failed)? {
-            let Some(uuid) = entry_uuid(&entry) else { continue };
-            let entry = self.asker.read(uuid, entry).await?;
+        while let Some(item) = pages.next().await.map_err(failed)? {
+            let Some(found) = self.asker.found(item).await? else {
+                continue;
+            };
+            let Some(uuid) = entry_uuid(&found.entry) else {
+                continue;
+            };
+            let entry = self.asker.read_found(uuid, found).await?;
             changes.push(Change::Entry(Box::new(entry)));
             self.hand_over(changes, sink).await?;
         }
@@ -458,13 +463,16 @@ impl Reader {
                     .await
                     .map_err(failed)?;
                 let mut changes = Vec::new();
-                while let Some(entry) = pages.next_entry().await.map_err(failed)? {
-                    let uuid = entry_uuid(&entry).ok_or_else(|| {
-                        FeedError::Protocol(format!("the objectGUID of {} cannot be read", entry.dn))
+                while let Some(item) = pages.next().await.map_err(failed)? {
+                    let Some(found) = self.asker.found(item).await? else {
+                        continue;
+                    };
+                    let uuid = entry_uuid(&found.entry).ok_or_else(|| {
+                        FeedError::Protocol(format!("the objectGUID of {} cannot be read", found.entry.dn))
                     })?;
                     changes.push(match wanted {
                         Wanted::Names => Change::Present(uuid),
-                        Wanted::Entries => Change::Entry(Box::new(self.asker.read(uuid, entry).await?)),
+                        Wanted::Entries => Change::Entry(Box::new(self.asker.read_found(uuid, found).await?)),
                     });
                     if changes.len() >= VERIFY_AT_ONCE {
                         sink.changes(std::mem::take(&mut changes)).await?;

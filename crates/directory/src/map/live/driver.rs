@@ -206,7 +206,11 @@ impl LiveDriver {
     ) -> Result<(), FeedError> {
         let mut evidence = evidence;
         if end.coverage == Coverage::Everything {
-            refresh.doubtful.extend(self.map.replica.read().unseen());
+            let replica = self.map.replica.read();
+            refresh.doubtful.extend(replica.unseen());
+            // Those that were named are looked up once more: rather that than a mark for each.
+            refresh.doubtful.extend(replica.unread());
+            drop(replica);
             if refresh.named == 0 {
                 // An empty answer while there are entries is a fault of the directory or of our rights.
                 evidence = Evidence::Doubtful;
@@ -220,13 +224,13 @@ impl LiveDriver {
         self.back_off.reset();
         self.changed();
         self.right();
-        let (entries, held, octets) = {
+        let (entries, held, unread, octets) = {
             let replica = self.map.replica.read();
-            (replica.len(), replica.held(), replica.memory())
+            let unread = replica.unread().len();
+            (replica.len(), replica.held(), unread, replica.memory())
         };
-        tracing::info!(map = %self.map.name, entries, held, octets, "the live map is filled");
-        *self.map.problem.write() =
-            (held > 0).then(|| format!("{held} entries seem to be gone from the directory; they are held"));
+        tracing::info!(map = %self.map.name, entries, held, unread, octets, "the live map is filled");
+        self.report();
         Ok(())
     }
 
@@ -241,6 +245,7 @@ impl LiveDriver {
         }
         self.dirty = true;
         self.changed();
+        self.report();
         Ok(())
     }
 
@@ -249,7 +254,7 @@ impl LiveDriver {
         for change in changes {
             match change {
                 Change::Entry(changed) => {
-                    if !self.upsert(&changed)? && self.map.replica.read().has(changed.uuid) {
+                    if !self.upsert(&changed)? && self.is_known(changed.uuid) {
                         doubtful.push(changed.uuid);
                     }
                 }
@@ -259,7 +264,7 @@ impl LiveDriver {
                     }
                 }
                 Change::Deleted(uuid) => {
-                    if self.map.replica.read().has(uuid) {
+                    if self.is_known(uuid) {
                         doubtful.push(uuid);
                     }
                 }
@@ -268,8 +273,40 @@ impl LiveDriver {
         Ok(())
     }
 
+    /// Whether the replica has this entry, or knows that it could not be read.
+    fn is_known(&self, uuid: EntryUuid) -> bool {
+        let replica = self.map.replica.read();
+        replica.has(uuid) || replica.unread().contains(&uuid)
+    }
+
+    /// Says what is wrong while the feed is well.
+    fn report(&self) {
+        let replica = self.map.replica.read();
+        let (held, unread) = (replica.held(), replica.unread().len());
+        drop(replica);
+        let mut problems = Vec::new();
+        if held > 0 {
+            problems.push(format!(
+                "{held} entries seem to be gone from the directory; they are held"
+            ));
+        }
+        if unread > 0 {
+            problems.push(format!(
+                "{unread} entries are larger than max_entry; the server is asked for them and for unknown addresses"
+            ));
+        }
+        *self.map.problem.write() = (!problems.is_empty()).then(|| problems.join("; "));
+    }
+
     /// Adds or replaces one entry; false when it is no account or group of ours.
     fn upsert(&self, changed: &ChangedEntry) -> Result<bool, FeedError> {
+        if let (Err(problem @ EntryProblem::TooLarge { .. }), Some(_)) = (&changed.account, changed.kind) {
+            tracing::warn!(map = %self.map.name, %problem, "the live map leaves this entry to the server");
+            self.map.replica.write().set_unread(changed.uuid);
+            // What changed is not known: nothing may be answered from memory.
+            self.map.connector.credentials_changed(changed.uuid);
+            return Ok(true);
+        }
         if let Err(problem @ EntryProblem::NoUuid { .. }) = &changed.account {
             return Err(FeedError::Protocol(format!(
                 "{problem}; the service identity must be able to read it"
@@ -353,8 +390,11 @@ impl LiveDriver {
                     Presence::InScope(changed) => self.upsert(&changed)?,
                     Presence::Gone | Presence::OutOfScope(_) => false,
                 };
-                if !stays && self.map.replica.read().has(*uuid) {
-                    leaving.push(*uuid);
+                if !stays {
+                    self.map.replica.write().forget_unread(*uuid);
+                    if self.map.replica.read().has(*uuid) {
+                        leaving.push(*uuid);
+                    }
                 }
             }
         }
@@ -431,7 +471,7 @@ impl LiveDriver {
         self.remove(&gone);
         self.dirty = true;
         self.changed();
-        *self.map.problem.write() = None;
+        self.report();
         Ok(())
     }
 
@@ -461,7 +501,11 @@ impl LiveDriver {
             scope: self.map.scope,
             suffix,
             right_at,
-            cookie: self.cookie.clone(),
+            // The snapshot does not know of entries that could not be read: after a restart they must come again.
+            cookie: self
+                .cookie
+                .clone()
+                .filter(|_| self.map.replica.read().unread().is_empty()),
         };
         self.dirty = false;
         self.next_snapshot = self.map.clock.monotonic().saturating_add(SNAPSHOT_EVERY);

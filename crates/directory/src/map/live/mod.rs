@@ -5,7 +5,8 @@
 //!
 //! Never says "no" unless it is filled, connected and up to date; a map that is filling, behind or not sure
 //! leaves the question to the server, and helps out with a "yes" when that does not answer. A catch-all answer
-//! is a "no" for the address itself, so it is held to the same rule.
+//! is a "no" for the address itself, so it is held to the same rule. An entry that is too large to be read may have
+//! any address: while there is one, every "no" is left to the server.
 
 mod arena;
 mod driver;
@@ -167,6 +168,7 @@ impl LiveMap {
             _ if phase != Phase::Current => LiveState::Unsure,
             Some(view) if view.is_held() => LiveState::Unsure,
             Some(view) => LiveState::Known(view.state_by(self.clock.as_ref())),
+            None if replica.unread().contains(&uuid) => LiveState::Unsure,
             None if replica.may_say_no() => LiveState::Gone,
             None => LiveState::Unsure,
         }
@@ -220,9 +222,10 @@ impl LiveMap {
             _ => return LiveAnswer::Ask { otherwise: None },
         };
         let current = phase == Phase::Current && replica.may_say_no();
+        let whole = current && replica.unread().is_empty();
         drop(replica);
         let (decision, way, held, found) = match hit {
-            Hit::Nobody if current => {
+            Hit::Nobody if whole => {
                 let known = Decision::Known(Known::NoSuchAccount);
                 return LiveAnswer::Now(known, Freshness::Live, Found::Nothing);
             }
@@ -238,7 +241,7 @@ impl LiveMap {
                 found,
             } => (decision, way, held, found),
         };
-        if current && !held {
+        if (whole || (current && way == Way::Exact)) && !held {
             return LiveAnswer::Now(decision, Freshness::Live, found);
         }
         match decision {

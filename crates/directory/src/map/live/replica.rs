@@ -6,7 +6,7 @@ use super::record::{self, Facts, Mark, Role, View};
 use crate::HomeRef;
 use crate::account::{AccountState, Host};
 use model::EntryUuid;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 
 /// Longer than any address or login that is looked up.
@@ -60,6 +60,8 @@ pub(super) struct Replica {
     seen: usize,
     /// An entry found no place.
     lost: bool,
+    /// Entries that exist and could not be read: nobody knows their addresses here.
+    unread: HashSet<EntryUuid>,
 }
 
 /// Every host text once.
@@ -89,6 +91,22 @@ impl Replica {
         self.count > 0 && !self.lost
     }
 
+    /// Notes an entry that cannot be read. What was known of it may be wrong by now and is dropped.
+    pub(super) fn set_unread(&mut self, uuid: EntryUuid) {
+        self.remove(uuid);
+        self.unread.insert(uuid);
+    }
+
+    /// The entry is gone, or none of ours.
+    pub(super) fn forget_unread(&mut self, uuid: EntryUuid) {
+        self.unread.remove(&uuid);
+    }
+
+    /// The entries that could not be read.
+    pub(super) fn unread(&self) -> &HashSet<EntryUuid> {
+        &self.unread
+    }
+
     /// How many of them seem to be gone.
     pub(super) fn held(&self) -> usize {
         self.held
@@ -96,6 +114,7 @@ impl Replica {
 
     /// Adds an entry or replaces what was known of it. It is seen, and not held.
     pub(super) fn upsert(&mut self, facts: &Facts) -> Upsert {
+        self.unread.remove(&facts.uuid);
         let packed = facts.pack(self.hosts.number(&facts.host));
         let Some(old) = self.place(facts.uuid) else {
             self.insert(&packed, facts.uuid);

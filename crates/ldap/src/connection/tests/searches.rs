@@ -241,3 +241,55 @@ async fn a_slow_consumer_does_not_hold_up_the_others() {
     assert_eq!(taken, 2);
     assert!(!client.is_closed());
 }
+
+#[tokio::test]
+async fn an_entry_beyond_its_limit_is_told_of_and_the_search_goes_on() {
+    let mut options = options();
+    options.max_message = 4096;
+    options.max_entry = Some(64 * 1024);
+    let (client, mut server) = pair(&options);
+    let mut stream = client.search(everything()).await.unwrap();
+    let id = server.request().await.id;
+    let large = |octets: usize| {
+        Response::SearchEntry(
+            Entry::new(format!("uid={octets},dc=test")).with("jpegPhoto", Bytes::from(vec![b'x'; octets])),
+        )
+    };
+    // The server writes while the client reads: no pipe holds so much.
+    let writing = async {
+        server
+            .send_with(id, large(3 << 20), vec![Control::new("1.2.3")])
+            .await;
+        server.send(id, large(50_000)).await;
+        server.send(id, Response::SearchDone(success())).await;
+        server
+    };
+    let reading = async {
+        match stream.next().await.unwrap() {
+            Some(SearchItem::Oversized { dn, size, controls }) => {
+                assert_eq!(
+                    (dn.as_str(), controls),
+                    ("uid=3145728,dc=test", vec![Control::new("1.2.3")])
+                );
+                assert!(size > 3 << 20);
+            }
+            other => panic!("{other:?}"),
+        }
+        // Larger than any other message may be, and within the limit of entries.
+        let (entry, _) = stream.next_entry().await.unwrap().expect("an entry");
+        assert_eq!(entry.get("jpegPhoto")[0].len(), 50_000);
+        assert_eq!(stream.next().await.unwrap(), None);
+    };
+    let (mut server, ()) = tokio::join!(writing, reading);
+    // Whoever takes only whole entries hears of it as an error; the connection lives on.
+    let (found, ()) = tokio::join!(client.search_all(everything(), 10), async {
+        let id = server.request().await.id;
+        server.send(id, large(100_000)).await;
+    });
+    let error = found.unwrap_err();
+    assert!(
+        matches!(&error, LdapError::EntryTooLarge { dn, .. } if dn == "uid=100000,dc=test"),
+        "{error}"
+    );
+    assert!(!error.is_transient() && !client.is_closed());
+}
