@@ -21,9 +21,12 @@ const ANSWER_FOR: Duration = Duration::from_secs(15);
 const STAMP_FOR: Duration = Duration::from_secs(24 * 3600);
 const ENTRIES: usize = 200_000;
 
+/// The password's stamp in a version of an entry, and that version's CSN.
+type Version = (Stamp, Option<Box<str>>);
+
 /// What was seen of entries, to be compared with what is seen later.
 pub(super) struct Seen {
-    stamps: Mutex<TtlCache<EntryUuid, (Stamp, Option<Box<str>>)>>,
+    stamps: Mutex<TtlCache<EntryUuid, Version>>,
     answers: Mutex<TtlCache<EntryUuid, Answer>>,
 }
 
