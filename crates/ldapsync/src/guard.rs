@@ -62,6 +62,10 @@ impl Guard {
     /// Asks whether `weight` more destructive changes may happen while `linked` objects exist. They are
     /// counted if so. One object's changes are let through or held together.
     pub(crate) fn admit(&mut self, weight: u64, linked: u64, now: Timestamp) -> Admission {
+        #[cfg(test)]
+        if crate::broken::is(crate::broken::Broken::NoGuard) {
+            return Admission::Through;
+        }
         if self.tripped {
             return Admission::Held;
         }

@@ -9,6 +9,8 @@
 //!
 //! Follows RFC 4533 (through `directory::feed`), RFC 4530 (entryUUID), RFC 4518 (matching).
 
+#[cfg(test)]
+mod broken;
 mod driver;
 mod engine;
 mod explain;

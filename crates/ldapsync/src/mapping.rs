@@ -141,6 +141,10 @@ impl Scope {
     ) -> Remote {
         match self.place(account) {
             Place::Here => {}
+            #[cfg(test)]
+            Place::Elsewhere(_) if crate::broken::is(crate::broken::Broken::MoveIsDelete) => {
+                return Remote::Gone;
+            }
             Place::Elsewhere(host) => {
                 let addresses = addresses_here(account, is_local);
                 return Remote::Elsewhere { host, addresses };

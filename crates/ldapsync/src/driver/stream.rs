@@ -152,12 +152,27 @@ impl Worker<'_> {
         self.stream = None;
         let mut stream = self.source.follow(cookie.as_ref()).await?;
         let end = self.refresh(&mut stream).await?;
+        #[cfg(test)]
+        if crate::broken::is(crate::broken::Broken::CookieEarly) {
+            self.commit_early(&end).await?;
+        }
         if stream.stays() {
             self.stream = Some(stream);
             self.step(Input::Stays);
         }
         self.step(Input::Ended(end));
         Ok(())
+    }
+
+    #[cfg(test)]
+    async fn commit_early(&mut self, end: &PollEnd) -> Result<(), Trouble> {
+        let (store, name) = (&self.parts.local.store, &self.parts.config.name);
+        let mut state = store
+            .connector_state(name)
+            .map_err(super::worker::store_trouble)?;
+        state.cookie = end.cookie.clone().map(|cookie| cookie.to_stored().into());
+        let stored = store.put_connector_state(name, &state).await;
+        stored.map_err(super::worker::store_trouble)
     }
 
     async fn refresh(&mut self, stream: &mut Following) -> Result<PollEnd, Trouble> {

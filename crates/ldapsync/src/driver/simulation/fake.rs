@@ -350,18 +350,18 @@ pub(super) fn lookup(directory: &Shared, address: &Address) -> Lookup {
     }
 }
 
-fn csn_text(csn: u64) -> String {
+pub(super) fn csn_text(csn: u64) -> String {
     format!("{csn:014}.000000Z#000000#001#000000")
 }
 
-fn csn_number(text: &str) -> u64 {
+pub(super) fn csn_number(text: &str) -> u64 {
     text.split('.')
         .next()
         .and_then(|digits| digits.parse().ok())
         .expect("one of our own")
 }
 
-fn changed(person: &Person) -> ChangedEntry {
+pub(super) fn changed(person: &Person) -> ChangedEntry {
     let mut entry = ldap::Entry::new(person.dn.clone());
     if let Some(enabled) = person.enabled {
         let value = if enabled { "TRUE" } else { "FALSE" };
@@ -386,7 +386,7 @@ fn changed(person: &Person) -> ChangedEntry {
     }
 }
 
-fn account(person: &Person) -> DirectoryAccount {
+pub(super) fn account(person: &Person) -> DirectoryAccount {
     DirectoryAccount {
         dn: person.dn.clone(),
         uuid: person.uuid,

@@ -2,6 +2,7 @@
 //! a clock that only the test moves.
 
 mod fake;
+mod proof;
 mod scenarios;
 
 use super::sessions::Sessions;
@@ -89,6 +90,7 @@ impl World {
                 let found = fake::lookup(&lookups, &wanted);
                 Box::pin(async move { found })
             }),
+            passwords: Arc::new(|_, _| directory::PasswordSeen::default()),
             sessions: Sessions {
                 changed: Arc::new(|_| {}),
                 ended: Arc::new(move |uuid, _, kind| told.lock().push((uuid, kind))),

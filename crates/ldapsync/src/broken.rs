@@ -1,0 +1,46 @@
+//! Defects that the simulation must catch: each is one rule of the engine switched off, in tests only.
+//!
+//! A switch is of one thread, so that tests that run side by side do not disturb each other.
+
+use directory::feed::Cookie;
+use std::cell::Cell;
+
+/// One rule that does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// What a write of ours left behind is not written down as the common state, so its echo is somebody's edit.
+    Echo,
+    /// The cookie is stored before the effects of what it covers.
+    CookieEarly,
+    /// The guard lets everything through.
+    NoGuard,
+    /// An entry is known by its DN.
+    ByDn,
+    /// An entry that went to another home is taken for deleted.
+    MoveIsDelete,
+    /// A server that is behind the cookie is believed.
+    LagBelieved,
+}
+
+thread_local! {
+    static BROKEN: Cell<Option<Broken>> = const { Cell::new(None) };
+}
+
+/// Whether this rule is switched off on this thread.
+pub(crate) fn is(what: Broken) -> bool {
+    BROKEN.get() == Some(what)
+}
+
+/// Switches one rule off, or none.
+pub(crate) fn set(what: Option<Broken>) {
+    BROKEN.set(what);
+}
+
+/// A server that is behind is believed as if it were not: what it does not have is gone.
+pub(crate) fn believe_lag(behind: bool, cookie: Option<Cookie>) -> (bool, Option<Cookie>) {
+    if behind && is(Broken::LagBelieved) {
+        (false, None)
+    } else {
+        (behind, cookie)
+    }
+}

@@ -1,0 +1,113 @@
+//! Broken engines are caught: a proof that finds nothing in them would prove nothing.
+
+use super::check::Invariant;
+use super::run::run;
+use super::steps::{Here, Numbered, Schedule, Shape, Step, Terms, There, plain_round};
+use crate::broken::{Broken, set};
+
+/// Schedules that a defect may hide from.
+const PATIENCE: u64 = 3_000;
+
+/// The first schedule that a defect fails breaks one of these.
+fn is_caught(broken: Broken, by: &[Invariant]) {
+    is_caught_in((1..=PATIENCE).map(Schedule::of), broken, by);
+}
+
+fn is_caught_in(schedules: impl Iterator<Item = Schedule>, broken: Broken, by: &[Invariant]) {
+    for schedule in schedules {
+        set(Some(broken));
+        let found = run(&schedule);
+        set(None);
+        let Err(violation) = found else { continue };
+        if by.contains(&violation.invariant) && run(&schedule).is_ok() {
+            println!("{broken:?} is caught by seed {}: {violation}", schedule.seed);
+            return;
+        }
+    }
+    panic!("{broken:?} was not caught");
+}
+
+/// A story instead of chance, where chance would need long.
+fn story(shape: Shape, steps: &[Step]) -> impl Iterator<Item = Schedule> {
+    let terms = Terms {
+        resolution: "ldap-wins",
+        scope: "attribute",
+        absent: "keep",
+        guard: 3,
+    };
+    let numbered = (0..)
+        .zip(steps)
+        .map(|(number, step)| Numbered { number, step: *step });
+    let schedule = Schedule {
+        seed: 1,
+        shape,
+        terms,
+        steps: numbered.collect(),
+    };
+    std::iter::once(schedule)
+}
+
+const ANY: &[Invariant] = &[
+    Invariant::Association,
+    Invariant::NoLostUpdate,
+    Invariant::Convergence,
+    Invariant::Isolation,
+    Invariant::Guard,
+];
+
+#[test]
+fn an_echo_taken_for_an_edit() {
+    let steps = [
+        Step::Here(0, Here::New),
+        plain_round(0),
+        Step::Here(0, Here::Name),
+        plain_round(0),
+        Step::Here(0, Here::Name),
+        plain_round(0),
+    ];
+    let chance = (1..=PATIENCE).map(Schedule::of);
+    is_caught_in(story(Shape::BothWays, &steps).chain(chance), Broken::Echo, ANY);
+}
+
+#[test]
+fn a_cookie_committed_early() {
+    is_caught(
+        Broken::CookieEarly,
+        &[Invariant::Convergence, Invariant::NoLostUpdate],
+    );
+}
+
+#[test]
+fn no_guard() {
+    let mut steps = vec![Step::There(1, There::New); 9];
+    steps.push(plain_round(0));
+    steps.extend([Step::There(1, There::Delete); 8]);
+    steps.push(plain_round(0));
+    is_caught_in(
+        story(Shape::ToLocal, &steps),
+        Broken::NoGuard,
+        &[Invariant::Guard],
+    );
+}
+
+#[test]
+fn an_entry_known_by_its_name() {
+    let steps = [
+        Step::There(1, There::New),
+        plain_round(0),
+        Step::There(1, There::Again),
+        plain_round(0),
+    ];
+    let chance = (1..=PATIENCE).map(Schedule::of);
+    is_caught_in(story(Shape::ToLocal, &steps).chain(chance), Broken::ByDn, ANY);
+}
+
+#[test]
+fn a_move_taken_for_a_deletion() {
+    is_caught(Broken::MoveIsDelete, &[Invariant::Guard, Invariant::Moves]);
+}
+
+#[test]
+fn a_lagging_replica_believed() {
+    is_caught(Broken::LagBelieved, &[Invariant::Guard, Invariant::NoLostUpdate]);
+}

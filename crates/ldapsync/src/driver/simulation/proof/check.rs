@@ -1,0 +1,616 @@
+//! The invariants of the design, each by its name.
+
+use super::super::fake::Person;
+use super::server::values_of;
+use super::steps::{Schedule, Shape};
+use super::world::{SECRET, Site, World, account_values, postmaster};
+use crate::link::decode;
+use crate::mapping::canonical_host;
+use directory::EntryKind;
+use model::EntryUuid;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+use store::{AccountState, JournalEntry, LinkState, LocalId, Member, Origin, Store, Touched};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Invariant {
+    /// 1: at rest both sides say the same of everybody, or the reason why not is written down.
+    Convergence,
+    /// 2: what somebody wrote is visible, was written over by somebody who saw it, or is in the conflict journal.
+    NoLostUpdate,
+    /// 3: a replay from any stored cookie writes nothing.
+    Idempotence,
+    /// 4: with nobody editing, everybody comes to rest, two connectors in a ring as well.
+    NoPingPong,
+    /// 5: after a crash nothing is left half done.
+    CrashSafety,
+    /// 6: one entry, one object, for ever.
+    Association,
+    /// 7: nothing is removed in masses, nor because a server lags or hides what it has.
+    Guard,
+    /// 8: a one-way direction never writes its source; `no-change` leaves both sides at the base.
+    OneWay,
+    /// 10: so many differences, at most so many writes.
+    WorkBound,
+    /// 11: an object that cannot be synchronised delays nobody else.
+    Isolation,
+    /// 12: a move between homes deletes no entry, purges no mail, and leaves one live mailbox.
+    Moves,
+    /// 13: what was never associated is never touched.
+    Strangers,
+    /// 14: no password in anything durable but the account.
+    Passwords,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Violation {
+    pub(super) invariant: Invariant,
+    pub(super) what: String,
+}
+
+impl Invariant {
+    pub(super) fn broken(self, what: impl Into<String>) -> Violation {
+        Violation {
+            invariant: self,
+            what: what.into(),
+        }
+    }
+
+    fn holds(self, holds: bool, what: impl FnOnce() -> String) -> Result<(), Violation> {
+        if holds { Ok(()) } else { Err(self.broken(what())) }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} does not hold: {}", self.invariant, self.what)
+    }
+}
+
+/// What connectors changed here, apart from links.
+pub(super) fn changes(store: &Store) -> Vec<JournalEntry> {
+    let by_connector = |row: &JournalEntry| {
+        matches!(&row.origin, Origin::Connector(_))
+            && row.touched != Touched::ASSOCIATION
+            && row.object.is_some()
+    };
+    journal(store).into_iter().filter(by_connector).collect()
+}
+
+fn journal(store: &Store) -> Vec<JournalEntry> {
+    let (mut all, mut end) = (Vec::new(), 0);
+    loop {
+        let page = store.journal_after(end, 256).expect("reads");
+        let Some(last) = page.last() else { return all };
+        end = last.seq;
+        all.extend(page);
+    }
+}
+
+/// What holds at every moment, whatever went wrong.
+pub(super) fn always(world: &mut World, schedule: &Schedule) -> Result<(), Violation> {
+    association(world)?;
+    removals(world, schedule)?;
+    one_way(world)?;
+    strangers(world)?;
+    passwords(world)
+}
+
+/// What holds once nobody has anything left to do.
+pub(super) fn at_rest(world: &World, schedule: &Schedule) -> Result<(), Violation> {
+    intents(world)?;
+    for (index, site) in world.sites.iter().enumerate() {
+        convergence(world, schedule, (index, site))?;
+        newcomers(world, site)?;
+    }
+    moves(world)?;
+    lost_updates(world)
+}
+
+// 6.
+fn association(world: &mut World) -> Result<(), Violation> {
+    for (index, site) in world.sites.iter().enumerate() {
+        let (mut entries, mut objects) = (BTreeSet::new(), BTreeSet::new());
+        for link in world.stores[site.node]
+            .list_associations(site.name, None, 256)
+            .expect("reads")
+        {
+            let injective = entries.insert(link.remote) && objects.insert(link.local);
+            Invariant::Association.holds(injective, || format!("{:?} is linked twice", link.local))?;
+            let owner = *world.owners.entry((index, link.local)).or_insert(link.remote);
+            // An entry that we made again ourselves is the object's own.
+            let ours = world.server.lock().made_by_us.contains(&link.remote);
+            Invariant::Association.holds(owner == link.remote || ours, || {
+                format!("{:?} belonged to {owner} and now to {}", link.local, link.remote)
+            })?;
+            world.owners.insert((index, link.local), link.remote);
+        }
+    }
+    Ok(())
+}
+
+// 7.
+fn removals(world: &mut World, schedule: &Schedule) -> Result<(), Violation> {
+    let mut removed = world.server.lock().deleted_by_us.len();
+    for uuid in world.server.lock().deleted_by_us.clone() {
+        let wanted = world.deleted_here.contains(&uuid);
+        Invariant::Guard.holds(wanted, || {
+            format!("the entry {uuid} was deleted, and nobody had deleted its object")
+        })?;
+    }
+    let there = removed;
+    for node in 0..world.stores.len() {
+        for account in world.accounts(node) {
+            let gone = matches!(account.state, AccountState::SoftDeleted { .. });
+            if !gone || world.removed_by_hand.contains(&(node, account.id)) {
+                continue;
+            }
+            removed += 1;
+            let links = world.stores[node]
+                .associations_of(LocalId::Account(account.id))
+                .expect("reads");
+            let server = world.server.lock();
+            let absent = links.iter().any(|link| {
+                server.ever_absent.contains(&link.remote) || server.deleted_by_us.contains(&link.remote)
+            });
+            Invariant::Guard.holds(absent, || {
+                format!(
+                    "{} was removed here, and its entry was there all the time",
+                    account.address
+                )
+            })?;
+        }
+    }
+    use model::Clock as _;
+    let now = world.clock.now();
+    let known: usize = world.removals.iter().map(|(_, count)| count).sum();
+    if removed > known {
+        world.removals.push((now, removed - known));
+    }
+    if world.shape != Shape::Ring && world.stores.len() == 1 && schedule.terms.guard < 100 && !world.approved
+    {
+        let hour = world
+            .removals
+            .iter()
+            .filter(|(time, _)| now.since(*time) < Duration::from_secs(3600));
+        let count: usize = hour.map(|(_, count)| count).sum();
+        let most = usize::try_from(schedule.terms.guard).expect("small") * 2;
+        Invariant::Guard.holds(count < most, || {
+            format!(
+                "{count} removals within an hour ({there} there) with a limit of {}",
+                schedule.terms.guard
+            )
+        })?;
+    }
+    Ok(())
+}
+
+// 8.
+fn one_way(world: &World) -> Result<(), Violation> {
+    match world.shape {
+        Shape::ToLocal => {
+            let writes = world.server.lock().writes;
+            Invariant::OneWay.holds(writes == 0, || format!("{writes} writes to the source"))
+        }
+        Shape::ToLdap => {
+            // Whose entry a member is, is learned when that entry is made; who is a member stays.
+            let learned = Touched(Touched::MEMBERS.0 | Touched::ASSOCIATION.0);
+            let mut rows = changes(&world.stores[0]);
+            rows.retain(|row| row.touched.0 & !learned.0 != 0);
+            Invariant::OneWay.holds(rows.is_empty(), || {
+                format!("written to the source: {:?}", rows.last())
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+// 13.
+fn strangers(world: &World) -> Result<(), Violation> {
+    let (printer, csn) = world.printer;
+    let now = world
+        .server
+        .lock()
+        .live
+        .entries
+        .get(&printer)
+        .map(|entry| entry.csn);
+    Invariant::Strangers.holds(now == Some(csn), || {
+        format!("the printer's entry: {csn}, now {now:?}")
+    })?;
+    for (node, version) in world.postmasters.iter().enumerate() {
+        let account = world.stores[node]
+            .account_by_address(&postmaster(world.shape))
+            .expect("reads");
+        let now = account.map(|account| account.version);
+        Invariant::Strangers.holds(now == Some(*version), || {
+            format!("postmaster: {version}, now {now:?}")
+        })?;
+    }
+    Ok(())
+}
+
+// 14.
+fn passwords(world: &World) -> Result<(), Violation> {
+    for site in &world.sites {
+        let store = &world.stores[site.node];
+        let text = format!(
+            "{:?} {:?} {:?} {:?}",
+            store.list_intents(site.name, None, 256).expect("reads"),
+            store.quarantine_after(site.name, None, 256).expect("reads"),
+            store.list_conflicts(site.name, None, 256).expect("reads"),
+            store.list_associations(site.name, None, 256).expect("reads"),
+        );
+        let bytes = SECRET.as_bytes();
+        let debug: Vec<String> = bytes.iter().map(u8::to_string).collect();
+        let found = text.contains(SECRET) || text.contains(&debug.join(", "));
+        Invariant::Passwords.holds(!found, || "a password in a durable queue".to_owned())?;
+    }
+    let server = world.server.lock();
+    let found = server
+        .live
+        .entries
+        .values()
+        .any(|entry| format!("{entry:?}").contains(SECRET));
+    Invariant::Passwords.holds(!found, || "a password in an entry".to_owned())
+}
+
+// 5.
+fn intents(world: &World) -> Result<(), Violation> {
+    for site in &world.sites {
+        let left = world.stores[site.node]
+            .list_intents(site.name, None, 256)
+            .expect("reads");
+        Invariant::CrashSafety.holds(left.is_empty(), || format!("begun and never ended: {left:?}"))?;
+        let parked = world.accounts(site.node);
+        let parked = parked
+            .iter()
+            .find(|account| account.address.local_part().starts_with("parked-"));
+        Invariant::CrashSafety.holds(parked.is_none(), || format!("left aside: {parked:?}"))?;
+    }
+    Ok(())
+}
+
+/// Whether the entry is this server's.
+fn is_here(world: &World, node: usize, entry: &Person) -> bool {
+    let host = entry.host.as_deref().map(canonical_host);
+    !world.clustered()
+        || entry.kind == EntryKind::Group
+        || host.as_deref() == Some(["a.test", "b.test"][node])
+}
+
+// 1 and 11.
+fn convergence(world: &World, schedule: &Schedule, (_, site): (usize, &Site)) -> Result<(), Violation> {
+    let store = &world.stores[site.node];
+    let aside: BTreeSet<String> = store
+        .quarantine_after(site.name, None, 256)
+        .expect("reads")
+        .into_iter()
+        .map(|row| row.object)
+        .collect();
+    let server = world.server.lock();
+    for entry in server.live.entries.values().filter(|entry| entry.in_scope) {
+        let is_aside = aside.contains(&entry.uuid.to_string());
+        if entry.broken {
+            let harmless = is_aside || world.shape == Shape::ToLdap || !is_here(world, site.node, entry);
+            Invariant::Isolation.holds(harmless, || {
+                format!("{} is unusable and nobody says so", entry.dn)
+            })?;
+            continue;
+        }
+        if is_aside {
+            let rows = store.quarantine_after(site.name, None, 256).expect("reads");
+            let name_taken = rows
+                .iter()
+                .any(|row| row.reason.contains("another entry has this DN"));
+            Invariant::Isolation.holds(name_taken || is_contested(world, &server, entry), || {
+                format!("{} is set aside for no reason: {rows:?}", entry.dn)
+            })?;
+            continue;
+        }
+        if !is_here(world, site.node, entry) {
+            continue;
+        }
+        let link = store.association_by_uuid(site.name, entry.uuid).expect("reads");
+        let Some(link) = link else {
+            // Erased here and edited there: under `no-change` a person decides.
+            let waits = schedule.terms.resolution == "no-change" && world.deleted_here.contains(&entry.uuid);
+            let linked = world.shape == Shape::ToLdap || waits || is_contested(world, &server, entry);
+            Invariant::Convergence.holds(linked, || format!("{} has no object here", entry.dn))?;
+            continue;
+        };
+        same(world, schedule, (store, &server), entry, &link)?;
+    }
+    Ok(())
+}
+
+fn same(
+    world: &World,
+    schedule: &Schedule,
+    (store, server): (&Store, &super::server::Server),
+    entry: &Person,
+    link: &store::Association,
+) -> Result<(), Violation> {
+    let differ = |field: &str, here: String| {
+        // `no-change`: never common, and both sides keep theirs.
+        let apart = link.data.digests.contains_key(&format!("apart.{field}"))
+            || link.data.digests.contains_key(&format!("refused.{field}"));
+        Invariant::Convergence.holds(apart, || {
+            format!(
+                "{field} of {} {}: here {here}, there {entry:?}; base {:?}",
+                entry.dn,
+                entry.uuid,
+                decode(&link.data.base)
+            )
+        })
+    };
+    match link.local {
+        LocalId::Account(id) => {
+            let account = store.account(id).expect("reads");
+            let Some(account) =
+                account.filter(|account| !matches!(account.state, AccountState::SoftDeleted { .. }))
+            else {
+                // Deleted here and edited there under `no-change`, or removed by the other connector of the ring.
+                let waits = schedule.terms.resolution == "no-change" || world.shape == Shape::Ring;
+                return Invariant::Convergence.holds(waits, || format!("{} is off here: {link:?}", entry.dn));
+            };
+            if matches!(account.state, AccountState::MovedAway { .. }) {
+                return Invariant::Convergence.broken_if(world.clustered(), &entry.dn);
+            }
+            if account.address != entry.address {
+                differ("address", account.address.to_string())?;
+            }
+            let set = |list: &[model::Address]| -> BTreeSet<String> {
+                list.iter()
+                    .filter(|alias| **alias != entry.address)
+                    .map(model::Address::key)
+                    .collect()
+            };
+            let kept = match world.shape {
+                // What never had a value at the source is not managed.
+                Shape::ToLdap => account.aliases.is_empty(),
+                Shape::ToLocal => entry.aliases.is_empty(),
+                _ => schedule.terms.absent == "keep" && entry.aliases.is_empty(),
+            };
+            if set(&account.aliases) != set(&entry.aliases) && !kept {
+                differ("aliases", format!("{:?}", account.aliases))?;
+            }
+            if account.display_name.as_deref().unwrap_or_default() != entry.name && !entry.name.is_empty() {
+                differ("display_name", format!("{:?}", account.display_name))?;
+            }
+            if entry.enabled.unwrap_or(true) != account.enabled
+                && !(entry.enabled.is_none() && world.shape == Shape::ToLocal)
+            {
+                differ("enabled", account.enabled.to_string())?;
+            }
+        }
+        LocalId::Group(id) => {
+            let Some(group) = store.group(id).expect("reads") else {
+                return Invariant::Convergence.broken_if(true, &entry.dn);
+            };
+            let here: BTreeSet<EntryUuid> = group
+                .members
+                .iter()
+                .filter_map(|member| match member {
+                    Member::Remote { uuid, .. } => Some(*uuid),
+                    // Not what a one-way direction manages.
+                    Member::Local(_) if world.shape == Shape::ToLocal => None,
+                    Member::Local(address) => {
+                        let local = store.local_id(address).expect("reads")?;
+                        let link = store.association(&link.connector, local).expect("reads")?;
+                        (link.data.state == LinkState::Linked).then_some(link.remote)
+                    }
+                })
+                .collect();
+            let usable = |(uuid, address): (EntryUuid, Option<model::Address>)| address.map(|_| uuid);
+            let there: BTreeSet<EntryUuid> = server
+                .resolve(&entry.members)
+                .into_iter()
+                .filter_map(usable)
+                .collect();
+            let unmanaged = world.shape == Shape::ToLocal && there.is_empty();
+            if here != there && !unmanaged {
+                differ("members", format!("{here:?} and not {there:?}"))?;
+            }
+            if group.address != entry.address {
+                differ("address", group.address.to_string())?;
+            }
+            if group.display_name.as_deref().unwrap_or_default() != entry.name && !entry.name.is_empty() {
+                differ("display_name", format!("{:?}", group.display_name))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Invariant {
+    fn broken_if(self, broken: bool, what: &str) -> Result<(), Violation> {
+        self.holds(!broken, || format!("{what}: the object here is not in use"))
+    }
+}
+
+/// Whether somebody else has, or had and keeps, one of its addresses or its name.
+fn is_contested(world: &World, server: &super::server::Server, entry: &Person) -> bool {
+    let keys = |person: &Person| -> BTreeSet<String> {
+        std::iter::once(&person.address)
+            .chain(&person.aliases)
+            .map(model::Address::key)
+            .collect()
+    };
+    if world.shape == Shape::Ring {
+        // An entry that one connector makes again is another entry to the other, which asks a person.
+        return true;
+    }
+    let mine = keys(entry);
+    let others = server
+        .live
+        .entries
+        .values()
+        .filter(|other| other.uuid != entry.uuid);
+    if others.clone().any(|other| !keys(other).is_disjoint(&mine)) {
+        return true;
+    }
+    (0..world.stores.len()).any(|node| {
+        let own = |account: LocalId| {
+            let links = world.stores[node].associations_of(account).expect("reads");
+            links.iter().any(|link| link.remote == entry.uuid)
+        };
+        let accounts = world.accounts(node);
+        let mut theirs = accounts
+            .iter()
+            .filter(|account| !own(LocalId::Account(account.id)));
+        let groups = world.groups(node);
+        let mut of_groups = groups.iter().filter(|group| !own(LocalId::Group(group.id)));
+        theirs.any(|account| account.addresses().any(|address| mine.contains(&address.key())))
+            || of_groups.any(|group| group.addresses().any(|address| mine.contains(&address.key())))
+            || accounts.iter().any(|account| {
+                own(LocalId::Account(account.id))
+                    && account.addresses().any(|address| {
+                        let key = address.key();
+                        server
+                            .live
+                            .entries
+                            .values()
+                            .any(|other| other.uuid != entry.uuid && keys(other).contains(&key))
+                    })
+            })
+    })
+}
+
+// 1, the other way: what is here has an entry.
+fn newcomers(world: &World, site: &Site) -> Result<(), Violation> {
+    if world.shape == Shape::ToLocal {
+        return Ok(());
+    }
+    let store = &world.stores[site.node];
+    let aside = store.quarantine_after(site.name, None, 256).expect("reads");
+    for account in world.accounts(site.node) {
+        let local = LocalId::Account(account.id);
+        let link = store.association(site.name, local).expect("reads");
+        let row = aside
+            .iter()
+            .any(|row| row.object == crate::local::own_id(local).to_string());
+        let has = link.is_some() || row || account.state != AccountState::Active;
+        Invariant::Convergence.holds(has, || format!("{} has no entry", account.address))?;
+    }
+    Ok(())
+}
+
+// 12.
+fn moves(world: &World) -> Result<(), Violation> {
+    if !world.clustered() {
+        return Ok(());
+    }
+    let server = world.server.lock();
+    for entry in server
+        .live
+        .entries
+        .values()
+        .filter(|entry| entry.kind == EntryKind::Account && !entry.broken)
+    {
+        let mut live = 0;
+        for (node, store) in world.stores.iter().enumerate() {
+            let Some(link) = store.association_by_uuid("people", entry.uuid).expect("reads") else {
+                continue;
+            };
+            let LocalId::Account(id) = link.local else {
+                continue;
+            };
+            let Some(account) = store.account(id).expect("reads") else {
+                continue;
+            };
+            live += usize::from(account.can_log_in());
+            let kept = !matches!(account.state, AccountState::SoftDeleted { .. })
+                || server.ever_absent.contains(&entry.uuid)
+                || world.removed_by_hand.contains(&(node, id));
+            Invariant::Moves.holds(kept, || {
+                format!("{} moved, and its mail would be purged", entry.dn)
+            })?;
+        }
+        Invariant::Moves.holds(live <= 1, || format!("{} has {live} live mailboxes", entry.dn))?;
+    }
+    Ok(())
+}
+
+// 2.
+fn lost_updates(world: &World) -> Result<(), Violation> {
+    let mut visible: BTreeSet<String> = BTreeSet::new();
+    let mut journaled = String::new();
+    let server = world.server.lock();
+    visible.extend(server.live.entries.values().flat_map(values_of));
+    for node in 0..world.stores.len() {
+        visible.extend(
+            world
+                .accounts(node)
+                .iter()
+                .flat_map(|account| account_values(account)),
+        );
+        for group in world.groups(node) {
+            visible.extend(group.display_name.clone());
+            visible.extend(group.addresses().map(ToString::to_string));
+        }
+    }
+    for site in &world.sites {
+        for row in world.stores[site.node]
+            .list_conflicts(site.name, None, 256)
+            .expect("reads")
+        {
+            for value in row.local_values.iter().chain(&row.remote_values) {
+                journaled.push_str(&String::from_utf8_lossy(value));
+                journaled.push('\n');
+            }
+        }
+    }
+    let journaled: BTreeSet<&str> = journaled.lines().collect();
+    let alone = world.stores.len() == 1 && !world.edited_there;
+    Invariant::NoLostUpdate.holds(!alone || journaled.is_empty(), || {
+        format!("nobody edited the directory, and yet these were discarded: {journaled:?}")
+    })?;
+    for value in world.ledger.made.iter().chain(&server.ledger.made) {
+        // The addresses of an account that moved away are those of its entry.
+        let follows = world.clustered() && value.starts_with("here") && value.contains('@');
+        let known = follows
+            || visible.contains(value)
+            || world.ledger.replaced.contains(value)
+            || server.ledger.replaced.contains(value)
+            || journaled.contains(value.as_str());
+        Invariant::NoLostUpdate.holds(known, || format!("{value:?} is nowhere"))?;
+    }
+    Ok(())
+}
+
+/// Both sides, without what differs from run to run.
+pub(super) fn picture(world: &World) -> Vec<String> {
+    let server = world.server.lock();
+    let mut lines: Vec<String> = server
+        .live
+        .entries
+        .values()
+        .map(|entry| {
+            let (name, enabled, host) = (&entry.name, entry.enabled, &entry.host);
+            let mut aliases: Vec<String> = entry.aliases.iter().map(model::Address::key).collect();
+            aliases.sort();
+            let mut members = entry.members.clone();
+            members.sort();
+            format!(
+                "there {} {name:?} {aliases:?} {enabled:?} {host:?} {members:?}",
+                entry.address
+            )
+        })
+        .collect();
+    for node in 0..world.stores.len() {
+        for account in world.accounts(node) {
+            let mut aliases: Vec<String> = account.aliases.iter().map(model::Address::key).collect();
+            aliases.sort();
+            let (name, enabled) = (&account.display_name, account.enabled);
+            let off = account.can_log_in();
+            lines.push(format!(
+                "here {node} {} {name:?} {aliases:?} {enabled} {off}",
+                account.address
+            ));
+        }
+    }
+    lines.sort();
+    lines
+}

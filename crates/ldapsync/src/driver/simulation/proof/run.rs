@@ -1,0 +1,321 @@
+//! Carries a schedule out, and lets everything come to rest at its end.
+
+use super::super::fake::{Faults, Random};
+use super::super::quiet;
+use super::check::{self, Invariant, Violation};
+use super::clock::until_crash;
+use super::steps::{Answer, Hidden, Numbered, Schedule, Step};
+use super::world::World;
+use crate::driver::SyncEngine;
+use crate::driver::worker::Worker;
+use crate::engine::Wake;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Times that everybody may be asked before nobody has anything left to do.
+const PATIENCE: usize = 14;
+
+/// The processes that run: one for each connector, or none after a crash.
+type Workers<'a> = Vec<Option<Worker<'a>>>;
+
+/// Runs a schedule.
+pub(super) fn run(schedule: &Schedule) -> Result<(), Violation> {
+    end_of(schedule).map(drop)
+}
+
+/// The same; what both sides look like at the end.
+pub(super) fn end_of(schedule: &Schedule) -> Result<Vec<String>, Violation> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    runtime.expect("a runtime").block_on(carry_out(schedule))
+}
+
+async fn carry_out(schedule: &Schedule) -> Result<Vec<String>, Violation> {
+    let (mut world, engines) = World::new(schedule).await;
+    let mut workers: Workers<'_> = engines.iter().map(|_| None).collect();
+    let mut cookies: Vec<Option<Bytes>> = vec![None; engines.len()];
+    for step in &schedule.steps {
+        take(&mut world, &engines, &mut workers, *step).await;
+        check::always(&mut world, schedule)?;
+        for (site, cookie) in cookies.iter_mut().enumerate() {
+            // The first one that was ever stored: the farthest back.
+            if cookie.is_none() {
+                *cookie = stored_cookie(&world, site);
+            }
+        }
+    }
+    calm(&mut world);
+    let full = if world.silent { Wake::Full } else { Wake::Now };
+    rest(&mut world, &engines, &mut workers, full).await?;
+    check::always(&mut world, schedule)?;
+    check::at_rest(&world, schedule)?;
+    let end = check::picture(&world);
+    if !schedule.seed.is_multiple_of(4) {
+        return Ok(end);
+    }
+    // What no message tells is found when everything is compared.
+    rest(&mut world, &engines, &mut workers, Wake::Full).await?;
+    replay(&mut world, &engines, &mut workers, &cookies).await?;
+    bounded(&mut world, &engines, &mut workers).await?;
+    Ok(end)
+}
+
+fn stored_cookie(world: &World, site: usize) -> Option<Bytes> {
+    let site = &world.sites[site];
+    world.stores[site.node]
+        .connector_state(site.name)
+        .expect("reads")
+        .cookie
+}
+
+async fn take<'a>(
+    world: &mut World,
+    engines: &'a [Arc<SyncEngine>],
+    workers: &mut Workers<'a>,
+    Numbered { number, step }: Numbered,
+) {
+    world.server.lock().random = Random((u64::from(number) << 8) | 0x55);
+    match step {
+        Step::There(who, edit) => world.edit_there(number, who, edit),
+        Step::Here(who, edit) => world.edit_here(number, who, edit).await,
+        Step::Round {
+            on,
+            wake,
+            crash,
+            faults,
+        } => {
+            world.silent |= faults.lose_one;
+            world.server.lock().faults = faults;
+            let on = usize::from(on);
+            // To compare everything with a server that lags is somebody's decision, for a restored directory.
+            let wake = if world.server.lock().is_lagging() {
+                Wake::Now
+            } else {
+                wake
+            };
+            let worker = alive(engines, workers, on);
+            world.crash.arm(crash);
+            let lives = until_crash(&world.crash, worker.round(wake)).await.is_some();
+            world.server.lock().faults = Faults::default();
+            after(world, workers, on, lives).await;
+        }
+        Step::Listen { on, crash } => {
+            let on = usize::from(on);
+            if let Some(worker) = workers[on].as_mut() {
+                world.crash.arm(crash);
+                let lives = until_crash(&world.crash, listen(worker)).await.is_some();
+                after(world, workers, on, lives).await;
+            }
+        }
+        Step::Restart(on) => workers[usize::from(on)] = None,
+        Step::Answer(answer) => {
+            world.edited_there |= matches!(answer, Answer::Edited | Answer::Deleted);
+            world.server.lock().answers.push_back(answer);
+        }
+        Step::HangUp => world.server.lock().hang_up(),
+        Step::LoseLog => world.server.lock().lose_log(),
+        Step::LoseCookie(_) if world.server.lock().is_lagging() => {}
+        Step::LoseCookie(on) => lose_cookie(world, workers, usize::from(on)).await,
+        // Without a cookie nobody knows how far a server must have come.
+        Step::FailOver(_) if (0..world.sites.len()).any(|on| stored_cookie(world, on).is_none()) => {}
+        Step::FailOver(behind) => world.server.lock().fail_over(behind.into()),
+        Step::CatchUp => world.server.lock().catch_up(),
+        Step::Hide(what) => {
+            // Nobody is told of what changes while it is hidden.
+            world.silent = true;
+            world.server.lock().hidden = what;
+        }
+        Step::Later(seconds) => world.clock.advance(Duration::from_secs(seconds.into())),
+    }
+}
+
+fn alive<'w, 'a>(
+    engines: &'a [Arc<SyncEngine>],
+    workers: &'w mut Workers<'a>,
+    on: usize,
+) -> &'w mut Worker<'a> {
+    workers[on].get_or_insert_with(|| Worker::load(&engines[on]).expect("the store reads"))
+}
+
+/// A process that died leaves its commits to the store, which carries them out or not before the next one looks.
+async fn after(world: &World, workers: &mut Workers<'_>, on: usize, lives: bool) {
+    world.crash.arm(None);
+    if lives {
+        return;
+    }
+    workers[on] = None;
+    quiet().await;
+    for store in &world.stores {
+        let state = store.connector_state("fence").expect("reads");
+        store.put_connector_state("fence", &state).await.expect("stored");
+    }
+}
+
+async fn lose_cookie(world: &World, workers: &mut Workers<'_>, on: usize) {
+    workers[on] = None;
+    let (store, name) = (&world.stores[world.sites[on].node], world.sites[on].name);
+    let mut state = store.connector_state(name).expect("reads");
+    state.cookie = None;
+    store.put_connector_state(name, &state).await.expect("stored");
+}
+
+/// What the open feed has, and then the journal.
+async fn listen(worker: &mut Worker<'_>) {
+    loop {
+        let event = tokio::select! {
+            biased;
+            event = worker.next_event() => event,
+            () = quiet() => break,
+        };
+        worker.live(event).await;
+    }
+    worker.journal().await;
+}
+
+/// No more faults.
+fn calm(world: &mut World) {
+    world.crash.arm(None);
+    let mut server = world.server.lock();
+    server.catch_up();
+    server.hidden = Hidden::Nothing;
+    server.answers.clear();
+    server.faults = Faults::default();
+}
+
+/// How much was written on both sides so far: links do not count, they are nobody's data.
+fn written(world: &World) -> (u64, Vec<usize>) {
+    let changes = |store: &store::Store| check::changes(store).len();
+    (
+        world.server.lock().writes,
+        world.stores.iter().map(changes).collect(),
+    )
+}
+
+/// Every connector in turn until none of them has anything to do.
+async fn rest<'a>(
+    world: &mut World,
+    engines: &'a [Arc<SyncEngine>],
+    workers: &mut Workers<'a>,
+    first: Wake,
+) -> Result<(), Violation> {
+    let mut wake = first;
+    let mut still = 0;
+    for _ in 0..PATIENCE {
+        world.clock.advance(Duration::from_secs(3700));
+        let before = written(world);
+        for (on, engine) in engines.iter().enumerate() {
+            let worker = alive(engines, workers, on);
+            if let Some(hash) = engine.status().guard.hash {
+                world.approved = true;
+                worker.approve(&hash);
+            }
+            worker.round(wake).await;
+            listen(worker).await;
+            if let Some(error) = engine.status().error {
+                // A feed that was cut off before says so once.
+                still = 0;
+                if wake == Wake::Full && !error.contains("ended") && !error.contains("away") {
+                    return Err(
+                        Invariant::Convergence.broken(format!("a round without faults failed: {error}"))
+                    );
+                }
+            }
+        }
+        let held = engines.iter().any(|engine| engine.status().guard.hash.is_some());
+        let failed = engines.iter().any(|engine| engine.status().error.is_some());
+        still = if written(world) == before && !held && !failed {
+            still + 1
+        } else {
+            0
+        };
+        wake = if first == Wake::Full && still < 1 {
+            Wake::Full
+        } else {
+            Wake::Now
+        };
+        if still == 2 {
+            return Ok(());
+        }
+    }
+    let errors: Vec<_> = engines.iter().map(|engine| engine.status().error).collect();
+    Err(Invariant::NoPingPong.broken(format!("no rest after {PATIENCE} rounds; {errors:?}")))
+}
+
+/// From the farthest cookie and with new processes: nothing is written.
+async fn replay<'a>(
+    world: &mut World,
+    engines: &'a [Arc<SyncEngine>],
+    workers: &mut Workers<'a>,
+    cookies: &[Option<Bytes>],
+) -> Result<(), Violation> {
+    for (on, cookie) in cookies.iter().enumerate() {
+        workers[on] = None;
+        let (store, name) = (&world.stores[world.sites[on].node], world.sites[on].name);
+        let mut state = store.connector_state(name).expect("reads");
+        if cookie.is_some() {
+            state.cookie.clone_from(cookie);
+        }
+        store.put_connector_state(name, &state).await.expect("stored");
+    }
+    for wake in [Wake::Now, Wake::Full, Wake::Full] {
+        let before = written(world);
+        for on in 0..engines.len() {
+            let worker = alive(engines, workers, on);
+            worker.round(wake).await;
+            listen(worker).await;
+        }
+        let after = written(world);
+        // Before the first comparison of everything, silent changes may be news.
+        if before != after {
+            return Err(Invariant::Idempotence.broken(format!(
+                "a replay wrote: {before:?}, then {after:?}: {:?}",
+                world
+                    .stores
+                    .iter()
+                    .map(|store| check::changes(store).pop())
+                    .collect::<Vec<_>>()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// So many differences, at most so many writes.
+async fn bounded<'a>(
+    world: &mut World,
+    engines: &'a [Arc<SyncEngine>],
+    workers: &mut Workers<'a>,
+) -> Result<(), Violation> {
+    let names: Vec<u8> = (1..=2).collect();
+    let before = written(world);
+    for who in &names {
+        world.edit_there(900 + u16::from(*who), *who * 5 + 1, super::steps::There::Name);
+    }
+    for on in 0..engines.len() {
+        let worker = alive(engines, workers, on);
+        worker.round(Wake::Now).await;
+        listen(worker).await;
+    }
+    let after = written(world);
+    let there = after.0 - before.0;
+    let most = match world.shape {
+        // Drift is repaired there, one write for each.
+        super::steps::Shape::ToLdap => names.len() as u64,
+        _ => 0,
+    };
+    let here = after
+        .1
+        .iter()
+        .zip(&before.1)
+        .map(|(after, before)| after - before);
+    if there > most || here.clone().any(|here| here > names.len()) {
+        let here: Vec<usize> = here.collect();
+        return Err(Invariant::WorkBound.broken(format!(
+            "{} differences: {there} writes there, {here:?} here",
+            names.len()
+        )));
+    }
+    Ok(())
+}

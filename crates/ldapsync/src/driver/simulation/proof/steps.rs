@@ -1,0 +1,399 @@
+//! A schedule: everything that happens, as data. It is made from a seed, carried out by `world`, and when it fails its
+//! steps are taken away one by one as long as it still does.
+
+use super::super::fake::{Faults, Random};
+use crate::engine::Wake;
+use std::fmt;
+
+/// Who is connected with whom, and in which direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// One server, one directory.
+    BothWays,
+    ToLocal,
+    ToLdap,
+    /// Two back ends that share a directory by the host attribute.
+    Clustered,
+    /// Two connectors of one server to the same directory: what one writes, the other sees.
+    Ring,
+    /// Two servers that have the same people through one directory.
+    Twins,
+}
+
+/// How conflicts are decided, and what the guard lets through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Terms {
+    pub(super) resolution: &'static str,
+    pub(super) scope: &'static str,
+    pub(super) absent: &'static str,
+    pub(super) guard: u64,
+}
+
+/// What a foreign editor does in the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum There {
+    New,
+    NewGroup,
+    Name,
+    Address,
+    Alias,
+    Switch,
+    Scope,
+    Poison,
+    Delete,
+    /// Deleted and made again under the same DN: another person.
+    Again,
+    Swap,
+    Move,
+    /// The branch of people gets another name, and no message names them.
+    Branch,
+    Host,
+    Members,
+}
+
+/// What an administrator does here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Here {
+    New,
+    NewGroup,
+    Name,
+    Address,
+    Alias,
+    Switch,
+    Password,
+    Delete,
+    Erase,
+    Swap,
+    Members,
+}
+
+/// What becomes of the next write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    NotSent,
+    LostBefore,
+    LostAfter,
+    /// Carried out, no answer, and everybody who listens is cut off.
+    HangUp,
+    Refused,
+    /// Somebody edits the same entry just before.
+    Edited,
+    /// Somebody deletes it just before.
+    Deleted,
+    /// It was part of a batch that was rolled back, and is written again.
+    Aborted,
+}
+
+/// What the service identity may not read any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hidden {
+    Nothing,
+    Everything,
+    Accounts,
+    Aliases,
+}
+
+/// One thing that happens.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Step {
+    There(u8, There),
+    Here(u8, Here),
+    /// A round of a connector; `crash` says after how many looks at the world its process dies.
+    Round {
+        on: u8,
+        wake: Wake,
+        crash: Option<u16>,
+        faults: Faults,
+    },
+    /// The open feed, and then the journal.
+    Listen {
+        on: u8,
+        crash: Option<u16>,
+    },
+    Restart(u8),
+    Answer(Answer),
+    HangUp,
+    LoseLog,
+    LoseCookie(u8),
+    FailOver(u8),
+    CatchUp,
+    Hide(Hidden),
+    Later(u16),
+}
+
+/// A step with its number, which makes its values unlike any others, and its share of chance.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Numbered {
+    pub(super) number: u16,
+    pub(super) step: Step,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Schedule {
+    pub(super) seed: u64,
+    pub(super) shape: Shape,
+    pub(super) terms: Terms,
+    pub(super) steps: Vec<Numbered>,
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {}: {:?}, {:?}", self.seed, self.shape, self.terms)?;
+        for Numbered { number, step } in &self.steps {
+            match step {
+                Step::Round {
+                    on,
+                    wake,
+                    crash,
+                    faults,
+                } => {
+                    write!(f, "  {number:>2} round of connector {on}")?;
+                    if *wake == Wake::Full {
+                        write!(f, ", everything")?;
+                    }
+                    faults.tell(f)?;
+                    if let Some(after) = crash {
+                        write!(f, ", dies after {after}")?;
+                    }
+                    writeln!(f)?;
+                }
+                step => writeln!(f, "  {number:>2} {step:?}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Faults {
+    fn tell(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (is, name) in [
+            (self.shuffle, "shuffled"),
+            (self.duplicate, "repeated"),
+            (self.false_deletes, "false deletes"),
+            (self.lose_one, "one lost"),
+            (self.no_look_ups, "no look-ups"),
+        ] {
+            if is {
+                write!(f, ", {name}")?;
+            }
+        }
+        match self.fail_after {
+            Some(after) => write!(f, ", fails after {after}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn pick<T: Copy>(random: &mut Random, from: &[T]) -> T {
+    let at = usize::try_from(random.below(from.len() as u64)).expect("small");
+    from[at]
+}
+
+impl Shape {
+    /// How many connectors there are.
+    pub(super) const fn sites(self) -> u8 {
+        match self {
+            Self::BothWays | Self::ToLocal | Self::ToLdap => 1,
+            Self::Clustered | Self::Ring | Self::Twins => 2,
+        }
+    }
+
+    /// How many servers.
+    pub(super) const fn nodes(self) -> u8 {
+        match self {
+            Self::Clustered | Self::Twins => 2,
+            _ => 1,
+        }
+    }
+}
+
+impl Schedule {
+    /// The schedule of a seed.
+    pub(super) fn of(seed: u64) -> Self {
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        for _ in 0..4 {
+            random.below(2);
+        }
+        let shape = pick(
+            &mut random,
+            &[
+                Shape::BothWays,
+                Shape::BothWays,
+                Shape::ToLocal,
+                Shape::ToLdap,
+                Shape::Clustered,
+                Shape::Clustered,
+                Shape::Ring,
+                Shape::Twins,
+            ],
+        );
+        let terms = Terms {
+            resolution: pick(&mut random, &["local-wins", "ldap-wins", "no-change"]),
+            scope: pick(&mut random, &["entry", "attribute"]),
+            absent: pick(&mut random, &["keep", "clear"]),
+            guard: if random.chance(15) { 3 } else { 1_000_000 },
+        };
+        let mut schedule = Self {
+            seed,
+            shape,
+            terms,
+            steps: Vec::new(),
+        };
+        schedule.begin(&mut random);
+        for _ in 0..6 + random.below(10) {
+            let step = schedule.some(&mut random);
+            schedule.add(step);
+        }
+        schedule
+    }
+
+    fn add(&mut self, step: Step) {
+        let number = u16::try_from(self.steps.len()).expect("few");
+        self.steps.push(Numbered { number, step });
+    }
+
+    fn begin(&mut self, random: &mut Random) {
+        for _ in 0..2 + random.below(3) {
+            let who = u8::try_from(random.below(self.shape.nodes().into())).expect("small");
+            let step = if random.chance(50) && self.shape != Shape::ToLocal {
+                Step::Here(who, Here::New)
+            } else {
+                Step::There(who, There::New)
+            };
+            self.add(step);
+        }
+        if random.chance(50) {
+            self.add(Step::There(0, There::NewGroup));
+        }
+        for on in 0..self.shape.sites() {
+            self.add(plain_round(on));
+        }
+    }
+
+    fn some(&self, random: &mut Random) -> Step {
+        let on = u8::try_from(random.below(self.shape.sites().into())).expect("small");
+        let who = u8::try_from(random.below(8)).expect("small");
+        let crash = |random: &mut Random, chance| {
+            let after = u16::try_from(random.below(60)).expect("small");
+            random.chance(chance).then_some(after)
+        };
+        match random.below(100) {
+            0..30 => Step::There(who, there(random, self.shape)),
+            30..52 => Step::Here(who, here(random)),
+            52..74 => {
+                let wake = if random.chance(12) { Wake::Full } else { Wake::Now };
+                Step::Round {
+                    on,
+                    wake,
+                    crash: crash(random, 35),
+                    faults: faults(random),
+                }
+            }
+            74..82 => Step::Listen {
+                on,
+                crash: crash(random, 25),
+            },
+            82..84 => Step::Restart(on),
+            84..90 => Step::Answer(pick(
+                random,
+                &[
+                    Answer::NotSent,
+                    Answer::LostBefore,
+                    Answer::LostAfter,
+                    Answer::HangUp,
+                    Answer::Refused,
+                    Answer::Edited,
+                    Answer::Deleted,
+                    Answer::Aborted,
+                ],
+            )),
+            90..91 => Step::HangUp,
+            91..92 => Step::LoseLog,
+            92..93 => Step::LoseCookie(on),
+            93..95 => Step::FailOver(u8::try_from(random.below(5)).expect("small")),
+            95..96 => Step::CatchUp,
+            96..98 => Step::Hide(pick(
+                random,
+                &[
+                    Hidden::Everything,
+                    Hidden::Accounts,
+                    Hidden::Aliases,
+                    Hidden::Nothing,
+                ],
+            )),
+            _ => Step::Later(u16::try_from(30 + random.below(1200)).expect("small")),
+        }
+    }
+}
+
+/// A round without any fault.
+pub(super) fn plain_round(on: u8) -> Step {
+    Step::Round {
+        on,
+        wake: Wake::Now,
+        crash: None,
+        faults: Faults::default(),
+    }
+}
+
+fn faults(random: &mut Random) -> Faults {
+    let after = usize::try_from(random.below(4)).expect("small");
+    Faults {
+        shuffle: random.chance(40),
+        duplicate: random.chance(20),
+        false_deletes: random.chance(15),
+        lose_one: random.chance(5),
+        no_look_ups: random.chance(8),
+        fail_after: random.chance(10).then_some(after),
+        crash_after: None,
+    }
+}
+
+fn there(random: &mut Random, shape: Shape) -> There {
+    let edits = [
+        There::New,
+        There::Name,
+        There::Name,
+        There::Name,
+        There::Address,
+        There::Alias,
+        There::Alias,
+        There::Switch,
+        There::Scope,
+        There::Poison,
+        There::Delete,
+        There::Again,
+        There::Swap,
+        There::Move,
+        There::Branch,
+        There::NewGroup,
+        There::Members,
+        There::Members,
+    ];
+    if shape == Shape::Clustered && random.chance(25) {
+        return There::Host;
+    }
+    pick(random, &edits)
+}
+
+fn here(random: &mut Random) -> Here {
+    pick(
+        random,
+        &[
+            Here::New,
+            Here::Name,
+            Here::Name,
+            Here::Name,
+            Here::Address,
+            Here::Alias,
+            Here::Alias,
+            Here::Switch,
+            Here::Password,
+            Here::Delete,
+            Here::Erase,
+            Here::Swap,
+            Here::NewGroup,
+            Here::Members,
+        ],
+    )
+}
