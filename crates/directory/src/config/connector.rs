@@ -213,7 +213,7 @@ pub struct ConnectorConfig {
     #[serde(default)]
     pub max_results: u32,
     /// MiB that one entry may take in the change feed of synchronisation and of live user maps: a group with very many
-    /// members, a large photograph. A larger entry is put aside by its name, and the feed goes on; 16 to 1024,
+    /// members, a large photograph. A larger entry is put aside by its name, and the feed goes on; 1 to 1024,
     /// default 256.
     #[serde(default = "default_max_entry")]
     pub max_entry: u32,

@@ -131,7 +131,7 @@ impl ConnectorConfig {
             self.conflict_retention,
             1..=3650,
         );
-        in_range(&mut problems, "max_entry", u64::from(self.max_entry), 16..=1024);
+        in_range(&mut problems, "max_entry", u64::from(self.max_entry), 1..=1024);
         in_range(&mut problems, "page_size", u64::from(self.page_size), 1..=10_000);
         in_range(&mut problems, "guard.limit", self.guard.limit, 1..=1_000_000);
         in_range(&mut problems, "guard.floor", self.guard.floor, 0..=1_000_000);

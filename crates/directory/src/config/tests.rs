@@ -52,7 +52,7 @@ fn checks_name_the_key() {
         ("retention = 0", "retention"),
         ("conflict_retention = 0", "conflict_retention"),
         ("page_size = 0", "page_size"),
-        ("max_entry = 15", "max_entry"),
+        ("max_entry = 0", "max_entry"),
         ("max_entry = 1025", "max_entry"),
         ("guard = { percent = 0 }", "guard.percent"),
         ("bind_dn = \"cn=x\"", "bind_password"),

@@ -294,7 +294,12 @@ impl Pool {
             .get(server)
             .ok_or_else(|| LdapError::Protocol("no such server".to_owned()))?;
         let client = match purpose {
-            Purpose::Lookups => Client::connect(options).await?,
+            Purpose::Lookups => {
+                let mut options = options.clone();
+                // One entry that is too large fails its own lookup, not those beside it.
+                options.max_entry = Some(options.max_message);
+                Client::connect(&options).await?
+            }
             Purpose::Feed => {
                 let mut options = options.clone();
                 options.operation_timeout = options.operation_timeout.max(FEED_TIMEOUT);

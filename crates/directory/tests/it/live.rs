@@ -88,6 +88,23 @@ impl Live {
         }
     }
 
+    /// What is wrong with the map.
+    pub(crate) fn problem(&self) -> Option<String> {
+        self.map.problem()
+    }
+
+    /// Waits until the map says something else.
+    pub(crate) async fn until_not(&self, text: &str, answer: &str) {
+        let wait = async {
+            while self.say(text).await == answer {
+                sleep(Duration::from_millis(2)).await;
+            }
+        };
+        if timeout(PATIENCE, wait).await.is_err() {
+            panic!("{text}: still {answer}; {:?}", self.map.problem());
+        }
+    }
+
     /// Waits until the map says so.
     pub(crate) async fn until(&self, text: &str, answer: &str) {
         let mut last = String::new();

@@ -17,6 +17,7 @@ mod lookup;
 mod mechanisms;
 mod mutated;
 mod operator;
+mod oversized;
 mod passwords;
 mod persist;
 mod proxy;
