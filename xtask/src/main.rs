@@ -9,6 +9,7 @@ mod layers;
 mod licences;
 mod metadata;
 mod rfcs;
+mod simulate;
 mod source;
 mod tidy;
 
@@ -42,6 +43,15 @@ enum Command {
         #[arg(long)]
         write: bool,
     },
+    /// Runs many schedules of the simulation of synchronisation: `cargo xtask simulate --seeds 100000`.
+    Simulate {
+        /// How many schedules.
+        #[arg(long, default_value_t = 20_000)]
+        seeds: u64,
+        /// The first seed.
+        #[arg(long, default_value_t = 1)]
+        start: u64,
+    },
 }
 
 /// The root of the checkout.
@@ -52,7 +62,19 @@ fn root() -> PathBuf {
 
 fn main() -> ExitCode {
     let root = root();
-    let result = match Cli::parse().command {
+    let command = Cli::parse().command;
+    if let Command::Simulate { seeds, start } = command {
+        return match simulate::run(&root, seeds, start) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("xtask: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let result = match command {
+        // Done above.
+        Command::Simulate { .. } => Ok(Vec::new()),
         Command::Check => [
             layers::check(&root),
             tidy::check(&root),
