@@ -8,6 +8,9 @@ use crate::plan::{
 use directory::config::Absent;
 use model::{AccountId, Address, EntryUuid};
 
+/// What is done to the situation, and what is told of it.
+type Case<'a> = (&'a dyn Fn(&mut Situation), &'a str);
+
 const UUID: EntryUuid = EntryUuid::from_bytes([1; 16]);
 
 fn image(name: &str) -> Image {
@@ -108,7 +111,7 @@ fn each_state_has_its_sentence() {
             link.standing = standing;
         }
     };
-    let cases: [(&dyn Fn(&mut Situation), &str); 6] = [
+    let cases: [Case<'_>; 6] = [
         (
             &|s| standing(s, Standing::UnlinkedHeld),
             "waits: unlinked by an administrator",

@@ -19,7 +19,7 @@ pub(super) fn elsewhere(situation: &Situation, host: &str, addresses: &Image, po
         return decided;
     };
     // The move comes first, and alone: an address that somebody has must not keep a login open.
-    if plan.ops.is_empty() {
+    if plan.ops.is_empty() && policy.direction != Direction::LocalToLdap {
         for field in [Field::Address, Field::Aliases] {
             if !addresses.get(Field::Address).is_empty() {
                 yield_to(situation, field, addresses.get(field), &mut plan);
@@ -113,7 +113,9 @@ pub(super) fn gone(situation: &Situation, policy: &Policy) -> Decision {
         if !situation.local.as_ref().is_some_and(moved) {
             plan.standing = Standing::Gone;
         }
-        step_aside(situation, &mut plan);
+        if policy.direction == Direction::BothWays {
+            step_aside(situation, &mut plan);
+        }
         return Decision::Act(plan);
     };
     if policy.direction == Direction::LocalToLdap {

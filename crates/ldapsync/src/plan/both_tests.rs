@@ -541,13 +541,13 @@ proptest! {
     fn nothing_in_the_directory_goes_unless_a_person_removed_it_here(
         situation in any_situation(), policy in any_policy()
     ) {
-        if let Decision::Act(done) = plan(&situation, &policy) {
-            if done.remote.contains(&RemoteOp::Delete) {
-                prop_assert_eq!(situation.removal, Removal::ByPerson);
-                prop_assert!(situation.link.is_some());
-                let here = matches!(situation.remote, Remote::Here(_));
-                prop_assert!(here);
-            }
+        if let Decision::Act(done) = plan(&situation, &policy)
+            && done.remote.contains(&RemoteOp::Delete)
+        {
+            prop_assert_eq!(situation.removal, Removal::ByPerson);
+            prop_assert!(situation.link.is_some());
+            let here = matches!(situation.remote, Remote::Here(_));
+            prop_assert!(here);
         }
     }
 

@@ -14,6 +14,7 @@ use store::IntentKind;
 
 /// What to do about one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // It lives for one call, and is nearly always the large one.
 pub(crate) enum Decision {
     /// Carry out these operations (perhaps none) and record this base.
     Act(Plan),

@@ -145,7 +145,7 @@ mod tests {
         use ConflictResolution as R;
         use Direction as D;
         use PasswordMove as M;
-        let digest = |letter: char| (letter != '-').then(|| Digest([letter as u8; 16]));
+        let digest = |letter: char| (letter != '-').then_some(Digest([letter as u8; 16]));
         let pair = |text: &str| {
             let mut letters = text.chars().map(digest);
             Passwords {

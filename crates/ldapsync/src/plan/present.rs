@@ -244,7 +244,8 @@ fn adopt(local: &LocalObject, policy: &Policy, plan: &mut Plan) {
             }
         )
     };
-    if policy.direction == Direction::LdapToLocal
+    // In the other directions this side follows, or is the source and is not written.
+    if policy.direction != Direction::BothWays
         || local.members_by_address.is_empty()
         || plan.ops.iter().any(sets)
     {

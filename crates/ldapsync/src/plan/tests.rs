@@ -232,7 +232,13 @@ fn linked_objects_whose_entry_is_not_here() {
         ("moved", to("b"), alice(), active(), &["- moved to b"]),
         ("moved again", to("b"), alice(), moved("b"), &[]),
         ("moved on", to("c"), alice(), moved("b"), &["- moved to c"]),
-        ("moved, then gone: kept", Remote::Gone, alice(), moved("b"), &[]),
+        (
+            "moved, then gone: the mail is kept, the address is free",
+            Remote::Gone,
+            alice(),
+            moved("b"),
+            &["~ address: alice@example.test -> parked-01010101-0101-0101-0101-010101010101@example.test"],
+        ),
     ]);
 }
 

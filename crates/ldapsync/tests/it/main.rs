@@ -8,6 +8,7 @@ mod crashes;
 mod facts;
 mod follow;
 mod moves;
+mod oversized;
 mod passwords;
 mod push;
 mod relay;

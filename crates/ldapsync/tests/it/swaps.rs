@@ -117,3 +117,31 @@ async fn a_new_entry_with_an_old_name_is_somebody_else() {
     let old = a.store.account(before).expect("reads").expect("the mail is kept");
     assert!(matches!(old.state, AccountState::SoftDeleted { .. }));
 }
+
+// The same where this side is the source: the group here is not written, and its member stays one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_is_not_written_for_its_members() {
+    let slapd = Slapd::start("");
+    let store = hosted().await;
+    let one = create(&store, "one").await;
+    create(&store, "two").await;
+    let mut team = NewGroup::new(address("team@localdomain.test"));
+    team.members = ["one", "two"]
+        .map(|name| Member::Local(address(&format!("{name}@localdomain.test"))))
+        .to_vec();
+    let team = store.create_group(team, &admin()).await.expect("created");
+    let a = Home::start_with(&slapd, "a.test", store.clone(), &writes("local-to-ldap"));
+    a.until("all are there", |home| home.engine.status().linked == 3)
+        .await;
+    let version = || store.group(team).expect("reads").expect("here").version;
+    let before = version();
+    rename(&store, one, "other").await;
+    a.until("renamed", |_| slapd.has("(uid=other)")).await;
+    for _ in 0..2 {
+        a.engine.sync_full().await.expect("runs");
+        let people = [dn("other"), dn("two")];
+        let people: Vec<&str> = people.iter().map(String::as_str).collect();
+        assert_eq!(slapd.values("(cn=team)", "member"), set(&people));
+    }
+    assert_eq!(version(), before);
+}
