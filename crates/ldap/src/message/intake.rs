@@ -344,6 +344,9 @@ mod tests {
         assert!(most <= 4 * CHUNK, "{most} octets were held");
     }
 
+    /// The bytes, the two limits, whether a search waits for them, and the verdict.
+    type Case<'a> = (&'a [u8], usize, Option<usize>, bool, &'a str);
+
     #[test]
     fn which_limit_counts_by_table() {
         let entry = encoded(7, "uid=a,dc=test", 5000, Vec::new());
@@ -362,7 +365,7 @@ mod tests {
                 Err(FrameError::Malformed(_)) => "malformed",
             }
         };
-        let table: &[(&[u8], usize, Option<usize>, bool, &str)] = &[
+        let table: &[Case<'_>] = &[
             (&entry, 6000, None, true, "message"),
             (&entry, 1000, None, true, "too large"),
             (&entry, 1000, Some(6000), true, "message"),
