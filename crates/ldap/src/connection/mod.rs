@@ -4,7 +4,8 @@
 //! an answer, deadlines, and the keep-alive. An operation that times out, or whose future or stream is
 //! dropped, is abandoned on the wire. The connection ends with an unbind when the last handle goes.
 //!
-//! What waits is bounded: operations in the table and requests in the queue by number, messages by size,
+//! What waits is bounded: operations in the table and requests in the queue by number, messages by size (entries by
+//! one of their own, where that is set: a larger one is read past, and the search hears of its name and controls),
 //! results of a search by number and bytes. When the consumer of a search is slow the reader stops reading, so
 //! the server feels it. That holds up every other operation of the connection, so with others waiting it
 //! lasts for `stall_timeout` at most; then the search is abandoned and ends with [`LdapError::SlowConsumer`].
