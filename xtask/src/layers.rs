@@ -51,7 +51,10 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 17] = [
     ),
     ("testkit", &[]),
     ("system-tests", &["testkit"]),
-    ("benches", &["testkit", "model", "net", "password", "ldap", "directory"]),
+    (
+        "benches",
+        &["testkit", "model", "net", "password", "ldap", "directory"],
+    ),
     ("xtask", &[]),
 ];
 
