@@ -94,7 +94,9 @@ fn address(text: &str) -> Address {
 }
 
 #[library_benchmark]
-#[bench::fetch(b"a17 UID FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (FROM TO SUBJECT DATE)])")]
+#[bench::fetch(
+    b"a17 UID FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (FROM TO SUBJECT DATE)])"
+)]
 fn imap_command(line: &[u8]) -> wire::imap::Command {
     black_box(wire::imap::Command::parse(black_box(line)).expect("a command"))
 }

@@ -194,7 +194,7 @@ impl Issuer {
 
     fn jwk(&self) -> serde_json::Value {
         use rcgen::PublicKeyData as _;
-        // RFC 5480 section 2.2: 4, then both coordinates.
+        // An uncompressed point: 4, then both coordinates.
         let point = self.key.der_bytes();
         json!({
             "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": self.kid,

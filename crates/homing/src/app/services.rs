@@ -309,11 +309,13 @@ impl Bound {
 /// Each future is boxed, or every session would take the memory of the largest kind.
 async fn serve(accepted: Accepted, server: Server) -> Rest {
     match server {
-        Server::Receive(receiver) => Box::pin(mta::smtp::serve(accepted, receiver)).await.into(),
-        Server::Imap(service) => Box::pin(access::imap::serve(accepted, service)).await.into(),
-        Server::Pop3(service) => Box::pin(access::pop3::serve(accepted, service)).await.into(),
-        Server::SmtpProxy(proxy) => Box::pin(frontend::smtp::serve(accepted, proxy)).await.into(),
-        Server::ImapProxy(proxy) => Box::pin(frontend::imap::serve(accepted, proxy)).await,
-        Server::Pop3Proxy(proxy) => Box::pin(frontend::pop3::serve(accepted, proxy)).await,
+        Server::Receive(receiver) => Box::pin(mta::smtp::serve(accepted, receiver)).await,
+        Server::Imap(service) => Box::pin(access::imap::serve(accepted, service)).await,
+        Server::Pop3(service) => Box::pin(access::pop3::serve(accepted, service)).await,
+        Server::SmtpProxy(proxy) => Box::pin(frontend::smtp::serve(accepted, proxy)).await,
+        // What is left to do after the login is a smaller future of its own.
+        Server::ImapProxy(proxy) => return Box::pin(frontend::imap::serve(accepted, proxy)).await,
+        Server::Pop3Proxy(proxy) => return Box::pin(frontend::pop3::serve(accepted, proxy)).await,
     }
+    Rest::from(())
 }

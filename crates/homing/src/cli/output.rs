@@ -22,7 +22,7 @@ pub(crate) fn json_line(value: &Value) {
 
 /// Clears the terminal and writes from its first line.
 pub(crate) fn redraw(text: &str) {
-    print!("\x1b[H\x1b[2J{text}\n");
+    println!("\x1b[H\x1b[2J{text}");
     let _ = std::io::Write::flush(&mut std::io::stdout());
 }
 

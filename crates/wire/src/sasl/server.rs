@@ -306,7 +306,7 @@ fn plain(message: &[u8]) -> Result<Login, SaslError> {
     })
 }
 
-/// RFC 2195 section 2: a message identifier of RFC 822 that was never there before.
+/// RFC 2195 section 2: a message identifier that was never there before.
 fn cram_challenge(context: &ServerContext) -> Vec<u8> {
     let random: String = context.nonce.iter().map(|octet| format!("{octet:02x}")).collect();
     format!("<{random}@{}>", context.server_name).into_bytes()
