@@ -186,7 +186,10 @@ proptest! {
     /// ldap3 reads what ours prints, to the same bytes on the wire.
     #[test]
     fn ldap3_encodes_the_same(filter in any_filter()) {
-        let theirs = ldap3::parse_filter(filter.to_string()).unwrap();
+        // ldap3 takes the beginning of a rule like `dna` for `:dn` (RFC 4515 section 3, `extensible`).
+        let text = filter.to_string();
+        prop_assume!(text.split(":dn").skip(1).all(|rest| rest.starts_with(':')));
+        let theirs = ldap3::parse_filter(text).unwrap();
         let mut expected = BytesMut::new();
         ldap3::asn1::write::encode_into(&mut expected, theirs.into_structure()).unwrap();
         let ours = crate::control::encode_value(|writer| crate::message::encode_filter(&filter, writer));
