@@ -5,7 +5,7 @@ use super::worker::{Worker, save};
 use crate::engine::{Effect, Input, Notice, Outcome, Trouble};
 use crate::field::Field;
 use crate::local::LinkCount;
-use crate::plan::{Plan, RemoteOp};
+use crate::plan::{Op, Plan, RemoteOp};
 use tokio::task::JoinSet;
 
 impl Worker<'_> {
@@ -105,7 +105,13 @@ impl Worker<'_> {
             }
         }
         self.count(count);
+        // An account moves away first and alone. What addresses its entry has now is seen at the next look, which is
+        // in this round: somebody may wait for the former ones.
+        let again = outcome == Outcome::Done && plan.ops.iter().any(|op| matches!(op, Op::MoveAway { .. }));
         self.step(Input::Applied(plan.uuid, outcome));
+        if again {
+            self.step(Input::Noticed(Notice::Here(plan.uuid)));
+        }
     }
 
     pub(super) fn count(&mut self, count: LinkCount) {

@@ -51,6 +51,7 @@ fn config(guard: u64, clustered: bool) -> ConnectorConfig {
         "groups": { "base_dn": ["ou=groups,dc=test"] },
         "domains": ["example.test"],
         "clustered": clustered,
+        "ask_first": false,
         "absent": "clear",
         "guard": { "limit": guard, "floor": guard, "percent": 5 },
     }))
