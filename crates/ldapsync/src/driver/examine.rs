@@ -3,9 +3,9 @@
 use super::worker::{Worker, store_trouble};
 use super::{SyncEngine, gone, rivals};
 use crate::engine::{Input, Notice, Trouble};
-use crate::local::Copies;
+use crate::local::{Copies, store_id};
 use crate::mapping::Members;
-use crate::plan::{Digest, Hash, LocalState, Remote, RemotePassword, Situation};
+use crate::plan::{Digest, Hash, LocalId, LocalState, Remote, RemotePassword, Situation};
 use directory::feed::{ChangedEntry, FeedError, Presence};
 use directory::{AccountEventKind, AccountState, EntryKind, PasswordSeen};
 use model::{Address, EntryUuid, Secret};
@@ -52,6 +52,9 @@ impl Worker<'_> {
             .as_ref()
             .ok()
             .and_then(|account| account.entry_csn.clone());
+        if let Some(csn) = &csn {
+            self.engine.note_version(csn);
+        }
         let origin = (entry.entry.dn.clone(), csn);
         self.examine_remote(
             (entry.uuid, Some((&entry.entry, hash))),
@@ -60,6 +63,21 @@ impl Worker<'_> {
             Some(address),
         )
         .await
+    }
+
+    /// What a write left behind: a server that has not got so far may lack the entry.
+    pub(super) fn note_written(&mut self, object: Option<LocalId>) {
+        let Some(object) = object else { return };
+        let local = &self.parts.local;
+        match local.store.association(&local.connector, store_id(object)) {
+            Ok(Some(link)) => {
+                if let Some(csn) = &link.data.version {
+                    self.engine.note_version(csn);
+                }
+            }
+            Ok(None) => {}
+            Err(error) => self.step(Input::Failed(store_trouble(error))),
+        }
     }
 
     /// No message tells that an account's time is over, so nobody else has told those who hold its sessions.

@@ -195,7 +195,10 @@ impl Worker<'_> {
         let ended = in_turns(&self.parts.local, outlet, ready).await;
         for done in ended {
             match done {
-                Some((job, outcome)) => self.applied(&job.plan, outcome, LinkCount::Same),
+                Some((job, outcome)) => {
+                    self.note_written(job.seen.local);
+                    self.applied(&job.plan, outcome, LinkCount::Same);
+                }
                 None => self.step(interrupted()),
             }
         }
@@ -253,6 +256,7 @@ impl Worker<'_> {
         }
         for (creation, outcome) in give_birth(&self.parts.local, &outlet, births).await {
             if outcome == Outcome::Done {
+                self.note_written(Some(creation.local));
                 self.linked = self.linked.saturating_add(1);
                 let name = &self.parts.config.name;
                 tracing::info!(connector = %name, "{}", creation.line());

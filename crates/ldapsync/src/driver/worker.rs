@@ -2,7 +2,7 @@
 
 use super::stream::Unsaved;
 use super::{Request, SyncEngine, quarantine};
-use crate::engine::{Aside, Checkpoint, Effect, Engine, Input, Scope, Settings, Trouble, Wake};
+use crate::engine::{Aside, Checkpoint, Effect, Engine, Input, Newest, Scope, Settings, Trouble, Wake};
 use crate::guard::Limits;
 use crate::local::{Seen, is_living};
 use crate::plan::{Creation, LocalId};
@@ -10,7 +10,7 @@ use directory::feed::{ChangeSource, Cookie, Following};
 use model::{EntryUuid, Timestamp};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
-use store::{ConnectorState, Phase, QuarantineEntry, StoreError};
+use store::{ConnectorState, LinkState, Phase, QuarantineEntry, StoreError};
 
 /// How often a long round shows how far it has come.
 const SHOWN_EVERY: Duration = Duration::from_millis(250);
@@ -64,9 +64,13 @@ impl<'a> Worker<'a> {
             guard: state.guard,
             guard_remote: state.guard_remote,
         };
-        let (mut linked, mut ends) = (0u64, Vec::new());
+        let (mut linked, mut ends, mut newest) = (0u64, Vec::new(), Newest::default());
         parts.local.associations(|found| {
             linked += u64::from(is_living(found));
+            // One that is gone may have come from a directory that was replaced by a backup since.
+            if let (LinkState::Linked, Some(csn)) = (&found.data.state, &found.data.version) {
+                newest.note(csn);
+            }
             ends.extend(crate::link::until(&found.data.digests).map(|end| (found.remote, end)));
         })?;
         let guard = parts.config.guard;
@@ -85,6 +89,7 @@ impl<'a> Worker<'a> {
             seed: parts.seed,
         };
         let mut engine = Engine::new(settings, checkpoint, linked, aside, strangers);
+        engine.believe_from(newest);
         for (uuid, end) in ends {
             engine.remember_end(uuid, end, parts.now());
         }

@@ -14,6 +14,7 @@ mod backoff;
 mod examine;
 mod live;
 mod newcomers;
+mod newest;
 mod operate;
 mod round;
 mod status;
@@ -22,6 +23,7 @@ mod tests;
 mod timed;
 
 pub(crate) use aside::{Aside, short_hex};
+pub(crate) use newest::Newest;
 pub use operate::RoundStatus;
 pub use status::{AsideStatus, Counts, FeedState, GuardStatus, State, StrangerStatus, SyncStatus};
 
@@ -269,6 +271,8 @@ pub(crate) struct Engine {
     log_lost: bool,
     /// Entries whose state ends by itself before the next comparisons of everything: no message tells of it.
     timed: BTreeMap<EntryUuid, Timestamp>,
+    /// How far a server must have come to be believed, beside the cookie.
+    newest: Newest,
 }
 
 /// Where the engine stands.
@@ -323,6 +327,7 @@ impl Engine {
             trouble: None,
             log_lost: false,
             timed: BTreeMap::new(),
+            newest: Newest::default(),
         }
     }
 
@@ -399,11 +404,14 @@ impl Engine {
             .server
             .is_some_and(|known| known != server.suffix_uuid);
         let cookie = self.checkpoint.cookie.clone();
-        let cookie = cookie.filter(|_| wake != Wake::Full && !changed);
+        // By command, and of another directory, nothing is known.
+        let anew = wake == Wake::Full || changed;
+        let cookie = cookie.filter(|_| !anew);
         // A replica that lags, or a restored backup, may neither add nor remove anything.
         let behind = cookie
             .as_ref()
-            .is_some_and(|cookie| !server.has_caught_up(cookie));
+            .is_some_and(|cookie| !server.has_caught_up(cookie))
+            || (!anew && self.newest.is_ahead_of(&server));
         #[cfg(test)]
         let (behind, cookie) = crate::broken::believe_lag(behind, cookie);
         if behind {
@@ -414,12 +422,9 @@ impl Engine {
         let rescoped = self.settings.scope == Scope::Changed;
         let cookie = cookie.filter(|_| !audit && !rescoped && !self.log_lost);
         let due = self.due(now);
-        self.phase = Phase::InRound(Box::new(Round::new(
-            server.suffix_uuid,
-            changed || rescoped,
-            cookie.is_none(),
-            due,
-        )));
+        let mut round = Round::new(server.suffix_uuid, changed || rescoped, cookie.is_none(), due);
+        round.anew = anew.then(Newest::default);
+        self.phase = Phase::InRound(Box::new(round));
         vec![Effect::Poll(cookie)]
     }
 
@@ -496,8 +501,13 @@ impl Engine {
     }
 
     fn committed(&mut self, linked: u64, now: Timestamp) -> Vec<Effect> {
-        if matches!(&self.phase, Phase::InRound(round) if round.full) {
-            self.checkpoint.last_full = Some(now);
+        if let Phase::InRound(round) = &mut self.phase {
+            if round.full {
+                self.checkpoint.last_full = Some(now);
+            }
+            if let Some(newest) = round.anew.take() {
+                self.newest = newest;
+            }
         }
         self.settings.scope = Scope::Same;
         self.log_lost = false;

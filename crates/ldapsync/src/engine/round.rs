@@ -1,6 +1,6 @@
 //! One round: the stages between a poll and its commit.
 
-use super::{Checkpoint, Effect, Engine, Phase};
+use super::{Checkpoint, Effect, Engine, Newest, Phase};
 use crate::plan::LocalId;
 use directory::feed::Cookie;
 use model::{Address, EntryUuid, Timestamp};
@@ -64,6 +64,8 @@ pub(super) struct Round {
     pub(super) applying: BTreeMap<EntryUuid, String>,
     /// Writes that the directory did not answer.
     pub(super) unanswered: u32,
+    /// What was seen of a directory that is believed whatever was seen before; kept once the round ended well.
+    pub(super) anew: Option<Newest>,
 }
 
 impl Round {
@@ -88,6 +90,7 @@ impl Round {
             pending: BTreeSet::new(),
             applying: BTreeMap::new(),
             unanswered: 0,
+            anew: None,
         }
     }
 

@@ -1,0 +1,75 @@
+//! The newest change that was seen of each writing server, beside the cookie.
+//!
+//! What we write ourselves is newer than the cookie until its echo comes, and a cookie may be lost. A replica that has
+//! not got so far does not have all the entries that are linked here, and would be taken to have lost them.
+
+use super::{Engine, Phase};
+use directory::feed::Fingerprint;
+use std::collections::BTreeMap;
+
+/// The newest entryCSN of each writing server, by its id.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Newest(BTreeMap<String, String>);
+
+impl Newest {
+    /// An entry has this version. One without a server id (Active Directory's) says nothing of other servers.
+    pub(crate) fn note(&mut self, csn: &str) {
+        // 20260101000000.000000Z#000000#001#000000: time, count, server, operation; text order is their order.
+        let Some(sid) = csn.split('#').nth(2) else { return };
+        match self.0.get_mut(sid) {
+            Some(known) if known.as_str() >= csn => {}
+            Some(known) => csn.clone_into(known),
+            None => drop(self.0.insert(sid.to_owned(), csn.to_owned())),
+        }
+    }
+
+    /// Whether the server has not got so far. A writer that it does not report proves nothing: entries that were loaded
+    /// from a file keep the ids of servers that no longer exist. What the cookie covers is the cookie's to say.
+    pub(super) fn is_ahead_of(&self, server: &Fingerprint) -> bool {
+        let reported = |sid: &String| server.context_csns.get(sid);
+        self.0
+            .iter()
+            .any(|(sid, csn)| reported(sid).is_some_and(|own| own < csn))
+    }
+}
+
+impl Engine {
+    /// What the links say, at the start.
+    pub(crate) fn believe_from(&mut self, newest: Newest) {
+        self.newest = newest;
+    }
+
+    /// An entry that is linked, or was just written, has this version.
+    pub(crate) fn note_version(&mut self, csn: &str) {
+        self.newest.note(csn);
+        if let Phase::InRound(round) = &mut self.phase
+            && let Some(newest) = &mut round.anew
+        {
+            newest.note(csn);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::EntryUuid;
+
+    #[test]
+    fn a_server_is_behind_what_was_seen_of_a_writer_that_it_knows() {
+        let csn = |second: u8, sid: u8| format!("202601010000{second:02}.000000Z#000000#{sid:03}#000000");
+        let mut newest = Newest::default();
+        for (second, sid) in [(5, 1), (3, 1), (9, 7)] {
+            newest.note(&csn(second, sid));
+        }
+        newest.note("4711");
+        let server = |second| Fingerprint {
+            suffix: "dc=test".to_owned(),
+            suffix_uuid: EntryUuid::from_bytes([1; 16]),
+            context_csns: BTreeMap::from([("001".to_owned(), csn(second, 1))]),
+        };
+        assert!(newest.is_ahead_of(&server(4)));
+        assert!(!newest.is_ahead_of(&server(5)));
+        assert!(!Newest::default().is_ahead_of(&server(1)));
+    }
+}
