@@ -31,7 +31,7 @@ struct Report<'a> {
 }
 
 /// A number or, when it cannot be had, null: JSON has no NaN.
-type Number = Option<f64>;
+pub(crate) type Number = Option<f64>;
 
 #[derive(Debug, Serialize)]
 struct Row {
@@ -71,7 +71,7 @@ impl Pair {
 }
 
 /// Four significant digits are more than a benchmark knows.
-fn number(value: f64) -> Number {
+pub(crate) fn number(value: f64) -> Number {
     if !value.is_finite() {
         return None;
     }
@@ -82,7 +82,8 @@ fn number(value: f64) -> Number {
     Some((value * scale).round() / scale)
 }
 
-fn shown(value: f64) -> String {
+/// A number for people.
+pub(crate) fn shown(value: f64) -> String {
     match number(value) {
         None => "-".to_owned(),
         Some(value) if value.abs() >= 100.0 => format!("{value:.0}"),

@@ -2,8 +2,8 @@
 
 use super::{Measured, OURS};
 use crate::chart;
-use crate::stats::Bar;
-use crate::stats::Verdict;
+use crate::report::{number, shown};
+use crate::stats::{Bar, Verdict};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -48,27 +48,6 @@ struct Row {
 struct PeerRow {
     value: Option<f64>,
     ratio: Option<f64>,
-}
-
-/// Four significant digits are more than a benchmark knows; JSON has no NaN.
-fn number(value: f64) -> Option<f64> {
-    if !value.is_finite() {
-        return None;
-    }
-    if value == 0.0 {
-        return Some(0.0);
-    }
-    let scale = 10_f64.powf(3.0 - value.abs().log10().floor());
-    Some((value * scale).round() / scale)
-}
-
-fn shown(value: f64) -> String {
-    match number(value) {
-        None => "-".to_owned(),
-        Some(value) if value.abs() >= 100.0 => format!("{value:.0}"),
-        Some(value) if value.abs() >= 10.0 => format!("{value:.1}"),
-        Some(value) => format!("{value:.3}"),
-    }
 }
 
 /// The JSON of a run.
