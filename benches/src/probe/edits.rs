@@ -3,6 +3,7 @@
 use super::homing::{Live, Meter, addresses, connector, now};
 use super::{Answer, Job, Shuffle};
 use anyhow::{Context, Result, ensure};
+use directory::HomeRef;
 use ldap::message::Modify;
 use ldap::{Attribute, Client, ConnectOptions, LdapUri, Modification, ModifyOperation, Values};
 use model::Secret;
@@ -29,6 +30,7 @@ pub(super) async fn run(job: &Job, count: usize) -> Result<Answer> {
             .get(shuffle.next(addresses.len()))
             .context("an address")?;
         let host = format!("edited{number}.localdomain.test");
+        let home = HomeRef::parse(&host)?;
         let dn = format!("uid={},{}", address.local_part(), job.users_dn);
         let change = Modification {
             operation: ModifyOperation::Replace,
@@ -41,7 +43,7 @@ pub(super) async fn run(job: &Job, count: usize) -> Result<Answer> {
         let began = now();
         writer.modify(modify, &[]).await?;
         let committed = began.elapsed();
-        while live.home(address).await.as_deref() != Some(host.as_str()) {
+        while live.home(address).await.as_ref() != Some(&home) {
             ensure!(began.elapsed() < PATIENCE, "{address} is not seen at {host}");
             tokio::time::sleep(LOOK).await;
         }

@@ -5,7 +5,7 @@ use crate::machine::own_cpu_seconds;
 use anyhow::{Context, Result, bail, ensure};
 use directory::feed::{self, ChangeSource, Step};
 use directory::{
-    Connector, ConnectorConfig, Freshness, LdapAuthenticator, LdapMethod, Lookup, Route, UserMap,
+    Connector, ConnectorConfig, Freshness, HomeRef, LdapAuthenticator, LdapMethod, Lookup, Route, UserMap,
     UserMapConfig, UserMaps,
 };
 use model::{
@@ -211,9 +211,9 @@ impl Live {
     }
 
     /// The home of an address when the map itself says so.
-    pub(super) async fn home(&self, address: &Address) -> Option<String> {
+    pub(super) async fn home(&self, address: &Address) -> Option<HomeRef> {
         match self.maps.resolve(address).await {
-            Route::Home(found) if found.source.freshness == Freshness::Live => Some(found.home.to_string()),
+            Route::Home(found) if found.source.freshness == Freshness::Live => Some(found.home),
             _ => None,
         }
     }

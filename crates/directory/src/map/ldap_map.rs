@@ -16,7 +16,7 @@ use std::time::Duration;
 const CACHE_ENTRIES: usize = 200_000;
 
 pub(super) struct LdapMap {
-    name: String,
+    name: Arc<str>,
     connector: Arc<Connector>,
     live: Option<Arc<LiveMap>>,
     /// Answers, with the count of changes before each.
@@ -57,7 +57,7 @@ impl LdapMap {
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
-            name: config.name.clone(),
+            name: config.name.as_str().into(),
             connector,
             live,
             cache: Mutex::new(TtlCache::new(clock, CACHE_ENTRIES)),
@@ -165,7 +165,7 @@ impl LdapMap {
                 kind,
                 entry: Some(entry),
                 source: Source {
-                    map: self.name.clone(),
+                    map: Arc::clone(&self.name),
                     freshness,
                 },
             })),

@@ -240,7 +240,7 @@ impl UserMap {
             kind: EntryKind::Account,
             entry: None,
             source: Source {
-                map: self.config.name.clone(),
+                map: self.config.name.as_str().into(),
                 freshness,
             },
         })

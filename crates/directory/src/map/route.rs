@@ -3,6 +3,7 @@
 use crate::{EntryKind, HomeRef};
 use model::{Address, EntryUuid, Unavailable};
 use std::fmt;
+use std::sync::Arc;
 
 /// Which back end is an account's home, or why there is no answer. Each kind has its own reply in the protocols.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +43,8 @@ pub struct RoutedHome {
 /// Where an answer came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// The name of the map.
-    pub map: String,
+    /// The name of the map. Shared: an answer of a live map allocates next to nothing.
+    pub map: Arc<str>,
     /// How fresh it is.
     pub freshness: Freshness,
 }
