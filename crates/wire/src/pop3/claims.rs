@@ -28,7 +28,7 @@ pub struct ClientClaims {
 
 impl ClientClaims {
     /// Reads the attributes after the verb. Those that are not known are passed over, as Dovecot does.
-    pub(super) fn parse(words: &[&str]) -> Result<Self, CommandError> {
+    pub(crate) fn parse(words: &[&str]) -> Result<Self, CommandError> {
         let mut claims = Self::default();
         for word in words {
             let (keyword, value) = word.split_once('=').ok_or(CommandError::Arguments)?;

@@ -4,6 +4,8 @@
 mod imap_command;
 #[path = "../../../../fuzz/bodies/imap_response.rs"]
 mod imap_response;
+#[path = "../../../../fuzz/bodies/managesieve.rs"]
+mod managesieve;
 #[path = "../../../../fuzz/bodies/mutations.rs"]
 mod mutations;
 #[path = "../../../../fuzz/bodies/pop3_command.rs"]
@@ -43,4 +45,9 @@ fn imap_command_survives_mutations() {
 #[test]
 fn imap_response_survives_mutations() {
     mutations::each("imap_response", 2000, imap_response::run);
+}
+
+#[test]
+fn managesieve_survives_mutations() {
+    mutations::each("managesieve", 1000, managesieve::run);
 }
