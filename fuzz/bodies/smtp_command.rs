@@ -8,7 +8,11 @@ const ANNOUNCED: Extensions = Extensions::SIZE
     .with(Extensions::AUTH)
     .with(Extensions::SMTPUTF8)
     .with(Extensions::XCLIENT)
-    .with(Extensions::XFORWARD);
+    .with(Extensions::XFORWARD)
+    .with(Extensions::CHUNKING)
+    .with(Extensions::BINARYMIME)
+    .with(Extensions::DSN)
+    .with(Extensions::REQUIRETLS);
 
 /// A command that is taken is one line when written, and means the same when read again. A reply that is taken
 /// comes back from its wire form.

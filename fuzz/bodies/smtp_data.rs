@@ -1,10 +1,11 @@
 //! Any bytes as dot-stuffed data, in pieces.
 
-use wire::dot::{BareLineEnds, DotDecoder, DotEncoder, Progress};
+use wire::dot::{BareLineEnds, ChunkDecoder, DotDecoder, DotEncoder, Progress};
 
 /// The end does not depend on the pieces, only CR LF `.` CR LF is one, and what was read can be sent on and is
 /// read as the same.
 pub(crate) fn run(data: &[u8]) {
+    chunks(data);
     for policy in [BareLineEnds::Reject, BareLineEnds::Normalise] {
         let whole = decode(policy, data, data.len().max(1));
         assert_eq!(decode(policy, data, 1), whole);
@@ -26,6 +27,25 @@ pub(crate) fn run(data: &[u8]) {
             );
         }
     }
+}
+
+/// The same data in chunks: no octet is lost, and normalised text has no line end that stands alone.
+fn chunks(data: &[u8]) {
+    let read = |mut decoder: ChunkDecoder, step: usize| {
+        let mut out = Vec::new();
+        for piece in data.chunks(step) {
+            decoder.decode(piece, &mut out);
+        }
+        decoder.finish(&mut out);
+        out
+    };
+    assert_eq!(read(ChunkDecoder::binary(), 3), data);
+    assert_eq!(read(ChunkDecoder::text(BareLineEnds::Reject), 3), data);
+    let text = read(ChunkDecoder::text(BareLineEnds::Normalise), data.len().max(1));
+    assert_eq!(read(ChunkDecoder::text(BareLineEnds::Normalise), 1), text);
+    let bare = |bytes: &[u8]| bytes.iter().filter(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let ends = text.windows(2).filter(|pair| pair == b"\r\n").count();
+    assert_eq!(bare(&text), ends * 2);
 }
 
 fn decode(policy: BareLineEnds, data: &[u8], step: usize) -> Option<(Vec<u8>, usize)> {

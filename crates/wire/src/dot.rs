@@ -1,7 +1,7 @@
 //! Dot-stuffed data: the message inside SMTP's DATA (RFC 5321 section 4.5.2) and POP3's multi-line replies
 //! (RFC 1939 section 3).
 //!
-//! Owns the streaming decoder and encoder. Both keep a few bytes of state, whatever the message's size.
+//! Owns the streaming decoder and encoder, and the decoder for data in chunks (RFC 3030). All keep a few bytes of state, whatever the message's size.
 //!
 //! Strict about line ends: only CR LF ends a line, and only CR LF `.` CR LF ends the data. A bare LF or CR
 //! never does either; that is how SMTP smuggling is made (CVE-2023-51764 and its kin).
@@ -13,6 +13,15 @@ pub enum BareLineEnds {
     Reject,
     /// Each becomes CR LF in what is kept. It still ends neither the data nor, for the meaning of a dot, a line.
     Normalise,
+}
+
+impl BareLineEnds {
+    fn keep(self, byte: u8, out: &mut Vec<u8>) {
+        match self {
+            Self::Reject => out.push(byte),
+            Self::Normalise => out.extend_from_slice(b"\r\n"),
+        }
+    }
 }
 
 /// How far one call of [`DotDecoder::decode`] came.
@@ -125,10 +134,87 @@ impl DotDecoder {
 
     fn bare_line_end(&mut self, byte: u8, out: &mut Vec<u8>) {
         self.bare = true;
-        match self.policy {
-            BareLineEnds::Reject => out.push(byte),
-            BareLineEnds::Normalise => out.extend_from_slice(b"\r\n"),
+        self.policy.keep(byte, out);
+    }
+}
+
+/// Reads data that comes in chunks of a known size (RFC 3030): there are no dots and no end to look for, but the
+/// line ends of text are judged as those of dot-stuffed data are.
+#[derive(Debug)]
+pub struct ChunkDecoder {
+    policy: Option<BareLineEnds>,
+    bare: bool,
+    cr: bool,
+}
+
+impl ChunkDecoder {
+    /// A decoder for text.
+    #[must_use]
+    pub const fn text(policy: BareLineEnds) -> Self {
+        Self {
+            policy: Some(policy),
+            bare: false,
+            cr: false,
         }
+    }
+
+    /// A decoder for binary data (RFC 3030 section 3), where CR and LF mean nothing.
+    #[must_use]
+    pub const fn binary() -> Self {
+        Self {
+            policy: None,
+            bare: false,
+            cr: false,
+        }
+    }
+
+    /// True once a CR or LF of text stood alone.
+    #[must_use]
+    pub const fn saw_bare_line_end(&self) -> bool {
+        self.bare
+    }
+
+    /// Takes a piece and appends what it means to `out`, at most twice its length plus two.
+    pub fn decode(&mut self, input: &[u8], out: &mut Vec<u8>) {
+        let Some(policy) = self.policy else {
+            out.extend_from_slice(input);
+            return;
+        };
+        let mut rest = input;
+        while let Some((&byte, tail)) = rest.split_first() {
+            match (std::mem::take(&mut self.cr), byte) {
+                (true, b'\n') => out.extend_from_slice(b"\r\n"),
+                // The CR before this octet stood alone; the octet is judged again.
+                (true, _) => {
+                    self.bare_line_end(policy, b'\r', out);
+                    continue;
+                }
+                (false, b'\r') => self.cr = true,
+                (false, b'\n') => self.bare_line_end(policy, b'\n', out),
+                (false, _) => {
+                    let run = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+                    let (text, more) = rest
+                        .split_at_checked(run.unwrap_or(rest.len()))
+                        .unwrap_or((rest, &[]));
+                    out.extend_from_slice(text);
+                    rest = more;
+                    continue;
+                }
+            }
+            rest = tail;
+        }
+    }
+
+    /// The last chunk has been read.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        if let (true, Some(policy)) = (std::mem::take(&mut self.cr), self.policy) {
+            self.bare_line_end(policy, b'\r', out);
+        }
+    }
+
+    fn bare_line_end(&mut self, policy: BareLineEnds, byte: u8, out: &mut Vec<u8>) {
+        self.bare = true;
+        policy.keep(byte, out);
     }
 }
 
@@ -267,6 +353,39 @@ mod tests {
                 assert_eq!(bare, !ending.contains('\0'), "{ending:?}");
                 if policy == BareLineEnds::Normalise {
                     assert!(!message.replace("\r\n", "").contains(['\r', '\n']), "{message:?}");
+                }
+            }
+        }
+    }
+
+    /// RFC 3030 section 2: the size alone says where a chunk ends.
+    #[test]
+    fn chunks_of_text_and_of_binary_data() {
+        for (wire, message, bare) in [
+            ("a\r\n.\r\nb", "a\r\n.\r\nb", false),
+            ("..a\r\n", "..a\r\n", false),
+            ("a\nb", "a\r\nb", true),
+            ("a\rb\r", "a\r\nb\r\n", true),
+            ("a\r\r\nb\r\r", "a\r\n\r\nb\r\n\r\n", true),
+            ("", "", false),
+        ] {
+            for step in 1..8 {
+                for (mut decoder, wanted, seen) in [
+                    (ChunkDecoder::text(BareLineEnds::Normalise), message, bare),
+                    (ChunkDecoder::text(BareLineEnds::Reject), wire, bare),
+                    (ChunkDecoder::binary(), wire, false),
+                ] {
+                    let mut out = Vec::new();
+                    for piece in wire.as_bytes().chunks(step) {
+                        decoder.decode(piece, &mut out);
+                    }
+                    decoder.finish(&mut out);
+                    let out = String::from_utf8(out).expect("text");
+                    assert_eq!(
+                        (out.as_str(), decoder.saw_bare_line_end()),
+                        (wanted, seen),
+                        "{wire:?} {step}"
+                    );
                 }
             }
         }

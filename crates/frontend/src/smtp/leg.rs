@@ -193,7 +193,9 @@ impl Leg {
 
     /// Offers a recipient.
     pub(super) async fn rcpt(&mut self, to: &ForwardPath) -> Result<Reply, Failure> {
-        self.run(&Command::Rcpt(to.clone())).await
+        let to = to.clone();
+        let parameters = wire::smtp::RcptParameters::default();
+        self.run(&Command::Rcpt { to, parameters }).await
     }
 
     /// Whether the home still listens, as far as is known.

@@ -63,6 +63,7 @@ pub(super) fn command_error(error: &CommandError) -> Reply {
         // RFC 5321 section 4.1.1.11.
         CommandError::UnknownParameter => reply(555, 5, 4, "Parameter not recognised"),
         CommandError::BadParameter => reply(501, 5, 4, "Wrong parameter"),
+        CommandError::ChunkSize => reply(501, 5, 4, "The size of the chunk cannot be read"),
     }
 }
 

@@ -211,7 +211,7 @@ impl Session {
     async fn command(&mut self, command: Command) -> After {
         if !matches!(
             command,
-            Command::Mail { .. } | Command::Rcpt(_) | Command::Data | Command::Quit
+            Command::Mail { .. } | Command::Rcpt { .. } | Command::Data | Command::Quit
         ) {
             self.idle_commands += 1;
             self.errors += u32::from(self.idle_commands > MAX_IDLE_COMMANDS);
@@ -231,7 +231,7 @@ impl Session {
             }
             Command::StartTls => self.start_tls().await,
             Command::Mail { from, parameters } => self.mail(from, parameters),
-            Command::Rcpt(to) => match &mut self.transaction {
+            Command::Rcpt { to, .. } => match &mut self.transaction {
                 None => self.error(&reply::mail_first()),
                 Some(transaction) => {
                     let reply = transaction.rcpt(to).await;
@@ -254,9 +254,11 @@ impl Session {
             Command::Vrfy => self.say(&reply::cannot_verify()),
             Command::Expn => self.error(&reply::no_expansion()),
             Command::Help => self.say(&reply::help()),
-            Command::Lhlo(_) | Command::Auth { .. } | Command::Xclient(_) | Command::Xforward(_) => {
-                self.error(&reply::not_here())
-            }
+            Command::Lhlo(_)
+            | Command::Auth { .. }
+            | Command::Bdat { .. }
+            | Command::Xclient(_)
+            | Command::Xforward(_) => self.error(&reply::not_here()),
         }
     }
 
@@ -305,6 +307,7 @@ impl Session {
                 helo: Some(hello.name.clone()),
                 ident: Some(self.peer.trace.to_string()),
                 source: Some("REMOTE".to_owned()),
+                ..ClientClaims::default()
             },
         };
         let kept = std::mem::take(&mut self.kept);

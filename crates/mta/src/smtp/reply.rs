@@ -131,6 +131,7 @@ pub(super) fn command_error(error: CommandError) -> Reply {
         CommandError::ControlCharacter => Reply::new(500, code(5, 5, 2), "control character in the line"),
         CommandError::Syntax => syntax("syntax error in the arguments"),
         CommandError::BadParameter => syntax("syntax error in a parameter"),
+        CommandError::ChunkSize => syntax("the size of the chunk cannot be read"),
         CommandError::UnknownParameter => Reply::new(555, code(5, 5, 4), "parameter not recognised"),
         CommandError::ReversePath(PathError::Syntax) => Reply::new(501, code(5, 1, 7), "bad sender address"),
         CommandError::ForwardPath(PathError::Syntax) => {

@@ -1,14 +1,13 @@
-//! What a front end tells a home about its client: XCLIENT and XFORWARD as Postfix defined them.
+//! What a front end tells a home about its client: XCLIENT and XFORWARD as Postfix defined them, and
+//! Dovecot's SESSION and TTL in XCLIENT.
 //!
 //! These are claims. A server believes them only from its trusted networks, and does not announce the verbs to
 //! anybody else.
 
 use super::command::CommandError;
+use super::xtext::{xtext_decode, xtext_encode};
 use std::fmt;
 use std::net::IpAddr;
-
-/// Longer values are refused.
-const MAX_VALUE: usize = 255;
 
 /// Which of the two verbs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +23,7 @@ impl ClaimVerb {
     #[must_use]
     pub const fn attributes(self) -> &'static [&'static str] {
         match self {
-            Self::Xclient => &["NAME", "ADDR", "PORT", "PROTO", "HELO"],
+            Self::Xclient => &["NAME", "ADDR", "PORT", "PROTO", "HELO", "SESSION", "TTL"],
             Self::Xforward => &["NAME", "ADDR", "PORT", "PROTO", "HELO", "IDENT", "SOURCE"],
         }
     }
@@ -47,6 +46,10 @@ pub struct ClientClaims {
     pub ident: Option<String>,
     /// `LOCAL` or `REMOTE`.
     pub source: Option<String>,
+    /// The session in the logs of the front end (XCLIENT as Dovecot extends it).
+    pub session: Option<String>,
+    /// How many more front ends the session may pass (XCLIENT as Dovecot extends it).
+    pub ttl: Option<u8>,
 }
 
 impl ClientClaims {
@@ -76,6 +79,9 @@ impl ClientClaims {
                 "PROTO" => claims.proto = value,
                 "HELO" => claims.helo = value,
                 "IDENT" => claims.ident = value,
+                "SESSION" => claims.session = value,
+                // A count beyond all sense is as good as none.
+                "TTL" => claims.ttl = value.map(|value| value.parse().unwrap_or(0)),
                 _ => claims.source = value,
             }
         }
@@ -93,6 +99,8 @@ impl ClientClaims {
         self.helo = self.helo.filter(|_| has("HELO"));
         self.ident = self.ident.filter(|_| has("IDENT"));
         self.source = self.source.filter(|_| has("SOURCE"));
+        self.session = self.session.filter(|_| has("SESSION"));
+        self.ttl = self.ttl.filter(|_| has("TTL"));
         (self != Self::default()).then_some(self)
     }
 }
@@ -105,6 +113,7 @@ impl fmt::Display for ClientClaims {
             IpAddr::V6(addr) => format!("IPV6:{addr}"),
         });
         let port = self.port.map(|port| port.to_string());
+        let ttl = self.ttl.map(|ttl| ttl.to_string());
         for (keyword, value) in [
             ("NAME", &self.name),
             ("ADDR", &addr),
@@ -113,6 +122,8 @@ impl fmt::Display for ClientClaims {
             ("HELO", &self.helo),
             ("IDENT", &self.ident),
             ("SOURCE", &self.source),
+            ("SESSION", &self.session),
+            ("TTL", &ttl),
         ] {
             if let Some(value) = value {
                 write!(f, " {keyword}={}", xtext_encode(value))?;
@@ -128,38 +139,4 @@ fn address(text: &str) -> Result<IpAddr, CommandError> {
         _ => text,
     };
     bare.parse().map_err(|_| CommandError::BadParameter)
-}
-
-/// RFC 3461 section 4.
-fn xtext_encode(text: &str) -> String {
-    use fmt::Write as _;
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'!'..=b'~' if byte != b'+' && byte != b'=' => out.push(char::from(byte)),
-            // Writing to a String cannot fail.
-            other => drop(write!(out, "+{other:02X}")),
-        }
-    }
-    out
-}
-
-/// RFC 3461 section 4. Control characters are refused, whatever their spelling: the value goes into logs and
-/// into the Received field.
-fn xtext_decode(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        let byte = match byte {
-            b'+' => {
-                let mut nibble = || char::from(bytes.next()?).to_digit(16);
-                u8::try_from(nibble()? * 16 + nibble()?).ok()?
-            }
-            b'!'..=b'~' => byte,
-            _ => return None,
-        };
-        out.push(byte);
-    }
-    let text = String::from_utf8(out).ok()?;
-    (!text.is_empty() && text.len() <= MAX_VALUE && !text.chars().any(char::is_control)).then_some(text)
 }

@@ -2,7 +2,7 @@
 
 use super::claims::{ClaimVerb, ClientClaims};
 use super::extensions::Extensions;
-use super::parameters::{MailParameters, check_rcpt};
+use super::parameters::{MailParameters, RcptParameters};
 use super::path::{ForwardPath, PathError, forward_path, reverse_path};
 use model::{ReversePath, Secret};
 use std::fmt;
@@ -26,10 +26,22 @@ pub enum Command {
         /// What the client declares about the message.
         parameters: MailParameters,
     },
-    /// `RCPT TO:<path>`
-    Rcpt(ForwardPath),
+    /// `RCPT TO:<path> parameters`
+    Rcpt {
+        /// Who gets the message.
+        to: ForwardPath,
+        /// What the sender wants to hear about this recipient.
+        parameters: RcptParameters,
+    },
     /// `DATA`
     Data,
+    /// `BDAT size LAST` (RFC 3030 section 2); so many octets of the message follow the line.
+    Bdat {
+        /// Octets of this chunk.
+        size: u64,
+        /// Whether the message ends with it.
+        last: bool,
+    },
     /// `RSET`
     Rset,
     /// `NOOP`, with or without a text
@@ -84,11 +96,26 @@ pub enum CommandError {
     /// A known parameter with a wrong value, or given twice.
     #[error("the parameter has a wrong value")]
     BadParameter,
+    /// A BDAT whose size cannot be read: where its data ends and commands go on is not known, so the session
+    /// must end.
+    #[error("the size of the chunk cannot be read")]
+    ChunkSize,
 }
 
 impl Command {
     /// Reads a line, without its CRLF. `extensions` are those that this session has announced.
     pub fn parse(line: &[u8], extensions: Extensions) -> Result<Self, CommandError> {
+        let chunk = extensions.has(Extensions::CHUNKING)
+            && line
+                .get(..4)
+                .is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"));
+        Self::read(line, extensions).map_err(|error| match chunk {
+            true => CommandError::ChunkSize,
+            false => error,
+        })
+    }
+
+    fn read(line: &[u8], extensions: Extensions) -> Result<Self, CommandError> {
         // RFC 5321 section 2.3.8: a bare CR or LF is never part of a command.
         if line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
             return Err(CommandError::ControlCharacter);
@@ -134,7 +161,8 @@ impl Command {
                 .and_then(|()| ClientClaims::parse(ClaimVerb::Xclient, arguments).map(Self::Xclient)),
             b"XFORWARD" => when(Extensions::XFORWARD)
                 .and_then(|()| ClientClaims::parse(ClaimVerb::Xforward, arguments).map(Self::Xforward)),
-            b"BDAT" | b"ETRN" | b"TURN" | b"SEND" | b"SOML" | b"SAML" => Err(CommandError::NotImplemented),
+            b"BDAT" => when(Extensions::CHUNKING).and_then(|()| bdat(arguments)),
+            b"ETRN" | b"TURN" | b"SEND" | b"SOML" | b"SAML" => Err(CommandError::NotImplemented),
             _ => Err(CommandError::UnknownVerb),
         }
     }
@@ -163,8 +191,10 @@ impl fmt::Display for Command {
             Self::Helo(name) => write!(f, "HELO {name}"),
             Self::Lhlo(name) => write!(f, "LHLO {name}"),
             Self::Mail { from, parameters } => write!(f, "MAIL FROM:<{from}>{parameters}"),
-            Self::Rcpt(to) => write!(f, "RCPT TO:<{to}>"),
+            Self::Rcpt { to, parameters } => write!(f, "RCPT TO:<{to}>{parameters}"),
             Self::Data => f.write_str("DATA"),
+            Self::Bdat { size, last: false } => write!(f, "BDAT {size}"),
+            Self::Bdat { size, last: true } => write!(f, "BDAT {size} LAST"),
             Self::Rset => f.write_str("RSET"),
             Self::Noop => f.write_str("NOOP"),
             Self::Quit => f.write_str("QUIT"),
@@ -210,8 +240,26 @@ fn mail(arguments: &[u8], extensions: Extensions) -> Result<Command, CommandErro
 fn rcpt(arguments: &[u8], extensions: Extensions) -> Result<Command, CommandError> {
     let (to, rest) =
         forward_path(after(b"TO:", arguments)?, extensions).map_err(CommandError::ForwardPath)?;
-    check_rcpt(rest)?;
-    Ok(Command::Rcpt(to))
+    let parameters = RcptParameters::parse(rest, extensions)?;
+    Ok(Command::Rcpt { to, parameters })
+}
+
+// RFC 3030 section 2.
+fn bdat(arguments: &[u8]) -> Result<Command, CommandError> {
+    let text = std::str::from_utf8(arguments).map_err(|_| CommandError::ChunkSize)?;
+    let mut words = text.split_ascii_whitespace();
+    let size = words
+        .next()
+        .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+    let size = size.and_then(|digits| digits.parse().ok());
+    let last = words.next().map(|word| word.eq_ignore_ascii_case("LAST"));
+    match (size, last, words.next()) {
+        (Some(size), None | Some(true), None) => Ok(Command::Bdat {
+            size,
+            last: last.is_some(),
+        }),
+        _ => Err(CommandError::ChunkSize),
+    }
 }
 
 fn auth(arguments: &[u8]) -> Result<Command, CommandError> {

@@ -5,10 +5,10 @@ use std::fmt;
 
 /// A set of service extensions.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct Extensions(u16);
+pub struct Extensions(u32);
 
 /// Keyword and bit of every extension without parameters of its own here.
-const TABLE: [(&str, Extensions); 11] = [
+const TABLE: [(&str, Extensions); 14] = [
     ("PIPELINING", Extensions::PIPELINING),
     ("SIZE", Extensions::SIZE),
     ("8BITMIME", Extensions::EIGHT_BIT_MIME),
@@ -17,7 +17,10 @@ const TABLE: [(&str, Extensions); 11] = [
     ("AUTH", Extensions::AUTH),
     ("SMTPUTF8", Extensions::SMTPUTF8),
     ("CHUNKING", Extensions::CHUNKING),
+    ("BINARYMIME", Extensions::BINARYMIME),
     ("DSN", Extensions::DSN),
+    ("REQUIRETLS", Extensions::REQUIRETLS),
+    ("LIMITS", Extensions::LIMITS),
     ("XCLIENT", Extensions::XCLIENT),
     ("XFORWARD", Extensions::XFORWARD),
 ];
@@ -47,6 +50,12 @@ impl Extensions {
     pub const XCLIENT: Self = Self(1 << 9);
     /// Postfix's XFORWARD: the client of a front end is told for the log and the trace.
     pub const XFORWARD: Self = Self(1 << 10);
+    /// RFC 3030 section 3.
+    pub const BINARYMIME: Self = Self(1 << 11);
+    /// RFC 8689.
+    pub const REQUIRETLS: Self = Self(1 << 12);
+    /// RFC 9422.
+    pub const LIMITS: Self = Self(1 << 13);
 
     /// This set and that one.
     #[must_use]
@@ -80,6 +89,48 @@ impl fmt::Debug for Extensions {
     }
 }
 
+/// What a server says of its limits (RFC 9422 section 3); nothing where it does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// MAIL commands in one session.
+    pub mail_max: Option<u32>,
+    /// RCPT commands in one transaction.
+    pub rcpt_max: Option<u32>,
+}
+
+impl Limits {
+    /// Reads the words behind the keyword. Limits that mean nothing to us, and wrong ones, are passed over.
+    fn parse(words: &str) -> Self {
+        let mut found = Self::default();
+        for (name, value) in words
+            .split_ascii_whitespace()
+            .filter_map(|word| word.split_once('='))
+        {
+            // RFC 9422 section 3: one to six digits, and not zero.
+            let value = Some(value)
+                .filter(|value| value.len() <= 6)
+                .and_then(|value| value.parse().ok())
+                .filter(|value| *value > 0);
+            match name.to_ascii_uppercase().as_str() {
+                "MAILMAX" => found.mail_max = value,
+                "RCPTMAX" => found.rcpt_max = value,
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let both = [("MAILMAX", self.mail_max), ("RCPTMAX", self.rcpt_max)];
+        let said = both
+            .iter()
+            .filter_map(|(name, value)| value.map(|value| format!("{name}={value}")));
+        f.write_str(&said.collect::<Vec<_>>().join(" "))
+    }
+}
+
 /// What a server can do, as its EHLO (or LHLO) reply says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Capabilities {
@@ -95,6 +146,8 @@ pub struct Capabilities {
     pub xclient: Vec<String>,
     /// Attributes that XFORWARD takes, upper case.
     pub xforward: Vec<String>,
+    /// What LIMITS says.
+    pub limits: Limits,
 }
 
 impl Capabilities {
@@ -131,6 +184,7 @@ impl Capabilities {
                 Extensions::AUTH => found.auth = upper(&mut words),
                 Extensions::XCLIENT => found.xclient = upper(&mut words),
                 Extensions::XFORWARD => found.xforward = upper(&mut words),
+                Extensions::LIMITS => found.limits = Limits::parse(line),
                 _ => {}
             }
         }
@@ -150,6 +204,7 @@ impl Capabilities {
                 Extensions::AUTH => Some(self.auth.join(" ")),
                 Extensions::XCLIENT => Some(self.xclient.join(" ")),
                 Extensions::XFORWARD => Some(self.xforward.join(" ")),
+                Extensions::LIMITS => Some(self.limits.to_string()),
                 _ => None,
             };
             lines.push(parameters.map_or_else(|| keyword.to_owned(), |text| format!("{keyword} {text}")));

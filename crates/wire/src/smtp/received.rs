@@ -4,7 +4,7 @@ use model::{Address, Timestamp, TraceId};
 use std::fmt;
 use std::net::IpAddr;
 
-/// The protocol keyword of the `with` clause (RFC 3848).
+/// The protocol keyword of the `with` clause (RFC 3848; RFC 6531 section 4.3 for SMTPUTF8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transmission {
     /// HELO.
@@ -17,6 +17,28 @@ pub enum Transmission {
     Lmtp,
     /// LHLO after STARTTLS.
     Lmtps,
+    /// EHLO, and MAIL with SMTPUTF8.
+    Utf8Smtp,
+    /// The same after STARTTLS.
+    Utf8Smtps,
+    /// LHLO, and MAIL with SMTPUTF8.
+    Utf8Lmtp,
+    /// The same after STARTTLS.
+    Utf8Lmtps,
+}
+
+impl Transmission {
+    /// The keyword for a transaction that began with SMTPUTF8.
+    #[must_use]
+    pub const fn with_utf8(self) -> Self {
+        match self {
+            Self::Esmtp => Self::Utf8Smtp,
+            Self::Esmtps => Self::Utf8Smtps,
+            Self::Lmtp => Self::Utf8Lmtp,
+            Self::Lmtps => Self::Utf8Lmtps,
+            other => other,
+        }
+    }
 }
 
 impl fmt::Display for Transmission {
@@ -27,6 +49,10 @@ impl fmt::Display for Transmission {
             Self::Esmtps => "ESMTPS",
             Self::Lmtp => "LMTP",
             Self::Lmtps => "LMTPS",
+            Self::Utf8Smtp => "UTF8SMTP",
+            Self::Utf8Smtps => "UTF8SMTPS",
+            Self::Utf8Lmtp => "UTF8LMTP",
+            Self::Utf8Lmtps => "UTF8LMTPS",
         })
     }
 }

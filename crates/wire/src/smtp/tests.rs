@@ -11,6 +11,12 @@ const ALL: Extensions = Extensions::SIZE
     .with(Extensions::AUTH)
     .with(Extensions::XCLIENT)
     .with(Extensions::XFORWARD);
+const MORE: Extensions = ALL
+    .with(Extensions::SMTPUTF8)
+    .with(Extensions::CHUNKING)
+    .with(Extensions::BINARYMIME)
+    .with(Extensions::DSN)
+    .with(Extensions::REQUIRETLS);
 
 fn address(text: &str) -> Address {
     Address::parse(text).expect("valid")
@@ -58,6 +64,8 @@ fn rfc5321_4_1_1_commands() {
             "XCLIENT ADDR=192.0.2.1 PORT=25 NAME=[UNAVAILABLE]",
             "XCLIENT ADDR=192.0.2.1 PORT=25",
         ),
+        ("XCLIENT TTL=6 SESSION=abc", "XCLIENT SESSION=abc TTL=6"),
+        ("XCLIENT TTL=999", "XCLIENT TTL=0"),
         (
             "XFORWARD ADDR=IPv6:2001:db8::1 HELO=a+3Db",
             "XFORWARD ADDR=IPV6:2001:db8::1 HELO=a+3Db",
@@ -108,11 +116,121 @@ fn rfc5321_4_2_4_refusals_are_told_apart() {
         ("XCLIENT ADDR", E::Syntax),
         ("XCLIENT ADDR=nonsense", E::BadParameter),
         ("XCLIENT LOGIN=alice", E::BadParameter),
+        ("XFORWARD TTL=1", E::BadParameter),
         ("XCLIENT NAME=a+0Ab", E::BadParameter),
         ("XCLIENT NAME=a+", E::BadParameter),
         ("XCLIENT PORT=99999", E::BadParameter),
     ] {
         assert_eq!(parse(line).err(), Some(error), "{line:?}");
+    }
+}
+
+// RFC 3461 section 4, RFC 3030 sections 2 and 3, RFC 8689 section 3, RFC 6533 section 3.
+#[test]
+fn parameters_of_extensions() {
+    let shown = |line: &str| {
+        Command::parse(line.as_bytes(), MORE)
+            .map_or_else(|error| format!("{error:?}"), |command| command.to_string())
+    };
+    let long = "x".repeat(100);
+    for (line, command) in [
+        (
+            "MAIL FROM:<a@b.test> ret=hdrs ENVID=QQ314159+2B requiretls body=binarymime",
+            "MAIL FROM:<a@b.test> BODY=BINARYMIME RET=HDRS ENVID=QQ314159+2B REQUIRETLS",
+        ),
+        ("MAIL FROM:<a@b.test> RET=FULL", "MAIL FROM:<a@b.test> RET=FULL"),
+        ("MAIL FROM:<> RET=SOME", "BadParameter"),
+        ("MAIL FROM:<> RET", "UnknownParameter"),
+        ("MAIL FROM:<> ENVID=a+zz", "BadParameter"),
+        ("MAIL FROM:<> ENVID=a+0Ab", "BadParameter"),
+        ("MAIL FROM:<> ENVID=a ENVID=b", "BadParameter"),
+        (&format!("MAIL FROM:<> ENVID={long}x"), "BadParameter"),
+        (
+            &format!("MAIL FROM:<> ENVID={long}"),
+            &format!("MAIL FROM:<> ENVID={long}"),
+        ),
+        ("MAIL FROM:<> REQUIRETLS=yes", "UnknownParameter"),
+        (
+            "RCPT TO:<a@b.test> notify=delay,success ORCPT=rfc822;Bob+2Btag@b.test",
+            "RCPT TO:<a@b.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;Bob+2Btag@b.test",
+        ),
+        (
+            "RCPT TO:<a@b.test> NOTIFY=never",
+            "RCPT TO:<a@b.test> NOTIFY=NEVER",
+        ),
+        (
+            "RCPT TO:<a@b.test> ORCPT=utf-8;j\u{f6}rg@b.test",
+            "RCPT TO:<a@b.test> ORCPT=utf-8;j\u{f6}rg@b.test",
+        ),
+        ("RCPT TO:<a@b.test> NOTIFY=NEVER,SUCCESS", "BadParameter"),
+        ("RCPT TO:<a@b.test> NOTIFY=", "BadParameter"),
+        ("RCPT TO:<a@b.test> NOTIFY", "BadParameter"),
+        ("RCPT TO:<a@b.test> NOTIFY=NEVER NOTIFY=NEVER", "BadParameter"),
+        ("RCPT TO:<a@b.test> ORCPT=bob@b.test", "BadParameter"),
+        ("RCPT TO:<a@b.test> ORCPT=rfc822;", "BadParameter"),
+        ("RCPT TO:<a@b.test> ORCPT=rfc 822;x", "BadParameter"),
+        ("RCPT TO:<a@b.test> ORCPT=rfc822;j\u{f6}rg@b.test", "BadParameter"),
+        ("RCPT TO:<a@b.test> FOO=1", "UnknownParameter"),
+        ("BDAT 86400", "BDAT 86400"),
+        ("bdat 0 last", "BDAT 0 LAST"),
+        ("BDAT", "ChunkSize"),
+        ("BDAT x", "ChunkSize"),
+        ("BDAT -1", "ChunkSize"),
+        ("BDAT +1", "ChunkSize"),
+        ("BDAT 1 FIRST", "ChunkSize"),
+        ("BDAT 1 LAST x", "ChunkSize"),
+        ("BDAT 1\0", "ChunkSize"),
+        ("BDAT 99999999999999999999999", "ChunkSize"),
+    ] {
+        assert_eq!(shown(line), *command, "{line:?}");
+    }
+    let unannounced = Command::parse(b"RCPT TO:<a@b.test> NOTIFY=NEVER", ALL).err();
+    assert_eq!(unannounced, Some(CommandError::UnknownParameter));
+    let line = "RCPT TO:<a@b.test> ORCPT=utf-8;j\u{f6}rg@b.test";
+    let without = Command::parse(line.as_bytes(), MORE.without(Extensions::SMTPUTF8)).err();
+    assert_eq!(without, Some(CommandError::BadParameter));
+}
+
+#[test]
+fn what_a_notification_says_of_the_sender_s_words() {
+    let Ok(Command::Mail { parameters, .. }) = Command::parse(b"MAIL FROM:<> ENVID=a+2Bb", MORE) else {
+        panic!()
+    };
+    assert_eq!(parameters.envid.expect("given").decoded(), "a+b");
+    for (orcpt, field) in [
+        ("rfc822;a+2Bb@c.test", Some("rfc822;a+b@c.test")),
+        ("utf-8;j\u{f6}rg@c.test", None),
+    ] {
+        let line = format!("RCPT TO:<a@b.test> ORCPT={orcpt}");
+        let Ok(Command::Rcpt { parameters, .. }) = Command::parse(line.as_bytes(), MORE) else {
+            panic!("{orcpt}")
+        };
+        assert_eq!(parameters.orcpt.expect("given").field().as_deref(), field);
+        assert!(parameters.notify.is_none());
+    }
+}
+
+// RFC 9422 section 3.
+#[test]
+fn limits() {
+    let read = |words: &str| {
+        let reply = Reply::multi(250, None, vec!["x".into(), words.to_owned()]);
+        Capabilities::parse(&reply).limits
+    };
+    let both = Limits {
+        mail_max: Some(20),
+        rcpt_max: Some(1000),
+    };
+    assert_eq!(read("LIMITS RCPTMAX=1000 MAILMAX=20 FOO=7"), both);
+    assert_eq!(read(&format!("limits {both}")), both);
+    for odd in [
+        "LIMITS",
+        "LIMITS RCPTMAX=0",
+        "LIMITS RCPTMAX=1000000",
+        "LIMITS RCPTMAX=x",
+        "LIMITS RCPTMAX",
+    ] {
+        assert_eq!(read(odd), Limits::default(), "{odd}");
     }
 }
 
@@ -173,6 +291,7 @@ fn ehlo_reply_round_trip() {
         auth: vec!["PLAIN".into(), "LOGIN".into()],
         xclient: vec!["ADDR".into(), "NAME".into()],
         xforward: vec!["IDENT".into()],
+        limits: Limits::default(),
     };
     let reply = capabilities.reply("client");
     assert_eq!(Capabilities::parse(&reply), capabilities);
@@ -264,7 +383,7 @@ fn ours(line: &str) -> Option<String> {
             .replace("MAIL <>", "MAIL ")
             .to_ascii_lowercase()
             .replacen("mail", "MAIL", 1),
-        Command::Rcpt(to) => format!("RCPT {}", to.to_string().to_ascii_lowercase()),
+        Command::Rcpt { to, .. } => format!("RCPT {}", to.to_string().to_ascii_lowercase()),
         other => other.to_string().split(' ').next().unwrap_or_default().to_owned(),
     })
 }
@@ -288,14 +407,15 @@ proptest! {
     fn mail_and_rcpt_round_trip(local in "[ -~]{1,12}", size in proptest::option::of(any::<u64>())) {
         let quoted = format!("\"{}\"@example.test", local.replace('\\', "\\\\").replace('"', "\\\""));
         let address = address(&quoted);
-        let parameters = MailParameters { size, body: Some(Body::EightBitMime), smtputf8: false };
+        let parameters = MailParameters { size, body: Some(Body::EightBitMime), ..MailParameters::default() };
         let mut wire = Vec::new();
         Command::Mail { from: ReversePath::Address(address.clone()), parameters: parameters.clone() }.encode(&mut wire);
         let line = wire.strip_suffix(b"\r\n").expect("CRLF");
         let Ok(Command::Mail { from, parameters: again }) = Command::parse(line, ALL) else { panic!("{line:?}") };
         prop_assert_eq!((from, again), (ReversePath::Address(address.clone()), parameters));
         let to = ForwardPath::Address(address);
-        let Ok(Command::Rcpt(again)) = Command::parse(Command::Rcpt(to.clone()).to_string().as_bytes(), ALL) else { panic!() };
+        let rcpt = Command::Rcpt { to: to.clone(), parameters: RcptParameters::default() };
+        let Ok(Command::Rcpt { to: again, .. }) = Command::parse(rcpt.to_string().as_bytes(), ALL) else { panic!() };
         prop_assert_eq!(again, to);
     }
 
@@ -316,6 +436,9 @@ proptest! {
             Just("XCLIENT ADDR=IPV6:::1 HELO=a+41b"),
             Just("AUTH PLAIN AGEAYg=="),
             Just("EHLO [IPv6:2001:db8::1]"),
+            Just("RCPT TO:<b@example.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;b+2B@example.test"),
+            Just("MAIL FROM:<> RET=HDRS ENVID=a+41 REQUIRETLS"),
+            Just("BDAT 1000 LAST"),
         ],
         changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
@@ -324,7 +447,7 @@ proptest! {
             let index = at.index(line.len());
             line[index] = byte;
         }
-        if let Ok(command) = Command::parse(&line, ALL.with(Extensions::SMTPUTF8)) {
+        if let Ok(command) = Command::parse(&line, MORE) {
             let mut wire = Vec::new();
             command.encode(&mut wire);
             prop_assert!(wire.iter().filter(|byte| **byte == b'\n').count() == 1);

@@ -37,6 +37,7 @@ fn extended(session: &mut Session, name: String) -> Reply {
         auth: Vec::new(),
         xclient: words(ClaimVerb::Xclient),
         xforward: words(ClaimVerb::Xforward),
+        ..Capabilities::default()
     };
     let reply = capabilities.reply(&name);
     greeted(session, name, extensions);

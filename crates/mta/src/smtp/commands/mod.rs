@@ -39,10 +39,10 @@ fn legal_in(command: &Command) -> &'static [Phase] {
         | Command::Expn
         | Command::Help => &[Start, Ready, Mail, Rcpt],
         Command::Mail { .. } | Command::StartTls | Command::Xclient(_) | Command::Xforward(_) => &[Ready],
-        Command::Rcpt(_) => &[Mail, Rcpt],
+        Command::Rcpt { .. } => &[Mail, Rcpt],
         Command::Data => &[Rcpt],
         // Not announced here, so the parser gives it to nobody.
-        Command::Auth { .. } => &[],
+        Command::Auth { .. } | Command::Bdat { .. } => &[],
     }
 }
 
@@ -67,7 +67,7 @@ pub(super) async fn run(session: &mut Session, command: Command) -> Next {
         Command::Helo(name) => Next::Reply(hello::helo(session, name)),
         Command::Lhlo(name) => Next::Reply(hello::lhlo(session, name)),
         Command::Mail { from, parameters } => Next::Reply(mail::mail(session, from, parameters)),
-        Command::Rcpt(path) => Next::Reply(rcpt::rcpt(session, path).await),
+        Command::Rcpt { to, .. } => Next::Reply(rcpt::rcpt(session, to).await),
         Command::Data => data::data(session),
         Command::Rset => {
             // RFC 5321 section 4.1.1.5: the greeting stays.
@@ -81,6 +81,6 @@ pub(super) async fn run(session: &mut Session, command: Command) -> Next {
         Command::StartTls => starttls::starttls(session),
         Command::Xclient(claims) => Next::Reply(claims::xclient(session, claims)),
         Command::Xforward(claims) => Next::Reply(claims::xforward(session, claims)),
-        Command::Expn | Command::Auth { .. } => Next::Reply(reply::not_implemented()),
+        Command::Expn | Command::Auth { .. } | Command::Bdat { .. } => Next::Reply(reply::not_implemented()),
     }
 }
