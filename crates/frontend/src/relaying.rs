@@ -1,6 +1,8 @@
 //! The long part of a session: bytes both ways, one log line, and the numbers.
 
-use net::{LineStream, Metric, Metrics, Relay, Session};
+use net::{LineStream, Metric, Metrics, Relay, RelayReport, Session};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 const ENDED: Metric = Metric {
@@ -24,32 +26,51 @@ pub(crate) struct Handover {
 impl Handover {
     /// The relay to its end. The future holds nothing of the login.
     pub(crate) fn run(self) -> impl Future<Output = ()> + Send + 'static {
-        let relay = Relay::new(self.client, self.home, self.idle, self.session);
-        finish(relay, self.metrics)
+        Relaying {
+            relay: Relay::new(self.client, self.home, self.idle, self.session),
+            metrics: self.metrics,
+        }
     }
 }
 
-async fn finish(mut relay: Relay, metrics: Metrics) {
-    let report = (&mut relay).await;
-    let session = relay.session();
-    let about = session.about();
-    let protocol = about.protocol.to_string();
-    let home = about.home.as_deref().unwrap_or("-");
-    let why = report.end.as_str();
-    metrics
-        .counter(ENDED, &[("protocol", &protocol), ("home", home), ("reason", why)])
-        .add(1);
-    for (direction, bytes) in [("up", report.bytes_up), ("down", report.bytes_down)] {
-        let labels = [
-            ("protocol", protocol.as_str()),
-            ("home", home),
-            ("direction", direction),
-        ];
-        metrics.counter(BYTES, &labels).add(bytes);
+/// Written by hand: an `async fn` would hold the relay twice, and tens of thousands of these wait.
+struct Relaying {
+    relay: Relay,
+    metrics: Metrics,
+}
+
+impl Future for Relaying {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let report = ready!(Pin::new(&mut this.relay).poll(cx));
+        this.finish(&report);
+        Poll::Ready(())
     }
-    tracing::info!(
-        protocol, trace = %about.trace, client = %about.client, account = %about.account, home,
-        up = report.bytes_up, down = report.bytes_down, seconds = session.age().as_secs(), end = ?report.end,
-        "session ended"
-    );
+}
+
+impl Relaying {
+    fn finish(&self, report: &RelayReport) {
+        let session = self.relay.session();
+        let about = session.about();
+        let protocol = about.protocol.to_string();
+        let home = about.home.as_deref().unwrap_or("-");
+        let why = report.end.as_str();
+        let ended = [("protocol", protocol.as_str()), ("home", home), ("reason", why)];
+        self.metrics.counter(ENDED, &ended).add(1);
+        for (direction, bytes) in [("up", report.bytes_up), ("down", report.bytes_down)] {
+            let labels = [
+                ("protocol", protocol.as_str()),
+                ("home", home),
+                ("direction", direction),
+            ];
+            self.metrics.counter(BYTES, &labels).add(bytes);
+        }
+        tracing::info!(
+            protocol, trace = %about.trace, client = %about.client, account = %about.account, home,
+            up = report.bytes_up, down = report.bytes_down, seconds = session.age().as_secs(), end = ?report.end,
+            "session ended"
+        );
+    }
 }

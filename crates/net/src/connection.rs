@@ -1,7 +1,7 @@
 //! One connection, whatever it runs over.
 
 use crate::tls::{client_certificate, server_end_point};
-use crate::{ClientTls, Resolver, ServerTls, TlsBindings, TlsError};
+use crate::{Alpn, ClientTls, Resolver, ServerTls, TlsBindings, TlsError};
 use model::ClientCertificate;
 use std::io;
 use std::net::SocketAddr;
@@ -103,6 +103,15 @@ impl Connection {
         client_certificate(tls.peer_certificates()?.first()?)
     }
 
+    /// What the client and this server have agreed to speak inside TLS (RFC 7301).
+    #[must_use]
+    pub fn agreed_protocol(&self) -> Option<&[u8]> {
+        match self {
+            Self::TlsServer(server) => server.stream.get_ref().1.alpn_protocol(),
+            _ => None,
+        }
+    }
+
     /// Connects over TCP.
     pub async fn connect(address: SocketAddr, limit: Duration) -> io::Result<Self> {
         match timeout(limit, TcpStream::connect(address)).await {
@@ -146,7 +155,17 @@ impl Connection {
 
     /// TLS handshake as a server.
     pub async fn accept_tls(self, tls: &ServerTls, limit: Duration) -> Result<Self, TlsError> {
-        let (acceptor, end_point) = tls.acceptor();
+        self.accept_tls_with(tls, Alpn::None, limit).await
+    }
+
+    /// TLS handshake as a server that agrees with the client on what is spoken inside.
+    pub async fn accept_tls_with(
+        self,
+        tls: &ServerTls,
+        alpn: Alpn,
+        limit: Duration,
+    ) -> Result<Self, TlsError> {
+        let (acceptor, end_point) = tls.acceptor(alpn);
         match timeout(limit, acceptor.accept(self)).await {
             Ok(Ok(stream)) => Ok(Self::TlsServer(Box::new(ServerStream { stream, end_point }))),
             Ok(Err(error)) => Err(TlsError::from_handshake(error, None)),

@@ -39,5 +39,5 @@ pub use sessions::{
     NewSession, Session, SessionEnd, SessionFilter, SessionId, SessionLimits, SessionRow, Sessions, TooMany,
 };
 pub use shutdown::{Shutdown, ShutdownTrigger};
-pub use tls::{ClientTls, ServerTls, TlsBindings, TlsError};
+pub use tls::{Alpn, ClientTls, ServerTls, TlsBindings, TlsError};
 pub use trace::{fresh_random, new_trace_id};

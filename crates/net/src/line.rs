@@ -110,6 +110,11 @@ impl LineStream {
         .await
     }
 
+    /// The next line when it has arrived already: a client that pipelines has sent more than one.
+    pub fn buffered_line(&mut self) -> Result<Option<Bytes>, ReadError> {
+        self.take_line()
+    }
+
     /// Exactly `len` octets; the caller has checked that so many may be kept.
     pub async fn read_exact(&mut self, len: usize, limit: Duration) -> Result<Bytes, ReadError> {
         if self.input.len() < len {

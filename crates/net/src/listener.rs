@@ -5,7 +5,7 @@ mod control;
 pub use control::ListenerControl;
 
 use crate::proxy_protocol::{self, ProxyHeader};
-use crate::{Connection, ListenerConfig, ServerTls, Shutdown, TlsMode, new_trace_id};
+use crate::{Alpn, Connection, ListenerConfig, ServerTls, Shutdown, TlsMode, new_trace_id};
 use arc_swap::ArcSwap;
 use control::Settings;
 use model::{Peer, Protocol, TlsState};
@@ -375,7 +375,11 @@ impl Opening {
         if self.config.tls_mode(tls.as_ref()) == TlsMode::Implicit
             && let Some(tls) = tls.take()
         {
-            connection = match connection.accept_tls(&tls, HANDSHAKE).await {
+            let alpn = match self.protocol {
+                Protocol::Http => Alpn::Http,
+                _ => Alpn::None,
+            };
+            connection = match connection.accept_tls_with(&tls, alpn, HANDSHAKE).await {
                 Ok(connection) => connection,
                 Err(error) => {
                     tracing::debug!(protocol = %self.protocol, client = %peer.client, %error, "no TLS");

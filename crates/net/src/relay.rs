@@ -1,22 +1,32 @@
 //! Bytes both ways between a client and a home, after login.
 //!
-//! A future of its own, small, without a buffer while nothing moves: bytes go from the stack of the poll
-//! straight to the other side, and only what the other side does not take at once is kept.
+//! A future of its own, small, without a buffer or a timer while nothing moves: bytes go from the stack of the
+//! poll straight to the other side, and only what the other side does not take at once is kept. Between two TCP
+//! connections, much goes through a pipe of the kernel's.
+
+mod splice;
+
+pub(crate) use splice::Pipes;
 
 use crate::{Connection, LineStream, Session, SessionEnd};
 use bytes::{Buf, Bytes};
+use splice::{Broken, Splice, Step};
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
 
-/// Bytes moved at once.
-const CHUNK: usize = 32 * 1024;
+/// Bytes moved at once. A read that fills it is the sign that more is coming.
+const CHUNK: usize = 64 * 1024;
 /// How long a session that was told to end must be quiet before it is closed.
 const QUIET: Duration = Duration::from_secs(2);
+/// The same when the home has been asked to say goodbye.
+const FAREWELL: Duration = Duration::from_secs(10);
 /// How long a session that was told to end may go on at all.
 const GRACE: Duration = Duration::from_secs(30);
 /// How long the other direction may go on without a byte after one side has closed.
@@ -85,11 +95,15 @@ pub struct RelayReport {
 #[derive(Debug)]
 struct Direction {
     /// Read and not yet written.
-    pending: Bytes,
+    pending: Option<Box<Bytes>>,
+    /// While much is moving.
+    splice: Option<Box<Splice>>,
     moved: u64,
     state: State,
     /// Written but perhaps still in TLS's own buffer.
     unflushed: bool,
+    /// The last read was full.
+    much: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,13 +120,24 @@ enum Fault {
     Sink(io::Error),
 }
 
+impl From<Broken> for Fault {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Source(error) => Self::Source(error),
+            Broken::Sink(error) => Self::Sink(error),
+        }
+    }
+}
+
 impl Direction {
     fn new(pending: Bytes) -> Self {
         Self {
-            pending,
+            pending: Some(pending).filter(|bytes| !bytes.is_empty()).map(Box::new),
+            splice: None,
             moved: 0,
             state: State::Open,
             unflushed: false,
+            much: false,
         }
     }
 
@@ -122,20 +147,23 @@ impl Direction {
         cx: &mut Context<'_>,
         source: &mut Connection,
         sink: &mut Connection,
+        pipes: &Arc<Pipes>,
     ) -> Poll<Result<(), Fault>> {
         loop {
-            while !self.pending.is_empty() {
-                let written =
-                    ready!(Pin::new(&mut *sink).poll_write(cx, &self.pending)).map_err(Fault::Sink)?;
-                if written == 0 {
-                    return Poll::Ready(Err(Fault::Sink(io::ErrorKind::WriteZero.into())));
+            if let Some(pending) = &mut self.pending {
+                while !pending.is_empty() {
+                    let written =
+                        ready!(Pin::new(&mut *sink).poll_write(cx, pending)).map_err(Fault::Sink)?;
+                    if written == 0 {
+                        return Poll::Ready(Err(Fault::Sink(io::ErrorKind::WriteZero.into())));
+                    }
+                    pending.advance(written);
+                    self.moved += written as u64;
+                    self.unflushed = true;
                 }
-                self.pending.advance(written);
-                self.moved += written as u64;
-                self.unflushed = true;
+                // The last slice would keep its allocation alive.
+                self.pending = None;
             }
-            // The last slice would keep its allocation alive.
-            self.pending = Bytes::new();
             match self.state {
                 State::Closed => return Poll::Ready(Ok(())),
                 State::Closing => {
@@ -145,7 +173,13 @@ impl Direction {
                 }
                 State::Open => {}
             }
-            if self.read(cx, source, sink)?.is_pending() {
+            let moved = match (&*source, &*sink) {
+                (Connection::Tcp(source), Connection::Tcp(sink)) if self.splices(pipes) => {
+                    ready!(self.spliced(cx, source, sink))?
+                }
+                _ => self.read(cx, source, sink)?,
+            };
+            if moved.is_pending() {
                 if self.unflushed {
                     ready!(Pin::new(&mut *sink).poll_flush(cx)).map_err(Fault::Sink)?;
                     self.unflushed = false;
@@ -153,6 +187,42 @@ impl Direction {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Whether bytes go through a pipe now. It is asked for one when much is moving.
+    fn splices(&mut self, pipes: &Arc<Pipes>) -> bool {
+        if std::mem::take(&mut self.much) && self.splice.is_none() {
+            self.splice = pipes.take().map(Box::new);
+        }
+        self.splice.is_some()
+    }
+
+    /// One step through the pipe, which is given back as soon as nothing comes. The outer `Pending` waits for the
+    /// sink, the inner one for the source.
+    fn spliced(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &TcpStream,
+        sink: &TcpStream,
+    ) -> Poll<Result<Poll<()>, Fault>> {
+        let Some(splice) = &mut self.splice else {
+            return Poll::Ready(Ok(Poll::Ready(())));
+        };
+        let step = ready!(splice.poll(cx, source, sink))?;
+        if let Step::Moved(bytes) = step {
+            self.moved += bytes;
+            return Poll::Ready(Ok(Poll::Ready(())));
+        }
+        self.splice = None;
+        Poll::Ready(Ok(match step {
+            Step::Quiet => Poll::Pending,
+            Step::Ended => {
+                self.state = State::Closing;
+                Poll::Ready(())
+            }
+            // The next read copies.
+            Step::Unable | Step::Moved(_) => Poll::Ready(()),
+        }))
     }
 
     /// Reads a chunk onto the stack and writes it at once; keeps only what the sink does not take.
@@ -174,6 +244,7 @@ impl Direction {
             self.state = State::Closing;
             return Ok(Poll::Ready(()));
         }
+        self.much = bytes.len() == CHUNK;
         if let Poll::Ready(result) = Pin::new(sink).poll_write(cx, bytes) {
             let written = result.map_err(Fault::Sink)?;
             self.moved += written as u64;
@@ -181,7 +252,7 @@ impl Direction {
             bytes = bytes.get(written..).unwrap_or_default();
         }
         if !bytes.is_empty() {
-            self.pending = Bytes::copy_from_slice(bytes);
+            self.pending = Some(Box::new(Bytes::copy_from_slice(bytes)));
         }
         Ok(Poll::Ready(()))
     }
@@ -204,8 +275,9 @@ pub struct Relay {
     active: Instant,
     /// When it was told to end.
     told: Option<(SessionEnd, Instant)>,
+    /// How long it must be quiet before it is closed then.
+    quiet: Duration,
     first_closed: Option<Side>,
-    timer: Pin<Box<Sleep>>,
 }
 
 /// Who closed first.
@@ -230,8 +302,8 @@ impl Relay {
             idle,
             active,
             told: None,
+            quiet: QUIET,
             first_closed: None,
-            timer: Box::pin(tokio::time::sleep_until(active + idle)),
         }
     }
 
@@ -241,11 +313,23 @@ impl Relay {
         &self.session
     }
 
+    /// Why it has been told to end, if it has.
+    #[must_use]
+    pub fn told(&self) -> Option<SessionEnd> {
+        self.told.map(|(why, _)| why)
+    }
+
+    /// Somebody has asked the home to end the session in its own protocol: that is waited for.
+    pub fn await_farewell(&mut self) {
+        self.quiet = FAREWELL;
+    }
+
     /// Moves what can be moved; the end, when that is what happened.
     fn transfer(&mut self, cx: &mut Context<'_>) -> Option<RelayEnd> {
         let before = (self.up.moved, self.down.moved, self.up.state, self.down.state);
-        let sent = self.up.poll(cx, &mut self.client, &mut self.home);
-        let received = self.down.poll(cx, &mut self.home, &mut self.client);
+        let pipes = self.session.pipes();
+        let sent = self.up.poll(cx, &mut self.client, &mut self.home, pipes);
+        let received = self.down.poll(cx, &mut self.home, &mut self.client, pipes);
         match (sent, received) {
             (Poll::Ready(Err(Fault::Source(error))), _) | (_, Poll::Ready(Err(Fault::Sink(error)))) => {
                 return Some(RelayEnd::ClientError(error));
@@ -284,7 +368,7 @@ impl Relay {
             None => self.idle,
         };
         match self.told {
-            Some((_, at)) => (self.active.max(at) + patience.min(QUIET)).min(at + GRACE),
+            Some((_, at)) => (self.active.max(at) + patience.min(self.quiet)).min(at + GRACE),
             None => self.active + patience,
         }
     }
@@ -294,30 +378,22 @@ impl Relay {
             // Whoever closes after that does it because of that.
             return Poll::Ready(self.told.map_or(end, |(why, _)| RelayEnd::Told(why)));
         }
+        self.session.watch(cx);
+        let now = Instant::now();
         if self.told.is_none()
-            && let Poll::Ready(why) = self.session.poll_ended(cx)
+            && let Some(why) = self.session.ending()
         {
-            self.told = Some((why, Instant::now()));
+            self.told = Some((why, now));
         }
-        loop {
-            let due = self.due();
-            // Putting it off is left to the moment when it fires: most bytes move long before.
-            if self.timer.deadline() > due {
-                self.timer.as_mut().reset(due);
-            }
-            ready!(self.timer.as_mut().poll(cx));
-            if due <= self.timer.deadline() {
-                let quiet = match self.told {
-                    Some((why, _)) => RelayEnd::Told(why),
-                    None => RelayEnd::Idle,
-                };
-                return Poll::Ready(match quiet {
-                    RelayEnd::Idle => self.closed().unwrap_or(quiet),
-                    told => told,
-                });
-            }
-            self.timer.as_mut().reset(due);
+        let due = self.due();
+        if now < due {
+            self.session.wake_at(due);
+            return Poll::Pending;
         }
+        Poll::Ready(match self.told {
+            Some((why, _)) => RelayEnd::Told(why),
+            None => self.closed().unwrap_or(RelayEnd::Idle),
+        })
     }
 }
 

@@ -243,5 +243,90 @@ async fn through_tls_on_the_clients_side() {
 #[test]
 fn a_waiting_relay_is_small() {
     let size = size_of::<Relay>();
-    assert!(size <= 384, "{size} octets");
+    assert!(size <= 272, "{size} octets");
+}
+
+/// Two ends of a TCP connection on loopback.
+async fn tcp() -> (Connection, Connection) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let (near, far) = tokio::join!(listener.accept(), TcpStream::connect(address));
+    (near.expect("accepted").0.into(), far.expect("connected").into())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn much_data_between_sockets_goes_through_a_pipe_that_is_given_back() {
+    const MUCH: usize = 24 << 20;
+    let ((near_client, client), (near_home, mut home)) = (tcp().await, tcp().await);
+    let (sessions, session) = session();
+    let leg = |connection| Leg {
+        connection,
+        leftover: Bytes::new(),
+    };
+    let relay = tokio::spawn(Relay::new(
+        leg(near_client),
+        leg(near_home),
+        Duration::from_secs(60),
+        session,
+    ));
+    let data: Vec<u8> = (0..MUCH).map(|i| (i ^ (i >> 8)).to_le_bytes()[0]).collect();
+    let sent = data.clone();
+    let (mut read, mut write) = tokio::io::split(client);
+    let writer = tokio::spawn(async move {
+        home.write_all(&sent).await.expect("write");
+        // Dialogue goes on behind it, in both directions.
+        let mut line = [0; 4];
+        home.read_exact(&mut line).await.expect("the answer");
+        home.write_all(&line).await.expect("write");
+        home
+    });
+    let mut got = vec![0; MUCH];
+    // What a slow reader leaves in the pipe is not lost.
+    read.read_exact(&mut got[..1 << 20]).await.expect("read");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    read.read_exact(&mut got[1 << 20..]).await.expect("read");
+    assert!(got == data);
+    write.write_all(b"ping").await.expect("write");
+    let mut line = [0; 4];
+    read.read_exact(&mut line).await.expect("read");
+    assert_eq!(&line, b"ping");
+    let pipes = sessions.pipes();
+    assert!(pipes.taken() > 0, "nothing went through a pipe");
+    let (made, free) = pipes.counts();
+    assert!(made >= 1 && free == made, "{free} of {made} are back");
+    drop(writer.await.expect("no panic"));
+    drop((read, write));
+    let report = relay.await.expect("no panic");
+    assert_eq!((report.bytes_up, report.bytes_down), (4, MUCH as u64 + 4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_that_dies_with_bytes_under_way_leaves_no_pipe_with_them() {
+    let ((near_client, client), (near_home, mut home)) = (tcp().await, tcp().await);
+    let (sessions, session) = session();
+    let leg = |connection| Leg {
+        connection,
+        leftover: Bytes::new(),
+    };
+    let relay = tokio::spawn(Relay::new(
+        leg(near_client),
+        leg(near_home),
+        Duration::from_secs(60),
+        session,
+    ));
+    // Nobody reads, so that the pipe fills; then both are gone.
+    let chunk = vec![0; 1 << 20];
+    for _ in 0..64 {
+        let sent = tokio::time::timeout(Duration::from_millis(200), home.write_all(&chunk)).await;
+        if sent.is_err() {
+            break;
+        }
+    }
+    drop(client);
+    drop(home);
+    relay.await.expect("no panic");
+    let (made, free) = sessions.pipes().counts();
+    assert_eq!(made, free, "what is left is empty");
 }

@@ -5,19 +5,23 @@
 
 mod ids;
 mod limits;
+mod timer;
 
 pub use limits::{SessionLimits, TooMany};
 
 use crate::Shutdown;
+use crate::relay::Pipes;
 use ids::Ids;
 use model::{Address, Clock, EntryUuid, Protocol, Timestamp, TraceId};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use timer::Timer;
+use tokio::time::Instant;
 
 /// The number of a session, in the order of logins. It is not used again in the life of the process.
 pub type SessionId = u64;
@@ -149,6 +153,9 @@ struct Entry {
     end: AtomicU8,
     /// The task that drives the session.
     waker: Mutex<Option<Waker>>,
+    /// The second at which it wants to be woken, and the one at which the timer looks.
+    due: AtomicU32,
+    slot: AtomicU32,
 }
 
 impl Entry {
@@ -204,6 +211,8 @@ struct Registry {
     clock: Arc<dyn Clock>,
     limits: Mutex<SessionLimits>,
     table: Mutex<Table>,
+    timer: Timer,
+    pipes: Arc<Pipes>,
 }
 
 impl std::fmt::Debug for Sessions {
@@ -220,6 +229,8 @@ impl Sessions {
             clock,
             limits: Mutex::new(limits),
             table: Mutex::default(),
+            timer: Timer::default(),
+            pipes: Arc::default(),
         }))
     }
 
@@ -229,7 +240,7 @@ impl Sessions {
     }
 
     /// Takes a session in, for as long as the answer lives. Refused when its account or its client has too many.
-    pub fn enter(&self, about: NewSession) -> Result<Session, TooMany> {
+    pub fn enter(&self, mut about: NewSession) -> Result<Session, TooMany> {
         let limits = *self.0.limits.lock();
         let mut table = self.0.table.lock();
         let client = limits::site(about.client.ip());
@@ -242,7 +253,11 @@ impl Sessions {
             .entry(about.account.clone())
             .or_default()
             .add(next);
-        if let Some(home) = &about.home {
+        if let Some(home) = &mut about.home {
+            // Tens of thousands of sessions share the name of their home.
+            if let Some((known, _)) = table.by_home.get_key_value(home) {
+                *home = Arc::clone(known);
+            }
             *table.by_home.entry(Arc::clone(home)).or_default() += 1;
         }
         *table.by_client.entry(client).or_default() += 1;
@@ -280,12 +295,19 @@ impl Sessions {
                 0
             }),
             waker: Mutex::new(None),
+            due: AtomicU32::new(timer::NOWHERE),
+            slot: AtomicU32::new(timer::NOWHERE),
         });
         table.live.insert(id, Arc::clone(&entry));
         Session {
             entry,
             registry: Arc::clone(&self.0),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn pipes(&self) -> &Arc<Pipes> {
+        &self.0.pipes
     }
 
     /// How many sessions there are.
@@ -462,14 +484,27 @@ impl Session {
         if let Some(end) = self.entry.end() {
             return Poll::Ready(end);
         }
-        {
-            let mut waker = self.entry.waker.lock();
-            if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-                *waker = Some(cx.waker().clone());
-            }
-        }
+        self.watch(cx);
         // It may have been told between the look and the waker.
         self.entry.end().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// This task hears when the session has to end, and when its time has come.
+    pub(crate) fn watch(&self, cx: &Context<'_>) {
+        let mut waker = self.entry.waker.lock();
+        if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    /// Wakes the task that watches at this moment, or up to a second later. The last moment that was given counts.
+    pub(crate) fn wake_at(&self, moment: Instant) {
+        self.registry.wake_at(&self.entry, moment);
+    }
+
+    /// The pipes for those that move much.
+    pub(crate) fn pipes(&self) -> &Arc<Pipes> {
+        &self.registry.pipes
     }
 
     /// Waits until the session has to end.

@@ -11,7 +11,10 @@ use std::sync::Arc;
 
 /// The client side of TLS. Clones share the trusted authorities and the resumable sessions.
 #[derive(Clone)]
-pub struct ClientTls(Arc<ClientConfig>);
+pub struct ClientTls {
+    config: Arc<ClientConfig>,
+    verifies: bool,
+}
 
 impl ClientTls {
     /// Loads the trusted authorities: those of `ca_file`, else the system's.
@@ -39,11 +42,20 @@ impl ClientTls {
                 return Err(TlsError::Config(message.to_owned()));
             }
         };
-        Ok(Self(Arc::new(client)))
+        Ok(Self {
+            config: Arc::new(client),
+            verifies: config.verify,
+        })
     }
 
     pub(crate) fn connector(&self) -> tokio_rustls::TlsConnector {
-        self.0.clone().into()
+        self.config.clone().into()
+    }
+
+    /// Whether the other side's certificate is verified.
+    #[must_use]
+    pub const fn verifies(&self) -> bool {
+        self.verifies
     }
 }
 

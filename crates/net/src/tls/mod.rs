@@ -14,7 +14,7 @@ pub use client::ClientTls;
 pub use error::TlsError;
 pub use identity::TlsBindings;
 pub(crate) use identity::{client_certificate, server_end_point};
-pub use server::ServerTls;
+pub use server::{Alpn, ServerTls};
 
 use rustls::crypto::CryptoProvider;
 use rustls_pki_types::pem::PemObject;

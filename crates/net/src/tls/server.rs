@@ -18,8 +18,19 @@ struct Inner {
 /// What new sessions use.
 struct Current {
     config: Arc<ServerConfig>,
+    /// The same with ALPN for HTTP.
+    http: Arc<ServerConfig>,
     /// For channel binding (RFC 5929 section 4).
     end_point: Option<Arc<[u8]>>,
+}
+
+/// What the client may agree on besides TLS itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alpn {
+    /// Nothing: the port says which protocol is spoken.
+    None,
+    /// HTTP/2, else HTTP/1.1 (RFC 7301, RFC 9113 section 3.2).
+    Http,
 }
 
 /// The server side of TLS. Clones share the certificate.
@@ -42,9 +53,13 @@ impl ServerTls {
     }
 
     /// For one handshake: the acceptor, and the hash of the certificate that it will show.
-    pub(crate) fn acceptor(&self) -> (tokio_rustls::TlsAcceptor, Option<Arc<[u8]>>) {
+    pub(crate) fn acceptor(&self, alpn: Alpn) -> (tokio_rustls::TlsAcceptor, Option<Arc<[u8]>>) {
         let current = self.0.current.load();
-        (current.config.clone().into(), current.end_point.clone())
+        let config = match alpn {
+            Alpn::None => &current.config,
+            Alpn::Http => &current.http,
+        };
+        (Arc::clone(config).into(), current.end_point.clone())
     }
 }
 
@@ -84,8 +99,11 @@ fn build(files: &TlsConfig) -> Result<Current, TlsError> {
     // Resumption without a table of sessions: RFC 8446 section 4.6.1.
     config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()
         .map_err(|error| TlsError::Config(format!("session tickets: {error}")))?;
+    let mut http = config.clone();
+    http.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Current {
         config: Arc::new(config),
+        http: Arc::new(http),
         end_point: end_point.map(Arc::from),
     })
 }
