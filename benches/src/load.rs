@@ -3,9 +3,8 @@
 //! A round has three parts: every worker prepares (connects, logs in, selects), then all of them work until the
 //! time is up, then they leave. Only the middle part is measured.
 
-use crate::client::{Dialect, Imap, Login, Message, Pop3, Smtp};
+use crate::client::{Dialect, Imap, Login, Message, Pop3, Smtp, Target};
 use anyhow::{Context, Result, bail};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -46,7 +45,7 @@ pub(crate) enum Work {
 #[derive(Debug, Clone)]
 pub(crate) struct Load {
     pub(crate) work: Work,
-    pub(crate) address: SocketAddr,
+    pub(crate) target: Target,
     /// Workers take turns with them; a delivery takes the next one each time.
     pub(crate) logins: Arc<[Login]>,
     pub(crate) connections: usize,
@@ -147,15 +146,16 @@ impl Load {
 }
 
 /// Opens `count` IMAP sessions that idle, at most 50 at the same time in their login, and keeps them.
-pub(crate) async fn hold(address: SocketAddr, logins: &[Login], count: usize) -> Result<Vec<Imap>> {
+pub(crate) async fn hold(target: &Target, logins: &[Login], count: usize) -> Result<Vec<Imap>> {
     let mut held = Vec::with_capacity(count);
     while held.len() < count {
         let mut tasks = JoinSet::new();
         for index in held.len()..count.min(held.len() + 50) {
             let login = logins.get(index % logins.len().max(1)).cloned();
+            let target = target.clone();
             tasks.spawn(async move {
                 let login = login.context("nobody to log in as")?;
-                let mut imap = Imap::connect(address).await?;
+                let mut imap = Imap::connect(&target).await?;
                 imap.login(&login).await?;
                 imap.command("SELECT INBOX").await?;
                 imap.idle().await?;
@@ -221,17 +221,17 @@ impl Worker {
     }
 
     async fn enter(&mut self) -> Result<()> {
-        let address = self.load.address;
+        let target = self.load.target.clone();
         self.session = match self.load.work {
             Work::ImapLogin | Work::Pop3Login => Session::None,
-            Work::Deliver { dialect, .. } => Session::Smtp(Smtp::connect(address, dialect).await?),
+            Work::Deliver { dialect, .. } => Session::Smtp(Smtp::connect(&target, dialect).await?),
             Work::Pop3Retrieve { .. } => {
-                let mut pop3 = Pop3::connect(address).await?;
+                let mut pop3 = Pop3::connect(&target).await?;
                 pop3.login(&self.login(0)?).await?;
                 Session::Pop3(pop3)
             }
             _ => {
-                let mut imap = Imap::connect(address).await?;
+                let mut imap = Imap::connect(&target).await?;
                 imap.login(&self.login(0)?).await?;
                 if !matches!(self.load.work, Work::ImapNoop | Work::ImapAppend { .. }) {
                     imap.command("SELECT INBOX").await?;
@@ -245,12 +245,12 @@ impl Worker {
     async fn step(&mut self) -> Result<()> {
         match self.load.work {
             Work::ImapLogin => {
-                let mut imap = Imap::connect(self.load.address).await?;
+                let mut imap = Imap::connect(&self.load.target).await?;
                 imap.login(&self.login(self.done)?).await?;
                 imap.logout().await?;
             }
             Work::Pop3Login => {
-                let mut pop3 = Pop3::connect(self.load.address).await?;
+                let mut pop3 = Pop3::connect(&self.load.target).await?;
                 // A maildrop has one session at a time: each worker keeps to its own.
                 pop3.login(&self.login(0)?).await?;
                 pop3.quit().await?;

@@ -6,9 +6,11 @@
 
 mod chart;
 mod client;
+mod clock;
 mod compare;
 mod directory;
 mod figures;
+mod frontend;
 mod load;
 mod machine;
 mod null_home;
@@ -17,6 +19,7 @@ mod report;
 mod run;
 mod stage;
 mod stats;
+mod sync;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
@@ -58,7 +61,8 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct RunArguments {
-    /// The benchmark: `smoke` or `directory`.
+    /// The benchmark: `smoke`, `directory`, `frontend`, `sync`, or `sync-memory` (one round, best with
+    /// `--people 1000000`).
     name: String,
     /// How often both sides are measured; fewer than 9 judge no bar.
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=999))]
@@ -66,15 +70,21 @@ struct RunArguments {
     /// Seconds of each round.
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
-    /// Only these figures, separated by commas.
+    /// Only these figures of `smoke` or `sync` or rows of `frontend`, separated by commas.
     #[arg(long, value_delimiter = ',', value_name = "FIGURE")]
     only: Vec<String>,
     /// Messages in the large mailbox.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(8..=1_000_000))]
     messages: u64,
-    /// People in the directory of `directory`.
+    /// People in the directory of `directory`, `sync` and `sync-memory`.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(100..=5_000_000))]
     people: u64,
+    /// Changes in one bulk push of `sync`.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(10..=1_000_000))]
+    changes: u64,
+    /// Edits in one round of `sync`.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    edits: u64,
     /// Write the figures as JSON to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -122,7 +132,24 @@ fn list() -> Result<()> {
         out,
         "directory: look-ups, change feed, binds and live map beside ldap3 and ldapsearch"
     )?;
-    for figure in directory::figures() {
+    list_figures(&mut out, &directory::figures())?;
+    writeln!(
+        out,
+        "frontend: the front end beside nginx, Dovecot, HAProxy, Perdition and Postfix"
+    )?;
+    list_figures(&mut out, &frontend::figures())?;
+    writeln!(
+        out,
+        "sync: homing serve beside ldapsearch and ldapmodify, and how soon an edit is seen"
+    )?;
+    list_figures(&mut out, &sync::figures())?;
+    writeln!(out, "sync-memory: what linked accounts take")?;
+    list_figures(&mut out, &sync::memory_figures())?;
+    Ok(())
+}
+
+fn list_figures(out: &mut impl Write, figures: &[compare::Figure]) -> Result<()> {
+    for figure in figures {
         writeln!(
             out,
             "  {:<20} {:>9}  {}, {}",
@@ -142,6 +169,8 @@ fn run(arguments: &RunArguments) -> Result<()> {
     match arguments.name.as_str() {
         "smoke" => run_smoke(arguments),
         "directory" => run_directory(arguments),
+        "frontend" => run_frontend(arguments),
+        "sync" | "sync-memory" => run_sync(arguments),
         other => bail!("there is no benchmark {other:?}; `benches list` shows those there are"),
     }
 }
@@ -171,6 +200,76 @@ fn run_directory(arguments: &RunArguments) -> Result<()> {
     }
     if let Some(path) = &arguments.svg {
         let title = format!("directory, {} rounds", setting.rounds);
+        write_file(path, &chart::svg(&title, &compare::chart_rows(&all)))?;
+    }
+    Ok(())
+}
+
+fn run_frontend(arguments: &RunArguments) -> Result<()> {
+    for name in &arguments.only {
+        if !frontend::row_names().any(|row| row == name) {
+            let all: Vec<&str> = frontend::row_names().collect();
+            bail!("there is no row {name:?}; there are {}", all.join(", "));
+        }
+    }
+    let binary = binary()?;
+    let pace = frontend::Pace {
+        rounds: usize::from(arguments.pairs),
+        span: Duration::from_secs_f64(arguments.seconds),
+    };
+    let setting = frontend::setting(&binary, pace)?;
+    say("starting slapd, two homes and all front ends ...")?;
+    say(&compare::head(&setting))?;
+    let report = |measured: &[compare::Measured]| {
+        measured
+            .iter()
+            .try_for_each(|measured| say(&compare::row(measured)))
+    };
+    let all = frontend::run(&binary, pace, &arguments.only, report, say)?;
+    if let Some(path) = &arguments.json {
+        write_file(path, &(compare::json(&setting, &all)? + "\n"))?;
+    }
+    if let Some(path) = &arguments.svg {
+        let title = format!("frontend, {} rounds", setting.rounds);
+        write_file(path, &chart::svg(&title, &compare::chart_rows(&all)))?;
+    }
+    Ok(())
+}
+
+fn run_sync(arguments: &RunArguments) -> Result<()> {
+    let known = sync::figures();
+    for name in &arguments.only {
+        if !known.iter().any(|figure| figure.name == name) {
+            bail!("there is no figure {name:?}; `benches list` shows those there are");
+        }
+    }
+    let binary = binary()?;
+    let size = sync::Size {
+        people: usize::try_from(arguments.people)?,
+        rounds: usize::from(arguments.pairs),
+        changes: usize::try_from(arguments.changes)?,
+        edits: usize::try_from(arguments.edits)?,
+    };
+    let setting = sync::setting(&binary, size)?;
+    say(&compare::head(&setting))?;
+    let report = |measured: &[compare::Measured]| {
+        measured
+            .iter()
+            .try_for_each(|measured| say(&compare::row(measured)))
+    };
+    let all = match arguments.name.as_str() {
+        "sync-memory" => {
+            let all = sync::memory(&binary, size)?;
+            report(&all)?;
+            all
+        }
+        _ => sync::run(&binary, size, &arguments.only, report)?,
+    };
+    if let Some(path) = &arguments.json {
+        write_file(path, &(compare::json(&setting, &all)? + "\n"))?;
+    }
+    if let Some(path) = &arguments.svg {
+        let title = format!("sync, {} rounds", setting.rounds);
         write_file(path, &chart::svg(&title, &compare::chart_rows(&all)))?;
     }
     Ok(())

@@ -28,7 +28,12 @@ pub(crate) struct NullHome {
 impl NullHome {
     /// Listens on two free ports.
     pub(crate) fn start() -> Result<Self> {
-        let (imap, lmtp) = (listener()?, listener()?);
+        Self::start_at(Ipv4Addr::LOCALHOST, 0, 0)
+    }
+
+    /// Listens on these ports of an address of the loopback network; 0 is any free one.
+    pub(crate) fn start_at(address: Ipv4Addr, imap: u16, lmtp: u16) -> Result<Self> {
+        let (imap, lmtp) = (listener(address, imap)?, listener(address, lmtp)?);
         let (stop, stopped) = oneshot::channel();
         let (imap_address, lmtp_address) = (imap.local_addr()?, lmtp.local_addr()?);
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -72,8 +77,9 @@ impl Drop for NullHome {
     }
 }
 
-fn listener() -> Result<TcpListener> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
+fn listener(address: Ipv4Addr, port: u16) -> Result<TcpListener> {
+    let listener =
+        TcpListener::bind((address, port)).with_context(|| format!("cannot listen on {address}:{port}"))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }

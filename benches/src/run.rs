@@ -134,7 +134,7 @@ impl Runner<'_> {
         };
         let load = Load {
             work,
-            address,
+            target: address.into(),
             logins: self.stage.cast.logins(figure.who),
             connections: figure.connections,
             round: self.round,
@@ -178,9 +178,9 @@ impl Runner<'_> {
         let count = figure.connections;
         let kib = drive(self.runtime, async {
             // What a server sets up once is not a session's: the first few are held before the count begins.
-            let first = hold(address, &logins, logins.len()).await?;
+            let first = hold(&address.into(), &logins, logins.len()).await?;
             let before = pss_kib(&leaders)?;
-            let held = hold(address, &logins, count).await?;
+            let held = hold(&address.into(), &logins, count).await?;
             let after = pss_kib(&leaders)?;
             drop((first, held));
             anyhow::Ok((after - before) / count as f64)

@@ -1,8 +1,7 @@
 //! An IMAP client that counts replies instead of keeping them (RFC 3501).
 
-use super::{Conn, Login, shown};
+use super::{Conn, Login, Target, shown};
 use anyhow::{Result, bail};
-use std::net::SocketAddr;
 
 /// One IMAP session.
 #[derive(Debug)]
@@ -21,8 +20,8 @@ pub(crate) struct Brought {
 
 impl Imap {
     /// Connects and reads the greeting.
-    pub(crate) async fn connect(address: SocketAddr) -> Result<Self> {
-        let mut conn = Conn::open(address).await?;
+    pub(crate) async fn connect(target: &Target) -> Result<Self> {
+        let mut conn = Conn::open(target).await?;
         let greeting = conn.line().await?;
         if !greeting.starts_with(b"* OK") {
             bail!("IMAP greeting: {}", shown(&greeting));

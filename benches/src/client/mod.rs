@@ -1,4 +1,4 @@
-//! The load generator's clients: IMAP, POP3, SMTP and LMTP over plain TCP.
+//! The load generator's clients: IMAP, POP3, SMTP and LMTP over TCP, with TLS from the first byte where asked.
 //!
 //! They know as much of each protocol as a benchmark needs and read replies without keeping them, so that the
 //! generator does not become what is measured. A reply that is not a success is an error that quotes it. They
@@ -8,17 +8,18 @@ mod imap;
 mod message;
 mod pop3;
 mod smtp;
+mod target;
 
 pub(crate) use imap::Imap;
 pub(crate) use message::Message;
 pub(crate) use pop3::Pop3;
 pub(crate) use smtp::{Dialect, Smtp};
+pub(crate) use target::Target;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use bytes::{Buf, BytesMut};
-use std::net::SocketAddr;
+use target::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// What somebody logs in with.
 #[derive(Debug, Clone)]
@@ -33,24 +34,22 @@ const MAX_LINE: usize = 1 << 20;
 /// One connection and what has been read of it but not used.
 #[derive(Debug)]
 pub(crate) struct Conn {
-    stream: TcpStream,
+    stream: Stream,
     input: BytesMut,
 }
 
 impl Conn {
-    async fn open(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address)
-            .await
-            .with_context(|| format!("cannot connect to {address}"))?;
-        stream.set_nodelay(true)?;
+    async fn open(target: &Target) -> Result<Self> {
         Ok(Self {
-            stream,
+            stream: target.connect().await?,
             input: BytesMut::new(),
         })
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        Ok(self.stream.write_all(bytes).await?)
+        self.stream.write_all(bytes).await?;
+        // Over TLS the last record may still be waiting.
+        Ok(self.stream.flush().await?)
     }
 
     /// The next line with its end.

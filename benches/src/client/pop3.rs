@@ -1,8 +1,7 @@
 //! A POP3 client (RFC 1939).
 
-use super::{Conn, Login, shown};
+use super::{Conn, Login, Target, shown};
 use anyhow::{Result, bail};
-use std::net::SocketAddr;
 
 /// One POP3 session.
 #[derive(Debug)]
@@ -12,9 +11,9 @@ pub(crate) struct Pop3 {
 
 impl Pop3 {
     /// Connects and reads the greeting.
-    pub(crate) async fn connect(address: SocketAddr) -> Result<Self> {
+    pub(crate) async fn connect(target: &Target) -> Result<Self> {
         let mut pop3 = Self {
-            conn: Conn::open(address).await?,
+            conn: Conn::open(target).await?,
         };
         pop3.reply("greeting").await?;
         Ok(pop3)

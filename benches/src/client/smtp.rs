@@ -1,8 +1,7 @@
 //! An SMTP and LMTP client (RFC 5321, RFC 2033).
 
-use super::{Conn, shown};
+use super::{Conn, Target, shown};
 use anyhow::{Result, bail};
-use std::net::SocketAddr;
 
 /// Which of the two is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,9 +18,9 @@ pub(crate) struct Smtp {
 
 impl Smtp {
     /// Connects, reads the greeting and says who it is.
-    pub(crate) async fn connect(address: SocketAddr, dialect: Dialect) -> Result<Self> {
+    pub(crate) async fn connect(target: &Target, dialect: Dialect) -> Result<Self> {
         let mut smtp = Self {
-            conn: Conn::open(address).await?,
+            conn: Conn::open(target).await?,
         };
         smtp.expect("greeting", b'2').await?;
         let hello: &[u8] = match dialect {

@@ -76,7 +76,16 @@ pub(crate) struct Measured {
 
 impl Contest<'_> {
     /// Runs all sides `rounds` times, each time beginning with another one.
-    pub(crate) fn run(mut self, rounds: usize) -> Result<Vec<Measured>> {
+    pub(crate) fn run(self, rounds: usize) -> Result<Vec<Measured>> {
+        self.take(rounds, rounds >= LEAST_PAIRS)
+    }
+
+    /// One round, whose bars are judged all the same: memory does not depend on what else the machine does.
+    pub(crate) fn run_once(self) -> Result<Vec<Measured>> {
+        self.take(1, true)
+    }
+
+    fn take(mut self, rounds: usize, enough_rounds: bool) -> Result<Vec<Measured>> {
         let before = machine_ticks()?;
         if self.warm_up {
             for side in &mut self.sides {
@@ -98,16 +107,25 @@ impl Contest<'_> {
         let all = after.all.saturating_sub(before.all).max(1);
         let stolen = after.stolen.saturating_sub(before.stolen);
         let steal_percent = 100.0 * stolen as f64 / all as f64;
+        let conditions = Conditions {
+            steal_percent,
+            enough_rounds,
+        };
         let names: Vec<&'static str> = self.sides.iter().map(|side| side.name).collect();
         Ok(self
             .figures
             .iter()
-            .map(|figure| conclude(*figure, &names, &taken, steal_percent))
+            .map(|figure| conclude(*figure, &names, &taken, conditions))
             .collect())
     }
 }
 
-fn conclude(figure: Figure, names: &[&'static str], taken: &[Vec<Values>], steal_percent: f64) -> Measured {
+fn conclude(
+    figure: Figure,
+    names: &[&'static str],
+    taken: &[Vec<Values>],
+    conditions: Conditions,
+) -> Measured {
     let column = |rounds: &Vec<Values>| -> Vec<f64> {
         rounds
             .iter()
@@ -130,10 +148,6 @@ fn conclude(figure: Figure, names: &[&'static str], taken: &[Vec<Values>], steal
             }
         })
         .collect();
-    let conditions = Conditions {
-        steal_percent,
-        enough_rounds: ours.len() >= LEAST_PAIRS,
-    };
     let first = peers.first().map_or(f64::NAN, |peer| peer.ratio);
     Measured {
         met: figure.bar.judge(median(&ours), first, conditions),
@@ -141,7 +155,7 @@ fn conclude(figure: Figure, names: &[&'static str], taken: &[Vec<Values>], steal
         ours: median(&ours),
         peers,
         rounds: ours.len(),
-        steal_percent,
+        steal_percent: conditions.steal_percent,
     }
 }
 

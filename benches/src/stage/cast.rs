@@ -91,7 +91,7 @@ impl Cast {
 }
 
 /// `{SSHA}`, as OpenLDAP and Dovecot write it: base64 of SHA-1 over password and salt, then the salt.
-fn salted_sha1(password: &str, salt: &[u8]) -> String {
+pub(crate) fn salted_sha1(password: &str, salt: &[u8]) -> String {
     let mut bytes = Sha1::new()
         .chain_update(password.as_bytes())
         .chain_update(salt)

@@ -7,7 +7,8 @@ mod cast;
 mod homing;
 mod peer;
 
-pub(crate) use cast::{Cast, Who};
+pub(crate) use cast::{Cast, Who, salted_sha1};
+pub(crate) use peer::SETTINGS as DOVECOT_SETTINGS;
 
 use crate::client::{Dialect, Login};
 use crate::load::{Load, Until, Work, drive};
@@ -189,7 +190,7 @@ impl Stage {
         let big = self.cast.logins(Who::Big);
         let load = |logins: std::sync::Arc<[Login]>, size, connections, round| Load {
             work: Work::Deliver { dialect, size },
-            address,
+            target: address.into(),
             logins,
             connections,
             round,

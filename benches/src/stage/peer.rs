@@ -8,7 +8,7 @@ use testkit::{Dovecot, run_with_input};
 
 // With fcntl the kernel sees a deadlock where there is none when several processes deliver to one new mailbox, and
 // Dovecot 2.3.19 panics; flock has no such check.
-const SETTINGS: &str = "\
+pub(crate) const SETTINGS: &str = "\
 lock_method = flock
 mail_max_userip_connections = 100000
 service imap-login {

@@ -139,6 +139,7 @@ fn master_cf(smtp: u16) -> String {
         ("proxymap", "-", "-", "proxymap"),
         ("error", "-", "-", "error"),
         ("retry", "-", "-", "error"),
+        ("lmtp", "-", "-", "lmtp"),
         ("anvil", "-", "1", "anvil"),
     ] {
         let _ = writeln!(text, "{name} unix {private} - n - {processes} {program}");
