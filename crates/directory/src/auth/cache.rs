@@ -1,4 +1,4 @@
-//! Verified credentials, kept for a minute, and for a day in case the directory is away. Memory only.
+//! Verified credentials, kept for `credential_ttl`, and for a day in case the directory is away. Memory only.
 
 use ldap::Entry;
 use model::{Address, Clock, EntryUuid, Secret, Timestamp};
@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A good credential is good without another check for this long.
-const GOOD_FOR: Duration = Duration::from_secs(60);
-/// And passes for this long while the directory is away, and only then.
+/// A good credential passes for this long while the directory is away, and only then.
 const STALE_FOR: Duration = Duration::from_secs(24 * 3600);
 /// A wrong one is wrong without another check for this long.
 const BAD_FOR: Duration = Duration::from_secs(5);
+/// No check takes longer: several operations of at most 600 seconds (`timeout`).
+const LONGEST_CHECK: Duration = Duration::from_secs(1800);
 /// Credentials kept of each kind.
 const ENTRIES: usize = 200_000;
 /// Longer logins than an address can be are not remembered.
@@ -49,6 +49,8 @@ pub(super) struct Moment(u64);
 pub(super) struct CredentialCache {
     /// Of this process alone: digests are worth nothing outside of it.
     key: [u8; 32],
+    /// A good credential is good without another check for this long.
+    good_for: Duration,
     good: Mutex<TtlCache<Digest, Moment>>,
     /// Entries that the change feed reported, for as long as a good credential from before could live.
     dropped: Mutex<TtlCache<EntryUuid, Moment>>,
@@ -63,11 +65,12 @@ pub(super) struct CredentialCache {
 }
 
 impl CredentialCache {
-    pub(super) fn new(connector: &str, clock: Arc<dyn Clock>) -> Result<Self, String> {
+    pub(super) fn new(connector: &str, good_for: Duration, clock: Arc<dyn Clock>) -> Result<Self, String> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| format!("no random key: {error}"))?;
         Ok(Self {
             key: *blake3::keyed_hash(&seed, connector.as_bytes()).as_bytes(),
+            good_for,
             good: Mutex::new(TtlCache::new(Arc::clone(&clock), ENTRIES)),
             dropped: Mutex::new(TtlCache::new(Arc::clone(&clock), ENTRIES)),
             moment: AtomicU64::new(1),
@@ -102,7 +105,9 @@ impl CredentialCache {
             self.good.lock().clear();
             dropped.clear();
         }
-        dropped.insert(uuid, moment, GOOD_FOR.saturating_mul(2), Duration::ZERO);
+        // A check may be under way now: what it brings is from before the change.
+        let span = self.good_for.saturating_mul(2).max(LONGEST_CHECK);
+        dropped.insert(uuid, moment, span, Duration::ZERO);
         drop(dropped);
         self.forget(uuid);
     }
@@ -142,8 +147,10 @@ impl CredentialCache {
         if self.dropped_since(uuid, began) {
             return;
         }
-        self.good.lock().insert(digest, began, GOOD_FOR, Duration::ZERO);
-        self.last.lock().insert(uuid, digest, GOOD_FOR, STALE_FOR);
+        self.good
+            .lock()
+            .insert(digest, began, self.good_for, Duration::ZERO);
+        self.last.lock().insert(uuid, digest, self.good_for, STALE_FOR);
     }
 
     /// The directory has just refused it, so it is not good any more either.
@@ -183,7 +190,7 @@ impl CredentialCache {
         }
         self.logins
             .lock()
-            .insert(login.to_lowercase(), known, GOOD_FOR, STALE_FOR);
+            .insert(login.to_lowercase(), known, self.good_for, STALE_FOR);
     }
 }
 
@@ -204,12 +211,33 @@ pub(super) fn stamp(entry: &Entry, attributes: &[String]) -> Stamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
     use model::{ManualClock, Timestamp};
+
+    const GOOD_FOR: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn without_a_span_only_an_absent_directory_lets_it_pass() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1)));
+        let cache = CredentialCache::new("c", Duration::ZERO, clock).expect("a cache");
+        let (uuid, digest) = (EntryUuid::from_bytes([1; 16]), [7; 32]);
+        let began = cache.moment();
+        cache.remember_good(uuid, digest, began);
+        assert_eq!(cache.verdict(uuid, &digest), Verdict::Unknown);
+        assert!(cache.was_good(uuid, &digest));
+        cache.drop_entry(uuid);
+        assert!(!cache.was_good(uuid, &digest));
+        cache.remember_good(uuid, digest, began);
+        assert!(
+            !cache.was_good(uuid, &digest),
+            "checked before the change was reported"
+        );
+    }
 
     #[test]
     fn good_for_a_minute_and_for_a_day_when_asked_so() {
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1)));
-        let cache = CredentialCache::new("c", clock.clone()).expect("a cache");
+        let cache = CredentialCache::new("c", GOOD_FOR, clock.clone()).expect("a cache");
         let uuid = EntryUuid::from_bytes([1; 16]);
         let entry = |value: &'static str| Entry::new("uid=a").with("userPassword", vec![value.into()]);
         let names = ["userPassword".to_owned()];
@@ -261,7 +289,7 @@ mod tests {
     #[test]
     fn what_the_feed_reports_is_checked_again() {
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1)));
-        let cache = CredentialCache::new("c", clock.clone()).expect("a cache");
+        let cache = CredentialCache::new("c", GOOD_FOR, clock.clone()).expect("a cache");
         let (uuid, other) = (EntryUuid::from_bytes([1; 16]), EntryUuid::from_bytes([2; 16]));
         let digest = |uuid, text| cache.digest(uuid, &[0; 32], &Secret::from(text));
         let (one, two) = (digest(uuid, "pw"), digest(other, "pw"));

@@ -86,7 +86,8 @@ impl LdapAuthenticator {
             let message = "Active Directory never shows a password attribute; use ldap-bind";
             return Err(ConfigProblem::new("auth", message));
         }
-        let cache = CredentialCache::new(connector.name(), Arc::clone(&clock))
+        let good_for = Duration::from_secs(connector.config().credential_ttl);
+        let cache = CredentialCache::new(connector.name(), good_for, Arc::clone(&clock))
             .map_err(|error| ConfigProblem::new("auth", error))?;
         let cache = Arc::new(cache);
         let proofs = Arc::new(proof::ProofCache::new(&clock));

@@ -217,6 +217,10 @@ pub struct ConnectorConfig {
     /// default 256.
     #[serde(default = "default_max_entry")]
     pub max_entry: u32,
+    /// Seconds for which a login that the directory found right needs no other check there; a change that the change
+    /// feed reports ends it at once. 0 asks the directory each time; at most 3600, default 60.
+    #[serde(default = "default_credential_ttl")]
+    pub credential_ttl: u64,
     /// Entries in one page of a large search; 1 to 10000, default 500.
     #[serde(default = "default_page_size")]
     pub page_size: u32,
@@ -252,6 +256,10 @@ pub(super) fn default_ask_first() -> bool {
 pub(super) fn default_conflict_retention() -> u64 {
     90
 }
+pub(super) fn default_credential_ttl() -> u64 {
+    60
+}
+
 pub(super) fn default_max_entry() -> u32 {
     256
 }

@@ -79,6 +79,7 @@ impl ConnectorConfig {
             host_aliases: Vec::new(),
             max_results: 0,
             max_entry: super::connector::default_max_entry(),
+            credential_ttl: super::connector::default_credential_ttl(),
             page_size: super::connector::default_page_size(),
         }
     }
@@ -132,6 +133,7 @@ impl ConnectorConfig {
             1..=3650,
         );
         in_range(&mut problems, "max_entry", u64::from(self.max_entry), 1..=1024);
+        in_range(&mut problems, "credential_ttl", self.credential_ttl, 0..=3_600);
         in_range(&mut problems, "page_size", u64::from(self.page_size), 1..=10_000);
         in_range(&mut problems, "guard.limit", self.guard.limit, 1..=1_000_000);
         in_range(&mut problems, "guard.floor", self.guard.floor, 0..=1_000_000);

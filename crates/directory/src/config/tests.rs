@@ -54,6 +54,7 @@ fn checks_name_the_key() {
         ("page_size = 0", "page_size"),
         ("max_entry = 0", "max_entry"),
         ("max_entry = 1025", "max_entry"),
+        ("credential_ttl = 3601", "credential_ttl"),
         ("guard = { percent = 0 }", "guard.percent"),
         ("bind_dn = \"cn=x\"", "bind_password"),
         ("bind_dn = \"x\"\nbind_password = \"y\"", "bind_dn"),
