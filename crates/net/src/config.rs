@@ -1,6 +1,6 @@
 //! Configuration that every TCP service shares: listeners, the server's certificate, trust towards others.
 
-use crate::Network;
+use crate::{AccessRule, Network};
 use model::ConfigProblem;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -53,6 +53,15 @@ pub struct ListenerConfig {
     /// default false. Others are never asked for one.
     #[serde(default)]
     pub proxy_protocol: bool,
+    /// Who may connect here, in order: the first rule that matches wins. The rules of the top-level `[[access]]`
+    /// follow; whom none is about is let in. Behind a PROXY header it is the client that is judged.
+    #[serde(default)]
+    pub access: Vec<AccessRule>,
+    /// Whether another process that says the same may listen on this address at the same time (SO_REUSEPORT), so
+    /// that a new process can take over before the old one stops; default false. Needs the sysctl
+    /// `net.ipv4.tcp_migrate_req=1`, or connections that are just being made may be reset.
+    #[serde(default)]
+    pub reuse_port: bool,
 }
 
 /// An address with its port; the error says what one looks like.
@@ -91,6 +100,8 @@ impl ListenerConfig {
             idle_timeout: default_idle_timeout(),
             trusted_networks: Vec::new(),
             proxy_protocol: false,
+            access: Vec::new(),
+            reuse_port: false,
         }
     }
 
@@ -192,6 +203,10 @@ pub struct TlsConfig {
     pub certificate: PathBuf,
     /// PEM file with the private key (PKCS#8, SEC1 or PKCS#1, without a passphrase).
     pub key: PathBuf,
+    /// Certificates for clients that ask for another name (SNI), `[[tls.more]]`. Each is shown to those who ask for
+    /// one of the names in it; whoever asks for none of them is shown the one above.
+    #[serde(default)]
+    pub more: Vec<CertificateConfig>,
     /// PEM file with the authorities whose client certificates log in (SASL EXTERNAL). Clients are asked for a
     /// certificate then; those that have none log in by other means. Default: nobody is asked.
     #[serde(default)]
@@ -209,10 +224,22 @@ impl TlsConfig {
         Self {
             certificate: certificate.into(),
             key: key.into(),
+            more: Vec::new(),
             client_ca: None,
             client_name: ClientName::default(),
         }
     }
+}
+
+/// One more certificate.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateConfig {
+    /// PEM file with the certificate and its chain. Its DNS names (subject alternative names) say who is shown it;
+    /// `*.example.org` stands for one label.
+    pub certificate: PathBuf,
+    /// PEM file with the private key.
+    pub key: PathBuf,
 }
 
 /// Which name of a client certificate is the login.

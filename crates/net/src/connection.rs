@@ -165,9 +165,12 @@ impl Connection {
         alpn: Alpn,
         limit: Duration,
     ) -> Result<Self, TlsError> {
-        let (acceptor, end_point) = tls.acceptor(alpn);
+        let (acceptor, certificates) = tls.acceptor(alpn);
         match timeout(limit, acceptor.accept(self)).await {
-            Ok(Ok(stream)) => Ok(Self::TlsServer(Box::new(ServerStream { stream, end_point }))),
+            Ok(Ok(stream)) => {
+                let end_point = certificates.end_point(stream.get_ref().1.server_name());
+                Ok(Self::TlsServer(Box::new(ServerStream { stream, end_point })))
+            }
             Ok(Err(error)) => Err(TlsError::from_handshake(error, None)),
             Err(_) => Err(TlsError::TimedOut),
         }

@@ -9,6 +9,7 @@
 //! Follows RFC 8446 and RFC 8314 (TLS), RFC 3207 section 4.2 (nothing survives from before the handshake),
 //! RFC 6761 section 6.3 (localhost), haproxy's PROXY protocol 1 and 2.
 
+mod access;
 mod budget;
 mod cache;
 mod config;
@@ -25,13 +26,14 @@ mod shutdown;
 mod tls;
 mod trace;
 
+pub use access::{Access, AccessRule};
 pub use budget::{Budget, Share};
 pub use cache::{Cached, TtlCache};
-pub use config::{ClientName, ClientTlsConfig, ListenerConfig, TlsConfig, TlsMode};
+pub use config::{CertificateConfig, ClientName, ClientTlsConfig, ListenerConfig, TlsConfig, TlsMode};
 pub use connection::{Connection, ServerStream};
 pub use dns::{DnsError, Resolver};
 pub use line::{LinePolicy, LineStream, ReadError};
-pub use listener::{Accepted, BindError, Listener, ListenerControl, Rest};
+pub use listener::{Accepted, BindError, Inherited, Listener, ListenerControl, Rest};
 pub use metrics::{Counter, Gauge, Histogram, Metric, Metrics};
 pub use network::{Network, NetworkError};
 pub use relay::{Leg, Relay, RelayEnd, RelayReport};

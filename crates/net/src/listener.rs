@@ -1,18 +1,22 @@
 //! Listening sockets: accept within limits, learn who the client is, do implicit TLS, drain.
 
+mod admission;
 mod control;
+mod inherited;
 
 pub use control::ListenerControl;
+pub use inherited::Inherited;
 
 use crate::proxy_protocol::{self, ProxyHeader};
-use crate::{Alpn, Connection, ListenerConfig, ServerTls, Shutdown, TlsMode, new_trace_id};
+use crate::{
+    Access, AccessRule, Alpn, Connection, ListenerConfig, ServerTls, Shutdown, TlsMode, new_trace_id,
+};
+use admission::{Admission, Limits, Slot};
 use arc_swap::ArcSwap;
 use control::Settings;
 use model::{Peer, Protocol, TlsState};
-use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,10 +94,18 @@ impl Accepted {
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
+    /// Whether the queue of those who are not accepted yet is another process's too.
+    handed_over: bool,
+    retired: CancellationToken,
+    door: Door,
+}
+
+/// Who is let in, and how.
+#[derive(Debug)]
+struct Door {
     local: SocketAddr,
     protocol: Protocol,
     settings: Arc<ArcSwap<Settings>>,
-    retired: CancellationToken,
     admission: Arc<Admission>,
     last_words: &'static [u8],
 }
@@ -105,23 +117,41 @@ impl Listener {
         protocol: Protocol,
         tls: Option<ServerTls>,
     ) -> Result<Self, BindError> {
+        Self::bind_or_take(config, protocol, tls, &Inherited::default()).await
+    }
+
+    /// The same; a socket for this address that was handed over is taken instead.
+    pub async fn bind_or_take(
+        config: ListenerConfig,
+        protocol: Protocol,
+        tls: Option<ServerTls>,
+        inherited: &Inherited,
+    ) -> Result<Self, BindError> {
         let address = config.address;
+        let reuse_port = config.reuse_port;
         let settings = Settings::new(config, protocol, tls)?;
         let failed = |cause| BindError::Address {
             address,
             protocol,
             cause,
         };
-        let socket = open(address).map_err(failed)?;
+        let handed_over = inherited.take(address);
+        let (socket, handed_over) = match handed_over {
+            Some(socket) => (adopt(socket).map_err(failed)?, true),
+            None => (open(address, reuse_port).map_err(failed)?, false),
+        };
         let local = socket.local_addr().map_err(failed)?;
         Ok(Self {
             socket,
-            local,
-            protocol,
-            settings: Arc::new(ArcSwap::from_pointee(settings)),
+            handed_over,
             retired: CancellationToken::new(),
-            admission: Arc::default(),
-            last_words: b"",
+            door: Door {
+                local,
+                protocol,
+                settings: Arc::new(ArcSwap::from_pointee(settings)),
+                admission: Arc::default(),
+                last_words: b"",
+            },
         })
     }
 
@@ -129,10 +159,10 @@ impl Listener {
     #[must_use]
     pub fn control(&self) -> ListenerControl {
         ListenerControl {
-            settings: Arc::clone(&self.settings),
+            settings: Arc::clone(&self.door.settings),
             retired: self.retired.clone(),
-            protocol: self.protocol,
-            local: self.local,
+            protocol: self.door.protocol,
+            local: self.door.local,
         }
     }
 
@@ -140,14 +170,14 @@ impl Listener {
     /// implicit TLS it hears nothing, since a handshake is too much for a server that is full.
     #[must_use]
     pub fn turning_away_with(mut self, last_words: &'static [u8]) -> Self {
-        self.last_words = last_words;
+        self.door.last_words = last_words;
         self
     }
 
     /// Where it listens: the port that was given for port 0.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.local
+        self.door.local
     }
 
     /// Serves until shutdown is requested or the listener is retired, then closes the socket and waits for the
@@ -157,24 +187,31 @@ impl Listener {
         F: Fn(Accepted) -> Fut + Clone + Send + 'static,
         Fut: Future<Output: Into<Rest>> + Send + 'static,
     {
+        let Self {
+            socket,
+            handed_over,
+            retired,
+            door,
+        } = self;
+        let protocol = door.protocol;
         let mut sessions = JoinSet::new();
         let mut pause = Duration::ZERO;
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = shutdown.requested() => break,
-                () = self.retired.cancelled() => break,
+                () = shutdown.closed() => break,
+                () = retired.cancelled() => break,
                 // Before the next client: a session that has logged in waits here for its relay.
                 Some(done) = sessions.join_next() => {
-                    go_on(self.protocol, &mut sessions, done);
+                    go_on(protocol, &mut sessions, done);
                     continue;
                 }
-                accepted = self.socket.accept() => accepted,
+                accepted = socket.accept() => accepted,
             };
             match accepted {
                 Ok((stream, from)) => {
                     pause = Duration::ZERO;
-                    self.admit(&mut sessions, stream, from, &shutdown, &handler);
+                    door.admit(&mut sessions, stream, from, &shutdown, &handler);
                 }
                 Err(error) => {
                     // EMFILE and friends: the connection stays in the backlog, so trying again at once would
@@ -186,14 +223,15 @@ impl Listener {
                             | io::ErrorKind::Interrupted
                     ) {
                         pause = (pause * 2).clamp(Duration::from_millis(10), Duration::from_secs(1));
-                        tracing::warn!(protocol = %self.protocol, %error, "accept failed");
+                        tracing::warn!(%protocol, %error, "accept failed");
                         tokio::time::sleep(pause).await;
                     }
                 }
             }
         }
-        let protocol = self.protocol;
-        drop(self.socket);
+        if !handed_over {
+            door.let_the_queue_in(socket, &mut sessions, &shutdown, &handler);
+        }
         loop {
             tokio::select! {
                 done = sessions.join_next() => match done {
@@ -201,10 +239,32 @@ impl Listener {
                     None => return,
                 },
                 () = shutdown.drained() => {
-                    tracing::info!(protocol = %self.protocol, sessions = sessions.len(), "drain is over");
+                    tracing::info!(%protocol, sessions = sessions.len(), "drain is over");
                     sessions.shutdown().await;
                     return;
                 }
+            }
+        }
+    }
+}
+
+impl Door {
+    /// Closes the socket. Those who are in its queue already would be reset, so they are let in.
+    fn let_the_queue_in<F, Fut>(
+        &self,
+        socket: TcpListener,
+        sessions: &mut JoinSet<Ended>,
+        shutdown: &Shutdown,
+        handler: &F,
+    ) where
+        F: Fn(Accepted) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output: Into<Rest>> + Send + 'static,
+    {
+        let Ok(socket) = socket.into_std() else { return };
+        while let Ok((stream, from)) = socket.accept() {
+            let nonblocking = stream.set_nonblocking(true);
+            if let Ok(stream) = nonblocking.and_then(|()| TcpStream::from_std(stream)) {
+                self.admit(sessions, stream, from, shutdown, handler);
             }
         }
     }
@@ -225,6 +285,10 @@ impl Listener {
         let config = &settings.config;
         let words = words_in_clear(&settings, self.last_words);
         let trusted = config.trusts(from.ip());
+        // Whoever speaks for others is judged by whom it names.
+        if !(trusted && config.proxy_protocol) && self.denies(config, from) {
+            return;
+        }
         let limits = Limits {
             total: config.max_connections,
             per_peer: config.max_connections_per_peer,
@@ -253,6 +317,16 @@ impl Listener {
             let rest: Rest = handler(accepted).await.into();
             rest.0.map(|rest| (rest, slot))
         });
+    }
+}
+
+impl Door {
+    fn denies(&self, config: &ListenerConfig, client: SocketAddr) -> bool {
+        let denied = AccessRule::decide(&config.access, client.ip()) == Access::Deny;
+        if denied {
+            tracing::info!(protocol = %self.protocol, %client, "access denied");
+        }
+        denied
     }
 }
 
@@ -329,7 +403,15 @@ fn go_on(protocol: Protocol, sessions: &mut JoinSet<Ended>, done: Result<Ended, 
     }
 }
 
-fn open(address: SocketAddr) -> io::Result<TcpListener> {
+/// A socket that another process has bound.
+fn adopt(socket: std::net::TcpListener) -> io::Result<TcpListener> {
+    socket.set_nonblocking(true)?;
+    // No child of ours is to hold it.
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    TcpListener::from_std(socket)
+}
+
+fn open(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?
     } else {
@@ -337,6 +419,9 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     };
     // A restart must not wait for old connections to leave TIME_WAIT.
     socket.set_reuseaddr(true)?;
+    if reuse_port {
+        socket.set_reuseport(true)?;
+    }
     if address.is_ipv6() {
         // `[::]` means both families whatever net.ipv6.bindv6only says.
         rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
@@ -406,6 +491,10 @@ impl Opening {
                 peer.client = SocketAddr::new(client.ip().to_canonical(), client.port());
                 peer.local = local;
                 self.from = peer.client;
+                if AccessRule::decide(&self.config.access, client.ip()) == Access::Deny {
+                    tracing::info!(protocol = %self.protocol, %client, "access denied");
+                    return None;
+                }
                 if self.slot.name_peer(client.ip()).is_none() {
                     tracing::warn!(protocol = %self.protocol, %client, "too many connections");
                     turn_away(&self.stream, self.last_words);
@@ -423,92 +512,6 @@ impl Opening {
             }
         }
         Some(())
-    }
-}
-
-/// How many may be connected.
-#[derive(Debug, Clone, Copy)]
-struct Limits {
-    total: u32,
-    per_peer: u32,
-}
-
-/// Counts of what is connected now.
-#[derive(Debug, Default)]
-struct Admission {
-    counts: Mutex<Counts>,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    total: u32,
-    peers: HashMap<IpAddr, u32>,
-}
-
-/// One connection's place in the counts, given back when dropped.
-#[derive(Debug)]
-struct Slot {
-    admission: Arc<Admission>,
-    limits: Limits,
-    peer: Option<IpAddr>,
-}
-
-impl Admission {
-    fn enter(self: &Arc<Self>, limits: Limits, peer: Option<IpAddr>) -> Option<Slot> {
-        {
-            let mut counts = self.counts.lock();
-            if counts.total >= limits.total {
-                return None;
-            }
-            counts.total += 1;
-        }
-        let mut slot = Slot {
-            admission: self.clone(),
-            limits,
-            peer: None,
-        };
-        if let Some(peer) = peer {
-            slot.name_peer(peer)?;
-        }
-        Some(slot)
-    }
-}
-
-impl Slot {
-    /// Counts the connection against a client; none when that one has too many.
-    fn name_peer(&mut self, peer: IpAddr) -> Option<()> {
-        let peer = group(peer);
-        let mut counts = self.admission.counts.lock();
-        let count = counts.peers.entry(peer).or_default();
-        if *count >= self.limits.per_peer {
-            return None;
-        }
-        *count += 1;
-        self.peer = Some(peer);
-        Some(())
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut counts = self.admission.counts.lock();
-        counts.total = counts.total.saturating_sub(1);
-        if let Some(peer) = self.peer
-            && let Some(count) = counts.peers.get_mut(&peer)
-        {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                counts.peers.remove(&peer);
-            }
-        }
-    }
-}
-
-/// A site gets a whole IPv6 /64, so that is what counts as one client.
-fn group(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
-        v4 => v4,
     }
 }
 

@@ -1,4 +1,6 @@
 //! The order to stop: asked once, heard everywhere, with a deadline for what is still running.
+//!
+//! It may come in two steps: first nobody new is let in, while everything else goes on; then sessions end.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -7,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 #[derive(Debug, Default)]
 struct Inner {
+    closed: CancellationToken,
     requested: CancellationToken,
     deadline: OnceLock<Instant>,
 }
@@ -26,6 +29,11 @@ impl Shutdown {
     pub fn new() -> (ShutdownTrigger, Self) {
         let inner = Arc::new(Inner::default());
         (ShutdownTrigger(inner.clone()), Self(inner))
+    }
+
+    /// Returns as soon as no more connections are to be accepted: at the order to stop, or before it.
+    pub async fn closed(&self) {
+        self.0.closed.cancelled().await;
     }
 
     /// Returns as soon as stopping is asked for.
@@ -55,9 +63,15 @@ impl Shutdown {
 }
 
 impl ShutdownTrigger {
+    /// Nobody new is to be let in. Whoever is there goes on.
+    pub fn close(&self) {
+        self.0.closed.cancel();
+    }
+
     /// Asks everybody to stop; sessions may finish within `drain`. Only the first call counts.
     pub fn request(&self, drain: Duration) {
         let _ = self.0.deadline.set(Instant::now() + drain);
+        self.0.closed.cancel();
         self.0.requested.cancel();
     }
 }
@@ -69,6 +83,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn drains_until_the_deadline() {
         let (trigger, shutdown) = Shutdown::new();
+        trigger.close();
+        shutdown.closed().await;
         assert!(!shutdown.is_requested());
         trigger.request(Duration::from_secs(5));
         trigger.request(Duration::from_secs(500));

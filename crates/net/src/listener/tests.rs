@@ -272,3 +272,105 @@ async fn settings_change_for_new_sessions_and_a_retired_listener_keeps_its_sessi
     running.await.expect("ends with its last session");
     drop(trigger);
 }
+
+#[tokio::test]
+async fn who_is_denied_hears_nothing_and_a_proxy_is_judged_by_its_client() {
+    let rules = serde_json::json!([
+        { "action": "allow", "networks": ["192.0.2.7"] },
+        { "action": "deny", "networks": ["192.0.2.0/24", "127.0.0.0/8"] },
+    ]);
+    let rules: Vec<crate::AccessRule> = serde_json::from_value(rules).expect("rules");
+    let mut config = loopback();
+    config.access = rules;
+    let (address, _trigger) = start(config.clone(), None).await;
+    assert!(
+        connect(address).await.read_line(SOON).await.is_err(),
+        "loopback is denied"
+    );
+
+    config.proxy_protocol = true;
+    config.trusted_networks = vec!["127.0.0.0/8".parse().expect("a network")];
+    let (address, _trigger) = start(config, None).await;
+    for (client, served) in [("192.0.2.7", true), ("192.0.2.8", false), ("203.0.113.5", true)] {
+        let mut stream = connect(address).await;
+        stream.write(format!("PROXY TCP4 {client} 192.0.2.1 4242 143\r\n").as_bytes());
+        let line = stream.read_line(SOON).await;
+        assert_eq!(line.is_ok(), served, "{client}: {line:?}");
+    }
+}
+
+#[tokio::test]
+async fn those_who_wait_when_the_listener_closes_are_served() {
+    let listener = Listener::bind(loopback(), Protocol::Imap, None)
+        .await
+        .expect("bind");
+    let (address, control) = (listener.local_addr(), listener.control());
+    // The kernel has them all in its queue, and nobody has accepted one.
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        clients.push(connect(address).await);
+    }
+    control.retire();
+    let (_trigger, shutdown) = Shutdown::new();
+    let running = tokio::spawn(listener.run(shutdown, greet));
+    for mut client in clients {
+        client.read_line(SOON).await.expect("greeted");
+        client.write(b"x\r\n");
+        client.read_line(SOON).await.expect("echo");
+    }
+    running.await.expect("over when the last has gone");
+    assert!(
+        Connection::connect(address, SOON).await.is_err(),
+        "the socket is closed"
+    );
+}
+
+#[tokio::test]
+async fn a_socket_that_was_handed_over_goes_on_without_us() {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = socket.local_addr().expect("bound");
+    let mut config = loopback();
+    config.address = address;
+    let stranger = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let strange = stranger.local_addr().expect("bound");
+    let handed = || Inherited::new(vec![socket.try_clone().expect("a descriptor")]);
+    let sockets = Inherited::new(vec![stranger, socket.try_clone().expect("a descriptor")]);
+    let first = Listener::bind_or_take(config.clone(), Protocol::Imap, None, &sockets)
+        .await
+        .expect("taken");
+    assert_eq!(sockets.close_the_rest(), [strange]);
+    let (trigger, shutdown) = Shutdown::new();
+    let first = tokio::spawn(first.run(shutdown.clone(), greet));
+    let mut early = connect(address).await;
+    early.read_line(SOON).await.expect("greeted");
+    // Nobody new is let in, and who is there goes on.
+    trigger.close();
+    let mut late = connect(address).await;
+    let second = Listener::bind_or_take(config, Protocol::Imap, None, &handed())
+        .await
+        .expect("taken");
+    let (_other, order) = Shutdown::new();
+    tokio::spawn(second.run(order, greet));
+    late.read_line(SOON).await.expect("greeted by the second");
+    assert!(!shutdown.is_requested());
+    early.write(b"x\r\n");
+    assert_eq!(early.read_line(SOON).await.expect("echo"), "x");
+    first.await.expect("over");
+}
+
+#[tokio::test]
+async fn two_may_listen_when_both_say_so() {
+    let mut config = loopback();
+    config.reuse_port = true;
+    let first = Listener::bind(config.clone(), Protocol::Imap, None)
+        .await
+        .expect("bind");
+    config.address = first.local_addr();
+    Listener::bind(config.clone(), Protocol::Imap, None)
+        .await
+        .expect("both say so");
+    config.reuse_port = false;
+    Listener::bind(config, Protocol::Imap, None)
+        .await
+        .expect_err("this one does not");
+}

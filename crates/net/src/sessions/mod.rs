@@ -7,6 +7,7 @@ mod ids;
 mod limits;
 mod timer;
 
+pub(crate) use limits::site;
 pub use limits::{SessionLimits, TooMany};
 
 use crate::Shutdown;

@@ -1,8 +1,9 @@
 //! TLS on both sides (RFC 8446, RFC 8314), with aws-lc-rs and nothing else.
 //!
-//! A certificate is loaded, checked against its key and replaced without a restart by [`ServerTls`];
+//! A certificate is loaded, checked against its key and replaced without a restart by [`ServerTls`], which shows each client the one for the name it asks for;
 //! [`ClientTls`] verifies by default; clients are asked for a certificate when there is an authority for them. Errors say which file, or what about the certificate, is wrong.
 
+mod by_name;
 mod client;
 mod error;
 mod identity;

@@ -1,10 +1,11 @@
-//! The certificate that this server shows, replaced in place.
+//! The certificates that this server shows, replaced in place.
 
-use super::{TlsError, load_certificates, load_key, provider, server_end_point};
+use super::by_name::Certificates;
+use super::{TlsError, load_certificates, provider};
 use crate::TlsConfig;
 use arc_swap::ArcSwap;
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use std::fmt;
 use std::path::Path;
@@ -20,8 +21,8 @@ struct Current {
     config: Arc<ServerConfig>,
     /// The same with ALPN for HTTP.
     http: Arc<ServerConfig>,
-    /// For channel binding (RFC 5929 section 4).
-    end_point: Option<Arc<[u8]>>,
+    /// Which certificate is shown to whom.
+    certificates: Arc<Certificates>,
 }
 
 /// What the client may agree on besides TLS itself.
@@ -52,14 +53,14 @@ impl ServerTls {
         Ok(())
     }
 
-    /// For one handshake: the acceptor, and the hash of the certificate that it will show.
-    pub(crate) fn acceptor(&self, alpn: Alpn) -> (tokio_rustls::TlsAcceptor, Option<Arc<[u8]>>) {
+    /// For one handshake: the acceptor, and the certificates that it has.
+    pub(crate) fn acceptor(&self, alpn: Alpn) -> (tokio_rustls::TlsAcceptor, Arc<Certificates>) {
         let current = self.0.current.load();
         let config = match alpn {
             Alpn::None => &current.config,
             Alpn::Http => &current.http,
         };
-        (Arc::clone(config).into(), current.end_point.clone())
+        (Arc::clone(config).into(), Arc::clone(&current.certificates))
     }
 }
 
@@ -72,9 +73,7 @@ impl fmt::Debug for ServerTls {
 }
 
 fn build(files: &TlsConfig) -> Result<Current, TlsError> {
-    let chain = load_certificates(&files.certificate)?;
-    let key = load_key(&files.key)?;
-    let end_point = chain.first().and_then(|leaf| server_end_point(leaf));
+    let certificates = Arc::new(Certificates::load(files)?);
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsError::Config(error.to_string()))?;
@@ -82,20 +81,7 @@ fn build(files: &TlsConfig) -> Result<Current, TlsError> {
         None => builder.with_no_client_auth(),
         Some(path) => builder.with_client_cert_verifier(client_verifier(path)?),
     };
-    let mut config = builder
-        .with_single_cert(chain, key)
-        .map_err(|error| TlsError::File {
-            path: files.key.clone(),
-            message: match error {
-                rustls::Error::InconsistentKeys(_) => {
-                    format!(
-                        "this key does not belong to the certificate in {}",
-                        files.certificate.display()
-                    )
-                }
-                other => other.to_string(),
-            },
-        })?;
+    let mut config = builder.with_cert_resolver(Arc::clone(&certificates) as Arc<dyn ResolvesServerCert>);
     // Resumption without a table of sessions: RFC 8446 section 4.6.1.
     config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()
         .map_err(|error| TlsError::Config(format!("session tickets: {error}")))?;
@@ -104,7 +90,7 @@ fn build(files: &TlsConfig) -> Result<Current, TlsError> {
     Ok(Current {
         config: Arc::new(config),
         http: Arc::new(http),
-        end_point: end_point.map(Arc::from),
+        certificates,
     })
 }
 

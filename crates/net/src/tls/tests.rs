@@ -150,3 +150,55 @@ async fn a_silent_peer_times_out() {
         Err(TlsError::TimedOut)
     ));
 }
+
+#[tokio::test]
+async fn each_client_is_shown_the_certificate_of_the_name_it_asks_for() {
+    let (main, shop, wild) = (
+        Files::new("mail.example.test"),
+        Files::new("mail.shop.test"),
+        Files::new("*.hosted.test"),
+    );
+    let more = |files: &Files| crate::CertificateConfig {
+        certificate: files.config().certificate,
+        key: files.config().key,
+    };
+    let config = TlsConfig {
+        more: vec![more(&shop), more(&wild)],
+        ..main.config()
+    };
+    let server = ServerTls::load(&config).expect("good files");
+    for (files, name, good) in [
+        (&main, "mail.example.test", true),
+        (&shop, "mail.shop.test", true),
+        (&shop, "MAIL.shop.test", true),
+        (&wild, "a.hosted.test", true),
+        // Not two labels, and not none: these get the main one, which is not valid for them.
+        (&wild, "a.b.hosted.test", false),
+        (&wild, "hosted.test", false),
+        (&main, "mail.shop.test", false),
+    ] {
+        let result = handshake(&server, &files.client(), name).await;
+        assert_eq!(result.is_ok(), good, "{name}: {result:?}");
+    }
+    // A login is bound to the certificate that was shown.
+    let (left, right) = Connection::pair();
+    let client = shop.client();
+    let (accepted, connected) = tokio::join!(
+        left.accept_tls(&server, SOON),
+        right.connect_tls(&client, "mail.shop.test", SOON)
+    );
+    let (accepted, connected) = (accepted.expect("TLS"), connected.expect("TLS"));
+    assert!(accepted.tls_bindings().server_end_point.is_some());
+    assert_eq!(accepted.tls_bindings(), connected.tls_bindings());
+    // All of them are read again.
+    shop.renew("mail.shop.test");
+    server.reload().expect("good files");
+    handshake(&server, &shop.client(), "mail.shop.test")
+        .await
+        .expect("the new one");
+    std::fs::write(wild.config().key, "nonsense").expect("write");
+    assert!(server.reload().is_err());
+    handshake(&server, &shop.client(), "mail.shop.test")
+        .await
+        .expect("still served");
+}
