@@ -180,12 +180,14 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// What was read and needed nothing. A write that was begun for it has served, whatever came of it.
+    /// What was read and needed nothing. A write that was begun for it has served, whatever came of it; but where the
+    /// round failed, or the object gets a second chance, the intent is what says that it is to be looked at again.
     pub(super) async fn forget(&mut self) {
+        let engine = &self.engine;
         let begun: Vec<LocalId> = self
             .seen
             .drain()
-            .filter(|(_, seen)| seen.has_intent)
+            .filter(|(uuid, seen)| seen.has_intent && engine.is_done_with(*uuid))
             .filter_map(|(_, seen)| seen.local)
             .collect();
         if let Err(error) = self.parts.local.drop_intents(&begun).await {

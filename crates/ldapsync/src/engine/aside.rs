@@ -23,9 +23,10 @@ pub(crate) struct Aside {
 }
 
 impl Aside {
-    /// The row after one more failure; the wait doubles from `first` on.
+    /// The row after one more failure; the wait doubles from `first` on, as long as it fails for the same reason.
     pub(super) fn again(earlier: Option<&Self>, reason: String, first: Duration, now: Timestamp) -> Self {
-        let attempts = earlier.map_or(0, |row| row.attempts).saturating_add(1);
+        let same = earlier.filter(|row| row.reason == reason);
+        let attempts = same.map_or(0, |row| row.attempts).saturating_add(1);
         let wait = first.saturating_mul(1 << (attempts - 1).min(16)).min(LAST_RETRY);
         Self {
             reason,
@@ -50,7 +51,7 @@ impl Aside {
         Some(lines.split("; ").map(str::to_owned).collect())
     }
 
-    pub(super) fn is_held(&self) -> bool {
+    pub(crate) fn is_held(&self) -> bool {
         self.reason.starts_with(HELD)
     }
 

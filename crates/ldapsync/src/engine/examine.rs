@@ -42,14 +42,16 @@ impl Engine {
             }
             return effects;
         }
-        let mut effects = self.release(uuid);
         if whole.is_quiet() && is_settled(&whole, situation) {
             self.counts.unchanged += 1;
+            let mut effects = self.release(uuid);
             effects.extend(self.finished(uuid, now));
+            effects
         } else {
-            effects.extend(self.apply(whole, &situation.name, now));
+            // Its row in quarantine stays until the plan is carried out: should the round or the process end before,
+            // nothing else would say that the object is to be looked at.
+            self.apply(whole, &situation.name, now)
         }
-        effects
     }
 
     /// The sides whose guard holds this plan's dangerous part.
@@ -89,7 +91,12 @@ impl Engine {
             _ => String::new(),
         };
         match outcome {
-            Outcome::Done => self.finished(uuid, now),
+            Outcome::Done => {
+                let held = self.aside.get(&uuid).is_some_and(Aside::is_held);
+                let mut effects = if held { Vec::new() } else { self.release(uuid) };
+                effects.extend(self.finished(uuid, now));
+                effects
+            }
             Outcome::Refused(message) => self.set_aside(uuid, &name, &Reason::Refused { message }, now),
             Outcome::Stale => {
                 // Somebody edited the object meanwhile. It is looked at again in this round, and if that

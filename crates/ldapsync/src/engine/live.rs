@@ -58,6 +58,15 @@ impl Engine {
         self.aside.contains_key(&uuid)
     }
 
+    /// Whether nothing more comes of this object in this round, or in the one that just ended. After a failure nobody
+    /// knows.
+    pub(crate) fn is_done_with(&self, uuid: EntryUuid) -> bool {
+        match &self.phase {
+            Phase::InRound(round) => !round.second.contains(&uuid) && !round.applying.contains_key(&uuid),
+            _ => self.is_well(),
+        }
+    }
+
     /// Whether this round compares everything.
     pub(crate) fn compares_all(&self) -> bool {
         matches!(&self.phase, Phase::InRound(round) if round.full)
@@ -87,27 +96,29 @@ impl Engine {
         };
     }
 
-    /// Quarantined objects whose time has come.
+    /// Objects that no message names and whose time has come: quarantined ones, and what a round that failed owes.
     pub(super) fn due(&self, now: Timestamp) -> BTreeSet<EntryUuid> {
         let due = self.aside.iter().filter(|(_, row)| row.is_due(now));
-        due.map(|(uuid, _)| *uuid).chain(self.ended_by_now(now)).collect()
+        let due = due.map(|(uuid, _)| *uuid).chain(self.ended_by_now(now));
+        due.chain(self.owed.iter().copied()).collect()
     }
 
     /// When to wake after a round that ended well.
     pub(super) fn after_a_round(&self, now: Timestamp) -> Timestamp {
         // What was due and failed again within this very moment waits a second.
-        let soonest = now.after(Duration::from_secs(1));
+        let not_before_now = |next: Timestamp| match next > now {
+            true => next,
+            false => now.after(Duration::from_secs(1)),
+        };
         if self.feed != FeedState::Open {
             let next = now.after(self.settings.polling_interval);
-            return self
-                .next_end()
-                .map_or(next, |end| end.clamp(soonest, next.max(soonest)));
+            return self.next_end().map_or(next, |end| not_before_now(end).min(next));
         }
         let waiting = self.aside.values().filter(|row| !row.is_held());
         let waiting = waiting.chain(self.strangers.values());
         let again = waiting.map(|row| row.next).chain(self.next_end()).min();
         let audit = self.checkpoint.next_audit().unwrap_or(now);
         let next = again.map_or(audit, |again| again.min(audit));
-        next.clamp(soonest, now.after(LONGEST_SLEEP))
+        not_before_now(next).min(now.after(LONGEST_SLEEP))
     }
 }

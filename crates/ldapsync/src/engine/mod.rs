@@ -34,7 +34,7 @@ use backoff::Backoff;
 use directory::feed::{Cookie, Coverage, FeedError, Fingerprint, PollEnd};
 use model::{Address, EntryUuid, Timestamp};
 use round::{Round, Stage};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Between two comparisons of everything.
@@ -269,6 +269,8 @@ pub(crate) struct Engine {
     /// The session log of the server no longer reaches back to the cookie. The cookie itself is kept: it says how
     /// far a server must have come to be believed.
     log_lost: bool,
+    /// What the round that failed had to look at for a reason of its own, and nobody would name again.
+    owed: BTreeSet<EntryUuid>,
     /// Entries whose state ends by itself before the next comparisons of everything: no message tells of it.
     timed: BTreeMap<EntryUuid, Timestamp>,
     /// How far a server must have come to be believed, beside the cookie.
@@ -326,6 +328,7 @@ impl Engine {
             last_change: None,
             trouble: None,
             log_lost: false,
+            owed: BTreeSet::new(),
             timed: BTreeMap::new(),
             newest: Newest::default(),
         }
@@ -509,6 +512,7 @@ impl Engine {
                 self.newest = newest;
             }
         }
+        self.owed.clear();
         self.settings.scope = Scope::Same;
         self.log_lost = false;
         self.linked = linked;
@@ -533,6 +537,9 @@ impl Engine {
             return Vec::new();
         }
         let reading = matches!(&self.phase, Phase::InRound(round) if round.stage == Stage::Streaming);
+        if let Phase::InRound(round) = &mut self.phase {
+            self.owed.append(&mut round.owed);
+        }
         // The cookie did not move: an open feed would go on behind what was missed.
         self.feed = FeedState::None;
         self.trouble = Some(trouble);

@@ -75,8 +75,9 @@ impl Engine {
             Birth::Join(uuid) => {
                 if let Phase::InRound(round) = &mut self.phase {
                     round.joining.insert(uuid);
+                    round.joined.insert(local);
                 }
-                self.no_newcomer(local, now)
+                self.newcomer_done(local, now)
             }
             Birth::Create(creation) => vec![Effect::Create(Box::new(creation))],
             Birth::SetAside(reason) => self.stranger_aside(local, &reason, now),
@@ -145,7 +146,7 @@ impl Engine {
         effects
     }
 
-    fn release_stranger(&mut self, local: LocalId) -> Vec<Effect> {
+    pub(super) fn release_stranger(&mut self, local: LocalId) -> Vec<Effect> {
         match self.strangers.remove(&local) {
             Some(_) => vec![Effect::ReleaseStranger(local)],
             None => Vec::new(),

@@ -46,6 +46,8 @@ pub(super) struct Round {
     pub(super) absent: BTreeSet<EntryUuid>,
     /// Quarantined objects whose time has come.
     pub(super) due: BTreeSet<EntryUuid>,
+    /// Those of them that no message and no journal would name again, should this round fail.
+    pub(super) owed: BTreeSet<EntryUuid>,
     /// Everybody who was named or looked up, with the address of now. Groups are compared with this rather
     /// than told of a change, so that a round that is repeated after a crash comes to the same result.
     pub(super) members: BTreeMap<EntryUuid, Option<Address>>,
@@ -54,8 +56,9 @@ pub(super) struct Round {
     pub(super) pending_newcomers: BTreeSet<LocalId>,
     /// Whether the quarantined ones are among them already.
     pub(super) strangers_taken: bool,
-    /// Entries that one of them joins.
+    /// Entries that one of them joins, and who joins: a row of theirs in quarantine has served when the round ends.
     pub(super) joining: BTreeSet<EntryUuid>,
+    pub(super) joined: BTreeSet<LocalId>,
     /// Objects that failed because another one was in the way.
     pub(super) second: BTreeSet<EntryUuid>,
     /// Looked up or being applied, not finished.
@@ -80,12 +83,14 @@ impl Round {
             seen: HashSet::new(),
             groups: BTreeSet::new(),
             absent: BTreeSet::new(),
+            owed: due.clone(),
             due,
             members: BTreeMap::new(),
             newcomers: BTreeSet::new(),
             pending_newcomers: BTreeSet::new(),
             strangers_taken: false,
             joining: BTreeSet::new(),
+            joined: BTreeSet::new(),
             second: BTreeSet::new(),
             pending: BTreeSet::new(),
             applying: BTreeMap::new(),
@@ -188,11 +193,17 @@ impl Engine {
                 self.checkpoint.guard = self.guard.counted();
                 self.checkpoint.guard_remote = self.guard_remote.counted();
                 let full = round.full.then_some(now);
-                vec![Effect::Commit(Checkpoint {
+                let joined = std::mem::take(&mut round.joined);
+                let mut effects: Vec<Effect> = joined
+                    .into_iter()
+                    .flat_map(|local| self.release_stranger(local))
+                    .collect();
+                effects.push(Effect::Commit(Checkpoint {
                     last_success: Some(now),
                     last_full: full.or(self.checkpoint.last_full),
                     ..self.checkpoint.clone()
-                })]
+                }));
+                effects
             }
             _ => self.next_portion(now),
         }

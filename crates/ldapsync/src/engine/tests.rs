@@ -292,3 +292,77 @@ fn late_messages_of_a_round_that_failed_change_nothing() {
     }
     assert_eq!(engine.counts.failed_rounds, 1);
 }
+
+// A row in quarantine is all that says that its object is to be looked at: it lasts until the plan is carried out.
+#[test]
+fn a_quarantined_object_is_not_forgotten_by_a_round_that_fails() {
+    use crate::plan::tests::{here, image, link, object};
+    let row = Aside {
+        reason: "the write was not answered".to_owned(),
+        attempts: 1,
+        since: NOW,
+        next: NOW,
+    };
+    let aside = BTreeMap::from([(ONE, row)]);
+    let mut engine = Engine::new(settings(), known(), 3, aside, BTreeMap::new());
+    let changed = || Situation {
+        uuid: ONE,
+        name: String::new(),
+        remote: here(image("new")),
+        link: Some(link()),
+        local: Some(object(
+            1,
+            image("old"),
+            crate::plan::LocalState::Active,
+            Some(ONE),
+        )),
+        by_address: vec![],
+        by_alias: vec![],
+        seen_at: None,
+        removal: crate::plan::Removal::default(),
+        rivals: Vec::new(),
+    };
+    let mut round = |now| {
+        engine.step(Input::Wake(Wake::Now), now);
+        engine.step(server("20260103000000", 1), now);
+        let effects = engine.step(ended("20260103000000", Coverage::NamedDeletes), now);
+        assert_eq!(effects, [Effect::LookUp(vec![ONE])]);
+        let effects = engine.step(Input::Examined(Box::new(changed())), now);
+        assert!(matches!(effects.as_slice(), [Effect::Apply(_)]), "{effects:?}");
+        assert!(!engine.is_done_with(ONE) && engine.is_aside(ONE));
+        if now == NOW {
+            engine.step(Input::Failed(Trouble::Store("full".to_owned())), now);
+            assert!(!engine.is_done_with(ONE), "an intent of it stays");
+            return;
+        }
+        let effects = engine.step(Input::Applied(ONE, Outcome::Done), now);
+        assert!(
+            matches!(effects.as_slice(), [Effect::Release(ONE), Effect::Commit(_)]),
+            "{effects:?}"
+        );
+        engine.step(Input::Committed { linked: 3 }, now);
+        assert!(engine.is_done_with(ONE));
+    };
+    for now in [NOW, NOW.after(Duration::from_secs(5))] {
+        round(now);
+    }
+}
+
+// The time of an account that ended is known from nothing but memory, once the round has read the entry.
+#[test]
+fn what_a_failed_round_had_to_look_at_is_owed() {
+    let mut engine = engine(known(), 3);
+    engine.remember_end(ONE, NOW, NOW);
+    for last in [false, true] {
+        engine.step(Input::Wake(Wake::Now), NOW);
+        engine.step(server("20260103000000", 1), NOW);
+        let effects = engine.step(ended("20260103000000", Coverage::NamedDeletes), NOW);
+        assert_eq!(effects, [Effect::LookUp(vec![ONE])]);
+        engine.timed.clear();
+        match last {
+            false => drop(engine.step(Input::Failed(Trouble::Store("full".to_owned())), NOW)),
+            true => drop(engine.step(Input::Committed { linked: 3 }, NOW)),
+        }
+    }
+    assert!(engine.due(NOW).is_empty());
+}

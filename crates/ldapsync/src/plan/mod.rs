@@ -24,7 +24,7 @@ mod reason;
 mod remote_op;
 mod situation;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use newcomer::{Birth, Creation, Found, Newcomer, plan_newcomer};
 pub use op::{Farewell, Hazard, Kind, LocalId, LocalState, Op};

@@ -26,14 +26,14 @@ pub(super) fn address(text: &str) -> Values {
     Values::addresses([&Address::parse(text).expect("an address")])
 }
 
-pub(super) fn image(name: &str) -> Image {
+pub(crate) fn image(name: &str) -> Image {
     Image::default()
         .with(Field::Address, address(&format!("{name}@example.test")))
         .with(Field::DisplayName, Values::text(name))
         .with(Field::Enabled, Values::switch(true))
 }
 
-pub(super) fn id(number: u64) -> LocalId {
+pub(crate) fn id(number: u64) -> LocalId {
     LocalId::Account(AccountId::new(number).expect("not zero"))
 }
 
@@ -44,7 +44,7 @@ pub(super) fn elsewhere(host: &str) -> Remote {
     }
 }
 
-pub(super) fn here(image: Image) -> Remote {
+pub(crate) fn here(image: Image) -> Remote {
     Remote::Here(RemoteObject {
         members: Members::Shown,
         kind: Kind::Account,
@@ -55,7 +55,7 @@ pub(super) fn here(image: Image) -> Remote {
     })
 }
 
-pub(super) fn object(
+pub(crate) fn object(
     number: u64,
     image: Image,
     state: LocalState,
@@ -72,7 +72,7 @@ pub(super) fn object(
     }
 }
 
-pub(super) fn link() -> Link {
+pub(crate) fn link() -> Link {
     Link {
         local: id(1),
         base: Image::default(),
