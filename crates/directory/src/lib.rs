@@ -31,7 +31,7 @@ pub use auth::{
     PasswordSeen, ScramSalts, Throttle, TokenAuthenticator, Trial,
 };
 pub use config::{ConnectorConfig, HomeConfig, LoginMode, UserMapConfig};
-pub use connector::{Attempt, Connector, OpenError, Operator, Rights};
+pub use connector::{Attempt, Connector, OpenError, Operator, ResolvedMembers, Rights};
 pub use home::{HomeRef, HomeRefError, HomeTarget, Homes, Master};
 pub use map::{
     ExplainStep, Explanation, Freshness, LineError, LiveDriver, Route, RoutedHome, Source, Table, Target,

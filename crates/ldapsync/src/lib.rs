@@ -22,6 +22,7 @@ mod mapping;
 mod merge;
 mod outbox;
 mod plan;
+mod unresolved;
 
 pub use driver::{
     Consent, LinkOrder, Named, OutboxStatus, Pairing, PlanItem, PlanReport, PlannedEntry, PlannedObject,

@@ -5,10 +5,10 @@ use crate::plan::{self, Kind, Reason, Remote, RemoteObject, Switch};
 use directory::config::{Direction, ServerType};
 use directory::feed::ChangedEntry;
 use directory::{AccountState, ConnectorConfig, DirectoryAccount, EntryKind, Host};
-use model::{Address, Domain, EntryUuid};
+use model::{Address, Domain};
 
-/// The members of a group as they were resolved: what is no entry is left out, what has no address is pending.
-pub(crate) type Members = Vec<(EntryUuid, Option<Address>)>;
+/// The members of a group as they were resolved: what is no entry is told apart, what has no address is pending.
+pub(crate) type Members = directory::ResolvedMembers;
 
 /// What decides whether an entry is ours.
 #[derive(Debug, Clone)]
@@ -176,9 +176,10 @@ impl Scope {
             }
             EntryKind::Group => {
                 let known = members
+                    .members
                     .iter()
                     .filter_map(|(uuid, address)| Some((*uuid, address.as_ref()?)));
-                let pending = members.iter().filter(|(_, address)| address.is_none());
+                let pending = members.members.iter().filter(|(_, address)| address.is_none());
                 image.set(Field::Members, Values::members(known));
                 image.set(
                     Field::PendingMembers,

@@ -116,7 +116,7 @@ impl Local {
         }
         let mut values = plan.settled();
         values.passwords = self.passwords_after(plan, seen);
-        self.write_values(&mut found.data, &values);
+        self.write_values(&mut found.data, &values, seen);
         if !deleted {
             found.data.dn.clone_from(&written.dn);
             found.data.version.clone_from(&written.csn);
@@ -168,11 +168,14 @@ impl Local {
     }
 
     /// Writes into a link what a plan says of it, apart from its ends, which are operations.
-    pub(crate) fn write_values(&self, data: &mut LinkData, values: &LinkValues) {
+    pub(crate) fn write_values(&self, data: &mut LinkData, values: &LinkValues, seen: &Seen) {
         if let Some(base) = &values.base {
             data.base = link::encode(base);
         }
         data.digests = link::encode_digests(&values.marks, values.passwords, values.until);
+        if let Some(unresolved) = seen.unresolved {
+            unresolved.write(&mut data.digests);
+        }
         if link::standing(&data.state) != values.standing {
             let since = self.clock.now();
             data.state = match values.standing {

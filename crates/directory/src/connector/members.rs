@@ -18,6 +18,16 @@ const BATCH: usize = 100;
 /// Groups in groups in groups: deeper is nobody's intention.
 const MAX_DEPTH: usize = 16;
 
+/// The members of a group as they were found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ResolvedMembers {
+    /// Each member's lasting identity, and its address if it has one. The order means nothing.
+    pub members: Vec<(EntryUuid, Option<Address>)>,
+    /// Names that lead to no entry now: somebody who is gone, or somebody whose entry was renamed a moment ago while the
+    /// group still has the old name. Placeholders are not among them.
+    pub dangling: Vec<String>,
+}
+
 /// What the entries of members are asked for.
 struct Asked {
     attributes: Vec<String>,
@@ -26,14 +36,11 @@ struct Asked {
 
 impl Connector {
     /// Finds the entry of each member, a hundred in one search. A member is a DN (`member`, `uniqueMember`) or a
-    /// login name (`memberUid`). One that does not exist is left out: a placeholder, a deleted person. One
+    /// login name (`memberUid`). A placeholder is left out; a DN that leads to no entry is told apart. One
     /// without an address is named without one, because it may get one later; but a group without an address
     /// stands for its own members, whatever the depth, and a group that holds itself is read once. The order is
     /// not kept.
-    pub async fn resolve_members(
-        &self,
-        names: &[String],
-    ) -> Result<Vec<(EntryUuid, Option<Address>)>, Unavailable> {
+    pub async fn resolve_members(&self, names: &[String]) -> Result<ResolvedMembers, Unavailable> {
         let client = self.service().await?;
         let failed = |error: LdapError| self.pool.unavailable(&format!("members of a group: {error}"));
         let mail = self.patterns().map.mail.clone();
@@ -49,12 +56,14 @@ impl Connector {
             .into(),
             mail,
         };
-        let mut found = Vec::with_capacity(names.len());
+        let mut found = ResolvedMembers::default();
         let mut seen: HashSet<EntryUuid> = HashSet::with_capacity(names.len());
         let mut level: Vec<String> = names.to_vec();
         for _ in 0..MAX_DEPTH {
             let mut inner = Vec::new();
-            for entry in self.entries(&client, &level, &asked).await.map_err(failed)? {
+            let (entries, dangling) = self.entries(&client, &level, &asked).await.map_err(failed)?;
+            found.dangling.extend(dangling);
+            for entry in entries {
                 let Some(uuid) = entry_uuid(&entry) else { continue };
                 // The loop guard: each entry counts once, by whatever way it is reached.
                 if !seen.insert(uuid) {
@@ -66,7 +75,7 @@ impl Connector {
                 if address.is_none() && self.patterns().kind_of(&entry) == Some(EntryKind::Group) {
                     inner.push(entry.dn);
                 } else {
-                    found.push((uuid, address));
+                    found.members.push((uuid, address));
                 }
             }
             if inner.is_empty() {
@@ -83,7 +92,7 @@ impl Connector {
         client: &Client,
         names: &[String],
         asked: &Asked,
-    ) -> Result<Vec<Entry>, LdapError> {
+    ) -> Result<(Vec<Entry>, Vec<String>), LdapError> {
         let mut dns: Vec<(Dn, &str)> = Vec::with_capacity(names.len());
         let mut logins: Vec<&str> = Vec::new();
         let mut indirect = Indirect::default();
@@ -95,9 +104,11 @@ impl Connector {
                 _ => logins.push(name),
             }
         }
-        let mut found = Vec::with_capacity(names.len());
+        let (mut found, mut dangling) = (Vec::with_capacity(names.len()), Vec::new());
         for part in dns.chunks(BATCH) {
-            found.extend(self.by_dn(client, part, asked).await?);
+            let entries = self.by_dn(client, part, asked).await?;
+            dangling.extend(without_entry(part, &entries));
+            found.extend(entries);
         }
         let mut named = Vec::new();
         for part in logins.chunks(BATCH) {
@@ -106,7 +117,7 @@ impl Connector {
         indirect.names(&logins, &named, &self.patterns().map.login);
         found.extend(named);
         found.extend(self.indirect(client, &indirect, &asked.attributes).await?);
-        Ok(found)
+        Ok((found, dangling))
     }
 
     /// One search for all, and then one for each that it did not find: a server need not know the attribute
@@ -134,20 +145,11 @@ impl Connector {
                 Err(error) => return Err(error),
             }
         }
-        let known: HashSet<Vec<u8>> = found
-            .iter()
-            .filter_map(|entry| Dn::parse(&entry.dn).ok())
-            .map(|dn| dn.key())
-            .collect();
-        let missing: Vec<&str> = dns
-            .iter()
-            .filter(|(dn, _)| !known.contains(&dn.key()))
-            .map(|(_, text)| *text)
-            .collect();
+        let missing: Vec<String> = without_entry(dns, &found).collect();
         for part in missing.chunks(AT_ONCE) {
             let mut running = JoinSet::new();
             for dn in part {
-                running.spawn(one(client.clone(), (*dn).to_owned(), asked.attributes.clone()));
+                running.spawn(one(client.clone(), dn.clone(), asked.attributes.clone()));
             }
             while let Some(answer) = running.join_next().await {
                 let answer = answer.map_err(|error| LdapError::Protocol(error.to_string()))?;
@@ -218,6 +220,17 @@ impl Connector {
         members.dedup();
         Ok(members)
     }
+}
+
+/// The names that none of these entries has.
+fn without_entry<'a>(dns: &'a [(Dn, &str)], found: &[Entry]) -> impl Iterator<Item = String> + use<'a> {
+    let known: HashSet<Vec<u8>> = found
+        .iter()
+        .filter_map(|entry| Dn::parse(&entry.dn).ok())
+        .map(|dn| dn.key())
+        .collect();
+    let missing = dns.iter().filter(move |(dn, _)| !known.contains(&dn.key()));
+    missing.map(|(_, text)| (*text).to_owned())
 }
 
 /// The DN of a `uniqueMember` without its optional identifier, `#'0101'B` (RFC 4517 section 3.3.21).

@@ -18,6 +18,7 @@ mod search;
 mod trace;
 pub(crate) mod writing;
 
+pub use members::ResolvedMembers;
 pub use operator::{OpenError, Operator, Rights};
 pub use trace::Attempt;
 pub(crate) use trace::{Trace, elapsed};

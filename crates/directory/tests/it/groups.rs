@@ -23,6 +23,7 @@ fn group(cn: &str, class: &str, more: &str) -> String {
 async fn members(connector: &Connector, names: &[String]) -> Vec<String> {
     let found = connector.resolve_members(names).await.expect("an answer");
     let mut found: Vec<String> = found
+        .members
         .into_iter()
         .map(|(_, address)| address.map_or_else(|| "-".to_owned(), |address| address.local_part().to_owned()))
         .collect();
@@ -51,6 +52,14 @@ async fn many_members_and_some_that_do_not_exist() {
     let mut expected = uids;
     expected.push("zed".to_owned());
     assert_eq!(members(&connector, &names).await, expected);
+    // Those who may be about to get another name are told apart; a placeholder is nobody.
+    let mut dangling = connector
+        .resolve_members(&names)
+        .await
+        .expect("an answer")
+        .dangling;
+    dangling.sort();
+    assert_eq!(dangling, ["cn=elsewhere,dc=no,dc=such".to_owned(), user("gone")]);
     assert_eq!(members(&connector, &[]).await, Vec::<String>::new());
 }
 

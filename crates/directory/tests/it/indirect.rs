@@ -18,6 +18,7 @@ async fn members(connector: &Connector, group: &str) -> Vec<String> {
         .await
         .expect("an answer");
     let mut texts: Vec<String> = members
+        .members
         .into_iter()
         .map(|(_, address)| address.map_or_else(|| "-".to_owned(), |address| address.to_string()))
         .collect();

@@ -6,9 +6,10 @@ use crate::engine::{Input, Notice, Trouble};
 use crate::local::{Copies, store_id};
 use crate::mapping::Members;
 use crate::plan::{Digest, Hash, LocalId, LocalState, Remote, RemotePassword, Situation};
+use crate::unresolved::{self, Unresolved};
 use directory::feed::{ChangedEntry, FeedError, Presence};
 use directory::{AccountEventKind, AccountState, EntryKind, PasswordSeen};
-use model::{Address, EntryUuid, Secret};
+use model::{Address, EntryUuid, Secret, Timestamp};
 use store::{Elsewhere, LinkState};
 
 /// Entries that are looked at to see whether anything can be seen at all.
@@ -23,6 +24,7 @@ impl Worker<'_> {
         elsewhere: &mut Vec<(EntryUuid, Option<Elsewhere>)>,
     ) -> Result<(), Trouble> {
         let parts = self.parts;
+        let unresolved = self.unresolved(entry.uuid, &members)?;
         let mut remote = parts
             .scope
             .remote(entry, members, &|domain| parts.is_local(domain));
@@ -34,6 +36,9 @@ impl Worker<'_> {
             remote.password = password(&seen, parts.local.copies);
             hash = seen.hash.filter(|_| parts.local.copies == Copies::Yes);
             self.tell_of_an_end(entry);
+        }
+        if let (Remote::Here(remote), Some((_, next))) = (&mut remote, unresolved) {
+            remote.until = next;
         }
         let address = entry.account.as_ref().ok().map(|account| account.address.clone());
         if let Remote::Elsewhere { host, .. } = &remote {
@@ -56,13 +61,35 @@ impl Worker<'_> {
             self.engine.note_version(csn);
         }
         let origin = (entry.entry.dn.clone(), csn);
-        self.examine_remote(
-            (entry.uuid, Some((&entry.entry, hash))),
-            remote,
-            origin,
-            Some(address),
-        )
-        .await
+        let read = Read {
+            entry: &entry.entry,
+            hash,
+            unresolved: unresolved.map(|(unresolved, _)| unresolved),
+        };
+        self.examine_remote((entry.uuid, Some(read)), remote, origin, Some(address))
+            .await
+    }
+
+    /// The names among a group's members that lead nowhere, and when they are looked up again.
+    fn unresolved(
+        &self,
+        group: EntryUuid,
+        members: &Members,
+    ) -> Result<Option<(Unresolved, Option<Timestamp>)>, Trouble> {
+        let Some(names) = unresolved::digest(&members.dangling) else {
+            return Ok(None);
+        };
+        let (local, now) = (&self.parts.local, self.parts.now());
+        let link = local.store.association_by_uuid(&local.connector, group);
+        let digests = link.map_err(store_trouble)?.map(|link| link.data.digests);
+        let digests = digests.unwrap_or_default();
+        let (known, next) = (Unresolved::read(&digests), crate::link::until(&digests));
+        let (noted, next) = Unresolved::after(known, next, names, now);
+        tracing::debug!(
+            connector = %self.parts.config.name, %group, names = ?members.dangling, again = next.is_some(),
+            "members that are no entries"
+        );
+        Ok(Some((noted, next)))
     }
 
     /// What a write left behind: a server that has not got so far may lack the entry.
@@ -141,7 +168,7 @@ impl Worker<'_> {
 
     async fn examine_remote(
         &mut self,
-        (uuid, entry): (EntryUuid, Option<(&ldap::Entry, Option<Secret>)>),
+        (uuid, entry): (EntryUuid, Option<Read<'_>>),
         remote: Remote,
         origin: (String, Option<String>),
         address: Option<Option<Address>>,
@@ -152,10 +179,13 @@ impl Worker<'_> {
             .situation(uuid, remote, origin)
             .map_err(store_trouble)?;
         if self.engine.pushes() {
-            seen.entry = entry.as_ref().map(|(entry, _)| (*entry).clone());
+            seen.entry = entry.as_ref().map(|read| read.entry.clone());
             rivals::find(self.parts, &mut situation).await?;
         }
-        seen.hash = entry.and_then(|(_, hash)| hash);
+        if let Some(read) = entry {
+            seen.hash = read.hash;
+            seen.unresolved = read.unresolved;
+        }
         if let Some(address) = address
             && (self.parts.fetched.lock().remove(&uuid)
                 || self.doubtful
@@ -279,6 +309,13 @@ impl Worker<'_> {
     }
 }
 
+/// What was read of an entry beside its mapped fields.
+struct Read<'a> {
+    entry: &'a ldap::Entry,
+    hash: Option<Secret>,
+    unresolved: Option<Unresolved>,
+}
+
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Freshness {
@@ -319,6 +356,6 @@ async fn members(parts: &SyncEngine, entry: &ChangedEntry) -> Result<Members, Tr
             .resolve(&group.members)
             .await
             .map_err(|why| FeedError::Unavailable(why).into()),
-        _ => Ok(Vec::new()),
+        _ => Ok(Members::default()),
     }
 }

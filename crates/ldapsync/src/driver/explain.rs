@@ -3,6 +3,7 @@
 use super::report::{feed_error, store_error};
 use super::{SyncEngine, SyncError, gone};
 use crate::explain::{Event, Explanation, explain};
+use crate::mapping::Members;
 use crate::plan::{Remote, plan};
 use directory::Lookup;
 use directory::feed::{FeedError, Presence};
@@ -84,7 +85,7 @@ impl SyncEngine {
             Some(Presence::InScope(entry)) => {
                 let members = match &entry.account {
                     Ok(group) => self.resolve(&group.members).await,
-                    Err(_) => Ok(Vec::new()),
+                    Err(_) => Ok(Members::default()),
                 };
                 let members = members.map_err(|why| feed_error(FeedError::Unavailable(why)))?;
                 let dn = entry.entry.dn.clone();

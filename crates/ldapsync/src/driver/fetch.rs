@@ -3,7 +3,7 @@
 use super::{FETCHED, SyncEngine};
 use crate::engine::Outcome;
 use crate::local::Seen;
-use crate::mapping::Place;
+use crate::mapping::{Members, Place};
 use crate::plan::{Decision, Op, Plan, Remote, Situation, plan};
 use directory::{DirectoryAccount, EntryKind};
 use model::{EntryUuid, OnDemandOutcome};
@@ -19,7 +19,7 @@ pub(super) async fn one(parts: &SyncEngine, account: &DirectoryAccount) -> OnDem
             Ok(members) => members,
             Err(_) => return OnDemandOutcome::Unavailable,
         },
-        EntryKind::Account => Vec::new(),
+        EntryKind::Account => Members::default(),
     };
     let remote = parts
         .scope

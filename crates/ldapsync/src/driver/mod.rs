@@ -524,7 +524,7 @@ impl SyncEngine {
 
     async fn resolve(&self, dns: &[String]) -> Result<Members, Unavailable> {
         if dns.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Members::default());
         }
         (self.remotes.members)(dns.to_vec()).await
     }

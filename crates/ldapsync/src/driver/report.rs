@@ -201,7 +201,7 @@ impl Making<'_> {
                         match entry.kind {
                             Some(EntryKind::Account) => {
                                 seen.insert(entry.uuid);
-                                self.entry(&entry, Vec::new()).await?;
+                                self.entry(&entry, Members::default()).await?;
                             }
                             Some(EntryKind::Group) => {
                                 seen.insert(entry.uuid);
@@ -236,7 +236,7 @@ impl Making<'_> {
                 Presence::InScope(entry) => {
                     let members = match &entry.account {
                         Ok(group) => self.parts.resolve(&group.members).await,
-                        Err(_) => Ok(Vec::new()),
+                        Err(_) => Ok(Members::default()),
                     };
                     let members = members.map_err(|why| feed_error(FeedError::Unavailable(why)))?;
                     self.entry(&entry, members).await?;

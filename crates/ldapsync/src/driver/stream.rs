@@ -6,6 +6,7 @@
 use super::examine::Freshness;
 use super::worker::{Worker, save};
 use crate::engine::{Checkpoint, Input, Notice, Trouble};
+use crate::mapping::Members;
 use directory::EntryKind;
 use directory::feed::{Change, ChangedEntry, Cookie, Coverage, FeedError, FeedEvent, Following, PollEnd};
 use model::EntryUuid;
@@ -239,7 +240,7 @@ impl Worker<'_> {
             }
             self.step(Input::Noticed(Notice::Account(uuid)));
             (self.parts.remotes.sessions.changed)(uuid);
-            self.examine(entry, Vec::new(), &mut elsewhere).await?;
+            self.examine(entry, Members::default(), &mut elsewhere).await?;
         }
         self.note(&elsewhere).await?;
         self.settle().await?;

@@ -133,7 +133,7 @@ impl Local {
             false => plan.meanwhile(seen.old.as_ref()),
         };
         values.passwords = self.passwords_after(plan, seen);
-        self.write_values(&mut data, &values);
+        self.write_values(&mut data, &values, seen);
         if !seen.dn.is_empty() {
             data.dn.clone_from(&seen.dn);
             data.version.clone_from(&seen.csn);

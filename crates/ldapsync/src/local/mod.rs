@@ -12,6 +12,7 @@ mod read;
 use crate::field::{Field, Image};
 use crate::link;
 use crate::plan::{Link, LocalId};
+use crate::unresolved::Unresolved;
 use directory::config::{Direction, OnDelete};
 use model::{Address, Clock, EntryUuid, Secret};
 use std::collections::BTreeMap;
@@ -68,6 +69,8 @@ pub(crate) struct Seen {
     unnamed: Vec<Address>,
     /// The entry itself, where it may be written.
     pub(crate) entry: Option<ldap::Entry>,
+    /// Names among a group's members that lead nowhere.
+    pub(crate) unresolved: Option<Unresolved>,
     /// The entry's password hash, where it is copied. In memory only, and only until the plan is carried out.
     pub(crate) hash: Option<Secret>,
 }

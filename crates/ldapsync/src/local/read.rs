@@ -40,6 +40,7 @@ impl Local {
             remote: Image::default(),
             unnamed: Vec::new(),
             entry: None,
+            unresolved: None,
             hash: None,
         };
         if let Remote::Here(remote) = &remote {

@@ -106,7 +106,7 @@ async fn a_group_of_many_is_read_to_its_end() {
         assert_eq!(found.len(), MANY, "{meddle:?}");
         assert_eq!(parts(&spy), more, "{meddle:?}");
         let resolved = connector.resolve_members(&found).await.expect("members");
-        assert_eq!(resolved.len(), MANY, "{meddle:?}");
+        assert_eq!(resolved.members.len(), MANY, "{meddle:?}");
         assert_eq!(spy.take().len(), MANY.div_ceil(100), "a hundred in one search");
         let in_feed = members_in_feed(through(&samba, &spy), "all").await;
         assert_eq!((in_feed, parts(&spy)), (MANY, more), "{meddle:?}");
@@ -157,7 +157,7 @@ async fn groups_in_groups_are_walked_level_by_level() {
     spy.take();
     let walked = async || {
         let found = connector.resolve_members(&top).await.expect("members");
-        let found = found.into_iter().filter_map(|(_, address)| address);
+        let found = found.members.into_iter().filter_map(|(_, address)| address);
         let mut found: Vec<String> = found.map(|address| address.local_part().to_owned()).collect();
         found.sort();
         found

@@ -37,7 +37,7 @@ async fn a_placeholder_comes_and_goes_and_nobody_sees_it() {
         panic!("no group");
     };
     let nobody = connector.resolve_members(&found.members).await.expect("resolved");
-    assert_eq!(nobody, Vec::new());
+    assert_eq!(nobody, directory::ResolvedMembers::default());
     let change = |remove: &[&Written], add: &[&Written]| {
         let values = |of: &[&Written]| of.iter().map(|one| value(&one.dn)).collect();
         modify(

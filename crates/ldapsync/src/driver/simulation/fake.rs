@@ -5,7 +5,7 @@ use directory::feed::{
     Change, ChangeSource, ChangedEntry, Changes, Cookie, Coverage, FeedError, FeedEvent, Fingerprint,
     Following, PollEnd, Presence, Step,
 };
-use directory::{AccountState, DirectoryAccount, EntryKind, EntryProblem, Host, Lookup};
+use directory::{AccountState, DirectoryAccount, EntryKind, EntryProblem, Host, Lookup, ResolvedMembers};
 use model::{Address, BoxFuture, EntryUuid, Unavailable};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -153,13 +153,18 @@ impl Directory {
         }
     }
 
-    pub(super) fn resolve(&self, dns: &[String]) -> Vec<(EntryUuid, Option<Address>)> {
-        let found = |dn: &String| self.entries.values().find(|person| person.dn == *dn);
-        let address = |person: &Person| (!person.broken).then(|| person.address.clone());
-        dns.iter()
-            .filter_map(found)
-            .map(|person| (person.uuid, address(person)))
-            .collect()
+    pub(super) fn resolve(&self, dns: &[String]) -> ResolvedMembers {
+        let mut found = ResolvedMembers::default();
+        for dn in dns {
+            match self.entries.values().find(|person| person.dn == *dn) {
+                Some(person) => {
+                    let address = (!person.broken).then(|| person.address.clone());
+                    found.members.push((person.uuid, address));
+                }
+                None => found.dangling.push(dn.clone()),
+            }
+        }
+        found
     }
 
     fn cookie(&self) -> Cookie {

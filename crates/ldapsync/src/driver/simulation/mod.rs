@@ -389,7 +389,7 @@ impl World {
                         Member::Local(address) => panic!("{address}"),
                     };
                     let have: BTreeSet<_> = group.members.iter().map(of).collect();
-                    let resolved = directory.resolve(&person.members).into_iter();
+                    let resolved = directory.resolve(&person.members).members.into_iter();
                     let want: BTreeSet<_> = resolved
                         .filter_map(|(uuid, address)| Some((uuid, address?)))
                         .collect();

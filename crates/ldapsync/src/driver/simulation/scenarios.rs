@@ -672,6 +672,54 @@ async fn the_last_member_leaves() {
     assert_eq!(members(&world), 0);
 }
 
+// A group names somebody by a name that leads nowhere yet, or no longer, and no message tells what becomes of it: it is
+// read again, over restarts too (each round here is a process of its own), and is left alone once the name is dead.
+#[tokio::test]
+async fn a_group_with_a_dead_name_is_read_again_for_two_minutes() {
+    let mut world = World::new(27, config(1000, false)).await;
+    let member = person(&mut world, "member", "a.test");
+    let mut group = person(&mut world, "list", "a.test");
+    group.kind = EntryKind::Group;
+    let dead = "uid=former,ou=people,dc=test".to_owned();
+    group.members = vec![dead.clone(), "uid=dead,ou=people,dc=test".to_owned()];
+    world.directory.lock().put(group.clone());
+    assert!(world.round(Wake::Now).await);
+    let version = |world: &World| {
+        let found = world.store.group_by_address(&group.address).expect("reads");
+        let found = found.expect("there");
+        (found.members.len(), found.version)
+    };
+    assert_eq!(version(&world).0, 0);
+    // slapd rewrites the group, silently.
+    let rewrite = |world: &World, name: &str| {
+        let mut directory = world.directory.lock();
+        let entry = directory.entries.get_mut(&group.uuid).expect("there");
+        entry.members[0] = name.to_owned();
+    };
+    rewrite(&world, &member.dn);
+    world.clock.advance(Duration::from_millis(250));
+    assert!(world.round(Wake::Now).await);
+    assert_eq!(version(&world).0, 1);
+    let mut written = Vec::new();
+    for _ in 0..15 {
+        world.clock.advance(Duration::from_secs(65));
+        assert!(world.round(Wake::Now).await);
+        written.push(version(&world).1);
+    }
+    written.dedup();
+    assert!((2..=9).contains(&written.len()), "{written:?}");
+    let end = version(&world);
+    world.settle(Wake::Full).await;
+    rewrite(&world, &dead);
+    world.clock.advance(Duration::from_secs(65));
+    assert!(world.round(Wake::Now).await);
+    assert_eq!(
+        version(&world),
+        end,
+        "left alone, also by a comparison of everything"
+    );
+}
+
 // Deliveries for somebody new, side by side: one account, and nobody hears "try later".
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_ask_for_one_name_at_once() {

@@ -406,6 +406,7 @@ fn same(
             let usable = |(uuid, address): (EntryUuid, Option<model::Address>)| address.map(|_| uuid);
             let there: BTreeSet<EntryUuid> = server
                 .resolve(&entry.members)
+                .members
                 .into_iter()
                 .filter_map(usable)
                 .collect();

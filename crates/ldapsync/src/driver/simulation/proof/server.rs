@@ -344,13 +344,20 @@ impl Server {
     }
 
     /// Where members are: an entry that cannot be read is none.
-    pub(super) fn resolve(&self, dns: &[String]) -> Vec<(EntryUuid, Option<Address>)> {
+    pub(super) fn resolve(&self, dns: &[String]) -> directory::ResolvedMembers {
         let visible: Vec<Person> = self.visible().collect();
         let find = |dn: &String| visible.iter().find(|person| person.dn.eq_ignore_ascii_case(dn));
-        dns.iter()
-            .filter_map(find)
-            .map(|person| (person.uuid, (!person.broken).then(|| person.address.clone())))
-            .collect()
+        let mut found = directory::ResolvedMembers::default();
+        for dn in dns {
+            match find(dn) {
+                Some(person) => {
+                    let address = (!person.broken).then(|| person.address.clone());
+                    found.members.push((person.uuid, address));
+                }
+                None => found.dangling.push(dn.clone()),
+            }
+        }
+        found
     }
 
     /// One write of ours, and whatever comes between.
