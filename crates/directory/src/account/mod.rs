@@ -159,7 +159,10 @@ impl DirectoryAccount {
             host: host(entry, map.host.as_deref()),
             state: AccountState::read(entry, map, patterns.server, now),
             state_until: state::until(entry, map, patterns.server, now),
-            display_name: text(&map.display_name).or_else(|| text("cn")),
+            // A cn that repeats the address is there because the schema wants one (RFC 4519 section 3.12): entries that are
+            // made for accounts without a name have it, and it must not come back as their name.
+            display_name: text(&map.display_name)
+                .or_else(|| text("cn").filter(|cn| !cn.eq_ignore_ascii_case(address.local_part()))),
             given_name: text(&map.given_name),
             surname: text(&map.surname),
             quota: map

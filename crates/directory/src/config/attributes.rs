@@ -18,7 +18,8 @@ pub struct AttributesConfig {
     /// The home's host name; default `mailHost` on OpenLDAP. Active Directory has no default: a connector
     /// that is used for routing or is `clustered` must name it.
     pub host: Option<String>,
-    /// The name shown to people; default `displayName`, and `cn` when an entry has none.
+    /// The name shown to people; default `displayName`, and when an entry has none `cn`, unless that only repeats the
+    /// local-part of the address.
     pub display_name: Option<String>,
     /// Given name; default `givenName`.
     pub given_name: Option<String>,
