@@ -41,6 +41,34 @@ need() {
     die "apt-get could not install ${missing[*]}"
 }
 
+# unpack NAME FILE PACKAGE ... -- LIBRARY-PACKAGE ... unpacks packages into target/peers/NAME without installing them,
+# unless FILE is there or on the system already, and installs the libraries that they need.
+unpack() {
+  local name=$1 file=$2 folder package packages=()
+  shift 2
+  folder=$PWD/target/peers/$name
+  while [ "$1" != -- ]; do packages+=("$1"); shift; done
+  shift
+  if [ -e "/$file" ] || [ -e "$folder/$file" ]; then return; fi
+  for package in "$@"; do
+    dpkg -s "$package" >/dev/null 2>&1 || need "/missing:$package"
+  done
+  say "unpacking ${packages[*]} into target/peers/$name"
+  local fresh
+  mkdir -p "$PWD/target/peers"
+  fresh=$(mktemp -d "$PWD/target/peers/.$name.XXXXXX")
+  (
+    cd "$fresh"
+    apt-get download -q "${packages[@]}" >/dev/null 2>&1 ||
+      { [ "$(id -u)" -eq 0 ] && apt-get update -q >/dev/null 2>&1 && apt-get download -q "${packages[@]}" >/dev/null 2>&1; } ||
+      die "apt-get could not download ${packages[*]}"
+    mkdir root
+    for package in ./*.deb; do dpkg -x "$package" root; done
+  ) || { rm -rf "$fresh"; exit 69; }
+  mv "$fresh/root" "$folder"
+  rm -rf "$fresh"
+}
+
 # What starts at boot now, a line each.
 enabled_services() {
   { find /etc/systemd/system -type l 2>/dev/null; find /etc/rc[2345].d -name 'S*' 2>/dev/null; } | sort

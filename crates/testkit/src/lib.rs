@@ -1,6 +1,6 @@
 //! What tests, benchmarks and the demo share: real servers as child processes, and clients that see the wire.
 //!
-//! Owns the launchers of slapd, Samba AD, Dovecot, Postfix and Homing itself (scratch folder, free ports, always reaped),
+//! Owns the launchers of slapd, Samba AD, Dovecot, Cyrus, Postfix and Homing itself (scratch folder, free ports, always reaped),
 //! line clients for SMTP, IMAP and POP3 that show every byte, generated people and groups for a directory,
 //! and certificates.
 //!
@@ -9,6 +9,7 @@
 
 mod certificate;
 mod client;
+mod cyrus;
 mod dialogue;
 mod dovecot;
 
@@ -22,6 +23,7 @@ mod slapd;
 
 pub use certificate::{Authority, Certificate, self_signed, self_signed_for};
 pub use client::{curl, run_with_input};
+pub use cyrus::{CYRUS_ADMIN, Cyrus};
 pub use dialogue::{Dialogue, ImapClient, Pop3Client, SmtpClient, SmtpReply};
 
 pub use dovecot::Dovecot;
