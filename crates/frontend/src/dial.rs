@@ -1,6 +1,7 @@
 //! Connecting to a home: orders, health, its address, its TLS.
 
 use crate::failure::Failure;
+use crate::farewell::Farewells;
 use crate::health::{Health, HomeState, HomeStatus, Place};
 use crate::local::LocalHome;
 use crate::orders::Orders;
@@ -29,6 +30,7 @@ pub struct Dialer {
 struct Shared {
     health: Health,
     orders: Orders,
+    farewells: Farewells,
 }
 
 /// A connection to a home that has not said anything yet. Implicit TLS is established.
@@ -71,6 +73,7 @@ impl Dialer {
             shared: Arc::new(Shared {
                 health: Health::new(clock),
                 orders,
+                farewells: Farewells::default(),
             }),
             local: None,
         }
@@ -216,6 +219,31 @@ impl Dialer {
             target,
             name,
         })
+    }
+
+    /// What is known of homes that end sessions in their own words.
+    pub(crate) fn farewells(&self) -> &Farewells {
+        &self.shared.farewells
+    }
+
+    /// A connection for a word with the home itself, in IMAP: also with one that is drained. The home in this process
+    /// hears without one.
+    pub(crate) async fn dial_for_orders(&self, home: &HomeRef) -> Result<Dialled, Failure> {
+        let target = self.homes.target(home, Protocol::Imap);
+        let name = format!("{}:{}", target.host, target.port);
+        let connection = self.connect(&target, &name).await?;
+        Ok(Dialled {
+            connection,
+            target,
+            name,
+        })
+    }
+
+    /// Whether the home is this process.
+    pub(crate) fn is_local(&self, home: &HomeRef, protocol: Protocol) -> bool {
+        self.local
+            .as_ref()
+            .is_some_and(|local| local.is(home.host(), protocol))
     }
 
     /// Tells the outcome of the talk that follows: a home that hangs or babbles is as down as one that refuses.

@@ -7,6 +7,7 @@ use crate::login::{Arrived, Claims, Gate, log_failure};
 use crate::relaying::Handover;
 use model::{Peer, Protocol, RejectReason, TlsState};
 use net::{Accepted, LinePolicy, LineStream, ServerTls, Shutdown};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::sasl::{Login, SaslError};
@@ -164,6 +165,7 @@ impl<'a> Edge<'a> {
             session: arrived.session,
             idle: self.idle,
             metrics: self.gate.context.metrics.clone(),
+            dialer: Arc::clone(&self.gate.context.dialer),
         })
     }
 }

@@ -15,6 +15,7 @@ mod dial;
 mod edge;
 mod exchange;
 mod failure;
+mod farewell;
 mod health;
 mod home_key;
 mod home_line;

@@ -1,7 +1,11 @@
 //! The long part of a session: bytes both ways, one log line, and the numbers.
 
+use crate::dial::Dialer;
+use crate::farewell::Order;
+use directory::HomeRef;
 use net::{LineStream, Metric, Metrics, Relay, RelayReport, Session};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,6 +25,8 @@ pub(crate) struct Handover {
     pub(crate) session: Session,
     pub(crate) idle: Duration,
     pub(crate) metrics: Metrics,
+    /// Asks the home to end the session.
+    pub(crate) dialer: Arc<Dialer>,
 }
 
 impl Handover {
@@ -29,6 +35,7 @@ impl Handover {
         Relaying {
             relay: Relay::new(self.client, self.home, self.idle, self.session),
             metrics: self.metrics,
+            dialer: Some(self.dialer),
         }
     }
 }
@@ -37,6 +44,8 @@ impl Handover {
 struct Relaying {
     relay: Relay,
     metrics: Metrics,
+    /// None once the home has been asked to end the session.
+    dialer: Option<Arc<Dialer>>,
 }
 
 impl Future for Relaying {
@@ -44,13 +53,32 @@ impl Future for Relaying {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let report = ready!(Pin::new(&mut this.relay).poll(cx));
+        let polled = Pin::new(&mut this.relay).poll(cx);
+        if polled.is_pending() {
+            this.ask_to_end();
+        }
+        let report = ready!(polled);
         this.finish(&report);
         Poll::Ready(())
     }
 }
 
 impl Relaying {
+    /// Once the session is told to end: the home says goodbye in its own words, where it can.
+    fn ask_to_end(&mut self) {
+        let Some(why) = self.relay.told() else { return };
+        let Some(dialer) = self.dialer.take() else { return };
+        let about = self.relay.session().about();
+        let Some(Ok(home)) = about.home.as_deref().map(HomeRef::parse) else {
+            return;
+        };
+        let trace = about.trace;
+        // The home in this process has heard by itself.
+        if dialer.is_local(&home, about.protocol) || dialer.ask_to_end(&home, Order { trace, why }) {
+            self.relay.await_farewell();
+        }
+    }
+
     fn finish(&self, report: &RelayReport) {
         let session = self.relay.session();
         let about = session.about();

@@ -26,6 +26,8 @@ pub(super) enum Failure {
     Store(StoreError),
     /// The verb is not legal in this state.
     WrongState,
+    /// A front end named a session that is not here (any more).
+    NoSuchSession,
     /// IDLE was ended by something else than DONE.
     NotDone,
     /// A sequence number beyond the mailbox (RFC 3501 section 9, on `seq-number`).
@@ -178,6 +180,7 @@ pub(super) fn failed(failure: &Failure) -> StatusLine {
             no(Code::BadCharset(charsets), "Unknown charset")
         }
         Failure::PrivacyRequired => no(Code::PrivacyRequired, "Encryption is required first"),
+        Failure::NoSuchSession => no(Code::NonExistent, "No such session"),
         Failure::NoMechanism => no(Code::Cannot, "Unknown authentication mechanism"),
         Failure::BadExchange => bad("Authentication cancelled or not understood"),
         Failure::NoTls => bad("TLS is not available here"),

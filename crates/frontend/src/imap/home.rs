@@ -3,12 +3,14 @@
 use crate::config::AuthenticateAt;
 use crate::dial::Dialled;
 use crate::failure::Failure;
+use crate::farewell::Order;
 use crate::home_key::{AFTER_REFUSAL, Exchange, HomeKey};
 use crate::home_line::HomeLine;
 use crate::login::{Admitted, Gate, Introduction, LoggedIn};
 use directory::HomeTarget;
 use model::Secret;
 use net::{LinePolicy, TlsMode};
+use std::time::Duration;
 use wire::imap::{
     Assembler, Code, Command, CommandBody, Condition, IdFields, Literals, Next, Response, StatusLine, Tag,
     Untagged,
@@ -19,6 +21,9 @@ const MAX_LINE: usize = 16 * 1024;
 /// The largest response, and responses to one command: a home that sends more is out of its mind.
 const MAX_RESPONSE: usize = 64 * 1024;
 const MAX_RESPONSES: usize = 100;
+
+/// What a Homing home that trusts us announces before the login.
+const ENDS_SESSIONS: &str = "XENDSESSION";
 
 /// The talk with one home up to the login.
 struct Talk {
@@ -37,24 +42,7 @@ pub(crate) async fn log_in(
     admitted: &Admitted,
     who: &Introduction<'_>,
 ) -> Result<LoggedIn, Failure> {
-    let (line, target) = HomeLine::new(dialled, MAX_LINE, LinePolicy::AcceptLf);
-    let mut talk = Talk {
-        line,
-        capabilities: None,
-        introduced: None,
-        commands: 0,
-    };
-    talk.greeting().await?;
-    talk.line.limit = gate.settings.home_timeout;
-    if target.tls == TlsMode::StartTls {
-        let done = talk.run(CommandBody::StartTls).await?;
-        if done.condition != Condition::Ok {
-            return Err(talk.line.tls("it does not offer STARTTLS"));
-        }
-        talk.line.start_tls(&target).await?;
-        // RFC 3501 section 6.2.1: what was said before the handshake no longer counts.
-        talk.forget_capabilities();
-    }
+    let (mut talk, target) = Talk::open(dialled, gate.settings.home_timeout).await?;
     if !talk.has("IMAP4REV1").await? && !talk.has("IMAP4REV2").await? {
         return Err(talk.line.broken("it announces no version of IMAP that we speak"));
     }
@@ -62,6 +50,8 @@ pub(crate) async fn log_in(
         // In one packet with the login. Whatever it answers: a home that does not trust us ignores it.
         talk.introduced = Some(talk.send(CommandBody::Id(id_fields(who)))?);
     }
+    let takes_orders = talk.has(ENDS_SESSIONS).await?;
+    gate.context.dialer.farewells().learn(&admitted.home, takes_orders);
     let key = gate.key_for(&target, &talk.line.name, admitted, who)?;
     let done = talk.log_in(admitted, &target, &key).await?;
     if done.condition != Condition::Ok {
@@ -72,6 +62,40 @@ pub(crate) async fn log_in(
         stream: talk.line.stream,
         capabilities,
     })
+}
+
+/// A talk with a home about sessions that are to end there. Nobody logs in.
+pub(crate) struct Orders(Talk);
+
+impl Orders {
+    /// None when the home takes none.
+    pub(crate) async fn open(dialled: Dialled) -> Result<Option<Self>, Failure> {
+        let limit = dialled.target.connect_timeout;
+        let (mut talk, _) = Talk::open(dialled, limit).await?;
+        Ok(talk.has(ENDS_SESSIONS).await?.then_some(Self(talk)))
+    }
+
+    /// How many of these sessions the home had and ends now.
+    pub(crate) async fn end(&mut self, orders: &[Order]) -> Result<usize, Failure> {
+        let mut tags = Vec::with_capacity(orders.len());
+        for order in orders {
+            tags.push(self.0.send(CommandBody::EndSession {
+                trace: order.trace.to_string().into_bytes(),
+                why: order.why.as_str().into(),
+            })?);
+        }
+        let mut ended = 0;
+        for tag in tags {
+            let done = self.0.finish(&tag, |_| None).await?;
+            ended += usize::from(done.condition == Condition::Ok);
+        }
+        Ok(ended)
+    }
+
+    pub(crate) async fn leave(mut self) {
+        // Whatever it answers: the connection is closed.
+        let _ = self.0.run(CommandBody::Logout).await;
+    }
 }
 
 /// What a NO or BAD to the login means.
@@ -124,6 +148,29 @@ fn id_fields(who: &Introduction<'_>) -> IdFields {
 }
 
 impl Talk {
+    /// Up to the first command, inside TLS where that is wanted.
+    async fn open(dialled: Dialled, limit: Duration) -> Result<(Self, HomeTarget), Failure> {
+        let (line, target) = HomeLine::new(dialled, MAX_LINE, LinePolicy::AcceptLf);
+        let mut talk = Self {
+            line,
+            capabilities: None,
+            introduced: None,
+            commands: 0,
+        };
+        talk.greeting().await?;
+        talk.line.limit = limit;
+        if target.tls == TlsMode::StartTls {
+            let done = talk.run(CommandBody::StartTls).await?;
+            if done.condition != Condition::Ok {
+                return Err(talk.line.tls("it does not offer STARTTLS"));
+            }
+            talk.line.start_tls(&target).await?;
+            // RFC 3501 section 6.2.1: what was said before the handshake no longer counts.
+            talk.forget_capabilities();
+        }
+        Ok((talk, target))
+    }
+
     async fn greeting(&mut self) -> Result<(), Failure> {
         match self.response().await? {
             Response::Untagged(Untagged::Status(status)) => match status.condition {

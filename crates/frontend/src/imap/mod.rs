@@ -10,5 +10,5 @@ mod home;
 mod reply;
 mod session;
 
-pub(crate) use home::log_in;
+pub(crate) use home::{Orders, log_in};
 pub use session::{ImapProxy, serve};

@@ -50,6 +50,13 @@ impl SessionEnd {
         }
     }
 
+    /// The reason of this name.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        let all = [Self::Revoked, Self::Kicked, Self::Drained];
+        all.into_iter().find(|why| why.as_str() == word)
+    }
+
     const fn from_number(number: u8) -> Option<Self> {
         match number {
             1 => Some(Self::Revoked),
@@ -111,6 +118,8 @@ pub struct SessionFilter {
     pub home: Option<String>,
     /// In this protocol.
     pub protocol: Option<Protocol>,
+    /// That ends in this process and has this name in the logs.
+    pub trace: Option<TraceId>,
     /// That logged in at this moment of the monotonic clock or earlier.
     pub begun_by: Option<Duration>,
 }
@@ -119,6 +128,9 @@ impl SessionFilter {
     fn matches(&self, entry: &Entry) -> bool {
         let about = &entry.about;
         self.id.is_none_or(|wanted| wanted == entry.id)
+            && self
+                .trace
+                .is_none_or(|trace| about.home.is_none() && trace == about.trace)
             && self.begun_by.is_none_or(|moment| entry.began <= moment)
             && self
                 .account
@@ -200,6 +212,8 @@ struct Table {
     /// The same for inner halves, which do not count.
     inner: HashMap<Address, Ids>,
     by_entry: HashMap<EntryUuid, Ids>,
+    /// Those that end here: front ends know them by that.
+    by_trace: HashMap<TraceId, Ids>,
     by_client: HashMap<IpAddr, u32>,
     by_home: HashMap<Arc<str>, u64>,
 }
@@ -281,6 +295,9 @@ impl Sessions {
         }
         if let Some(uuid) = about.entry {
             table.by_entry.entry(uuid).or_default().add(id);
+        }
+        if about.home.is_none() {
+            table.by_trace.entry(about.trace).or_default().add(id);
         }
         let entry = Arc::new(Entry {
             id,
@@ -393,6 +410,9 @@ impl Table {
         if let Some(id) = filter.id {
             return Box::new(self.live.get(&id).into_iter());
         }
+        if let Some(trace) = &filter.trace {
+            return of(self.by_trace.get(trace));
+        }
         if let Some(account) = &filter.account {
             let inner = of(self.inner.get(account));
             return Box::new(of(self.by_account.get(account)).chain(inner));
@@ -411,6 +431,12 @@ impl Table {
             && ids.remove(entry.id)
         {
             self.by_entry.remove(uuid);
+        }
+        if about.home.is_none()
+            && let Some(ids) = self.by_trace.get_mut(&about.trace)
+            && ids.remove(entry.id)
+        {
+            self.by_trace.remove(&about.trace);
         }
         if entry.place == Place::Inner {
             if let Some(ids) = self.inner.get_mut(&about.account)

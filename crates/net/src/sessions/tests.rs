@@ -67,7 +67,41 @@ fn nothing_is_left_of_sessions_that_are_gone() {
     }
     let table = all.0.table.lock();
     assert!(table.live.is_empty() && table.by_account.is_empty() && table.by_entry.is_empty());
+    assert!(table.by_trace.is_empty());
     assert!(table.by_client.is_empty() && table.by_home.is_empty() && table.inner.is_empty());
+}
+
+#[test]
+fn a_front_end_names_sessions_that_end_here_by_their_trace() {
+    let all = sessions(100, 100);
+    let here = |number| NewSession {
+        home: None,
+        trace: TraceId::new(number),
+        ..about(ALICE, "192.0.2.1:1", "a")
+    };
+    let mine = all.enter(here(1)).expect("room");
+    let inner = all.enter_inner(here(1));
+    let other = all.enter(here(2)).expect("room");
+    // This process is a front end itself for this one.
+    let passed_on = NewSession {
+        trace: TraceId::new(1),
+        ..about(ALICE, "192.0.2.1:1", "a")
+    };
+    let passed_on = all.enter(passed_on).expect("room");
+    let filter = SessionFilter {
+        trace: Some(TraceId::new(1)),
+        ..SessionFilter::default()
+    };
+    assert_eq!(all.end(&filter, SessionEnd::Kicked), 2);
+    let ending = [mine, inner, other, passed_on].map(|session| session.ending());
+    assert_eq!(
+        ending,
+        [Some(SessionEnd::Kicked), Some(SessionEnd::Kicked), None, None]
+    );
+    for why in [SessionEnd::Revoked, SessionEnd::Kicked, SessionEnd::Drained] {
+        assert_eq!(SessionEnd::parse(why.as_str()), Some(why));
+    }
+    assert_eq!(SessionEnd::parse("bored"), None);
 }
 
 #[tokio::test]

@@ -128,6 +128,11 @@ pub enum CommandBody {
         mechanism: String,
         initial: Option<Secret>,
     },
+    /// Not of any RFC: a front end has one of its sessions ended. Only homes that trust it take it.
+    EndSession {
+        trace: Vec<u8>,
+        why: Vec<u8>,
+    },
     // Authenticated.
     Select(MailboxArg),
     Examine(MailboxArg),

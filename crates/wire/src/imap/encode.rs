@@ -36,6 +36,7 @@ impl CommandBody {
             Self::StartTls => "STARTTLS",
             Self::Login { .. } => "LOGIN",
             Self::Authenticate { .. } => "AUTHENTICATE",
+            Self::EndSession { .. } => "XENDSESSION",
             Self::Select(_) => "SELECT",
             Self::Examine(_) => "EXAMINE",
             Self::Create { .. } => "CREATE",
@@ -96,6 +97,12 @@ impl CommandBody {
                     Some(bytes) if bytes.is_empty() => out.raw(b" ="),
                     Some(bytes) => out.raw(format!(" {}", sasl::encode_base64(bytes.expose())).as_bytes()),
                 }
+            }
+            Self::EndSession { trace, why } => {
+                out.raw(b" ");
+                out.astring(trace);
+                out.raw(b" ");
+                out.astring(why);
             }
             Self::Select(name) | Self::Examine(name) | Self::Delete(name) => mailbox(out, name),
             Self::Subscribe(name) | Self::Unsubscribe(name) => mailbox(out, name),

@@ -107,6 +107,7 @@ fn scan_arguments(
         "ID",
         "LOGIN",
         "AUTHENTICATE",
+        "XENDSESSION",
         "SELECT",
         "EXAMINE",
         "CREATE",
@@ -138,6 +139,12 @@ fn scan_arguments(
             CommandBody::Login { user, password }
         }
         "AUTHENTICATE" => scan_authenticate(scanner)?,
+        "XENDSESSION" => {
+            let trace = scanner.astring()?.into_owned();
+            scanner.space()?;
+            let why = scanner.astring()?.into_owned();
+            CommandBody::EndSession { trace, why }
+        }
         "SELECT" => CommandBody::Select(mailbox(scanner)?),
         "EXAMINE" => CommandBody::Examine(mailbox(scanner)?),
         "CREATE" => scan_create(scanner)?,

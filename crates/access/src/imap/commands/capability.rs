@@ -1,5 +1,6 @@
 //! CAPABILITY (RFC 3501 section 6.1.1): the one list of what this server speaks.
 
+use super::end_session;
 use crate::channel::{Channel, Standing};
 use crate::imap::reply::{self, Failure};
 use crate::imap::session::Session;
@@ -69,6 +70,9 @@ fn list(session: &Session) -> Vec<String> {
         if !channel.allows_password() {
             // RFC 3501 section 6.2.3.
             words.push("LOGINDISABLED".to_owned());
+        }
+        if session.trusted {
+            words.push(end_session::CAPABILITY.to_owned());
         }
     } else {
         words.extend(LOGGED_IN.iter().map(|word| (*word).to_owned()));

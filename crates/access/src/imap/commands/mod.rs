@@ -10,6 +10,7 @@ mod close;
 mod copy;
 mod create;
 mod delete;
+mod end_session;
 mod expunge;
 mod fetch;
 mod id;
@@ -35,7 +36,7 @@ use model::MailboxName;
 use wire::imap::{CommandBody, MailboxArg, Numbering, StatusLine, Tag};
 
 /// RFC 3501 section 6: each verb with the states it is legal in.
-const TABLE: [(&str, Legal); 29] = [
+const TABLE: [(&str, Legal); 30] = [
     ("CAPABILITY", Legal::Always),
     ("NOOP", Legal::Always),
     ("LOGOUT", Legal::Always),
@@ -43,6 +44,7 @@ const TABLE: [(&str, Legal); 29] = [
     ("STARTTLS", Legal::NotAuthenticated),
     ("LOGIN", Legal::NotAuthenticated),
     ("AUTHENTICATE", Legal::NotAuthenticated),
+    ("XENDSESSION", Legal::NotAuthenticated),
     ("SELECT", Legal::Authenticated),
     ("EXAMINE", Legal::Authenticated),
     ("CREATE", Legal::Authenticated),
@@ -127,6 +129,7 @@ async fn dispatch(session: &mut Session, body: CommandBody) -> Result<StatusLine
         CommandBody::Authenticate { mechanism, initial } => {
             authenticate::run(session, &mechanism, initial).await
         }
+        CommandBody::EndSession { trace, why } => end_session::run(session, &trace, &why),
         CommandBody::Select(mailbox) => select::run(session, &mailbox, Access::ReadWrite).await,
         CommandBody::Examine(mailbox) => select::run(session, &mailbox, Access::ReadOnly).await,
         CommandBody::Create { mailbox, special_use } => create::run(session, &mailbox, &special_use).await,
