@@ -58,6 +58,12 @@ impl Service {
         Session(Arc::clone(self))
     }
 
+    /// How many sessions it has now.
+    #[must_use]
+    pub fn sessions(&self) -> u64 {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
     /// The listener takes no more sessions; those that it has go on.
     pub fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);

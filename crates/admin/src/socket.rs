@@ -8,7 +8,7 @@ use hyper_util::service::TowerToHyperService;
 use net::Shutdown;
 use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,22 +41,20 @@ impl Caller {
     }
 }
 
-/// The bound admin socket. The file is removed when this is dropped.
+/// The bound admin socket. The file is removed when this is dropped, unless a successor has put its own in its place.
 #[derive(Debug)]
 pub struct AdminSocket {
     listener: UnixListener,
     path: PathBuf,
+    /// Which file it is.
+    inode: Option<(u64, u64)>,
 }
 
 impl AdminSocket {
     /// Binds the socket, mode 0600. A file left by a process that was killed is replaced; one that a living
     /// process answers on is an error.
     pub async fn bind(path: &Path) -> io::Result<Self> {
-        if path.as_os_str().len() > MAX_PATH {
-            let message =
-                format!("the path has more than {MAX_PATH} bytes; set [admin] socket to a shorter one");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-        }
+        check_length(path)?;
         if UnixStream::connect(path).await.is_ok() {
             return Err(io::Error::new(
                 io::ErrorKind::AddrInUse,
@@ -72,6 +70,22 @@ impl AdminSocket {
         Ok(Self {
             listener,
             path: path.to_owned(),
+            inode: inode(path),
+        })
+    }
+
+    /// Binds the socket in the place of one that another process still answers on: whoever calls from now on speaks to
+    /// us. For a process that runs beside the one that it replaces.
+    pub fn take_over(path: &Path) -> io::Result<Self> {
+        let draft = path.with_extension(format!("{}", std::process::id()));
+        check_length(&draft)?;
+        let listener = UnixListener::bind(&draft)?;
+        std::fs::set_permissions(&draft, Permissions::from_mode(0o600))?;
+        std::fs::rename(&draft, path)?;
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+            inode: inode(path),
         })
     }
 
@@ -110,8 +124,23 @@ impl AdminSocket {
 
 impl Drop for AdminSocket {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        if inode(&self.path) == self.inode {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
+}
+
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    let found = std::fs::symlink_metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
+}
+
+fn check_length(path: &Path) -> io::Result<()> {
+    if path.as_os_str().len() > MAX_PATH {
+        let message = format!("the path has more than {MAX_PATH} bytes; set [admin] socket to a shorter one");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    Ok(())
 }
 
 /// Root and the user that the server runs as may administer it; the file's mode says the same.

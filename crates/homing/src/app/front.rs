@@ -9,7 +9,7 @@ use directory::{AccountEvent, AccountEventKind, AccountEventStream, Heard, HomeR
 use frontend::LocalHome;
 use frontend::assertion::{Minter, TrustedFrontEndConfig, Verifier};
 use model::{Address, Authenticated, Authenticator, Clock, Recheck};
-use net::{Metrics, SessionEnd, SessionFilter, SessionRow, Sessions, Shutdown};
+use net::{Inherited, Metrics, SessionEnd, SessionFilter, SessionRow, Sessions, Shutdown};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub(super) struct Front {
     pub(super) metrics: Metrics,
     pub(super) minter: Arc<Minter>,
     pub(super) local: LocalHome,
+    /// Sockets that listeners may take over.
+    pub(super) inherited: Arc<Inherited>,
     /// None on a front end that holds no accounts.
     pub(super) verifier: Option<Arc<Verifier>>,
 }
@@ -44,6 +46,7 @@ impl Front {
             metrics: Metrics::default(),
             minter: Arc::new(Minter::new(ring, &config.server_name, Arc::clone(clock))),
             local: LocalHome::new(&config.server_name),
+            inherited: Arc::default(),
             verifier: verifier.filter(|_| !trusted.is_empty()).map(Arc::new),
         })
     }

@@ -5,11 +5,13 @@
 
 mod auth;
 mod front;
+mod handover;
 mod parts;
 mod pinned;
 mod running;
 mod services;
 
+pub(crate) use handover::inherited;
 pub(crate) use parts::check;
 
 use crate::cli::Failure;
@@ -17,7 +19,7 @@ use crate::config::Config;
 use crate::logging::LogLevel;
 use admin::{Admin, AdminSocket, NeedsRestart, ReloadRefused, ReloadRequest, Reloaded};
 use ldapsync::SyncEngine;
-use net::{Shutdown, ShutdownTrigger};
+use net::{Inherited, Shutdown, ShutdownTrigger};
 use parts::Parts;
 use running::Running;
 use std::path::Path;
@@ -32,16 +34,21 @@ use tokio::task::JoinSet;
 const MAINTENANCE: Duration = Duration::from_secs(300);
 
 /// Runs the server until it is asked to stop.
-pub(crate) async fn run(config: Config, level: LogLevel) -> Result<(), Failure> {
+pub(crate) async fn run(config: Config, level: LogLevel, inherited: Inherited) -> Result<(), Failure> {
     crate::process::prepare();
     let (trigger, shutdown) = Shutdown::new();
-    let parts = Parts::build(&config)?;
+    let beside_another = handover::may_run_beside_another(&config, &inherited);
+    let mut parts = Parts::build(&config)?;
+    parts.front.inherited = Arc::new(inherited);
     if let Some(store) = &parts.store {
         host_domains(store, &config).await?;
     }
     let (server_name, admin_socket) = (config.server_name.clone(), config.admin_socket());
     let (mut running, bound) = Running::bind(config, parts, level, shutdown.clone()).await?;
-    let socket = bind_admin(&admin_socket).await?;
+    for address in running.parts.front.inherited.close_the_rest() {
+        tracing::warn!(%address, "a socket was handed over that no listener names; it is closed");
+    }
+    let socket = bind_admin(&admin_socket, beside_another).await?;
     let (reload, requests) = mpsc::channel(1);
     let admin = Arc::new(Admin {
         server_name: server_name.clone(),
@@ -57,7 +64,7 @@ pub(crate) async fn run(config: Config, level: LogLevel) -> Result<(), Failure> 
     });
     running.start(bound);
     // Before anybody is told that we are ready: a signal that nobody handles would kill the process.
-    let signals = Signals::new()?;
+    let mut signals = Signals::new()?;
     tracing::info!(server_name, admin_socket = %admin_socket.display(), "ready");
     crate::process::tell_ready();
     for engine in &running.parts.sync {
@@ -70,7 +77,10 @@ pub(crate) async fn run(config: Config, level: LogLevel) -> Result<(), Failure> 
             .spawn(maintain(store.clone(), engines, shutdown.clone()));
     }
     running.tasks.spawn(socket.run(admin, shutdown));
-    let ended = serve(&mut running, signals, requests).await;
+    let ended = serve(&mut running, &mut signals, requests).await;
+    if ended.is_ok() {
+        handover::linger(&running, &trigger, &mut signals).await;
+    }
     let store = running.parts.store.clone();
     stop(trigger, running).await;
     if let Some(store) = store {
@@ -86,7 +96,7 @@ pub(crate) async fn run(config: Config, level: LogLevel) -> Result<(), Failure> 
 /// Until SIGTERM, SIGINT or a panic. SIGHUP and the admin API have the configuration read again.
 async fn serve(
     running: &mut Running,
-    mut signals: Signals,
+    signals: &mut Signals,
     mut requests: mpsc::Receiver<ReloadRequest>,
 ) -> Result<(), Failure> {
     loop {
@@ -208,8 +218,12 @@ async fn give_up_domain(store: &Store, domain: &model::Domain) -> Result<(), Str
     }
 }
 
-async fn bind_admin(path: &Path) -> Result<AdminSocket, Failure> {
-    AdminSocket::bind(path).await.map_err(|error| {
+async fn bind_admin(path: &Path, beside_another: bool) -> Result<AdminSocket, Failure> {
+    let bound = match beside_another {
+        true => AdminSocket::take_over(path),
+        false => AdminSocket::bind(path).await,
+    };
+    bound.map_err(|error| {
         let text = format!("admin socket {}: {error}", path.display());
         match error.kind() {
             std::io::ErrorKind::PermissionDenied => Failure::NotPermitted(text),
@@ -263,6 +277,16 @@ impl Signals {
             interrupt: on(SignalKind::interrupt())?,
             hangup: on(SignalKind::hangup())?,
         })
+    }
+}
+
+impl Signals {
+    /// SIGTERM or SIGINT.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => tracing::info!("SIGTERM again: stopping"),
+            _ = self.interrupt.recv() => tracing::info!("SIGINT: stopping"),
+        }
     }
 }
 

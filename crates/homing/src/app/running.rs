@@ -119,6 +119,17 @@ impl Running {
         Duration::from_secs(self.config.drain_timeout)
     }
 
+    /// How long sessions go on as if nothing were when the server is asked to stop.
+    pub(super) fn linger(&self) -> Duration {
+        Duration::from_secs(self.config.linger)
+    }
+
+    /// Whether anybody is connected.
+    pub(super) fn has_sessions(&self) -> bool {
+        let handles = self.listeners.iter().map(|running| &running.handle);
+        handles.chain(&self.retired).any(|service| service.sessions() > 0)
+    }
+
     /// Lets the listeners accept and the live maps follow.
     pub(super) fn start(&mut self, bound: Vec<Bound>) {
         for map in self.parts.all_maps.clone() {
@@ -315,7 +326,10 @@ impl Running {
                 self.retired.push(running.handle);
                 continue;
             };
-            if let Err(error) = running.control.change(listener.clone(), parts.tls.clone()) {
+            if let Err(error) = running
+                .control
+                .change(services::with_rules(config, listener), parts.tls.clone())
+            {
                 needs_restart.push(NeedsRestart {
                     key: format!("{}.listener.{}", running.handle.name(), running.configured),
                     why: error.to_string(),

@@ -165,7 +165,9 @@ pub(super) async fn bind_one(
     parts: &Parts,
 ) -> Result<Bound, Failure> {
     let configured = listener.address;
-    let bound = Listener::bind(listener.clone(), slot.protocol, parts.tls.clone()).await;
+    let listener = with_rules(config, listener);
+    let bound =
+        Listener::bind_or_take(listener, slot.protocol, parts.tls.clone(), &parts.front.inherited).await;
     let key = format!("{name}.listener.{index}.address");
     let listener = bound
         .map_err(|error| config.fault(&key, error.to_string()))?
@@ -177,6 +179,13 @@ pub(super) async fn bind_one(
         handle,
         configured,
     })
+}
+
+/// A listener with the rules of the whole server behind its own.
+pub(super) fn with_rules(config: &Config, listener: &ListenerConfig) -> ListenerConfig {
+    let mut listener = listener.clone();
+    listener.access.extend(config.access.iter().cloned());
+    listener
 }
 
 /// What a client hears that is one connection too many: never a "no".

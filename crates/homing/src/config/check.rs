@@ -36,6 +36,12 @@ impl Config {
                 "must be between 0 and 3600 seconds",
             ));
         }
+        if self.linger > 86_400 {
+            problems.push(ConfigProblem::new(
+                "linger",
+                "must be between 0 and 86400 seconds",
+            ));
+        }
         if self.password.workers > 256 {
             problems.push(ConfigProblem::new(
                 "password.workers",

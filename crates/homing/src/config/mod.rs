@@ -37,6 +37,12 @@ pub(crate) struct Config {
     pub(crate) holds_accounts: Option<bool>,
     /// Seconds that sessions have to finish when the server is asked to stop; 0 to 3600, default 30.
     pub(crate) drain_timeout: u64,
+    /// Seconds that sessions go on as if nothing were after the server was asked to stop and has closed its listeners,
+    /// unless the last one ends before; then `drain_timeout` begins. For a server whose successor has the same sockets
+    /// (systemd's, or `reuse_port`). A second SIGTERM ends it at once. 0 to 86400, default 0.
+    pub(crate) linger: u64,
+    /// Who may connect, in order; each listener's own rules go first. Default: everybody.
+    pub(crate) access: Vec<net::AccessRule>,
     /// The server's certificate. Without it there is no TLS.
     pub(crate) tls: Option<net::TlsConfig>,
     /// Logging.
@@ -130,6 +136,8 @@ impl Default for Config {
             default_domain: None,
             holds_accounts: None,
             drain_timeout: 30,
+            linger: 0,
+            access: Vec::new(),
             tls: None,
             log: LogConfig::default(),
             admin: AdminConfig::default(),

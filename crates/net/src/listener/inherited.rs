@@ -22,6 +22,15 @@ impl Inherited {
         Some(sockets.swap_remove(index))
     }
 
+    /// Whether a socket for this address was handed over and nobody has taken it.
+    #[must_use]
+    pub fn has(&self, address: SocketAddr) -> bool {
+        let sockets = self.0.lock();
+        sockets
+            .iter()
+            .any(|socket| socket.local_addr().is_ok_and(|local| local == address))
+    }
+
     /// Takes those that nothing has asked for: clients would wait at them for nobody.
     pub fn close_the_rest(&self) -> Vec<SocketAddr> {
         let left = std::mem::take(&mut *self.0.lock());
