@@ -98,7 +98,7 @@ impl Local {
         let Some(local) = seen.local else { return Ok(()) };
         let done = self.intent_done(local);
         let deleted = plan.remote.contains(&RemoteOp::Delete);
-        if seen.entombed {
+        if seen.entombed && plan.joined().is_none() {
             let served = SyncChange::TombstoneDone {
                 connector: self.connector.clone(),
                 remote: plan.uuid,

@@ -1,15 +1,20 @@
 //! Carrying plans out here, side by side, except those that take addresses from each other.
 
 use super::order;
+use super::push::{Job, interrupted};
 use super::worker::{Worker, save};
-use crate::engine::{Effect, Input, Notice, Outcome, Trouble};
+use crate::engine::{Effect, Input, Notice, Outcome};
 use crate::field::Field;
-use crate::local::LinkCount;
+use crate::local::{LinkCount, Local};
 use crate::plan::{Op, Plan, RemoteOp};
+use std::collections::VecDeque;
 use tokio::task::JoinSet;
 
+/// What the local half of a job came to.
+type Begun = (Job, Outcome, LinkCount);
+
 impl Worker<'_> {
-    /// Applies this plan and all others that are queued, side by side.
+    /// Carries out this plan and all others that are queued.
     pub(super) async fn apply(&mut self, first: Box<Plan>) {
         let mut plans = vec![*first];
         let (applies, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.effects)
@@ -22,18 +27,34 @@ impl Worker<'_> {
         }));
         let (pushes, plans): (Vec<Plan>, Vec<Plan>) =
             plans.into_iter().partition(|plan| !plan.remote.is_empty());
-        let mut running = JoinSet::new();
-        let (plans, waiting) = order::split(plans);
+        let mut jobs = Vec::new();
         for plan in plans {
-            let Some(seen) = self.seen.remove(&plan.uuid) else {
-                self.step(Input::Applied(plan.uuid, Outcome::Stale));
-                continue;
-            };
-            let local = self.parts.local.clone();
-            running.spawn(async move {
-                let (outcome, count) = local.apply(&plan, &seen, None).await;
-                (plan, outcome, count)
-            });
+            match self.seen.remove(&plan.uuid) {
+                Some(seen) => jobs.push(Job::here(plan, seen)),
+                None => self.step(Input::Applied(plan.uuid, Outcome::Stale)),
+            }
+        }
+        if !pushes.is_empty() {
+            jobs.extend(self.jobs(pushes).await);
+        }
+        let begun = self.write_here(jobs).await;
+        if !begun.is_empty() {
+            self.write_there(begun).await;
+        }
+    }
+
+    /// The local halves, each in one commit with the intent of its remote half: side by side, except those that take
+    /// addresses from each other, whoever of them has something to write in the directory as well. Gives back what is
+    /// to be written there.
+    async fn write_here(&mut self, jobs: Vec<Job>) -> Vec<Job> {
+        let (free, waiting) = order::split(jobs);
+        let mut running = JoinSet::new();
+        for job in free {
+            running.spawn(begin(
+                self.parts.local.clone(),
+                self.parts.scope.hosts().to_vec(),
+                job,
+            ));
         }
         // The cookie of the batch before rides along: its effects are durable already.
         let (parts, phase, unsaved) = (self.parts, (self.phase(), self.offset), self.unsaved.take());
@@ -53,36 +74,43 @@ impl Worker<'_> {
         if let Err(trouble) = saved {
             self.step(Input::Failed(trouble));
         }
+        let mut ready = Vec::new();
         for done in finished {
             match done {
-                Ok((plan, outcome, count)) => self.applied(&plan, outcome, count),
-                Err(_) => self.step(Input::Failed(Trouble::Store(
-                    "a change was interrupted".to_owned(),
-                ))),
+                Ok(begun) => ready.extend(self.begun(begun)),
+                Err(_) => self.step(interrupted()),
             }
         }
-        for step in waiting {
+        let mut waiting = VecDeque::from(waiting);
+        while let Some(step) = waiting.pop_front() {
             match step {
                 order::Step::Park(uuid) => {
-                    if let Some(seen) = self.seen.get_mut(&uuid)
-                        && let Err(error) = self.parts.local.park(uuid, seen).await
+                    let of = |step: &&mut order::Step<Job>| matches!(step, order::Step::Apply(job) if job.plan.uuid == uuid);
+                    if let Some(order::Step::Apply(job)) = waiting.iter_mut().find(of)
+                        && let Err(error) = self.parts.local.park(&job.plan, &mut job.seen).await
                     {
                         // Whoever waits for its address is refused, and set aside with the reason.
                         tracing::warn!(connector = %self.parts.config.name, %uuid, %error, "cannot step aside");
                     }
                 }
-                order::Step::Apply(plan) => match self.seen.remove(&plan.uuid) {
-                    Some(seen) => {
-                        let (outcome, count) = self.parts.local.apply(&plan, &seen, None).await;
-                        self.applied(&plan, outcome, count);
-                    }
-                    None => self.step(Input::Applied(plan.uuid, Outcome::Stale)),
-                },
+                order::Step::Apply(job) => {
+                    let hosts = self.parts.scope.hosts().to_vec();
+                    let begun = begin(self.parts.local.clone(), hosts, *job).await;
+                    ready.extend(self.begun(begun));
+                }
             }
         }
-        if !pushes.is_empty() {
-            self.push(pushes).await;
+        ready
+    }
+
+    /// A local half is durable, or refused. What has no other half is finished.
+    fn begun(&mut self, (job, outcome, count): Begun) -> Option<Job> {
+        if outcome == Outcome::Done && !job.writes.is_empty() {
+            self.count(count);
+            return Some(job);
         }
+        self.applied(&job.plan, outcome, count);
+        None
     }
 
     pub(super) fn applied(&mut self, plan: &Plan, outcome: Outcome, count: LinkCount) {
@@ -121,4 +149,13 @@ impl Worker<'_> {
             LinkCount::Less => self.linked.saturating_sub(1),
         };
     }
+}
+
+async fn begin(local: Local, hosts: Vec<String>, job: Job) -> Begun {
+    let intent = match job.writes.is_empty() {
+        true => None,
+        false => local.intent(&job.plan, &job.seen, &hosts),
+    };
+    let (outcome, count) = local.apply(&job.plan, &job.seen, intent).await;
+    (job, outcome, count)
 }

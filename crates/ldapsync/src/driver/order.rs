@@ -8,15 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// One thing to do after the other.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Give the object of this entry another name for a moment: it stands in a circle.
+pub(super) enum Step<T> {
+    /// Let the object of this entry give up what the others wait for: it stands in a circle.
     Park(EntryUuid),
-    Apply(Box<Plan>),
+    Apply(Box<T>),
 }
 
 /// Plans that touch no other, and the rest in order.
-pub(super) fn split(plans: Vec<Plan>) -> (Vec<Plan>, Vec<Step>) {
-    let moves: Vec<Moves> = plans.iter().map(Moves::of).collect();
+pub(super) fn split<T: AsRef<Plan>>(plans: Vec<T>) -> (Vec<T>, Vec<Step<T>>) {
+    let moves: Vec<Moves> = plans.iter().map(|plan| Moves::of(plan.as_ref())).collect();
     let givers: BTreeMap<&str, usize> = moves
         .iter()
         .enumerate()
@@ -57,7 +57,7 @@ pub(super) fn split(plans: Vec<Plan>) -> (Vec<Plan>, Vec<Step>) {
         if next.is_some() {
             steps.extend(left.remove(&index).map(Box::new).map(Step::Apply));
         } else {
-            steps.extend(left.get(&index).map(|plan| Step::Park(plan.uuid)));
+            steps.extend(left.get(&index).map(|plan| Step::Park(plan.as_ref().uuid)));
         }
         for waits in &mut waits {
             waits.remove(&index);
@@ -109,6 +109,12 @@ mod tests {
     use super::*;
     use crate::field::Values;
     use crate::merge::Cause;
+
+    impl AsRef<Plan> for Plan {
+        fn as_ref(&self) -> &Plan {
+            self
+        }
+    }
 
     fn renames(number: u8, from: &str, to: &str) -> Plan {
         let address = |letter: &str| {

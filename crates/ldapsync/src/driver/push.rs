@@ -21,34 +21,62 @@ use tokio::task::JoinSet;
 /// From so many on, writes share transactions.
 const BULK: usize = 8;
 
-/// One object whose entry is written.
-struct Job {
-    plan: Plan,
-    seen: Seen,
-    writes: Vec<Write>,
+/// One object, and the writes of its entry: none when only this side changes.
+pub(super) struct Job {
+    pub(super) plan: Plan,
+    pub(super) seen: Seen,
+    pub(super) writes: Vec<Write>,
+}
+
+impl Job {
+    /// A plan that changes this side alone.
+    pub(super) const fn here(plan: Plan, seen: Seen) -> Self {
+        Self {
+            plan,
+            seen,
+            writes: Vec::new(),
+        }
+    }
+}
+
+impl AsRef<Plan> for Job {
+    fn as_ref(&self) -> &Plan {
+        &self.plan
+    }
 }
 
 /// What a job came to.
 type Ended = (Job, Outcome);
 
 impl Worker<'_> {
-    /// Carries out plans that have a remote half.
-    pub(super) async fn push(&mut self, plans: Vec<Plan>) {
+    /// Plans that have a remote half, with what is to be written there. Nothing is written yet.
+    pub(super) async fn jobs(&mut self, plans: Vec<Plan>) -> Vec<Job> {
         let Some(outlet) = self.parts.remotes.outlet.clone() else {
             for plan in plans {
                 let why = "nothing writes to this directory".to_owned();
                 self.step(Input::Applied(plan.uuid, Outcome::Refused(why)));
             }
-            return;
+            return Vec::new();
         };
         let (schema, members) = match self.prepare(&*outlet, &plans).await {
             Ok(ready) => ready,
-            Err(trouble) => return self.step(Input::Failed(trouble)),
+            Err(trouble) => {
+                self.step(Input::Failed(trouble));
+                return Vec::new();
+            }
         };
         let mut jobs = Vec::new();
         for plan in plans {
             jobs.extend(self.job(&*outlet, (&schema, &members), plan).await);
         }
+        jobs
+    }
+
+    /// The remote halves, whose intents are durable.
+    pub(super) async fn write_there(&mut self, mut jobs: Vec<Job>) {
+        let Some(outlet) = self.parts.remotes.outlet.clone() else {
+            return;
+        };
         // Groups lose their entries before the accounts in them do, and everything else comes before that.
         let rank = |job: &Job| {
             let deletes = job.plan.remote.contains(&RemoteOp::Delete);
@@ -60,7 +88,15 @@ impl Worker<'_> {
             .into_iter()
             .partition(|job| job.plan.remote.contains(&RemoteOp::Delete));
         for some in [others, deletions] {
-            self.carry_over(&outlet, some).await;
+            for done in in_turns(&self.parts.local, &outlet, some).await {
+                match done {
+                    Some((job, outcome)) => {
+                        self.note_written(job.seen.local);
+                        self.applied(&job.plan, outcome, LinkCount::Same);
+                    }
+                    None => self.step(interrupted()),
+                }
+            }
         }
     }
 
@@ -111,17 +147,18 @@ impl Worker<'_> {
         Ok(names)
     }
 
-    /// A plan with its writes; none when it needs none after all, or cannot be written.
+    /// A plan with its writes; none when it is carried out otherwise, or cannot be written.
     async fn job(
         &mut self,
         outlet: &dyn Outlet,
         (schema, members): (&Schema, &HashMap<EntryUuid, String>),
         mut plan: Plan,
     ) -> Option<Job> {
-        let Some(seen) = self.seen.remove(&plan.uuid) else {
+        let Some(mut seen) = self.seen.remove(&plan.uuid) else {
             self.step(Input::Applied(plan.uuid, Outcome::Stale));
             return None;
         };
+        seen.local = plan.joined().or(seen.local);
         if let Some(RemoteOp::Create { image, .. }) = plan.remote.first()
             && let Some(local) = seen.local
         {
@@ -154,52 +191,16 @@ impl Worker<'_> {
             },
         };
         match terms.writes(&entity, &plan.remote) {
-            Ok(writes) if !writes.is_empty() => Some(Job { plan, seen, writes }),
-            Ok(_) => {
-                // The directory has no place for it, or says it already: that is agreed upon here.
-                plan.remote.clear();
-                let (outcome, count) = parts.local.apply(&plan, &seen, None).await;
-                self.applied(&plan, outcome, count);
-                None
+            Ok(writes) => {
+                if writes.is_empty() {
+                    // The directory has no place for it, or says it already: that is agreed upon here.
+                    plan.remote.clear();
+                }
+                Some(Job { plan, seen, writes })
             }
             Err(error) => {
                 self.step(Input::Applied(plan.uuid, Outcome::Refused(error.to_string())));
                 None
-            }
-        }
-    }
-
-    /// Intents, writes, acknowledgements.
-    async fn carry_over(&mut self, outlet: &Arc<dyn Outlet>, jobs: Vec<Job>) {
-        let mut begun = JoinSet::new();
-        for job in jobs {
-            let local = self.parts.local.clone();
-            let hosts = self.parts.scope.hosts().to_vec();
-            begun.spawn(async move {
-                let intent = local.intent(&job.plan, &job.seen, &hosts);
-                let (outcome, count) = local.apply(&job.plan, &job.seen, intent).await;
-                (job, outcome, count)
-            });
-        }
-        let mut ready = Vec::new();
-        while let Some(done) = begun.join_next().await {
-            match done {
-                Ok((job, Outcome::Done, count)) => {
-                    self.count(count);
-                    ready.push(job);
-                }
-                Ok((job, outcome, count)) => self.applied(&job.plan, outcome, count),
-                Err(_) => self.step(interrupted()),
-            }
-        }
-        let ended = in_turns(&self.parts.local, outlet, ready).await;
-        for done in ended {
-            match done {
-                Some((job, outcome)) => {
-                    self.note_written(job.seen.local);
-                    self.applied(&job.plan, outcome, LinkCount::Same);
-                }
-                None => self.step(interrupted()),
             }
         }
     }
@@ -488,7 +489,7 @@ fn unreachable(error: WriteError) -> Trouble {
     directory::feed::FeedError::Unavailable(model::Unavailable(error.to_string())).into()
 }
 
-fn interrupted() -> Input {
+pub(super) fn interrupted() -> Input {
     Input::Failed(Trouble::Store("a write was interrupted".to_owned()))
 }
 

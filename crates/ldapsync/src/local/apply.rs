@@ -1,7 +1,7 @@
 //! Carrying a plan out here: one object, one durable commit.
 
 use super::objects::{new_account, new_group};
-use super::{LinkCount, Local, Seen, own_id};
+use super::{LinkCount, Local, Seen, own_id, store_id};
 use crate::engine::Outcome;
 use crate::plan::{Kind, LocalId, Op, Plan, Wait};
 use store::{Intent, Origin, StoreError, SyncChange};
@@ -44,16 +44,20 @@ impl Local {
     /// The rows that go with a plan's local half.
     fn rows(&self, plan: &Plan, seen: &Seen, intent: Option<Intent>) -> Vec<SyncChange> {
         let mut rows = self.conflicts(plan, seen.local);
-        let creates = plan.ops.iter().any(|op| matches!(op, Op::Create { .. }));
-        if seen.entombed && creates {
+        let lives = |op: &Op| matches!(op, Op::Create { .. } | Op::Link { .. });
+        if seen.entombed && plan.ops.iter().any(lives) {
             rows.push(SyncChange::TombstoneDone {
                 connector: self.connector.clone(),
                 remote: plan.uuid,
             });
         }
-        match (intent, seen.local) {
+        // An object that joins an entry may have begun to make one.
+        let begun = |local: &LocalId| {
+            seen.has_intent || matches!(self.store.intent(&self.connector, store_id(*local)), Ok(Some(_)))
+        };
+        match (intent, plan.joined().or(seen.local).filter(begun)) {
             (Some(intent), _) => rows.push(SyncChange::Intent(Box::new(intent))),
-            (None, Some(local)) if seen.has_intent => rows.push(self.intent_done(local)),
+            (None, Some(local)) => rows.push(self.intent_done(local)),
             _ => {}
         }
         rows
@@ -82,11 +86,7 @@ impl Local {
             .store
             .association_by_uuid(&self.connector, plan.uuid)?
             .map(|found| own_id(found.local));
-        let joined = plan.ops.iter().find_map(|op| match op {
-            Op::Link { local } => Some(*local),
-            _ => None,
-        });
-        match joined.or(local).or(seen.adopted) {
+        match plan.joined().or(local).or(seen.adopted) {
             Some(LocalId::Account(id)) => {
                 let mut change = self.account_change(plan, seen)?;
                 change.sync = rows;

@@ -5,7 +5,7 @@ use super::{Local, Seen};
 use crate::field::{Field, Values};
 use crate::plan::{Farewell, LocalState, Op, Plan, parked};
 use directory::config::OnDelete;
-use model::{Address, EntryUuid, Timestamp};
+use model::{Address, Timestamp};
 use store::{
     AccountChange, AccountState, GroupChange, LinkData, LinkState, Member, NewAssociation, Origin, StoreError,
 };
@@ -14,46 +14,59 @@ use store::{
 const FOREVER: Timestamp = Timestamp::from_millis(u64::MAX >> 1);
 
 impl Local {
-    /// Gives an object a name that nobody wants, for as long as another one of the same round takes its own: two
-    /// people who swap addresses. Should the process die here, the round is repeated, for its cookie is not
-    /// committed.
-    pub(crate) async fn park(&self, uuid: EntryUuid, seen: &mut Seen) -> Result<(), StoreError> {
+    /// Lets an object give up the addresses that its plan takes from it, before it takes its own: it stands in a
+    /// circle, like two people who swap. In the place of its address it has a name that nobody wants. Should the
+    /// process die here, the round is repeated, for its cookie is not committed.
+    pub(crate) async fn park(&self, plan: &Plan, seen: &mut Seen) -> Result<(), StoreError> {
         let origin = Origin::Connector(self.connector.clone());
-        let Some(found) = self.store.association_by_uuid(&self.connector, uuid)? else {
+        let Some(found) = self.store.association_by_uuid(&self.connector, plan.uuid)? else {
             return Ok(());
         };
-        let parked = |address: &Address| {
-            parked(uuid, address).ok_or_else(|| StoreError::Invalid(format!("{address} cannot step aside")))
+        let set = |wanted: Field| {
+            plan.ops.iter().find_map(|op| match op {
+                Op::Set { field, values, .. } if *field == wanted => Some(values),
+                _ => None,
+            })
         };
-        match found.local {
+        let address = |now: &Address| match set(Field::Address) {
+            Some(next) if !next.has(&now.key()) => parked(plan.uuid, now)
+                .map(Some)
+                .ok_or_else(|| StoreError::Invalid(format!("{now} cannot step aside"))),
+            _ => Ok(None),
+        };
+        // The aliases that it keeps are no other's business, and its plan may not name them at all.
+        let aliases = |now: &[Address]| {
+            let next = set(Field::Aliases)?;
+            let kept = now.iter().filter(|alias| next.has(&alias.key()));
+            Some(kept.cloned().collect::<Vec<_>>())
+        };
+        let version = match found.local {
             store::LocalId::Account(id) => {
                 let Some(account) = self.store.account(id)? else {
                     return Ok(());
                 };
                 let change = AccountChange {
-                    address: Some(parked(&account.address)?),
-                    aliases: Some(Vec::new()),
+                    address: address(&account.address)?,
+                    aliases: aliases(&account.aliases),
                     ..AccountChange::default()
                 };
-                let account = self
-                    .store
-                    .update_account(id, seen.version, change, &origin)
-                    .await?;
-                seen.version = Some(account.version);
+                let changed = self.store.update_account(id, seen.version, change, &origin);
+                changed.await?.version
             }
             store::LocalId::Group(id) => {
                 let Some(group) = self.store.group(id)? else {
                     return Ok(());
                 };
                 let change = GroupChange {
-                    address: Some(parked(&group.address)?),
-                    aliases: Some(Vec::new()),
+                    address: address(&group.address)?,
+                    aliases: aliases(&group.aliases),
                     ..GroupChange::default()
                 };
-                let group = self.store.update_group(id, seen.version, change, &origin).await?;
-                seen.version = Some(group.version);
+                let changed = self.store.update_group(id, seen.version, change, &origin);
+                changed.await?.version
             }
-        }
+        };
+        seen.version = Some(version);
         Ok(())
     }
 

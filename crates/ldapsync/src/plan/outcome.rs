@@ -1,6 +1,6 @@
 //! What a plan is: operations for both sides, the next base, what was discarded, and why something waits.
 
-use super::op::{Hazard, Op};
+use super::op::{Hazard, LocalId, Op};
 use super::password::{Credentials, PasswordMove, Passwords};
 use super::reason::Reason;
 use super::remote_op::RemoteOp;
@@ -142,6 +142,14 @@ impl Plan {
             credentials: Credentials::Same,
             until: link.and_then(|link| link.until),
         }
+    }
+
+    /// The object here that the entry joins.
+    pub(crate) fn joined(&self) -> Option<LocalId> {
+        self.ops.iter().find_map(|op| match op {
+            Op::Link { local } => Some(*local),
+            _ => None,
+        })
     }
 
     /// The dangers to this side.

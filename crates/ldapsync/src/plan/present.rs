@@ -29,7 +29,7 @@ pub(super) fn present(situation: &Situation, remote: &RemoteObject, policy: &Pol
         }
         (Some(_), Some(_)) => together(situation, remote, policy),
         // Linked, but the object was erased here: it is made anew, empty.
-        (Some(_), None) => create(situation, remote, policy),
+        (Some(_), None) => anew(situation, remote, policy),
         (None, _) => match join(situation, remote) {
             Err(reason) => Decision::SetAside(reason),
             Ok(Some(found)) => unite(situation, remote, Some(found), policy),
@@ -82,7 +82,16 @@ fn removed_here(situation: &Situation, remote: &RemoteObject, link: &Link, polic
 fn back(situation: &Situation, remote: &RemoteObject, policy: &Policy) -> Decision {
     match situation.local {
         Some(_) => together(situation, remote, policy),
-        None => create(situation, remote, policy),
+        None => anew(situation, remote, policy),
+    }
+}
+
+/// The object was erased here. Another connector may have made the entry's new one already.
+fn anew(situation: &Situation, remote: &RemoteObject, policy: &Policy) -> Decision {
+    match join(situation, remote) {
+        Err(reason) => Decision::SetAside(reason),
+        Ok(Some(found)) => unite(situation, remote, Some(found), policy),
+        Ok(None) => create(situation, remote, policy),
     }
 }
 
@@ -100,7 +109,8 @@ fn unite(
     let Some(local) = joined.or(situation.local.as_ref()) else {
         return create(situation, remote, policy);
     };
-    let link = situation.link.as_ref();
+    // What is left of an erased object says nothing of another one.
+    let link = situation.link.as_ref().filter(|_| joined.is_none());
     let mut plan = Plan::nothing(situation.uuid, subject_of(&remote.image, situation.uuid), link);
     plan.standing = Standing::Linked;
     if joined.is_some() {
@@ -117,12 +127,13 @@ fn unite(
         }
     }
     let none = Marks::default();
+    let there = with_unusable_members(remote, &image, link);
     let merged = merge(
         fields_of(remote.kind),
         Images {
             base: link.filter(|link| acquainted(link)).map(|link| &link.base),
             local: &image,
-            remote: &remote.image,
+            remote: &there,
             marks: link.map_or(&none, |link| &link.marks),
         },
         &rules(remote, policy),
@@ -165,6 +176,18 @@ fn unite(
     adopt(local, policy, &mut plan);
     waits(local, policy, &mut plan);
     Decision::Act(plan)
+}
+
+/// The entry with those members that it names and whose own entries cannot be used now: who was a member stays one,
+/// by the address that is known.
+fn with_unusable_members(remote: &RemoteObject, local: &Image, link: Option<&Link>) -> Image {
+    let pending = remote.image.get(Field::PendingMembers);
+    let base = link.map(|link| link.base.get(Field::Members).clone());
+    let base = base.unwrap_or_default();
+    let known = base.iter().chain(local.get(Field::Members).iter());
+    let kept = known.filter(|(key, _)| pending.has(key));
+    let members = Values::from_pairs(remote.image.get(Field::Members).iter().chain(kept));
+    remote.image.clone().with(Field::Members, members)
 }
 
 fn acquainted(link: &Link) -> bool {

@@ -388,7 +388,11 @@ impl World {
                         Member::Remote { uuid, address } => (*uuid, address.clone()),
                         Member::Local(address) => panic!("{address}"),
                     };
-                    let have: BTreeSet<_> = group.members.iter().map(of).collect();
+                    // Whose entry cannot be used now stays a member.
+                    let usable = |(uuid, _): &(EntryUuid, Address)| {
+                        directory.entries.get(uuid).is_none_or(|person| !person.broken)
+                    };
+                    let have: BTreeSet<_> = group.members.iter().map(of).filter(usable).collect();
                     let resolved = directory.resolve(&person.members).members.into_iter();
                     let want: BTreeSet<_> = resolved
                         .filter_map(|(uuid, address)| Some((uuid, address?)))

@@ -264,9 +264,17 @@ fn intents(world: &World) -> Result<(), Violation> {
             .expect("reads");
         Invariant::CrashSafety.holds(left.is_empty(), || format!("begun and never ended: {left:?}"))?;
         let parked = world.accounts(site.node);
+        // Who moved away keeps such a name once its entry is gone: a successor may have the address.
+        let for_good = |account: &store::Account| {
+            let links = world.stores[site.node].associations_of(LocalId::Account(account.id));
+            let server = world.server.lock();
+            let mut links = links.expect("reads").into_iter();
+            matches!(account.state, AccountState::MovedAway { .. })
+                && links.all(|link| !server.live.entries.contains_key(&link.remote))
+        };
         let parked = parked
             .iter()
-            .find(|account| account.address.local_part().starts_with("parked-"));
+            .find(|account| account.address.local_part().starts_with("parked-") && !for_good(account));
         Invariant::CrashSafety.holds(parked.is_none(), || format!("left aside: {parked:?}"))?;
     }
     Ok(())
@@ -389,6 +397,11 @@ fn same(
             let Some(group) = store.group(id).expect("reads") else {
                 return Invariant::Convergence.broken_if(true, &entry.dn);
             };
+            // Whose entry cannot be used now stays a member, and nobody becomes one.
+            let unusable = |uuid: &EntryUuid| {
+                let entry = server.live.entries.get(uuid);
+                entry.is_some_and(|entry| entry.broken)
+            };
             let here: BTreeSet<EntryUuid> = group
                 .members
                 .iter()
@@ -402,6 +415,7 @@ fn same(
                         (link.data.state == LinkState::Linked).then_some(link.remote)
                     }
                 })
+                .filter(|uuid| !unusable(uuid))
                 .collect();
             let usable = |(uuid, address): (EntryUuid, Option<model::Address>)| address.map(|_| uuid);
             let there: BTreeSet<EntryUuid> = server
