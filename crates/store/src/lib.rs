@@ -34,8 +34,8 @@ pub use commit::CommitStats;
 pub use config::{EngineKind, StoreConfig};
 pub use error::StoreError;
 pub use mail::{
-    Appended, Changes, Copied, Delivered, Delivery, Entry, FlagChange, Lookup, Mail, Mailbox, MailboxId,
-    MailboxInfo, Message, RepeatKey, Snapshot, StoreOutcome, Usage,
+    Appended, Changes, Copied, Delivered, Delivery, Entry, FlagChange, Inherited, Lookup, Mail, Mailbox,
+    MailboxId, MailboxInfo, Message, RepeatKey, Snapshot, StoreOutcome, Usage,
 };
 pub use maintain::Maintenance;
 pub use open::{LostCommits, Store};

@@ -15,6 +15,7 @@ mod edit;
 mod erase;
 mod expunge;
 mod flags;
+mod inherit;
 mod mailbox;
 mod mailboxes;
 pub(crate) mod message;
@@ -32,7 +33,7 @@ pub use mailbox::Mailbox;
 pub use mailboxes::Mail;
 pub use snapshot::{Changes, Entry, Lookup, Snapshot};
 pub use types::{
-    Appended, Copied, Delivered, Delivery, FlagChange, MailboxId, MailboxInfo, Message, RepeatKey,
+    Appended, Copied, Delivered, Delivery, FlagChange, Inherited, MailboxId, MailboxInfo, Message, RepeatKey,
     StoreOutcome, Usage,
 };
 

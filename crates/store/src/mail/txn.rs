@@ -41,6 +41,8 @@ pub(super) struct Txn<'a> {
     /// Chunks to write (or, when empty, to remove).
     pub(super) chunks: BTreeSet<(MailboxId, Uid)>,
     pub(super) ops: Vec<Op>,
+    /// Rows of another account that this change rests on.
+    needed: Vec<(Vec<u8>, Bytes)>,
     modseq: Option<u64>,
     class: Class,
 }
@@ -66,6 +68,7 @@ impl<'a> Txn<'a> {
             touched: BTreeMap::new(),
             chunks: BTreeSet::new(),
             ops: Vec::new(),
+            needed: Vec::new(),
             modseq: None,
             class,
         };
@@ -106,6 +109,11 @@ impl<'a> Txn<'a> {
         }
         self.modseq = Some(modseq);
         modseq
+    }
+
+    /// Fails the commit unless a row of another account is still this.
+    pub(super) fn needs(&mut self, key: Vec<u8>, row: Bytes) {
+        self.needed.push((key, row));
     }
 
     /// All mailboxes as this change sees them.
@@ -294,6 +302,9 @@ impl<'a> Txn<'a> {
             Expect::Equals(self.base.owner.clone()),
             StoreError::NotFound("the account"),
         );
+        for (key, row) in self.needed.drain(..) {
+            batch.expect(Space::Mail, key, Expect::Equals(row), StoreError::Conflict);
+        }
         batch
             .fences
             .push((Arc::clone(&cell.fence), self.base.generation()));

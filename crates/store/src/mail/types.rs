@@ -118,6 +118,17 @@ pub struct Copied {
     pub uids: Vec<(Uid, Uid)>,
 }
 
+/// What [`Mail::copy_from`](super::Mail::copy_from) did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Inherited {
+    /// Mailboxes that were looked through.
+    pub mailboxes: u64,
+    /// Messages that were copied.
+    pub copied: u64,
+    /// Messages that were there already.
+    pub known: u64,
+}
+
 /// What happened to one recipient of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivered {

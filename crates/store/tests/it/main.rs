@@ -10,6 +10,7 @@
 mod accounts;
 mod auth;
 mod crash;
+mod inherit;
 mod mailboxes;
 mod model;
 mod support;
