@@ -8,7 +8,8 @@
 //! says "no such user" when it could not find out.
 //!
 //! Follows RFC 5321, RFC 2033 (LMTP), RFC 3463 (enhanced status codes), RFC 3207 (STARTTLS), RFC 2920
-//! (PIPELINING), RFC 1870 (SIZE), RFC 6152 (8BITMIME).
+//! (PIPELINING), RFC 1870 (SIZE), RFC 3030 (CHUNKING), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 8689
+//! (REQUIRETLS), RFC 9422 (LIMITS).
 
 mod config;
 mod deliver;

@@ -36,6 +36,16 @@ pub(super) fn greeting(server_name: &str, protocol: &str) -> Reply {
     Reply::new(220, None, format!("{server_name} {protocol} Homing"))
 }
 
+/// A chunk is in memory (RFC 3030 section 2).
+pub(super) fn chunk_taken() -> Reply {
+    Reply::new(250, code(2, 0, 0), "chunk taken")
+}
+
+/// RFC 6531 section 3.5.
+pub(super) fn undeclared_utf8() -> Reply {
+    Reply::new(553, code(5, 6, 7), "the address needs SMTPUTF8")
+}
+
 /// `250` without news.
 pub(super) fn ok() -> Reply {
     Reply::new(250, code(2, 0, 0), "OK")
@@ -106,6 +116,7 @@ pub(super) fn bad_sequence(phase: Phase) -> Reply {
         Phase::Ready => "send MAIL first",
         Phase::Mail => "no valid recipient",
         Phase::Rcpt => "not in the middle of a transaction",
+        Phase::Chunks => "the message has begun, go on with BDAT",
     };
     Reply::new(503, code(5, 5, 1), text)
 }
@@ -143,9 +154,8 @@ pub(super) fn command_error(error: CommandError) -> Reply {
         CommandError::ForwardPath(PathError::AddressLiteral) => {
             Reply::new(550, code(5, 1, 2), "address literals are not accepted")
         }
-        // RFC 6531 section 3.5.
         CommandError::ReversePath(PathError::NeedsUtf8) | CommandError::ForwardPath(PathError::NeedsUtf8) => {
-            Reply::new(553, code(5, 6, 7), "internationalised addresses are not accepted")
+            undeclared_utf8()
         }
     }
 }

@@ -1,16 +1,16 @@
 //! The session: read, dispatch, write. What waits, waits here, with a deadline.
 
 use super::commands::{self, Next};
-use super::data;
+use super::data::{self, Chunks, Incoming};
 use super::reply::{self, DataProblem};
-use super::state::{Phase, Session, State};
+use super::state::{Hello, Phase, Session, State, Transaction};
 use crate::deliver::deliver;
 use crate::receiver::{Dialect, Receiver};
 use model::TlsState;
 use net::{Accepted, LineStream, ReadError, ServerTls, Shutdown};
 use std::sync::Arc;
 use std::time::Duration;
-use wire::smtp::{ClientClaims, Command, Received, Reply, Severity};
+use wire::smtp::{ClientClaims, Command, CommandError, Received, Reply, Severity};
 
 /// RFC 5321 section 4.5.3.2.7: at least five minutes for the next command.
 const COMMAND: Duration = Duration::from_secs(300);
@@ -52,6 +52,8 @@ struct Driver {
     shutdown: Shutdown,
     idle: Duration,
     session: Session,
+    /// The message, when it comes in chunks and is not whole yet.
+    chunks: Option<Chunks>,
 }
 
 impl Driver {
@@ -63,6 +65,7 @@ impl Driver {
             tls: accepted.tls,
             shutdown: accepted.shutdown,
             idle: accepted.config.idle().min(COMMAND),
+            chunks: None,
             session: Session {
                 receiver,
                 connected: accepted.peer.client,
@@ -104,7 +107,7 @@ impl Driver {
     /// The next line, or the order to stop: between transactions at once, in one when the time to drain is over.
     async fn next_line(&mut self) -> Result<bytes::Bytes, ReadError> {
         let shutdown = self.shutdown.clone();
-        let in_transaction = matches!(self.session.phase(), Phase::Mail | Phase::Rcpt);
+        let in_transaction = matches!(self.session.phase(), Phase::Mail | Phase::Rcpt | Phase::Chunks);
         let stop = async move {
             if in_transaction {
                 shutdown.drained().await;
@@ -136,11 +139,17 @@ impl Driver {
     async fn dispatch(&mut self, line: &[u8]) -> Next {
         match Command::parse(line, self.session.extensions()) {
             Ok(command) => commands::run(&mut self.session, command).await,
+            // Where its data ends is not known.
+            Err(error @ CommandError::ChunkSize) => Next::Close(reply::command_error(error)),
             Err(error) => Next::Reply(reply::command_error(error)),
         }
     }
 
     async fn act(&mut self, next: Next) -> Option<End> {
+        if self.session.phase() != Phase::Chunks {
+            // The transaction was given up.
+            self.chunks = None;
+        }
         match next {
             Next::Reply(reply) => {
                 self.write(&reply);
@@ -157,6 +166,17 @@ impl Driver {
             Next::Data(reply) => {
                 self.write(&reply);
                 self.data().await
+            }
+            Next::Chunk { size, last } => self.chunk(size, last).await,
+            Next::Skip(size, reply) => {
+                let receiver = self.session.receiver.clone();
+                let end = match data::skip(&mut self.stream, &receiver, size).await {
+                    Ok(Ok(())) => None,
+                    Ok(Err(_)) => Some(End::Endless),
+                    Err(error) => return Some(self.broken(&error)),
+                };
+                self.write(&reply);
+                end
             }
         }
     }
@@ -180,9 +200,48 @@ impl Driver {
 
     /// Reads the message and delivers it; the transaction is over whatever comes.
     async fn data(&mut self) -> Option<End> {
-        let claims = self.session.forwarded.clone();
-        let (hello, transaction) = self.session.end_transaction()?;
+        let trace_fields = self.trace_fields()?;
         let receiver = self.session.receiver.clone();
+        let started = receiver.parts.clock.monotonic();
+        let read = match data::read(&mut self.stream, &receiver, trace_fields).await {
+            Ok(read) => read,
+            Err(error) => return Some(self.broken(&error)),
+        };
+        self.finish(read, started).await
+    }
+
+    /// Reads a chunk; the last one delivers the message.
+    async fn chunk(&mut self, size: u64, last: bool) -> Option<End> {
+        let receiver = self.session.receiver.clone();
+        let started = receiver.parts.clock.monotonic();
+        let mut chunks = match self.chunks.take() {
+            Some(chunks) => chunks,
+            None => Chunks::new(&receiver, self.trace_fields()?),
+        };
+        match chunks.take(&mut self.stream, size).await {
+            Err(error) => Some(self.broken(&error)),
+            Ok(Ok(())) if last => self.finish(chunks.finish(), started).await,
+            Ok(Ok(())) => {
+                self.write(&reply::chunk_taken());
+                self.chunks = Some(chunks);
+                None
+            }
+            Ok(Err(problem)) if last => self.finish(Err(problem), started).await,
+            // One reply, in LMTP too: more than one comes with the last chunk only.
+            Ok(Err(problem)) => {
+                self.session.end_transaction();
+                self.write(&reply::data_problem(problem));
+                (problem == DataProblem::Endless).then_some(End::Endless)
+            }
+        }
+    }
+
+    /// What goes before the message.
+    fn trace_fields(&self) -> Option<String> {
+        let State::Mail(hello, transaction) = &self.session.state else {
+            return None;
+        };
+        let receiver = &self.session.receiver;
         let recipient = match transaction.recipients.as_slice() {
             [one] => match &one.path {
                 wire::smtp::ForwardPath::Address(address) => Some(address),
@@ -194,18 +253,20 @@ impl Driver {
             helo: self.session.taken_over_helo.as_deref().unwrap_or(&hello.name),
             client: self.session.peer.client.ip(),
             by: receiver.parts.server_name.as_str(),
-            with: self.session.transmission(&hello),
+            with: self.session.transmission(hello, &transaction.parameters),
             id: transaction.trace,
             recipient,
             at: receiver.parts.clock.now(),
         };
         // RFC 5321 section 4.4: the final delivery records the reverse-path.
-        let trace_fields = format!("Return-Path: <{}>\r\n{received}", transaction.from);
-        let started = receiver.parts.clock.monotonic();
-        let read = match data::read(&mut self.stream, &receiver, trace_fields).await {
-            Ok(read) => read,
-            Err(error) => return Some(self.broken(&error)),
-        };
+        Some(format!("Return-Path: <{}>\r\n{received}", transaction.from))
+    }
+
+    /// Delivers a message, or says why there is none; the transaction is over.
+    async fn finish(&mut self, read: Result<Incoming, DataProblem>, started: Duration) -> Option<End> {
+        let claims = self.session.forwarded.clone();
+        let (hello, transaction) = self.session.end_transaction()?;
+        let receiver = self.session.receiver.clone();
         let (size, replies) = match read {
             Ok(incoming) => {
                 let size = incoming.message.bytes.len() - incoming.message.client_at;
@@ -242,24 +303,36 @@ impl Driver {
                 (0, replies)
             }
         };
-        tracing::info!(
-            trace = %transaction.trace,
-            session = %self.session.peer.trace,
-            protocol = %receiver.dialect().protocol(),
-            client = %claims.addr.unwrap_or(self.session.peer.client.ip()),
-            helo = %claims.helo.as_deref().unwrap_or(&hello.name),
-            from = %transaction.from,
-            to = ?transaction.recipients.iter().map(|r| r.path.to_string()).collect::<Vec<_>>(),
-            size,
-            milliseconds = (receiver.parts.clock.monotonic().saturating_sub(started)).as_millis(),
-            result = %replies.iter().map(Reply::to_string).collect::<Vec<_>>().join("; "),
-            "message"
-        );
+        self.log(&claims, &hello, &transaction, (size, started), &replies);
         for reply in &replies {
             self.write(reply);
         }
         self.session.idle_commands = 0;
         None
+    }
+
+    fn log(
+        &self,
+        claims: &ClientClaims,
+        hello: &Hello,
+        transaction: &Transaction,
+        (size, started): (usize, Duration),
+        replies: &[Reply],
+    ) {
+        let clock = &self.session.receiver.parts.clock;
+        tracing::info!(
+            trace = %transaction.trace,
+            session = %self.session.peer.trace,
+            protocol = %self.session.receiver.dialect().protocol(),
+            client = %claims.addr.unwrap_or(self.session.peer.client.ip()),
+            helo = %claims.helo.as_deref().unwrap_or(&hello.name),
+            from = %transaction.from,
+            to = ?transaction.recipients.iter().map(|r| r.path.to_string()).collect::<Vec<_>>(),
+            size,
+            milliseconds = clock.monotonic().saturating_sub(started).as_millis(),
+            result = %replies.iter().map(Reply::to_string).collect::<Vec<_>>().join("; "),
+            "message"
+        );
     }
 
     fn write(&mut self, reply: &Reply) {

@@ -35,6 +35,8 @@ pub(super) struct Transaction {
     pub(super) parameters: MailParameters,
     /// The recipients so far, in the order of their RCPT.
     pub(super) recipients: Vec<Accepted>,
+    /// A part of the message has come with BDAT.
+    pub(super) begun: bool,
 }
 
 /// Where the session stands.
@@ -59,6 +61,8 @@ pub(super) enum Phase {
     Mail,
     /// [`State::Mail`] with a recipient
     Rcpt,
+    /// [`State::Mail`] with a part of the message
+    Chunks,
 }
 
 /// Everything about the session that is not the stream.
@@ -94,7 +98,14 @@ impl Session {
         let mut offered = Extensions::PIPELINING
             .with(Extensions::SIZE)
             .with(Extensions::EIGHT_BIT_MIME)
-            .with(Extensions::ENHANCED_STATUS_CODES);
+            .with(Extensions::ENHANCED_STATUS_CODES)
+            .with(Extensions::SMTPUTF8)
+            .with(Extensions::CHUNKING)
+            .with(Extensions::LIMITS);
+        // RFC 8689 section 2: only over TLS. The message goes no further than to the store.
+        if self.peer.tls == TlsState::Encrypted {
+            offered = offered.with(Extensions::REQUIRETLS);
+        }
         if self.starttls {
             offered = offered.with(Extensions::STARTTLS);
         }
@@ -117,6 +128,7 @@ impl Session {
         match &self.state {
             State::Start => Phase::Start,
             State::Ready(_) => Phase::Ready,
+            State::Mail(_, transaction) if transaction.begun => Phase::Chunks,
             State::Mail(_, transaction) if transaction.recipients.is_empty() => Phase::Mail,
             State::Mail(..) => Phase::Rcpt,
         }
@@ -146,14 +158,19 @@ impl Session {
     }
 
     /// The keyword for the Received field.
-    pub(super) fn transmission(&self, hello: &Hello) -> Transmission {
+    pub(super) fn transmission(&self, hello: &Hello, parameters: &MailParameters) -> Transmission {
         let encrypted = self.peer.tls == TlsState::Encrypted;
-        match (self.receiver.dialect(), encrypted) {
+        let plain = match (self.receiver.dialect(), encrypted) {
             (Dialect::Lmtp, false) => Transmission::Lmtp,
             (Dialect::Lmtp, true) => Transmission::Lmtps,
             (Dialect::Smtp, true) => Transmission::Esmtps,
             (Dialect::Smtp, false) if hello.extensions == Extensions::NONE => Transmission::Smtp,
             (Dialect::Smtp, false) => Transmission::Esmtp,
+        };
+        // RFC 6531 section 4.3.
+        match parameters.smtputf8 {
+            true => plain.with_utf8(),
+            false => plain,
         }
     }
 }

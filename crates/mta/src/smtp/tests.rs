@@ -2,6 +2,7 @@
 
 mod attacks;
 mod dialogue;
+mod extensions;
 mod lmtp;
 mod rfc5321;
 

@@ -13,6 +13,9 @@ pub(super) fn xclient(session: &mut Session, claims: ClientClaims) -> Reply {
     if let Some(port) = claims.port {
         session.peer.client.set_port(port);
     }
+    if let Some(trace) = claims.session.as_deref().and_then(model::TraceId::parse) {
+        session.peer.trace = trace;
+    }
     session.taken_over_helo = claims.helo;
     super::greeting(session)
 }

@@ -3,7 +3,7 @@
 use super::super::reply;
 use super::super::state::{Hello, Session, State};
 use crate::receiver::Dialect;
-use wire::smtp::{Capabilities, ClaimVerb, Extensions, Reply};
+use wire::smtp::{Capabilities, ClaimVerb, Extensions, Limits, Reply};
 
 pub(super) fn ehlo(session: &mut Session, name: String) -> Reply {
     match session.receiver.dialect() {
@@ -37,7 +37,10 @@ fn extended(session: &mut Session, name: String) -> Reply {
         auth: Vec::new(),
         xclient: words(ClaimVerb::Xclient),
         xforward: words(ClaimVerb::Xforward),
-        ..Capabilities::default()
+        limits: Limits {
+            mail_max: None,
+            rcpt_max: u32::try_from(session.receiver.limits.recipients).ok(),
+        },
     };
     let reply = capabilities.reply(&name);
     greeted(session, name, extensions);

@@ -11,6 +11,13 @@ pub(super) fn mail(session: &mut Session, from: ReversePath, parameters: MailPar
     if parameters.size.is_some_and(|size| size > limit) {
         return reply::message_too_large();
     }
+    // RFC 6531 section 3.5.
+    if let ReversePath::Address(address) = &from
+        && address.needs_smtputf8()
+        && !parameters.smtputf8
+    {
+        return reply::undeclared_utf8();
+    }
     session.state = match std::mem::replace(&mut session.state, State::Start) {
         State::Ready(hello) => {
             let trace = trace(session);
@@ -19,6 +26,7 @@ pub(super) fn mail(session: &mut Session, from: ReversePath, parameters: MailPar
                 from,
                 parameters,
                 recipients: Vec::new(),
+                begun: false,
             };
             session.transactions = session.transactions.saturating_add(1);
             session.idle_commands = 0;

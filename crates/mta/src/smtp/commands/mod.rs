@@ -23,11 +23,20 @@ pub(super) enum Next {
     StartTls(Reply),
     /// Answer, then read the message.
     Data(Reply),
+    /// Read a chunk of the message.
+    Chunk {
+        /// Its octets.
+        size: u64,
+        /// Whether the message ends with it.
+        last: bool,
+    },
+    /// Read so many octets that belong to no message, then answer.
+    Skip(u64, Reply),
 }
 
 /// The phases in which a command is legal (RFC 5321 section 4.1.4).
 fn legal_in(command: &Command) -> &'static [Phase] {
-    use Phase::{Mail, Rcpt, Ready, Start};
+    use Phase::{Chunks, Mail, Rcpt, Ready, Start};
     match command {
         Command::Ehlo(_)
         | Command::Helo(_)
@@ -37,12 +46,15 @@ fn legal_in(command: &Command) -> &'static [Phase] {
         | Command::Quit
         | Command::Vrfy
         | Command::Expn
-        | Command::Help => &[Start, Ready, Mail, Rcpt],
+        | Command::Help => &[Start, Ready, Mail, Rcpt, Chunks],
         Command::Mail { .. } | Command::StartTls | Command::Xclient(_) | Command::Xforward(_) => &[Ready],
         Command::Rcpt { .. } => &[Mail, Rcpt],
+        // RFC 3030 section 2: DATA and BDAT are not mixed.
         Command::Data => &[Rcpt],
+        // Its data has to be read wherever it stands.
+        Command::Bdat { .. } => &[Start, Ready, Mail, Rcpt, Chunks],
         // Not announced here, so the parser gives it to nobody.
-        Command::Auth { .. } | Command::Bdat { .. } => &[],
+        Command::Auth { .. } => &[],
     }
 }
 
@@ -69,6 +81,7 @@ pub(super) async fn run(session: &mut Session, command: Command) -> Next {
         Command::Mail { from, parameters } => Next::Reply(mail::mail(session, from, parameters)),
         Command::Rcpt { to, .. } => Next::Reply(rcpt::rcpt(session, to).await),
         Command::Data => data::data(session),
+        Command::Bdat { size, last } => data::bdat(session, size, last),
         Command::Rset => {
             // RFC 5321 section 4.1.1.5: the greeting stays.
             session.end_transaction();
@@ -81,6 +94,6 @@ pub(super) async fn run(session: &mut Session, command: Command) -> Next {
         Command::StartTls => starttls::starttls(session),
         Command::Xclient(claims) => Next::Reply(claims::xclient(session, claims)),
         Command::Xforward(claims) => Next::Reply(claims::xforward(session, claims)),
-        Command::Expn | Command::Auth { .. } | Command::Bdat { .. } => Next::Reply(reply::not_implemented()),
+        Command::Expn | Command::Auth { .. } => Next::Reply(reply::not_implemented()),
     }
 }

@@ -17,6 +17,12 @@ pub(super) async fn rcpt(session: &mut Session, path: ForwardPath) -> Reply {
         session.idle_commands = 0;
         return reply::too_many_recipients();
     }
+    if let ForwardPath::Address(address) = &path
+        && address.needs_smtputf8()
+        && !transaction.parameters.smtputf8
+    {
+        return reply::undeclared_utf8();
+    }
     match judge(&receiver, &path, transaction.parameters.size).await {
         Ok(accounts) => {
             transaction.recipients.push(Accepted { path, accounts });

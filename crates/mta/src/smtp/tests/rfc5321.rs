@@ -54,7 +54,6 @@ async fn s4_1_1_the_small_commands() {
             ("STARTTLS", "502 5.5.1"),
             ("AUTH PLAIN AGEAYg==", "502 5.5.1"),
             ("XCLIENT ADDR=192.0.2.9", "502 5.5.1"),
-            ("BDAT 3", "502 5.5.1"),
         ])
         .await;
 }
