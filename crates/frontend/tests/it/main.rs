@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // A test fails by panicking.
 
+mod cyrus;
 mod dovecot;
 mod imap;
+mod managesieve;
 mod mutated;
 mod pop3;
 mod sessions;

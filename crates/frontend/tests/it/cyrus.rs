@@ -1,0 +1,134 @@
+//! A real Cyrus as a foreign home: mail in, and logins with the user's own password and with the master's.
+
+use crate::dovecot::{deliver, sieve_front, sieve_login};
+use crate::support::{Client, Front, OnePassword, context_with, front};
+use frontend::{AuthenticateAt, ImapProxyConfig, ProxyContext, imap, pop3};
+use model::{Authenticator, Protocol};
+use serde_json::json;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use testkit::{CYRUS_ADMIN, Cyrus};
+
+const USERS: [(&str, &str); 2] = [
+    ("alice@example.test", "secret"),
+    ("other@example.test", "another"),
+];
+
+/// The home, and the folder with the master's password.
+fn home(server: &Cyrus, login: &str) -> (serde_json::Value, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let secret = folder.path().join("master");
+    std::fs::write(&secret, CYRUS_ADMIN.1).expect("written");
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).expect("kept to us");
+    let mut home = json!({
+        "name": "store", "host": "127.0.0.1",
+        "imap": { "port": server.imap, "login": login },
+        "pop3": { "port": server.pop3, "login": login },
+        "managesieve": { "port": server.sieve, "login": login },
+        "lmtp": { "port": server.lmtp },
+    });
+    if login == "master" {
+        home["master_user"] = json!(CYRUS_ADMIN.0);
+        home["master_password_file"] = json!(secret);
+    }
+    (home, folder)
+}
+
+async fn fronts(context: &ProxyContext, edge: Option<Arc<dyn Authenticator>>) -> (Front, Front) {
+    let config = ImapProxyConfig {
+        authenticate: match edge {
+            Some(_) => AuthenticateAt::Edge,
+            None => AuthenticateAt::Home,
+        },
+        ..ImapProxyConfig::default()
+    };
+    let proxy = imap::ImapProxy::new(&config, context.clone(), edge.clone());
+    let proxy = Arc::new(proxy);
+    let imap = front(
+        Protocol::Imap,
+        |_| {},
+        move |accepted| imap::serve(accepted, proxy.clone()),
+    )
+    .await;
+    let proxy = pop3::Pop3Proxy::new(&config, context.clone(), edge);
+    let proxy = Arc::new(proxy);
+    let pop3 = front(
+        Protocol::Pop3,
+        |_| {},
+        move |accepted| pop3::serve(accepted, proxy.clone()),
+    )
+    .await;
+    (imap, pop3)
+}
+
+/// How many messages alice sees over both protocols.
+async fn read_mail((imap, pop3): &(Front, Front), messages: usize) {
+    let mut client = Client::connect(imap.address).await;
+    client.line().await;
+    let done = client.ask("a LOGIN alice@example.test secret").await;
+    // Cyrus says what it can after the login, and a front end passes that on.
+    assert!(
+        done.starts_with("a OK [CAPABILITY IMAP4rev1 ") && done.contains("QRESYNC"),
+        "{done}"
+    );
+    client.send("b SELECT INBOX\r\n");
+    let mut lines = Vec::new();
+    while !lines.last().is_some_and(|line: &String| line.starts_with("b ")) {
+        lines.push(client.line().await);
+    }
+    assert!(lines.contains(&format!("* {messages} EXISTS")), "{lines:?}");
+    client.until("c LOGOUT", "c OK").await;
+    assert!(client.is_closed().await);
+
+    let mut client = Client::connect(pop3.address).await;
+    client.line().await;
+    client.ask("USER alice@example.test").await;
+    let done = client.ask("PASS secret").await;
+    assert!(done.starts_with("+OK"), "{done}");
+    let stat = client.ask("STAT").await;
+    assert!(stat.starts_with(&format!("+OK {messages} ")), "{stat}");
+    client.ask("QUIT").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cyrus_is_a_home_like_any_other() {
+    let server = Cyrus::start(&USERS, "").expect("Cyrus starts");
+    let (replay, _none) = home(&server, "replay");
+    let context = context_with(&[("@example.test", "store")], &[replay]);
+    deliver(context.clone()).await;
+    let edge: Arc<dyn Authenticator> = Arc::new(OnePassword);
+    for edge in [Some(edge.clone()), None] {
+        let fronts = fronts(&context, edge.clone()).await;
+        read_mail(&fronts, 1).await;
+        // A wrong password is "no" by whoever says it; a right one that Cyrus refuses is not.
+        let mut client = Client::connect(fronts.0.address).await;
+        client.line().await;
+        let done = client.ask("a LOGIN alice@example.test wrong").await;
+        assert!(done.starts_with("a NO [AUTHENTICATIONFAILED]"), "{done}");
+        let done = client.ask("b LOGIN other@example.test secret").await;
+        let expected = match edge {
+            Some(_) => "b NO [UNAVAILABLE]",
+            None => "b NO [AUTHENTICATIONFAILED]",
+        };
+        assert!(done.starts_with(expected), "{done}");
+    }
+    let sieve = sieve_front(context, |_| {}).await;
+    let mut client = Client::connect(sieve.address).await;
+    assert!(sieve_login(&mut client).await.starts_with("OK"));
+    assert!(
+        client
+            .ask("PUTSCRIPT \"mine\" {5+}\r\nkeep;")
+            .await
+            .starts_with("OK")
+    );
+    assert_eq!(client.ask("LISTSCRIPTS").await, "\"mine\"");
+
+    let (master, _secret) = home(&server, "master");
+    let context = context_with(&[("@example.test", "store")], &[master]);
+    let both = fronts(&context, Some(edge)).await;
+    read_mail(&both, 1).await;
+    let sieve = sieve_front(context, |_| {}).await;
+    let mut client = Client::connect(sieve.address).await;
+    assert!(sieve_login(&mut client).await.starts_with("OK"));
+    assert_eq!(client.ask("LISTSCRIPTS").await, "\"mine\"");
+}
