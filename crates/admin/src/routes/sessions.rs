@@ -40,13 +40,11 @@ impl Which {
         Ok(SessionFilter {
             id: self.id,
             account: self.account.as_deref().map(address).transpose()?,
-            entry: None,
-            without_entry: false,
             home: self
                 .home
                 .map(|home| home.trim_end_matches('.').to_ascii_lowercase()),
             protocol: self.protocol.as_deref().map(protocol).transpose()?,
-            begun_by: None,
+            ..SessionFilter::default()
         })
     }
 }
