@@ -3,16 +3,16 @@
 //! Pure: made from the same situation and decision that the engine acts on, so that it cannot tell another story.
 //! Shows no password, only whether the sides differ.
 
-use crate::field::{Field, Image, Values};
-use crate::merge::{Change, Marks, compare};
-use crate::plan::{
-    Decision, LocalState, PasswordMove, Policy, Remote, Situation, Standing, fields_of, kind_of,
-};
-use directory::config::{ConflictResolution, ConflictScope, Direction};
-use model::Timestamp;
+mod words;
 
-/// The verdict of most fields.
-const SAME: &str = "the same";
+use crate::field::{Field, Image, Values};
+use crate::merge::{Change, Marks, compare, said};
+use crate::plan::{
+    Birth, Decision, LocalState, Newcomer, PasswordMove, Policy, Remote, Situation, Standing, fields_of,
+    kind_of,
+};
+use directory::config::{Absent, Direction};
+use model::Timestamp;
 
 /// Something that happened to an object: a journal row, a conflict, a failed attempt.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -46,7 +46,54 @@ pub struct FieldView {
     /// The value in the directory.
     pub there: String,
     /// Who changed it, in words.
-    pub verdict: &'static str,
+    pub verdict: Verdict,
+}
+
+/// How the two sides of one field stand to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Both sides have the same value.
+    Same,
+    /// The entry says nothing, and that means the value here.
+    SameUnsaid,
+    /// There is no entry to compare with.
+    OnlyHere,
+    /// There is no object here to compare with.
+    OnlyThere,
+    /// Only the value here is another one since the last common state.
+    ChangedHere,
+    /// Only the directory's value is.
+    ChangedThere,
+    /// Both are.
+    ChangedOnBoth,
+    /// `no-change` has refused the directory's value.
+    GoesBack,
+    /// The two never were the same, and stay apart under `no-change`.
+    Apart,
+    /// The directory has never had a value, so the one here is nobody's business.
+    NeverThere,
+    /// The directory had a value and has none now, and `absent` is `keep`.
+    Kept,
+}
+
+impl Verdict {
+    /// In words.
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Same => "the same",
+            Self::SameUnsaid => "the same, for the entry says nothing",
+            Self::OnlyHere => "only here",
+            Self::OnlyThere => "only in the directory",
+            Self::ChangedHere => "changed here",
+            Self::ChangedThere => "changed in the directory",
+            Self::ChangedOnBoth => "changed on both sides",
+            Self::GoesBack => "goes back to the last common value",
+            Self::Apart => "never was common; kept apart",
+            Self::NeverThere => "never in the directory, so it is left alone",
+            Self::Kept => "gone from the entry, and kept here (absent = keep)",
+        }
+    }
 }
 
 /// Why an object is as it is.
@@ -66,125 +113,131 @@ pub struct Explanation {
     pub events: Vec<Event>,
 }
 
-/// Explains one object.
+/// What is known of an object beside its situation.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// What the directory holds, where the situation leaves it out because the two were unlinked.
+    pub(crate) entry: Option<Remote>,
+    /// Why it is in quarantine.
+    pub(crate) aside: Option<String>,
+    /// What an approval of what the guard holds takes; none when this object is not held.
+    pub(crate) held: Option<String>,
+    /// Why the connector does nothing now.
+    pub(crate) rests: Option<&'static str>,
+    /// The newest first.
+    pub(crate) events: Vec<Event>,
+}
+
+/// Explains one entry and what belongs to it here.
 #[must_use]
 pub(crate) fn explain(
     situation: &Situation,
     policy: &Policy,
     decision: &Decision,
-    events: Vec<Event>,
+    told: Told,
 ) -> Explanation {
-    let local = situation
-        .local
-        .as_ref()
-        .or(match situation.by_address.as_slice() {
-            [only] => Some(only),
-            _ => None,
-        });
-    let subject = local
-        .and_then(|local| local.image.address())
-        .map_or_else(|| situation.name.clone(), |address| address.to_string());
+    let address = situation.local.as_ref().and_then(|local| local.image.address());
+    let subject = match (address, situation.name.as_str()) {
+        (Some(address), _) => address.to_string(),
+        (None, "") => situation.uuid.to_string(),
+        (None, name) => name.to_owned(),
+    };
     Explanation {
         subject,
-        state: state(situation),
-        rules: rules(policy),
-        fields: fields(situation, policy),
-        next: next(decision),
-        events,
+        state: words::state(situation, &told),
+        rules: words::rules(policy),
+        fields: fields(situation, policy, &told),
+        next: next(situation, decision, &told),
+        events: told.events,
     }
 }
 
-fn state(situation: &Situation) -> Vec<String> {
-    let mut out = Vec::new();
-    let entry = format!("entry {} ({})", situation.name, situation.uuid);
-    out.push(match (&situation.link, &situation.local) {
-        (Some(_), Some(local)) => format!("{} is linked to the {entry}.", local.id),
-        (Some(link), None) => format!("{} was linked to the {entry} and is gone for good.", link.local),
-        (None, _) => format!("No object here is linked to the {entry}."),
-    });
-    if let Some(link) = &situation.link {
-        match link.standing {
-            Standing::Linked => {}
-            Standing::Gone => out.push("The last synchronisation found the entry gone.".into()),
-            Standing::OutOfScope => {
-                out.push("The last synchronisation found the entry out of scope, or without a host.".into());
-            }
-            Standing::MovedAway => out.push("The last synchronisation found it at another home.".into()),
-            Standing::UnlinkedHeld => out.push("An administrator unlinked the two.".into()),
+/// Explains an object here that is linked to no entry.
+#[must_use]
+pub(crate) fn explain_newcomer(
+    newcomer: &Newcomer,
+    policy: &Policy,
+    birth: &Birth,
+    told: Told,
+) -> Explanation {
+    let local = &newcomer.local;
+    let image = &local.image;
+    let view = |field: &Field| FieldView {
+        field: *field,
+        base: Values::NONE.to_string(),
+        here: image.get(*field).to_string(),
+        there: Values::NONE.to_string(),
+        verdict: Verdict::OnlyHere,
+    };
+    let fields = fields_of(kind_of(local.id)).iter();
+    let fields = fields.filter(|field| !image.get(**field).is_empty());
+    let what = match birth {
+        Birth::Create(creation) => creation.line(),
+        Birth::Join(uuid) => format!("It joins the entry {uuid}."),
+        Birth::SetAside(reason) => format!("It is set aside: {reason}."),
+        Birth::Leave if policy.direction == Direction::LdapToLocal => {
+            "It is left alone: the direction makes no entries, and what was never linked is never touched."
+                .into()
         }
+        Birth::Leave => "It is left alone: it is not in use, or of no domain of this connector.".into(),
+    };
+    let mut next: Vec<String> = told.rests.iter().map(|why| (*why).to_owned()).collect();
+    next.push(what);
+    Explanation {
+        subject: image
+            .address()
+            .map_or_else(|| local.id.to_string(), |address| address.to_string()),
+        state: vec![
+            format!("{} is linked to no entry.", local.id),
+            match newcomer.found.as_slice() {
+                [] => "No entry has its address.".into(),
+                found => {
+                    let dns: Vec<&str> = found.iter().map(|found| found.dn.as_str()).collect();
+                    format!("An address of it is in the directory: {}.", dns.join(" | "))
+                }
+            },
+            words::here(local),
+        ],
+        rules: words::rules(policy),
+        fields: fields.map(view).collect(),
+        next,
+        events: told.events,
     }
-    out.push(match &situation.remote {
-        Remote::Here(_) => "The entry is in the directory, in scope, and of this server.".into(),
-        Remote::Elsewhere { host, .. } => format!("The entry's host is {host}, another server."),
-        Remote::NoHome => "The entry names no host.".into(),
-        Remote::OutOfScope => "The entry exists, but bases and filters do not select it.".into(),
-        Remote::Gone => "No entry has this UUID.".into(),
-        Remote::Hidden { parent } => format!("No entry can be seen, and neither can {parent} above it."),
-        Remote::Broken(reason) => format!("The entry cannot be used: {reason}."),
-    });
-    if let Some(local) = &situation.local {
-        out.push(match &local.state {
-            LocalState::Active => "Here it is in use.".into(),
-            LocalState::Deleted => "Here it is switched off, and its mail is kept.".into(),
-            LocalState::MovedAway { to } => format!("Here it has moved to {to}; its mail is kept."),
-            LocalState::AwaitingMail { from } => format!("Here it waits for its mail from {from}."),
-        });
-    }
-    out
 }
 
-fn rules(policy: &Policy) -> Vec<String> {
-    let mut out = vec![
-        match policy.direction {
-            Direction::LdapToLocal => "ldap-to-local: the directory is the source; edits here are undone.",
-            Direction::LocalToLdap => {
-                "local-to-ldap: this server is the source; edits in the directory are undone."
-            }
-            Direction::BothWays => "both-ways: what changed on one side goes to the other.",
-        }
-        .to_owned(),
-    ];
-    if policy.direction == Direction::BothWays {
-        let scope = match policy.scope {
-            ConflictScope::Attribute => "the same attribute",
-            ConflictScope::Entry => "the same object, in whatever attribute,",
-        };
-        let end = match policy.resolution {
-            ConflictResolution::LocalWins => "the value here wins (local-wins)",
-            ConflictResolution::LdapWins => "the directory's value wins (ldap-wins)",
-            ConflictResolution::NoChange => "both go back to the last common value (no-change)",
-        };
-        out.push(format!("When {scope} changed on both sides since then, {end}."));
-    }
-    out
-}
-
-fn fields(situation: &Situation, policy: &Policy) -> Vec<FieldView> {
+fn fields(situation: &Situation, policy: &Policy, told: &Told) -> Vec<FieldView> {
     let none = Image::default();
     let base = situation.link.as_ref().map_or(&none, |link| &link.base);
-    let here = situation.local.as_ref().map_or(&none, |local| &local.image);
-    let (there, kind) = match &situation.remote {
-        Remote::Here(remote) => (&remote.image, Some(remote.kind)),
-        _ => (&none, None),
+    let local = situation.local.as_ref().map(|local| &local.image);
+    let entry = match told.entry.as_ref().unwrap_or(&situation.remote) {
+        Remote::Here(remote) => Some((&remote.image, remote.kind)),
+        _ => None,
     };
+    let kind = entry.map(|(_, kind)| kind);
     let kind = kind.or(situation.link.as_ref().map(|link| kind_of(link.local)));
     let Some(kind) = kind else { return Vec::new() };
     let marks = situation.link.as_ref().map(|link| &link.marks);
     let views = fields_of(kind).iter().map(|field| {
-        let (base, here, there) = (base.get(*field), here.get(*field), there.get(*field));
+        let get = |image: Option<&Image>| image.unwrap_or(&none).get(*field).clone();
+        let (base, here, there) = (base.get(*field), get(local), get(entry.map(|(image, _)| image)));
         FieldView {
             field: *field,
             base: base.to_string(),
             here: here.to_string(),
             there: there.to_string(),
-            verdict: verdict(*field, (base, here, there), marks, policy),
+            verdict: match (local, entry) {
+                (_, None) => Verdict::OnlyHere,
+                (None, _) => Verdict::OnlyThere,
+                _ => verdict(*field, (base, &here, &there), marks, policy),
+            },
         }
     });
+    let none = Values::NONE.to_string();
     views
         .filter(|view| {
             [&view.base, &view.here, &view.there]
                 .iter()
-                .any(|text| *text != "-")
+                .any(|text| **text != none)
         })
         .collect()
 }
@@ -194,33 +247,56 @@ fn verdict(
     (base, here, there): (&Values, &Values, &Values),
     marks: Option<&Marks>,
     policy: &Policy,
-) -> &'static str {
+) -> Verdict {
     if marks.is_some_and(|marks| marks.refused.contains_key(&field)) {
-        return "goes back to the last common value";
+        return Verdict::GoesBack;
     }
     if marks.is_some_and(|marks| marks.apart.contains_key(&field)) {
-        return "never was common; kept apart";
+        return Verdict::Apart;
+    }
+    if there.is_empty()
+        && said(field, here).equals(&field.unsaid())
+        && said(field, base).equals(&field.unsaid())
+    {
+        return Verdict::SameUnsaid;
     }
     if there.is_empty() && base.is_empty() && policy.direction == Direction::LdapToLocal {
-        return "never in the directory, so it is left alone";
+        return Verdict::NeverThere;
     }
-    if there.is_empty() && !base.is_empty() && !here.is_empty() && here.equals(base) {
-        return "absent in the directory now";
+    if there.is_empty() && here.equals(base) && policy.absent == Absent::Keep && field != Field::Enabled {
+        return Verdict::Kept;
     }
-    match compare(base, here, there) {
-        Change::None => SAME,
-        Change::Local => "changed here",
-        Change::Remote => "changed in the directory",
-        Change::Both => "changed on both sides",
+    let [base, here, there] = [base, here, there].map(|values| said(field, values));
+    match compare(&base, &here, &there) {
+        Change::None => Verdict::Same,
+        Change::Local => Verdict::ChangedHere,
+        Change::Remote => Verdict::ChangedThere,
+        Change::Both => Verdict::ChangedOnBoth,
     }
 }
 
-fn next(decision: &Decision) -> Vec<String> {
+fn next(situation: &Situation, decision: &Decision, told: &Told) -> Vec<String> {
+    let mut out: Vec<String> = told.rests.iter().map(|why| (*why).to_owned()).collect();
+    match (&told.held, &told.aside) {
+        (Some(hash), _) => out.push(format!(
+            "The guard holds the destructive part of this until somebody types: homing sync approve {hash}"
+        )),
+        (None, Some(reason)) => out.push(format!(
+            "It is in quarantine: {reason}. It is tried again by itself, and at once with: homing sync quarantine retry {}",
+            situation.uuid
+        )),
+        (None, None) => {}
+    }
     let plan = match decision {
-        Decision::SetAside(reason) => return vec![format!("It is set aside: {reason}.")],
+        Decision::SetAside(reason) if told.aside.is_none() => {
+            out.push(format!("It will be set aside: {reason}."));
+            return out;
+        }
+        Decision::SetAside(_) => return out,
         Decision::Act(plan) => plan,
     };
-    let mut out: Vec<String> = plan.ops.iter().map(|op| format!("here: {op}")).collect();
+    let before = out.len();
+    out.extend(plan.ops.iter().map(|op| format!("here: {op}")));
     out.extend(plan.remote.iter().map(|op| format!("in the directory: {op}")));
     for lost in &plan.discarded {
         let (local, remote) = (&lost.local, &lost.remote);
@@ -233,10 +309,33 @@ fn next(decision: &Decision) -> Vec<String> {
         out.push("here: ~ password: as in the directory".into());
     }
     out.extend(plan.waits.iter().map(|wait| format!("waits: {wait}")));
-    if out.is_empty() {
+    if out.len() == before && told.aside.is_none() {
         out.push("Nothing is to be done.".into());
     }
+    out.extend(by_hand(situation));
     out
+}
+
+/// What a person may want to do about an object that is not in use.
+fn by_hand(situation: &Situation) -> Option<String> {
+    let local = situation.local.as_ref()?;
+    let crate::plan::LocalId::Account(id) = local.id else {
+        return None;
+    };
+    let held = situation
+        .link
+        .as_ref()
+        .is_some_and(|link| link.standing == Standing::UnlinkedHeld);
+    match &local.state {
+        LocalState::Deleted if held => None,
+        LocalState::Deleted => Some(format!(
+            "It comes back with its mail when the entry does. By hand: homing account undelete {id}"
+        )),
+        LocalState::MovedAway { .. } => Some(format!(
+            "When its new home has the mail, or nobody needs it: homing account release {id}"
+        )),
+        LocalState::Active | LocalState::AwaitingMail { .. } => None,
+    }
 }
 
 impl Explanation {
@@ -246,15 +345,7 @@ impl Explanation {
         let mut out = vec![self.subject.clone()];
         let sentences = self.state.iter().chain(&self.rules);
         out.extend(sentences.map(|line| format!("  {line}")));
-        for view in &self.fields {
-            let (field, verdict) = (view.field, view.verdict);
-            out.push(if verdict == SAME {
-                format!("  {field}: {} ({verdict})", view.here)
-            } else {
-                let (base, here, there) = (&view.base, &view.here, &view.there);
-                format!("  {field}: {verdict}: last common {base}; here {here}; in the directory {there}")
-            });
-        }
+        out.extend(self.fields.iter().map(|view| format!("  {}", view.line())));
         out.push("Next".into());
         out.extend(self.next.iter().map(|line| format!("  {line}")));
         if !self.events.is_empty() {
@@ -263,6 +354,18 @@ impl Explanation {
         let events = self.events.iter();
         out.extend(events.map(|event| format!("  {} {}", moment(event.time), event.text)));
         out.join("\n") + "\n"
+    }
+}
+
+impl FieldView {
+    fn line(&self) -> String {
+        let (field, verdict) = (self.field, self.verdict.text());
+        let (base, here, there) = (&self.base, &self.here, &self.there);
+        match self.verdict {
+            Verdict::Same | Verdict::SameUnsaid | Verdict::OnlyHere => format!("{field}: {here} ({verdict})"),
+            Verdict::OnlyThere => format!("{field}: {there} ({verdict})"),
+            _ => format!("{field}: {verdict}: last common {base}; here {here}; in the directory {there}"),
+        }
     }
 }
 

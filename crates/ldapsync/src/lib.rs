@@ -31,7 +31,7 @@ pub use driver::{
 pub use engine::{
     AsideStatus, Counts, FeedState, GuardStatus, RoundStatus, State, StrangerStatus, SyncStatus,
 };
-pub use explain::{Event, Explanation, FieldView};
+pub use explain::{Event, Explanation, FieldView, Verdict};
 pub use field::{Field, Image, Values};
 pub use merge::{Cause, Discarded, Rule, Side};
 pub use plan::{

@@ -283,7 +283,7 @@ pub(crate) fn is_edited(fields: &[Field], base: &Image, image: &Image) -> bool {
 }
 
 /// The values with what silence means put in.
-fn said(field: Field, values: &Values) -> Values {
+pub(crate) fn said(field: Field, values: &Values) -> Values {
     if values.is_empty() {
         field.unsaid()
     } else {

@@ -5,6 +5,7 @@
 //! because the cookie is committed last.
 
 mod apply;
+mod decided;
 mod examine;
 mod explain;
 mod fetch;

@@ -8,6 +8,7 @@ use super::rename;
 use super::worker::{Worker, store_trouble};
 use super::writes::{Entity, Terms};
 use crate::engine::{Input, Notice, Outcome, Trouble};
+use crate::field::Field;
 use crate::local::{LinkCount, Local, Seen, own_id, store_id};
 use crate::plan::{Creation, Kind, LocalId, Plan, RemoteOp, kind_of};
 use directory::feed::Presence;
@@ -92,7 +93,10 @@ impl Worker<'_> {
                 match done {
                     Some((job, outcome)) => {
                         self.note_written(job.seen.local);
+                        let again =
+                            (outcome == Outcome::Done && shows_its_cn(&job.plan)).then_some(job.plan.uuid);
                         self.applied(&job.plan, outcome, LinkCount::Same);
+                        self.look_at_names(again);
                     }
                     None => self.step(interrupted()),
                 }
@@ -269,10 +273,18 @@ impl Worker<'_> {
         }
     }
 
+    /// An entry without a name of its own shows its `cn`. That is taken over at once, or it would look like somebody's
+    /// edit when the object here is changed or deleted next.
+    fn look_at_names(&mut self, uuids: impl IntoIterator<Item = EntryUuid>) {
+        for uuid in uuids {
+            self.step(Input::Noticed(Notice::Here(uuid)));
+        }
+    }
+
     /// Groups that waited for the entry of this object.
     fn wake_groups(&mut self, creation: &Creation) -> Result<(), StoreError> {
         let (store, name) = (&self.parts.local.store, &self.parts.config.name);
-        let addresses: Vec<Address> = [crate::field::Field::Address, crate::field::Field::Aliases]
+        let addresses: Vec<Address> = [Field::Address, Field::Aliases]
             .into_iter()
             .flat_map(|field| creation.image.get(field).to_addresses().collect::<Vec<_>>())
             .collect();
@@ -296,6 +308,25 @@ impl Worker<'_> {
     }
 }
 
+/// Whether the entry may show its `cn` as a name after the plan, and did not before: its own name goes, or it never had
+/// one and its address is another than the one that the `cn` repeats.
+fn shows_its_cn(plan: &Plan) -> bool {
+    let nameless = plan
+        .base
+        .as_ref()
+        .is_some_and(|base| base.get(Field::DisplayName).is_empty());
+    nameless
+        && plan.remote.iter().any(|op| {
+            matches!(
+                op,
+                RemoteOp::Set {
+                    field: Field::DisplayName | Field::Address,
+                    ..
+                }
+            )
+        })
+}
+
 fn terms<'a>(
     parts: &'a super::SyncEngine,
     outlet: &'a dyn Outlet,
@@ -312,7 +343,7 @@ fn terms<'a>(
 }
 
 fn members_of(image: &crate::field::Image) -> Vec<EntryUuid> {
-    let members = image.get(crate::field::Field::Members).to_members();
+    let members = image.get(Field::Members).to_members();
     members.map(|(uuid, _)| uuid).collect()
 }
 

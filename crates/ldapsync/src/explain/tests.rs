@@ -5,7 +5,7 @@ use crate::plan::{
     Arrivals, Deletions, Kind, Link, LocalId, LocalObject, Members, Passwords, RemoteObject, RemotePassword,
     Removal, Switch, plan,
 };
-use directory::config::Absent;
+use directory::config::{Absent, ConflictResolution, ConflictScope};
 use model::{AccountId, Address, EntryUuid};
 
 /// What is done to the situation, and what is told of it.
@@ -73,7 +73,11 @@ fn policy(direction: Direction) -> Policy {
 fn told(situation: &Situation, direction: Direction, events: Vec<Event>) -> String {
     let policy = policy(direction);
     let decision = plan(situation, &policy);
-    explain(situation, &policy, &decision, events).render(|ms| format!("[{ms}]"))
+    let told = Told {
+        events,
+        ..Told::default()
+    };
+    explain(situation, &policy, &decision, told).render(|ms| format!("[{ms}]"))
 }
 
 #[test]
@@ -87,7 +91,7 @@ fn a_conflict_is_told_with_its_rule_and_its_loser() {
   The entry is in the directory, in scope, and of this server.
   Here it is in use.
   both-ways: what changed on one side goes to the other.
-  When the same attribute changed on both sides since then, the directory's value wins (ldap-wins).
+  When the same attribute changed on both sides since they last agreed, the directory's value wins (ldap-wins).
   address: al@example.test (the same)
   display_name: changed on both sides: last common Al; here Bo; in the directory Cy
 Next
@@ -111,12 +115,35 @@ fn each_state_has_its_sentence() {
             link.standing = standing;
         }
     };
-    let cases: [Case<'_>; 6] = [
+    let gone = |s: &mut Situation, state: LocalState| {
+        s.remote = Remote::Gone;
+        standing(s, Standing::Gone);
+        if let Some(local) = s.local.as_mut() {
+            local.state = state;
+        }
+    };
+    let cases: [Case<'_>; 9] = [
         (
             &|s| standing(s, Standing::UnlinkedHeld),
             "waits: unlinked by an administrator",
         ),
-        (&|s| s.remote = Remote::Gone, "No entry has this UUID."),
+        (
+            &|s| standing(s, Standing::UnlinkedHeld),
+            "nothing goes from one to the other",
+        ),
+        (&|s| gone(s, LocalState::Deleted), "homing account undelete 7"),
+        (
+            &|s| {
+                if let Some(local) = s.local.as_mut() {
+                    local.image.set(Field::Enabled, Values::switch(false));
+                }
+            },
+            "Here it is disabled",
+        ),
+        (
+            &|s| s.remote = Remote::Gone,
+            "No entry of the directory has this UUID any more.",
+        ),
         (&|s| s.remote = Remote::NoHome, "The entry names no host."),
         (
             &|s| {
@@ -127,11 +154,88 @@ fn each_state_has_its_sentence() {
             },
             "here: - moved to b.test",
         ),
-        (&|s| s.link = None, "No object here is linked to the entry"),
+        (
+            &|s| s.link = None,
+            "No account or group here is linked to the entry",
+        ),
         (&|s| s.local = None, "is gone for good"),
     ];
     for (change, expected) in cases {
         let text = case(change);
+        assert!(text.contains(expected), "{expected:?} in {text}");
+    }
+}
+
+#[test]
+fn what_the_entry_does_not_say_is_no_change() {
+    let mut situation = situation();
+    situation.remote = Remote::Here(RemoteObject {
+        kind: Kind::Account,
+        image: image("Bo"),
+        members: Members::Shown,
+        password: RemotePassword::default(),
+        switch: Switch::Said,
+        until: None,
+    });
+    if let (Some(local), Some(link)) = (situation.local.as_mut(), situation.link.as_mut()) {
+        local.image.set(Field::Quota, Values::number(0));
+        local.image.set(Field::Enabled, Values::switch(true));
+        link.base = image("Bo");
+    }
+    let text = told(&situation, Direction::BothWays, vec![]);
+    for line in [
+        "quota: 0 (the same, for the entry says nothing)",
+        "enabled: TRUE (the same, for the entry says nothing)",
+        "Nothing is to be done.",
+    ] {
+        assert!(text.contains(line), "{line:?} in {text}");
+    }
+}
+
+#[test]
+fn what_waits_is_told_with_what_to_type() {
+    let situation = situation();
+    let policy = policy(Direction::BothWays);
+    let decision = plan(&situation, &policy);
+    let with = |told: Told| explain(&situation, &policy, &decision, told).render(|ms| ms.to_string());
+    let held = with(Told {
+        held: Some("h4sh".into()),
+        ..Told::default()
+    });
+    assert!(held.contains("homing sync approve h4sh"), "{held}");
+    let aside = with(Told {
+        aside: Some("no schema".into()),
+        ..Told::default()
+    });
+    assert!(
+        aside.contains("It is in quarantine: no schema.") && aside.contains("quarantine retry 01010101-"),
+        "{aside}"
+    );
+    let stopped = with(Told {
+        rests: Some("The connector is stopped; after homing sync start:"),
+        ..Told::default()
+    });
+    assert!(stopped.contains("stopped"), "{stopped}");
+}
+
+#[test]
+fn an_object_without_an_entry_is_told_what_becomes_of_it() {
+    let local = situation().local.map(|local| LocalObject {
+        linked_to: None,
+        ..local
+    });
+    let found = Newcomer::alone(local.expect("a local object"));
+    for (direction, expected) in [
+        (Direction::BothWays, "al@example.test directory: + create account"),
+        (
+            Direction::LdapToLocal,
+            "It is left alone: the direction makes no entries",
+        ),
+    ] {
+        let policy = policy(direction);
+        let birth = crate::plan::plan_newcomer(&found, &policy);
+        let text = explain_newcomer(&found, &policy, &birth, Told::default()).render(|ms| ms.to_string());
+        assert!(text.contains("account 7 is linked to no entry."), "{text}");
         assert!(text.contains(expected), "{expected:?} in {text}");
     }
 }

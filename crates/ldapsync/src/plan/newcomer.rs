@@ -19,6 +19,17 @@ pub(crate) struct Newcomer {
     pub(crate) found: Vec<Found>,
 }
 
+impl Newcomer {
+    /// An object that no entry was looked for.
+    pub(crate) fn alone(local: LocalObject) -> Self {
+        Self {
+            local,
+            standing: None,
+            found: Vec::new(),
+        }
+    }
+}
+
 /// An entry that has an address of a newcomer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Found {
