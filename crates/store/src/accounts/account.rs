@@ -281,28 +281,32 @@ fn apply(account: &mut Account, change: AccountChange) -> Result<Touched, StoreE
     Ok(touched)
 }
 
+/// The row of the audit log, for people.
 fn describe(old: &Account, new: &Account, touched: Touched) -> String {
-    let mut note = format!("account {}:", old.address);
+    let mut said = Vec::new();
     let mut say = |bit: Touched, text: String| {
         if touched.has(bit) {
-            note.push(' ');
-            note.push_str(&text);
-            note.push(';');
+            said.push(text);
         }
     };
+    let state = match &new.state {
+        AccountState::Active => "in use again".to_owned(),
+        AccountState::SoftDeleted { .. } => "deleted, its mail is kept".to_owned(),
+        AccountState::MovedAway { to } => format!("moved to {to}"),
+        AccountState::AwaitingMail { from } => format!("waits for its mail from {from}"),
+    };
+    say(Touched::STATE, state);
     say(Touched::ADDRESS, format!("address is {}", new.address));
     say(Touched::ALIASES, format!("{} aliases", new.aliases.len()));
-    say(Touched::DISPLAY_NAME, "display name".into());
-    say(Touched::PASSWORD, "password".into());
-    say(
-        Touched::QUOTA,
-        format!("quota is {:?}", new.quota.map(|quota| quota.0)),
-    );
-    say(
-        Touched::ENABLED,
-        if new.enabled { "enabled" } else { "disabled" }.into(),
-    );
-    say(Touched::STATE, format!("state is {:?}", new.state));
-    say(Touched::ASSOCIATION, "association".into());
-    note
+    say(Touched::DISPLAY_NAME, "display name".to_owned());
+    say(Touched::PASSWORD, "password".to_owned());
+    let quota = match new.quota {
+        Some(quota) => format!("quota is {} octets", quota.0),
+        None => "no quota".to_owned(),
+    };
+    say(Touched::QUOTA, quota);
+    let enabled = if new.enabled { "enabled" } else { "disabled" };
+    say(Touched::ENABLED, enabled.to_owned());
+    say(Touched::ASSOCIATION, "link".to_owned());
+    format!("account {}: {}", old.address, said.join(", "))
 }
