@@ -1,29 +1,36 @@
 //! What commands print: tables for people, JSON for scripts.
-#![allow(clippy::print_stdout, clippy::print_stderr)] // This is the one place that prints.
+#![allow(clippy::print_stderr)] // This is the one place that prints.
 
 use super::{Exit, Failure};
 use comfy_table::{Table, presets};
 use serde_json::Value;
+use std::io::Write;
 
 /// A line for a person.
 pub(crate) fn line(text: &str) {
-    println!("{text}");
+    print(text);
 }
 
 /// A value for a script.
 pub(crate) fn json(value: &Value) {
-    println!("{value:#}");
+    print(&format!("{value:#}"));
 }
 
 /// A value for a script, in one line of many.
 pub(crate) fn json_line(value: &Value) {
-    println!("{value}");
+    print(&value.to_string());
 }
 
-/// Clears the terminal and writes from its first line.
-pub(crate) fn redraw(text: &str) {
-    println!("\x1b[H\x1b[2J{text}");
-    let _ = std::io::Write::flush(&mut std::io::stdout());
+/// Whoever reads may have seen enough (`| head -1`). What was begun is carried out all the same.
+fn print(text: &str) {
+    let _ = try_line(text);
+}
+
+/// A line of something that goes on until nobody listens any more.
+pub(crate) fn try_line(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
 }
 
 /// The value as JSON when that is asked for, else as `text` says.

@@ -16,18 +16,20 @@ pub(super) fn run(global: &Global, client: &Client, watch: bool) -> Result<(), F
         output::either(global.json, &answer, all_text);
         return Ok(());
     }
+    let on_terminal = std::io::stdout().is_terminal();
     loop {
         let answer = client.get("/v1/sync")?;
-        if global.json {
-            answer
-                .as_array()
-                .into_iter()
-                .flatten()
-                .for_each(output::json_line);
-        } else if std::io::stdout().is_terminal() {
-            output::redraw(&all_text(&answer));
-        } else {
-            output::line(&all_text(&answer));
+        let text = match (global.json, on_terminal) {
+            (true, _) => {
+                let rows = answer.as_array().into_iter().flatten();
+                rows.map(Value::to_string).collect::<Vec<_>>().join("\n")
+            }
+            // Clears the terminal and writes from its first line.
+            (false, true) => format!("\x1b[H\x1b[2J{}", all_text(&answer)),
+            (false, false) => all_text(&answer) + "\n",
+        };
+        if output::try_line(&text).is_err() {
+            return Ok(());
         }
         client.pause(EVERY);
     }
