@@ -163,12 +163,32 @@ impl Slapd {
         self.scratch.join("setup/slapd.conf")
     }
 
-    fn load(&self, ldif: &std::path::Path) -> Result<()> {
-        // The same program under another name is slapadd.
-        let slapadd = self.scratch.join("slapadd");
-        if !slapadd.exists() {
-            std::os::unix::fs::symlink(&self.binary, &slapadd)?;
+    /// Everything in the database as slapcat prints it, with UUIDs and versions: a backup.
+    pub fn backup(&self) -> Result<String> {
+        let config = self.config().display().to_string();
+        run_with_input(&self.tool("slapcat")?, &["-f", &config], b"")
+    }
+
+    /// Stops it and puts a backup, or entries alone, in the place of its database. [`Slapd::restart`] starts it again.
+    pub fn restore(&mut self, ldif: &str) -> Result<()> {
+        self.stop()?;
+        for file in std::fs::read_dir(self.scratch.join("db"))? {
+            std::fs::remove_file(file?.path())?;
         }
+        let file = self.scratch.write("backup.ldif", ldif)?;
+        self.load(&file)
+    }
+
+    /// The same program under another name is another tool.
+    fn tool(&self, name: &str) -> Result<String> {
+        let path = self.scratch.join(name);
+        if !path.exists() {
+            std::os::unix::fs::symlink(&self.binary, &path)?;
+        }
+        Ok(path.display().to_string())
+    }
+
+    fn load(&self, ldif: &std::path::Path) -> Result<()> {
         let args = [
             "-q",
             "-f",
@@ -178,7 +198,7 @@ impl Slapd {
         ]
         .map(str::to_owned);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        run_with_input(&slapadd.display().to_string(), &args, b"").map(drop)
+        run_with_input(&self.tool("slapadd")?, &args, b"").map(drop)
     }
 
     /// Puts the password policy into the configuration; its entry is loaded after the tree.
