@@ -194,6 +194,16 @@ impl Local {
         self.store.commit_sync(&rows).await
     }
 
+    /// Drops the intent of an object that gets no entry of its own. One that is linked has another intent, if any.
+    pub(crate) async fn end_intent(&self, object: LocalId) -> Result<(), StoreError> {
+        let id = store_id(object);
+        let begun = self.store.intent(&self.connector, id)?.is_some();
+        if begun && self.store.association(&self.connector, id)?.is_none() {
+            self.drop_intents(&[object]).await?;
+        }
+        Ok(())
+    }
+
     /// Every object that has an intent: what a crash, or a directory that went away, has left behind.
     pub(crate) fn intents(&self) -> Result<Vec<(store::LocalId, Option<EntryUuid>)>, StoreError> {
         let (mut found, mut after) = (Vec::new(), None);

@@ -246,6 +246,10 @@ impl<'a> Worker<'a> {
             Effect::Create(creation) => self.create_all(*creation).await,
             Effect::SetStrangerAside(local, row) => self.keep_aside(local.to_string(), row).await?,
             Effect::ReleaseStranger(local) => self.release(&local.to_string()).await?,
+            Effect::EndIntent(local) => {
+                let ended = self.parts.local.end_intent(local).await;
+                ended.map_err(store_trouble)?;
+            }
             Effect::Apply(plan) => self.apply(plan).await,
             Effect::SetAside(uuid, row) => self.keep_aside(uuid.to_string(), row).await?,
             Effect::Release(uuid) => self.release(&uuid.to_string()).await?,

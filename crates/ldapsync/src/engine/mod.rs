@@ -234,6 +234,8 @@ pub(crate) enum Effect {
     SetStrangerAside(LocalId, Aside),
     /// Drop it.
     ReleaseStranger(LocalId),
+    /// No entry is made for this object now: what was begun for it has ended, unless it is linked.
+    EndIntent(LocalId),
     /// Carry a plan out, durably.
     Apply(Box<Plan>),
     /// Keep a quarantine row, durably.

@@ -80,13 +80,28 @@ impl Engine {
                 self.newcomer_done(local, now)
             }
             Birth::Create(creation) => vec![Effect::Create(Box::new(creation))],
-            Birth::SetAside(reason) => self.stranger_aside(local, &reason, now),
+            Birth::SetAside(reason) => {
+                // From now on its row says that it is to be looked at.
+                let mut effects = self.stranger_aside(local, &reason, now);
+                let aside = |effect: &Effect| matches!(effect, Effect::SetStrangerAside(..));
+                if let Some(at) = effects.iter().position(aside) {
+                    effects.insert(at + 1, Effect::EndIntent(local));
+                }
+                effects
+            }
         }
     }
 
     pub(super) fn no_newcomer(&mut self, local: LocalId, now: Timestamp) -> Vec<Effect> {
-        let mut effects = self.release_stranger(local);
+        let mut effects = self.settled_stranger(local);
         effects.extend(self.newcomer_done(local, now));
+        effects
+    }
+
+    /// No entry is made for it: it joined one, or needs none.
+    pub(super) fn settled_stranger(&mut self, local: LocalId) -> Vec<Effect> {
+        let mut effects = self.release_stranger(local);
+        effects.push(Effect::EndIntent(local));
         effects
     }
 
@@ -146,7 +161,7 @@ impl Engine {
         effects
     }
 
-    pub(super) fn release_stranger(&mut self, local: LocalId) -> Vec<Effect> {
+    fn release_stranger(&mut self, local: LocalId) -> Vec<Effect> {
         match self.strangers.remove(&local) {
             Some(_) => vec![Effect::ReleaseStranger(local)],
             None => Vec::new(),

@@ -196,7 +196,7 @@ impl Engine {
                 let joined = std::mem::take(&mut round.joined);
                 let mut effects: Vec<Effect> = joined
                     .into_iter()
-                    .flat_map(|local| self.release_stranger(local))
+                    .flat_map(|local| self.settled_stranger(local))
                     .collect();
                 effects.push(Effect::Commit(Checkpoint {
                     last_success: Some(now),
