@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use system_tests::steps::eventually;
-use testkit::{Homing, HomingBinary, Slapd, SlapdOptions, free_port};
+use testkit::{Homing, HomingBinary, Slapd, SlapdOptions, SmtpClient, free_port};
 
 const SUFFIX: &str = "dc=example,dc=test";
 const USERS: &str = "ou=Users,o=example,dc=example,dc=test";
@@ -23,6 +23,7 @@ struct Site {
     binary: HomingBinary,
     slapd: Slapd,
     homing: Homing,
+    lmtp: u16,
 }
 
 impl Site {
@@ -36,13 +37,15 @@ impl Site {
         for name in people {
             slapd.add(&person(name))?;
         }
+        let lmtp = free_port()?;
         let config = format!(
             "server_name = \"mail.example.test\"\n\
              [[connector]]\nname = \"corp\"\nserver_type = \"openldap\"\nuris = [\"{}\"]\n\
              bind_dn = \"{}\"\nbind_password = \"{}\"\nwrite_bind_dn = \"{}\"\nwrite_bind_password = \"{}\"\n\
              domains = [\"example.test\"]\naccounts.base_dn = [\"{USERS}\"]\n\
              groups.base_dn = [\"ou=Groups,o=example,{SUFFIX}\"]\n{more}\n\
-             [[imap.listener]]\naddress = \"127.0.0.1:{}\"\n",
+             [[imap.listener]]\naddress = \"127.0.0.1:{}\"\n\
+             [[lmtp.listener]]\naddress = \"127.0.0.1:{lmtp}\"\n",
             slapd.uri(),
             slapd.reader.dn,
             slapd.reader.password,
@@ -55,6 +58,7 @@ impl Site {
             binary,
             slapd,
             homing,
+            lmtp,
         })
     }
 
@@ -98,6 +102,23 @@ impl Site {
 
     fn followed(&self) -> Result<()> {
         self.until(&["sync", "status"], "state          following")
+    }
+
+    fn deliver(&self, to: &str) -> Result<()> {
+        let mut lmtp = SmtpClient::connect(self.lmtp)?;
+        lmtp.command("LHLO client.example.test")?;
+        let message = b"Subject: hello\r\n\r\nbody\r\n";
+        let (_, last) = lmtp.deliver("x@elsewhere.test", &[to], message)?;
+        ensure!(last.code == 250, "{last:?}");
+        Ok(())
+    }
+
+    /// The number of a deleted account.
+    fn deleted(&self, name: &str) -> Result<String> {
+        let deleted = self.expect(&["account", "list", "--state", "deleted"], 0, name)?;
+        let line = deleted.lines().find(|line| line.contains(name));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        Ok(number.context("the number")?.to_owned())
     }
 
     fn entry(&self, name: &str) -> Result<String> {
@@ -252,6 +273,64 @@ fn unlinked_objects_are_left_alone_until_somebody_decides() -> Result<()> {
     Ok(())
 }
 
+// Whoever comes back as a new entry starts empty; an administrator gives her the old mail.
+#[test]
+fn a_namesake_gets_the_old_mail_by_hand_only() -> Result<()> {
+    let site = Site::start("", &["alice", "bob"])?;
+    site.followed()?;
+    site.until(&["sync", "status"], "linked         2")?;
+    for _ in 0..2 {
+        site.deliver("alice@example.test")?;
+    }
+    site.slapd.delete(&format!("uid=alice,{USERS}"))?;
+    site.until(&["account", "list", "--state", "deleted"], "alice@example.test")?;
+    site.slapd.add(&person("alice"))?;
+    site.until(&["account", "list", "--state", "active"], "alice@example.test")?;
+    let old = site.deleted("alice")?;
+    let into = |address: &'static str| ["account", "undelete", old.as_str(), "--into", address];
+    let (code, _, error) =
+        site.run(&[&into("bob@example.test")[..], &["--as", "x@example.test"]].concat())?;
+    ensure!(
+        code == 64 && error.contains("cannot be used with"),
+        "{code} {error}"
+    );
+    site.expect(&into("nobody@example.test"), 1, "there is no account")?;
+    site.expect(
+        &[
+            "account",
+            "undelete",
+            "alice@example.test",
+            "--into",
+            "bob@example.test",
+        ],
+        1,
+        "is not deleted",
+    )?;
+    let into = into("alice@example.test");
+    site.expect(
+        &into,
+        0,
+        "2 messages in 6 mailboxes were copied, 0 were there already",
+    )?;
+    // Once more, and with what arrived meanwhile: nothing is copied twice.
+    site.deliver("alice@example.test")?;
+    site.expect(
+        &into,
+        0,
+        "0 messages in 6 mailboxes were copied, 2 were there already",
+    )?;
+    site.expect(&["account", "show", &old], 0, "deleted")?;
+    site.expect(
+        &["audit", "--object", "alice@example.test"],
+        0,
+        "gets the mail of the deleted account",
+    )?;
+    // The next comparison lets it be.
+    site.expect(&["sync", "run", "--full"], 0, "following")?;
+    site.expect(&["account", "show", "alice@example.test"], 0, "active")?;
+    Ok(())
+}
+
 #[test]
 fn the_guard_quarantine_and_what_is_deleted() -> Result<()> {
     let site = Site::start(
@@ -272,17 +351,8 @@ fn the_guard_quarantine_and_what_is_deleted() -> Result<()> {
     // The plan's hash covers it as well.
     let plan = site.expect(&["sync", "plan"], 0, "remove: the entry is gone")?;
     site.expect(&["sync", "apply", "--plan", hash_of(&plan)?], 0, "removed 1")?;
-    let deleted = site.expect(
-        &["account", "list", "--state", "deleted"],
-        0,
-        "alice@example.test",
-    )?;
-    let id = deleted
-        .lines()
-        .find(|line| line.contains("alice"))
-        .and_then(|line| line.split_whitespace().next())
-        .context("the number")?;
-    site.expect(&["account", "undelete", id], 0, "in use again")?;
+    let id = site.deleted("alice")?;
+    site.expect(&["account", "undelete", &id], 0, "in use again")?;
     site.expect(&["sync", "run", "--full"], 0, "")?;
     site.expect(&["account", "show", "alice@example.test"], 0, "active")?;
     site.expect(&["account", "release", "alice@example.test"], 1, "has not moved")?;

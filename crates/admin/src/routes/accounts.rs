@@ -143,6 +143,9 @@ pub(super) struct Undelete {
     /// Its address from now on: the old one may belong to a successor by now.
     #[serde(default, rename = "as")]
     address: Option<String>,
+    /// The account that gets its mail, while it stays deleted itself.
+    #[serde(default)]
+    into: Option<String>,
 }
 
 /// Brings a deleted account back with its mail. Where its entry is gone, the two are unlinked and held: the account is
@@ -157,6 +160,14 @@ pub(super) async fn undelete(
     let account = find(store, &name)?;
     if !matches!(account.state, AccountState::SoftDeleted { .. }) {
         return Err(ApiError::Conflict(format!("{} is not deleted", account.address)));
+    }
+    if let Some(heir) = &body.into {
+        if body.address.is_some() {
+            let text = "as and into exclude each other: an account comes back, or its mail goes to another one";
+            return Err(ApiError::BadRequest(text.to_owned()));
+        }
+        let heir = find(store, heir)?;
+        return super::inherit::copy(store, &account, &heir, &origin(caller)).await;
     }
     let mut change = AccountChange {
         enabled: Some(true),

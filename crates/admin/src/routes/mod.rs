@@ -5,6 +5,7 @@ mod audit;
 mod domains;
 mod groups;
 mod homes;
+mod inherit;
 mod lines;
 mod links;
 mod metrics;

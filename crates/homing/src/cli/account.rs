@@ -83,14 +83,21 @@ pub(crate) enum AccountCommand {
     /// Bring a deleted account back with its mail, under its own address or another one.
     ///
     /// Where its directory entry is gone, the account is unlinked from it and held, or the next comparison would delete
-    /// it again. With --as it takes an address that is free, when a successor has the old one.
-    #[command(after_help = "Example: homing account undelete 17 --as alice.old@example.org")]
+    /// it again. With --as it takes an address that is free, when a successor has the old one. With --into the successor
+    /// gets the mail: it is copied to mailboxes of the same names, and the deleted account stays as it is. A new entry
+    /// never gets the mail of a namesake by itself, for only a person knows whether the two are the same.
+    #[command(
+        after_help = "Example: homing account undelete 17 --as alice.old@example.org\nExample: homing account undelete 17 --into alice@example.org"
+    )]
     Undelete {
         /// The account's number in the list, for its address is free for others.
         account: String,
         /// Its address from now on.
         #[arg(long = "as", value_name = "ADDRESS")]
         address: Option<String>,
+        /// Copy its mail to this account, and leave it deleted. May be repeated: what is there is not copied again.
+        #[arg(long, value_name = "ADDRESS", conflicts_with = "address")]
+        into: Option<String>,
     },
     /// Delete an account: login ends at once, the mail is kept for the retention time.
     #[command(after_help = "Example: homing account delete alice@example.org")]
@@ -173,12 +180,14 @@ pub(crate) fn run(global: &Global, command: AccountCommand) -> Result<(), Failur
                 )
             });
         }
-        AccountCommand::Undelete { account, address } => {
-            let body = json!({ "as": address });
+        AccountCommand::Undelete {
+            account,
+            address,
+            into,
+        } => {
+            let body = json!({ "as": address, "into": into });
             let answer = client.post(&format!("{}/undelete", path(&account)), body)?;
-            output::either(global.json, &answer, |account| {
-                format!("{} is in use again, with its mail", address_of(account))
-            });
+            output::either(global.json, &answer, undeleted);
         }
         AccountCommand::Delete { address } => {
             let answer = client.delete(&path(&address))?;
@@ -200,6 +209,21 @@ fn changed(answer: &Value, address: &str) -> String {
         Some(connector) => format!("changed the password of {address} in the directory ({connector})"),
         None => format!("changed the password of {address}"),
     }
+}
+
+fn undeleted(account: &Value) -> String {
+    let address = address_of(account);
+    let Some(mail) = account.get("inherited") else {
+        return format!("{address} is in use again, with its mail");
+    };
+    let number = |key: &str| mail.get(key).and_then(Value::as_u64).unwrap_or_default();
+    format!(
+        "{address} has the mail of account {} now: {} messages in {} mailboxes were copied, {} were there already",
+        number("from"),
+        number("copied"),
+        number("mailboxes"),
+        number("already_there")
+    )
 }
 
 /// The address of an account that may have been named by its number.
