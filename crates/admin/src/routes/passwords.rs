@@ -47,13 +47,11 @@ pub(super) async fn set(
             Disabled::Yes
         };
         let by = ChangedBy::Administrator { here };
-        return to_directory(&connectors, &account.address, link.remote, by, &body.password).await;
+        let done = to_directory(&connectors, &account.address, link.remote, by, &body.password).await?;
+        renew_local(&admin, &account, caller, &connectors, &body.password).await?;
+        return Ok(done);
     }
-    let read_here = current
-        .logins
-        .as_ref()
-        .is_some_and(|logins| logins.reads_local(account.address.domain_str()));
-    if !read_here {
+    if !reads_local(&current, &account) {
         return Err(ApiError::Conflict(format!(
             "nobody would read the password: the accounts of {} log in by a directory (\"local\" is not in their auth), and {} has no entry there yet",
             account.address.domain_str(),
@@ -97,7 +95,53 @@ pub(super) async fn change(
         None => current.connectors.clone(),
     };
     let by = ChangedBy::User { old: &body.old };
-    to_directory(&connectors, &account.address, entry, by, &body.new).await
+    let done = to_directory(&connectors, &account.address, entry, by, &body.new).await?;
+    renew_local(&admin, &account, caller, &connectors, &body.new).await?;
+    Ok(done)
+}
+
+/// A hash here, from the time before the entry or as a copy of its password, would let the old password in for as long
+/// as `local` is asked. Directory first, then this: it becomes that of the new password where one is read here, and goes
+/// otherwise. A copy goes as well: the next one comes with the change of the entry.
+async fn renew_local(
+    admin: &Admin,
+    account: &Account,
+    caller: Caller,
+    connectors: &[Arc<Connector>],
+    new: &Secret,
+) -> Result<(), ApiError> {
+    if account.password_hash().is_none() {
+        return Ok(());
+    }
+    let copied = connectors
+        .iter()
+        .any(|connector| connector.config().copy_passwords);
+    let read_here = reads_local(&admin.current.load(), account);
+    let renewed = async {
+        let fresh = match read_here && !copied {
+            true => Some(hash(admin, new).await?),
+            false => None,
+        };
+        let change = AccountChange {
+            password_hash: Some(fresh),
+            ..AccountChange::default()
+        };
+        let (store, origin) = (admin.store()?, origin(caller));
+        store.update_account(account.id, None, change, &origin).await?;
+        Ok(())
+    };
+    renewed.await.map_err(|error: ApiError| {
+        tracing::error!(account = %account.address, ?error, "the former password is still kept here");
+        ApiError::Temporary(
+            "the password was changed in the directory, but the former one is still kept here: set it once more"
+                .to_owned(),
+        )
+    })
+}
+
+fn reads_local(current: &Current, account: &Account) -> bool {
+    let logins = current.logins.as_ref();
+    logins.is_some_and(|logins| logins.reads_local(account.address.domain_str()))
 }
 
 /// The entry whose password the old one is; none when it is this server's own.

@@ -303,3 +303,59 @@ fn a_directory_that_is_only_read_keeps_its_passwords() -> Result<()> {
     expect(&[(login(&site, site.home_doors, &alice, "alice-secret"), "in")])?;
     Ok(())
 }
+
+// An account had a password here before its entry came. Once the directory has a new one, the former must never let
+// anybody in again, whatever becomes of the link.
+#[test]
+fn a_former_password_here_goes_with_the_directorys() -> Result<()> {
+    let site = Site::start(Options {
+        auth: "[\"local\", \"ldap-password\"]",
+        connector: "password_change = \"write-identity\"",
+        ..Options::default()
+    })?;
+    former(&site).with_context(|| site.home.log_tail())
+}
+
+fn former(site: &Site) -> Result<()> {
+    let (home, doors, lena) = (&site.home, site.home_doors, site.mail("lena"));
+    let create = ["account", "create", &lena, "--password-stdin"];
+    home.command_with_input(&create, b"first password")?;
+    expect(&[(login(site, doors, &lena, "first password"), "in")])?;
+    let (dn, of_directory) = (site.people.dn("lena"), "of the directory");
+    site.slapd.add(&format!(
+        "dn: {dn}\nobjectClass: inetOrgPerson\nuid: lena\ncn: lena\nsn: lena\nmail: {lena}\nuserPassword: {of_directory}\n"
+    ))?;
+    eventually("the two are linked", || {
+        Ok(home.command(&["account", "show", &lena])?.contains("corp"))
+    })?;
+    expect(&[
+        (login(site, doors, &lena, "first password"), "refused"),
+        (login(site, doors, &lena, of_directory), "in"),
+    ])?;
+    // By an administrator, and then by the owner.
+    let set = json!({ "password": "second password" });
+    let said = must(api(home, "PUT", &format!("{lena}/password"), &set)?, 200)?;
+    ensure!(said["changed_in"] == "directory", "{said}");
+    must(change(home, &lena, "second password", "third password")?, 200)?;
+    expect(&[(login(site, doors, &lena, "third password"), "in")])?;
+    // The entry goes, and the account becomes this server's own.
+    site.slapd.delete(&dn)?;
+    eventually("it is deleted here", || {
+        Ok(home
+            .command(&["account", "list", "--state", "deleted"])?
+            .contains(&lena))
+    })?;
+    let deleted = home.command(&["account", "list", "--state", "deleted"])?;
+    let line = deleted.lines().find(|line| line.contains(&lena));
+    let number = line
+        .and_then(|line| line.split_whitespace().next())
+        .context("its number")?;
+    home.command(&["account", "undelete", number])?;
+    home.command(&["sync", "release", &lena])?;
+    expect(&[
+        (login(site, doors, &lena, "first password"), "refused"),
+        (login(site, doors, &lena, "second password"), "refused"),
+        (login(site, doors, &lena, "third password"), "in"),
+    ])?;
+    Ok(())
+}
