@@ -30,7 +30,7 @@ pub use dovecot::Dovecot;
 pub use homing::{Homing, HomingBinary};
 pub use people::{Group, People, Person};
 pub use postfix::Postfix;
-pub use process::{Child, command_exists};
+pub use process::{Child, allow_open_files, command_exists, inherited_by_children};
 pub use samba::Samba;
 pub use scratch::{Scratch, free_port};
 pub use slapd::{Identity, Slapd, SlapdOptions};

@@ -1,9 +1,12 @@
 //! Child processes that are always reaped.
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, getrlimit, kill_process, kill_process_group, prlimit, setrlimit,
+};
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -131,6 +134,37 @@ impl Child {
         self.signal_group(Signal::CONT);
     }
 
+    /// SIGTERM, and no more.
+    pub fn terminate(&self) {
+        if let Some(pid) = self.pid() {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    }
+
+    /// Waits until it has ended by itself; the exit code. It is an error when it takes longer than `limit`.
+    pub fn wait(&mut self, limit: Duration) -> Result<Option<i32>> {
+        let start = now();
+        while start.elapsed() < limit {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status.code());
+            }
+            pause(Duration::from_millis(10));
+        }
+        bail!("{} has not ended within {limit:?}", self.name)
+    }
+
+    /// Lets it have so many more open files than it has now, and no more than that.
+    pub fn limit_files(&self, more: u64) -> Result<()> {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.id()))?.count();
+        let limit = Some(u64::try_from(open)? + more);
+        let limit = Rlimit {
+            current: limit,
+            maximum: limit,
+        };
+        prlimit(self.pid(), Resource::Nofile, limit)?;
+        Ok(())
+    }
+
     /// SIGTERM, then SIGKILL after `limit`. Answers the exit code, if there was one.
     pub fn stop(&mut self, limit: Duration) -> Result<Option<i32>> {
         if let Some(pid) = self.pid() {
@@ -172,6 +206,27 @@ impl Drop for Child {
         self.signal_group(Signal::KILL);
         let _ = self.child.wait();
     }
+}
+
+/// Lets this process, and those that it starts, have so many open files; an error when the system does not.
+pub fn allow_open_files(count: u64) -> Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < count) {
+        let wanted = Rlimit {
+            current: Some(count),
+            maximum: limit.maximum,
+        };
+        setrlimit(Resource::Nofile, wanted).with_context(|| {
+            format!("{count} open files are needed, and {limit:?} are allowed (ulimit -n)")
+        })?;
+    }
+    Ok(())
+}
+
+/// Has every child that is started from now on inherit this descriptor, with its number.
+pub fn inherited_by_children(descriptor: impl AsFd) -> Result<()> {
+    rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::empty())?;
+    Ok(())
 }
 
 /// The last lines of a text.

@@ -4,6 +4,7 @@ mod ambiguous;
 mod configuration;
 mod directory_away;
 mod foreign_home;
+mod front_limits;
 mod homes_away;
 mod passwords;
 
