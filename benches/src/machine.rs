@@ -51,6 +51,14 @@ pub(crate) fn children_cpu_seconds() -> Result<f64> {
     Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
+/// Anonymous resident memory of one process in KiB: what it allocated, without program text and files.
+pub(crate) fn anonymous_kib(process: u32) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib = kib.context("no RssAnon")?.trim().trim_end_matches(" kB");
+    Ok(kib.parse()?)
+}
+
 /// The proportional set size of the same processes in KiB: shared pages count by their share.
 pub(crate) fn pss_kib(leaders: &[u32]) -> Result<f64> {
     let all = processes()?;

@@ -17,6 +17,7 @@ mod null_home;
 mod probe;
 mod report;
 mod run;
+mod soak;
 mod stage;
 mod stats;
 mod sync;
@@ -54,6 +55,15 @@ enum Command {
         after_help = "Example: cargo run --release -p benches -- run smoke --only imap-login,imap-noop --pairs 9"
     )]
     Run(RunArguments),
+    /// Edit on both sides, restart and kill both servers for a while, and see whether they agree and nothing was lost.
+    ///
+    /// Exit code 0 when they do; otherwise what differed is printed. Ctrl-C ends the editing early and goes on to the
+    /// verdict.
+    #[command(after_help = "Example: cargo run --release -p benches -- soak sync --minutes 60")]
+    Soak(SoakArguments),
+    /// Be the mail server of a soak (reads what to do from standard input).
+    #[command(hide = true)]
+    SoakServer,
     /// Be a client for another run (reads a job from standard input).
     #[command(hide = true)]
     Probe,
@@ -93,6 +103,21 @@ struct RunArguments {
     svg: Option<PathBuf>,
 }
 
+#[derive(Debug, clap::Args)]
+struct SoakArguments {
+    /// What is soaked: `sync`.
+    name: String,
+    /// How long edits are made.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=10_080))]
+    minutes: u64,
+    /// What is drawn at random is drawn from this; servers keep their own time all the same.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// People in the directory, about.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(10..=10_000))]
+    people: u64,
+}
+
 /// Messages in each mailbox that is read from.
 const READ: u64 = 100;
 
@@ -100,6 +125,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::List => list(),
         Command::Run(arguments) => run(&arguments),
+        Command::Soak(arguments) => soak(&arguments),
+        Command::SoakServer => soak::server(),
         Command::Probe => probe::run(),
     };
     match outcome {
@@ -234,6 +261,21 @@ fn run_frontend(arguments: &RunArguments) -> Result<()> {
         write_file(path, &chart::svg(&title, &compare::chart_rows(&all)))?;
     }
     Ok(())
+}
+
+fn soak(arguments: &SoakArguments) -> Result<()> {
+    if arguments.name != "sync" {
+        bail!("there is no soak {:?}; there is: sync", arguments.name);
+    }
+    let plan = soak::Plan {
+        span: Duration::from_secs(arguments.minutes * 60),
+        seed: arguments.seed,
+        people: usize::try_from(arguments.people)?,
+    };
+    match soak::run(&binary()?, plan)?.len() {
+        0 => Ok(()),
+        problems => bail!("{problems} problems"),
+    }
 }
 
 fn run_sync(arguments: &RunArguments) -> Result<()> {

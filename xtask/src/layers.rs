@@ -53,7 +53,16 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 17] = [
     ("system-tests", &["testkit"]),
     (
         "benches",
-        &["testkit", "model", "net", "password", "ldap", "directory"],
+        &[
+            "testkit",
+            "model",
+            "net",
+            "password",
+            "ldap",
+            "directory",
+            "store",
+            "ldapsync",
+        ],
     ),
     ("xtask", &[]),
 ];

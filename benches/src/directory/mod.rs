@@ -348,7 +348,7 @@ fn edits(directory: &Directory) -> Contest<'_> {
 }
 
 /// The value that this share of all values does not exceed.
-fn percentile(all: &[f64], share: f64) -> f64 {
+pub(crate) fn percentile(all: &[f64], share: f64) -> f64 {
     let mut sorted = all.to_vec();
     sorted.sort_by(f64::total_cmp);
     let rank = (share * sorted.len() as f64).ceil().max(1.0);
@@ -365,26 +365,28 @@ fn percentile(all: &[f64], share: f64) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
+/// What the programs of the package ldap-utils call themselves.
+pub(crate) fn openldap_version() -> String {
+    let output = Command::new("ldapsearch").arg("-VV").output();
+    let text = output.map(|output| {
+        let all = [output.stdout, output.stderr].concat();
+        String::from_utf8_lossy(&all).into_owned()
+    });
+    let found = text.ok().and_then(|text| {
+        text.lines()
+            .find_map(|line| line.split("OpenLDAP: ").nth(1).map(str::to_owned))
+    });
+    found.unwrap_or_else(|| "OpenLDAP".to_owned())
+}
+
 /// What the report says about the run.
 pub(crate) fn setting(binary: &HomingBinary, size: Size) -> Result<Setting> {
-    let version = |program: &str, argument: &str| -> String {
-        let output = Command::new(program).arg(argument).output();
-        let text = output.map(|output| {
-            let all = [output.stdout, output.stderr].concat();
-            String::from_utf8_lossy(&all).into_owned()
-        });
-        let found = text.ok().and_then(|text| {
-            text.lines()
-                .find_map(|line| line.split("OpenLDAP: ").nth(1).map(str::to_owned))
-        });
-        found.unwrap_or_else(|| "OpenLDAP".to_owned())
-    };
     Ok(Setting {
         benchmark: "directory",
         programs: BTreeMap::from([
             (OURS, binary.run(&["--version"])?.trim().to_owned()),
             ("ldap3", "ldap3 0.12 (crate)".to_owned()),
-            ("ldapsearch", version("ldapsearch", "-VV")),
+            ("ldapsearch", openldap_version()),
         ]),
         machine: machine_line(),
         file_system: file_system(&std::env::temp_dir()),

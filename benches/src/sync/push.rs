@@ -1,0 +1,191 @@
+//! Changes on our side, written to the directory, beside `ldapmodify` with the same changes of the same entries.
+
+use super::person::Reader;
+use super::reads;
+use super::site::{Server, Site};
+use crate::clock::now;
+use crate::compare::{Contest, Figure, Measured, OURS, Side, Values};
+use crate::stats::Bar;
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use std::cell::RefCell;
+use std::fmt::Write as _;
+
+/// Connections that make the changes on our side.
+const HANDS: usize = 8;
+
+/// What the changes are written with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// The defaults: transactions, and a rate that counts each as one write.
+    Bulk,
+    /// One write after the other, as fast as the directory takes them.
+    Serial,
+}
+
+impl Manner {
+    fn connector(self) -> &'static str {
+        match self {
+            Self::Bulk => "direction = \"both-ways\"",
+            Self::Serial => "direction = \"both-ways\"\nwrites = { rate = 0, window = 1, transaction = 1 }",
+        }
+    }
+
+    pub(super) fn figures(self) -> Vec<Figure> {
+        let rate = |title, bar| Figure {
+            name: self.name(),
+            title,
+            unit: "changes/s",
+            higher_is_better: true,
+            bar,
+        };
+        match self {
+            Self::Serial => vec![rate(
+                "changes of accounts, written one by one",
+                Bar::RatioAtLeast(0.95),
+            )],
+            Self::Bulk => {
+                let mut all = vec![rate("the same in transactions", Bar::RatioAtLeast(5.0))];
+                all.extend(reads::BULK);
+                all
+            }
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Serial => "push-serial",
+            Self::Bulk => "push-bulk",
+        }
+    }
+}
+
+/// Our side and the peer's take turns with the same people; both know who is switched off now.
+struct Turns<'a> {
+    site: &'a Site,
+    server: Server,
+    count: usize,
+    off: bool,
+    manner: Manner,
+}
+
+impl Turns<'_> {
+    /// The changes on our side, while synchronisation rests.
+    fn prepare(&mut self) -> Result<()> {
+        self.server.rest()?;
+        self.off = !self.off;
+        let enabled = !self.off;
+        let mut hands = Vec::new();
+        for hand in 0..HANDS {
+            let (mut api, count) = (self.server.connect()?, self.count);
+            hands.push(std::thread::spawn(move || -> Result<()> {
+                for number in (hand..count).step_by(HANDS) {
+                    let path = format!("{}/enabled", Server::account(number));
+                    api.put(&path, &json!({ "enabled": enabled }))?;
+                }
+                Ok(())
+            }));
+        }
+        for hand in hands {
+            hand.join().ok().context("a hand panicked")??;
+        }
+        Ok(())
+    }
+
+    /// From the start of synchronisation until everything is written and acknowledged; changes a second.
+    fn push(&mut self) -> Result<Values> {
+        self.prepare()?;
+        let count = self.count as u64;
+        let watch = self.watch();
+        let began = now();
+        self.server.begin()?;
+        let status = self.server.until("everything is written", |status| {
+            status.there >= count && status.waiting == 0 && status.state == "following"
+        })?;
+        let seconds = began.elapsed().as_secs_f64();
+        let values = self.values(seconds, watch)?;
+        ensure!(status.there == count && status.aside == 0, "{status:?}");
+        self.agreed()?;
+        Ok(values)
+    }
+
+    /// The reader, where its answers are a figure.
+    fn watch(&self) -> Option<Reader> {
+        (self.manner == Manner::Bulk).then(|| reads::reader(self.site))
+    }
+
+    fn values(&self, seconds: f64, watch: Option<Reader>) -> Result<Values> {
+        let mut values = match watch {
+            Some(reader) => reads::values(reads::BULK, &reader.finish()?),
+            None => Values::new(),
+        };
+        values.insert(self.manner.name(), self.count as f64 / seconds);
+        Ok(values)
+    }
+
+    fn peer(&mut self) -> Result<Values> {
+        self.server.rest()?;
+        self.off = !self.off;
+        let value = if self.off { "FALSE" } else { "TRUE" };
+        let mut ldif = String::new();
+        for number in 0..self.count {
+            write!(
+                ldif,
+                "dn: {}\nchangetype: modify\nreplace: homingEnabled\nhomingEnabled: {value}\n\n",
+                self.site.dn(number)
+            )?;
+        }
+        let watch = self.watch();
+        let seconds = self.site.modify(&ldif)?;
+        let values = self.values(seconds, watch)?;
+        self.server.begin()?;
+        let count = self.count as u64;
+        self.server.until("everything is read", |status| {
+            status.here >= count && status.state == "following"
+        })?;
+        self.agreed()?;
+        Ok(values)
+    }
+
+    /// What the directory says of those who are switched off.
+    fn agreed(&self) -> Result<()> {
+        let found = self.site.count("(homingEnabled=FALSE)")?;
+        let wanted = if self.off { self.count } else { 0 };
+        ensure!(
+            found == wanted,
+            "{found} are switched off in the directory, not {wanted}"
+        );
+        Ok(())
+    }
+}
+
+/// Runs one of the two.
+pub(super) fn run(site: &Site, manner: Manner, count: usize, rounds: usize) -> Result<Vec<Measured>> {
+    let _apart = match manner {
+        Manner::Bulk => Some(reads::Apart::new(site)?),
+        Manner::Serial => None,
+    };
+    let mut server = site.homing(manner.connector())?;
+    server.until_linked(site.people)?;
+    let turns = RefCell::new(Turns {
+        site,
+        server,
+        count,
+        off: false,
+        manner,
+    });
+    let mut sides = vec![
+        Side::new(OURS, || turns.borrow_mut().push()),
+        Side::new("ldapmodify", || turns.borrow_mut().peer()),
+    ];
+    if manner == Manner::Bulk {
+        sides.insert(1, reads::quiet(site, reads::BULK));
+    }
+    // The first round of each side is for entries that never had the attribute.
+    let contest = Contest {
+        figures: manner.figures(),
+        sides,
+        warm_up: true,
+    };
+    contest.run(rounds)
+}
