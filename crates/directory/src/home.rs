@@ -243,14 +243,17 @@ impl Homes {
 }
 
 impl HomeConfig {
-    fn service(&self, protocol: Protocol) -> HomeServiceConfig {
+    /// What this home says of a protocol.
+    #[must_use]
+    pub fn service(&self, protocol: Protocol) -> HomeServiceConfig {
         match protocol {
             Protocol::Imap => self.imap,
             Protocol::Pop3 => self.pop3,
             Protocol::Lmtp => self.lmtp,
             Protocol::Submission => self.submission,
-            // ManageSieve and HTTP are not proxied; SMTP's settings are as good as any for them.
-            Protocol::Smtp | Protocol::ManageSieve | Protocol::Http => self.smtp,
+            Protocol::ManageSieve => self.managesieve,
+            // HTTP is not proxied; SMTP's settings are as good as any for it.
+            Protocol::Smtp | Protocol::Http => self.smtp,
         }
     }
 }

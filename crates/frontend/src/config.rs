@@ -1,4 +1,8 @@
-//! `[imap_proxy]`, `[pop3_proxy]` and `[smtp_proxy]`.
+//! `[imap_proxy]`, `[pop3_proxy]`, `[managesieve_proxy]`, `[submission_proxy]` and `[smtp_proxy]`.
+
+mod login;
+
+pub use login::{ManageSieveProxyConfig, SubmissionProxyConfig};
 
 use model::{ByteSize, ConfigProblem, Domain};
 use net::ListenerConfig;
@@ -16,7 +20,7 @@ pub enum AuthenticateAt {
     Home,
 }
 
-/// What both login proxies are told: where to ask, and how long to wait.
+/// What login proxies are told: where to ask, and how long to wait.
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoginProxyConfig {
@@ -51,6 +55,8 @@ pub(crate) struct LoginSettings {
     pub(crate) login_timeout: Duration,
     pub(crate) home_timeout: Duration,
     pub(crate) max_login_failures: u32,
+    /// What was promised before the login and every home must have (submission).
+    pub(crate) announced: Vec<String>,
 }
 
 impl Default for LoginProxyConfig {
@@ -92,6 +98,7 @@ impl LoginProxyConfig {
             login_timeout: Duration::from_secs(self.login_timeout),
             home_timeout: Duration::from_secs(self.home_timeout),
             max_login_failures: self.max_login_failures,
+            announced: Vec::new(),
         }
     }
 }

@@ -10,6 +10,7 @@ use net::{Accepted, LinePolicy, LineStream, ServerTls, Shutdown};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use wire::pop3::ClientClaims;
 use wire::sasl::{Login, SaslError};
 
 /// Commands that make no sense, after which the session ends.
@@ -33,7 +34,17 @@ pub(crate) struct Edge<'a> {
     refused: u32,
     pub(crate) shutdown: Shutdown,
     idle: Duration,
-    protocol: Protocol,
+    pub(crate) protocol: Protocol,
+}
+
+/// What follows a command of a client that has not logged in yet.
+pub(crate) enum After {
+    /// The next one.
+    Next,
+    /// The end.
+    End,
+    /// The long part of the session.
+    Relay(Box<Arrived>),
 }
 
 /// Why a session before login may not go on.
@@ -120,6 +131,20 @@ impl<'a> Edge<'a> {
         self.peer.tls = TlsState::Encrypted;
         self.claims = Claims::new(&self.peer);
         Some(())
+    }
+
+    /// A front end before this one names its client, in Dovecot's words.
+    pub(crate) fn take_over(&mut self, about: &ClientClaims) {
+        if let Some(addr) = about.addr {
+            self.peer.client.set_ip(addr.to_canonical());
+        }
+        if let Some(port) = about.port {
+            self.peer.client.set_port(port);
+        }
+        if let Some(session) = &about.session {
+            self.claims.take_session(&mut self.peer, session);
+        }
+        self.claims.limit_hops(about.ttl.unwrap_or(u8::MAX));
     }
 
     /// Checks the login, and logs in at the home. What failed is logged and counted here; the caller says it.

@@ -1,6 +1,6 @@
 //! The front end: one routing plane for every protocol. Any number of identical ones may run.
 //!
-//! Owns the IMAP and POP3 proxies (authenticate, resolve, connect, replay the login, relay) and the SMTP
+//! Owns the IMAP, POP3, ManageSieve and submission proxies (authenticate, resolve, connect, replay the login, relay) and the SMTP
 //! proxy that routes mail per recipient. A session has one failure kind ([`Failure`]) with one fixed text per
 //! protocol.
 //!
@@ -13,6 +13,7 @@ pub mod assertion;
 mod config;
 mod dial;
 mod edge;
+mod edge_sasl;
 mod exchange;
 mod failure;
 mod farewell;
@@ -23,13 +24,15 @@ pub mod imap;
 mod local;
 mod login;
 mod orders;
+pub mod managesieve;
 pub mod pop3;
 mod relaying;
 pub mod smtp;
 
+pub mod submission;
 pub use config::{
-    AuthenticateAt, HomeProtocol, ImapProxyConfig, LoginProxyConfig, MultiHome, Pop3ProxyConfig,
-    SmtpProxyConfig,
+    AuthenticateAt, HomeProtocol, ImapProxyConfig, LoginProxyConfig, ManageSieveProxyConfig, MultiHome,
+    Pop3ProxyConfig, SmtpProxyConfig, SubmissionProxyConfig,
 };
 pub use dial::Dialer;
 pub use failure::{Failure, Rejection};

@@ -4,7 +4,7 @@ use crate::assertion::Minter;
 use crate::config::{AuthenticateAt, LoginSettings};
 use crate::dial::{Caller, Dialer};
 use crate::failure::{Failure, Rejection};
-use crate::{imap, pop3};
+use crate::{imap, managesieve, pop3, submission};
 use directory::{HomeRef, Route, RoutedHome, UserMaps};
 use model::{
     Address, AuthOutcome, AuthRequest, Authenticated, Authenticator, Clock, Credential, EntryUuid, Peer,
@@ -13,6 +13,7 @@ use model::{
 use net::{LineStream, Metric, Metrics, NewSession, Session, Sessions};
 use std::net::IpAddr;
 use std::sync::Arc;
+use wire::pop3::ClientClaims;
 use wire::sasl::Login;
 
 /// Front ends that a session may pass.
@@ -81,6 +82,18 @@ pub(crate) struct Introduction<'a> {
     pub(crate) hops: u8,
 }
 
+impl Introduction<'_> {
+    /// The same in Dovecot's words, for POP3 and ManageSieve.
+    pub(crate) fn claims(&self) -> ClientClaims {
+        ClientClaims {
+            addr: Some(self.peer.client.ip()),
+            port: Some(self.peer.client.port()),
+            session: Some(self.claims.session.clone()),
+            ttl: Some(self.hops),
+        }
+    }
+}
+
 const LOGINS: Metric = Metric {
     name: "homing_proxy_logins_total",
     help: "Logins through the front end, by protocol, home and outcome.",
@@ -97,6 +110,8 @@ pub(crate) struct Claims {
     pub(crate) session: String,
     /// How many more front ends the session may pass.
     pub(crate) hops: u8,
+    /// The name that the client gave in EHLO, where there is such a thing.
+    pub(crate) helo: Option<String>,
 }
 
 impl Claims {
@@ -104,6 +119,7 @@ impl Claims {
         Self {
             session: peer.trace.to_string(),
             hops: MAX_HOPS,
+            helo: None,
         }
     }
 
@@ -214,6 +230,8 @@ impl Gate {
         let name = dialled.name.clone();
         let talk = match protocol {
             Protocol::Pop3 => pop3::log_in(self, dialled, &admitted, &who).await,
+            Protocol::Submission => submission::log_in(self, dialled, &admitted, &who).await,
+            Protocol::ManageSieve => managesieve::log_in(self, dialled, &admitted, &who).await,
             _ => imap::log_in(self, dialled, &admitted, &who).await,
         };
         let LoggedIn { stream, capabilities } = dialer.learn(&name, talk)?;
@@ -225,7 +243,12 @@ impl Gate {
     }
 
     /// Checks a login and finds its home.
-    async fn admit(&self, login: Login, protocol: Protocol, peer: &Peer) -> Result<Admitted, Failure> {
+    pub(crate) async fn admit(
+        &self,
+        login: Login,
+        protocol: Protocol,
+        peer: &Peer,
+    ) -> Result<Admitted, Failure> {
         // A replayed password can only log in as its owner.
         if login.authzid.is_some() {
             return Err(Failure::Authorization);

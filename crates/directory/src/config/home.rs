@@ -30,6 +30,9 @@ pub struct HomeConfig {
     /// Submission at this home: `port` (default 587), `tls`, `login`.
     #[serde(default)]
     pub submission: HomeServiceConfig,
+    /// ManageSieve at this home: `port` (default 4190), `tls`, `login`.
+    #[serde(default)]
+    pub managesieve: HomeServiceConfig,
     /// Seconds to wait for a connection and its greeting; 1 to 120, default 10.
     #[serde(default = "default_connect_timeout")]
     pub connect_timeout: u64,
@@ -99,6 +102,7 @@ impl HomeConfig {
             smtp: HomeServiceConfig::default(),
             lmtp: HomeServiceConfig::default(),
             submission: HomeServiceConfig::default(),
+            managesieve: HomeServiceConfig::default(),
             connect_timeout: default_connect_timeout(),
             ca_file: None,
             client_cert: None,
@@ -170,13 +174,14 @@ impl HomeConfig {
         }
     }
 
-    fn services(&self) -> [(&'static str, HomeServiceConfig); 5] {
+    fn services(&self) -> [(&'static str, HomeServiceConfig); 6] {
         [
             ("imap", self.imap),
             ("pop3", self.pop3),
             ("smtp", self.smtp),
             ("lmtp", self.lmtp),
             ("submission", self.submission),
+            ("managesieve", self.managesieve),
         ]
     }
 }

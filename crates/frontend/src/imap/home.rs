@@ -51,7 +51,10 @@ pub(crate) async fn log_in(
         talk.introduced = Some(talk.send(CommandBody::Id(id_fields(who)))?);
     }
     let takes_orders = talk.has(ENDS_SESSIONS).await?;
-    gate.context.dialer.farewells().learn(&admitted.home, takes_orders);
+    gate.context
+        .dialer
+        .farewells()
+        .learn(&admitted.home, takes_orders);
     let key = gate.key_for(&target, &talk.line.name, admitted, who)?;
     let done = talk.log_in(admitted, &target, &key).await?;
     if done.condition != Condition::Ok {

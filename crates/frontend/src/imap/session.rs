@@ -2,8 +2,8 @@
 
 use super::reply;
 use crate::config::ImapProxyConfig;
-use crate::edge::{Edge, Enough};
-use crate::exchange::verdict;
+use crate::edge::{After, Edge, Enough};
+use crate::edge_sasl::{Carrier, Exchanged};
 use crate::failure::Failure;
 use crate::login::{Arrived, Gate, ProxyContext};
 use crate::relaying::Handover;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use wire::imap::{
     Assembler, Code, Command, CommandBody, Condition, IdFields, LiteralKind, Next, StatusLine, Tag,
 };
-use wire::sasl::{Conclusion, Login, Mechanism, SaslError, ServerExchange, Step, encode_base64};
+use wire::sasl::{Login, encode_base64};
 
 /// The longest command before login, literals included.
 const MAX_COMMAND: usize = 16 * 1024;
@@ -47,13 +47,6 @@ pub async fn serve(accepted: Accepted, proxy: Arc<ImapProxy>) -> Rest {
         Some(handover) => Rest::of(handover.run()),
         None => ().into(),
     }
-}
-
-/// What follows a command.
-enum After {
-    Next,
-    End,
-    Relay(Box<Arrived>),
 }
 
 struct Session<'a> {
@@ -257,82 +250,29 @@ impl<'a> Session<'a> {
     }
 
     async fn authenticate(&mut self, tag: &Tag, mechanism: &str, initial: Option<&str>) -> After {
-        let channel = self.edge.channel();
-        let mechanism = Mechanism::parse(mechanism.as_bytes());
-        let Some((mechanism, context)) = mechanism.and_then(|known| Some((known, channel.begin(known)?)))
-        else {
-            if mechanism.is_some_and(|known| channel.needs_tls(known)) {
-                return self.tls_first(tag);
+        let initial = initial.map(str::as_bytes);
+        let carrier = Carrier::Lines("+ ");
+        match self.edge.exchange(mechanism.as_bytes(), initial, carrier).await {
+            Exchanged::Judged(result) => self.logged_in(tag, result),
+            Exchanged::NeedsTls => self.tls_first(tag),
+            Exchanged::Unsupported => {
+                self.edge.errors += 1;
+                let status = StatusLine::new(Condition::No, "Mechanism not supported.");
+                self.say(Some(tag), status);
+                After::Next
             }
-            self.edge.errors += 1;
-            self.say(
-                Some(tag),
-                StatusLine::new(Condition::No, "Mechanism not supported."),
-            );
-            return After::Next;
-        };
-        let (mut exchange, mut step) = ServerExchange::start(mechanism, initial.map(str::as_bytes), context);
-        // How the login went, while the client still has to take note of it.
-        let mut judged = None;
-        loop {
-            step = match step {
-                Step::Challenge(challenge) => {
-                    self.edge.stream.write(format!("+ {challenge}\r\n").as_bytes());
-                    match self.edge.stream.read_line(self.edge.left()).await {
-                        Ok(line) => exchange.respond(&line),
-                        Err(ReadError::LineTooLong) => return self.bad(Some(tag), "Response too long."),
-                        Err(_) => return After::End,
-                    }
-                }
-                Step::Keys(wanted) => {
-                    let login = wanted.login.clone();
-                    let keys = self
-                        .edge
-                        .gate
-                        .scram_keys(wanted, Protocol::Imap, &self.edge.peer)
-                        .await;
-                    match keys {
-                        Ok(keys) => exchange.keys(keys),
-                        Err(failure) => {
-                            self.edge.refuse(&login, &failure);
-                            self.say(Some(tag), reply::failure(&failure));
-                            return After::Next;
-                        }
-                    }
-                }
-                Step::Done(login) => {
-                    let result = self.edge.log_in(login).await;
-                    match exchange.conclude(verdict(&result)) {
-                        Conclusion::Reply => return self.logged_in(tag, result),
-                        Conclusion::Challenge(text) => {
-                            judged = Some(result);
-                            Step::Challenge(text)
-                        }
-                    }
-                }
-                Step::Acknowledged => match judged {
-                    Some(result) => return self.logged_in(tag, result),
-                    None => Step::Failed(SaslError::OutOfTurn),
-                },
-                // A client that hears of its failure inside the exchange may also end it there.
-                Step::Failed(error) => match judged {
-                    Some(Err(failure)) => return self.logged_in(tag, Err(failure)),
-                    None if error == SaslError::ChannelBinding => {
-                        let failure = self.edge.unbound(error);
-                        return self.logged_in(tag, Err(failure));
-                    }
-                    _ => return self.bad(Some(tag), "The exchange was cancelled or malformed."),
-                },
-            };
+            Exchanged::Broken => self.bad(Some(tag), "The exchange was cancelled or malformed."),
+            Exchanged::TooLong => self.bad(Some(tag), "Response too long."),
+            Exchanged::Gone => After::End,
         }
     }
 
     async fn log_in(&mut self, tag: &Tag, login: Login) -> After {
-        let result = self.edge.log_in(login).await;
+        let result = self.edge.log_in(login).await.map(Box::new);
         self.logged_in(tag, result)
     }
 
-    fn logged_in(&mut self, tag: &Tag, result: Result<Arrived, Failure>) -> After {
+    fn logged_in(&mut self, tag: &Tag, result: Result<Box<Arrived>, Failure>) -> After {
         match result {
             Ok(mut arrived) => {
                 let mut status = StatusLine::new(Condition::Ok, "Logged in.");
@@ -342,7 +282,7 @@ impl<'a> Session<'a> {
                     status = status.with_code(Code::Capability(capabilities));
                 }
                 self.say(Some(tag), status);
-                After::Relay(Box::new(arrived))
+                After::Relay(arrived)
             }
             Err(failure) => {
                 self.say(Some(tag), reply::failure(&failure));

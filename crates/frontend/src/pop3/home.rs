@@ -8,7 +8,7 @@ use crate::login::{Admitted, Gate, Introduction, LoggedIn};
 use directory::HomeTarget;
 use model::Secret;
 use net::{LinePolicy, TlsMode};
-use wire::pop3::{Capabilities, ClientClaims, Command, Response, ResponseCode, XCLIENT_GREETING};
+use wire::pop3::{Capabilities, Command, Response, ResponseCode, XCLIENT_GREETING};
 
 /// The longest response line that a home may send: RFC 2449 section 4 has 512.
 const MAX_LINE: usize = 4096;
@@ -42,14 +42,8 @@ pub(crate) async fn log_in(
     }
     // Dovecot announces it in the greeting, to the networks whose word it takes.
     if greeting.starts_with(XCLIENT_GREETING) {
-        let about = ClientClaims {
-            addr: Some(who.peer.client.ip()),
-            port: Some(who.peer.client.port()),
-            session: Some(who.claims.session.clone()),
-            ttl: Some(who.hops),
-        };
         // A home that finds the session has gone in circles refuses it here. That is nothing against the home.
-        if let Response::Err(_, text) = talk.run(&Command::Xclient(about)).await? {
+        if let Response::Err(_, text) = talk.run(&Command::Xclient(who.claims())).await? {
             return Err(talk.line.temporary(&text));
         }
     }

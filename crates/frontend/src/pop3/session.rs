@@ -2,8 +2,8 @@
 
 use super::reply;
 use crate::config::Pop3ProxyConfig;
-use crate::edge::{Edge, Enough};
-use crate::exchange::verdict;
+use crate::edge::{After, Edge, Enough};
+use crate::edge_sasl::{Carrier, Exchanged};
 use crate::failure::Failure;
 use crate::login::{Arrived, Gate, ProxyContext};
 use crate::relaying::Handover;
@@ -11,7 +11,7 @@ use model::{Authenticator, Credential, Protocol};
 use net::{Accepted, ReadError, Rest};
 use std::sync::Arc;
 use wire::pop3::{ClientClaims, Command, CommandError, Response, XCLIENT_GREETING};
-use wire::sasl::{Conclusion, Login, Mechanism, SaslError, ServerExchange, Step};
+use wire::sasl::Login;
 
 /// The longest command. RFC 2449 section 4 has 255 octets; SASL responses are longer.
 const MAX_LINE: usize = 16 * 1024;
@@ -45,13 +45,6 @@ pub async fn serve(accepted: Accepted, proxy: Arc<Pop3Proxy>) -> Rest {
         Some(handover) => Rest::of(handover.run()),
         None => ().into(),
     }
-}
-
-/// What follows a command.
-enum After {
-    Next,
-    End,
-    Relay(Box<Arrived>),
 }
 
 struct Session<'a> {
@@ -191,16 +184,7 @@ impl<'a> Session<'a> {
 
     /// A front end before this one names its client.
     fn take_over(&mut self, about: &ClientClaims) -> After {
-        if let Some(addr) = about.addr {
-            self.edge.peer.client.set_ip(addr.to_canonical());
-        }
-        if let Some(port) = about.port {
-            self.edge.peer.client.set_port(port);
-        }
-        if let Some(session) = &about.session {
-            self.edge.claims.take_session(&mut self.edge.peer, session);
-        }
-        self.edge.claims.limit_hops(about.ttl.unwrap_or(u8::MAX));
+        self.edge.take_over(about);
         self.ok("Updated.")
     }
 
@@ -218,81 +202,28 @@ impl<'a> Session<'a> {
     }
 
     async fn authenticate(&mut self, mechanism: &str, initial: Option<&[u8]>) -> After {
-        let channel = self.edge.channel();
-        let mechanism = Mechanism::parse(mechanism.as_bytes());
-        let Some((mechanism, context)) = mechanism.and_then(|known| Some((known, channel.begin(known)?)))
-        else {
-            if mechanism.is_some_and(|known| channel.needs_tls(known)) {
-                return self.error("Start TLS first.");
-            }
-            return self.error("Mechanism not supported.");
-        };
-        let (mut exchange, mut step) = ServerExchange::start(mechanism, initial, context);
-        // How the login went, while the client still has to take note of it.
-        let mut judged = None;
-        loop {
-            step = match step {
-                Step::Challenge(challenge) => {
-                    self.say(&Response::Continue(challenge));
-                    match self.edge.stream.read_line(self.edge.left()).await {
-                        Ok(line) => exchange.respond(&line),
-                        Err(ReadError::LineTooLong) => return self.error("Response too long."),
-                        Err(_) => return After::End,
-                    }
-                }
-                Step::Keys(wanted) => {
-                    let login = wanted.login.clone();
-                    let keys = self
-                        .edge
-                        .gate
-                        .scram_keys(wanted, Protocol::Pop3, &self.edge.peer)
-                        .await;
-                    match keys {
-                        Ok(keys) => exchange.keys(keys),
-                        Err(failure) => {
-                            self.edge.refuse(&login, &failure);
-                            self.say(&reply::failure(&failure));
-                            return After::Next;
-                        }
-                    }
-                }
-                Step::Done(login) => {
-                    let result = self.edge.log_in(login).await;
-                    match exchange.conclude(verdict(&result)) {
-                        Conclusion::Reply => return self.logged_in(result),
-                        Conclusion::Challenge(text) => {
-                            judged = Some(result);
-                            Step::Challenge(text)
-                        }
-                    }
-                }
-                Step::Acknowledged => match judged {
-                    Some(result) => return self.logged_in(result),
-                    None => Step::Failed(SaslError::OutOfTurn),
-                },
-                // A client that hears of its failure inside the exchange may also end it there.
-                Step::Failed(error) => match judged {
-                    Some(Err(failure)) => return self.logged_in(Err(failure)),
-                    None if error == SaslError::ChannelBinding => {
-                        let failure = self.edge.unbound(error);
-                        return self.logged_in(Err(failure));
-                    }
-                    _ => return self.error("The exchange was cancelled or malformed."),
-                },
-            };
+        // RFC 5034 section 4.
+        let carrier = Carrier::Lines("+ ");
+        match self.edge.exchange(mechanism.as_bytes(), initial, carrier).await {
+            Exchanged::Judged(result) => self.logged_in(result),
+            Exchanged::NeedsTls => self.error("Start TLS first."),
+            Exchanged::Unsupported => self.error("Mechanism not supported."),
+            Exchanged::Broken => self.error("The exchange was cancelled or malformed."),
+            Exchanged::TooLong => self.error("Response too long."),
+            Exchanged::Gone => After::End,
         }
     }
 
     async fn log_in(&mut self, login: Login) -> After {
-        let result = self.edge.log_in(login).await;
+        let result = self.edge.log_in(login).await.map(Box::new);
         self.logged_in(result)
     }
 
-    fn logged_in(&mut self, result: Result<Arrived, Failure>) -> After {
+    fn logged_in(&mut self, result: Result<Box<Arrived>, Failure>) -> After {
         match result {
             Ok(arrived) => {
                 self.ok("Logged in.");
-                After::Relay(Box::new(arrived))
+                After::Relay(arrived)
             }
             Err(failure) => {
                 self.say(&reply::failure(&failure));

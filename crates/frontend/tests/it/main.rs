@@ -4,6 +4,7 @@
 
 mod cyrus;
 mod dovecot;
+mod foreign;
 mod imap;
 mod managesieve;
 mod mutated;
@@ -11,4 +12,5 @@ mod pop3;
 mod sessions;
 mod smtp;
 mod smtp_faults;
+mod submission;
 mod support;

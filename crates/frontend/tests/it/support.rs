@@ -78,7 +78,7 @@ pub(crate) struct Front {
     pub(crate) address: SocketAddr,
     pub(crate) tls: ClientTls,
     pub(crate) trigger: ShutdownTrigger,
-    _files: tempfile::TempDir,
+    files: tempfile::TempDir,
 }
 
 /// A certificate for `localhost` in a scratch folder.
@@ -99,6 +99,13 @@ pub(crate) fn certificate() -> (tempfile::TempDir, ServerTls, ClientTls) {
     )
 }
 
+impl Front {
+    /// The certificate that it shows, in a file.
+    pub(crate) fn certificate(&self) -> std::path::PathBuf {
+        self.files.path().join("cert.pem")
+    }
+}
+
 pub(crate) async fn front<F, Fut>(protocol: Protocol, configure: fn(&mut ListenerConfig), handler: F) -> Front
 where
     F: Fn(Accepted) -> Fut + Clone + Send + 'static,
@@ -117,7 +124,7 @@ where
         address,
         tls,
         trigger,
-        _files: files,
+        files,
     }
 }
 
