@@ -18,6 +18,32 @@ pub struct Dovecot {
     pub pop3: u16,
     /// LMTP.
     pub lmtp: u16,
+    /// ManageSieve.
+    pub sieve: u16,
+    /// Submission. It passes mail on to what `submission_relay_host` and `submission_relay_port` name.
+    pub submission: u16,
+}
+
+/// The ports that it listens on.
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    imap: u16,
+    pop3: u16,
+    lmtp: u16,
+    sieve: u16,
+    submission: u16,
+}
+
+impl Ports {
+    fn free() -> Result<Self> {
+        Ok(Self {
+            imap: free_port()?,
+            pop3: free_port()?,
+            lmtp: free_port()?,
+            sieve: free_port()?,
+            submission: free_port()?,
+        })
+    }
 }
 
 impl Dovecot {
@@ -27,10 +53,11 @@ impl Dovecot {
         let program = PathBuf::from("/usr/sbin/dovecot");
         ensure!(
             program.exists(),
-            "/usr/sbin/dovecot is missing: install dovecot-imapd, dovecot-pop3d and dovecot-lmtpd"
+            "/usr/sbin/dovecot is missing: install dovecot-imapd, dovecot-pop3d, dovecot-lmtpd, dovecot-managesieved and \
+             dovecot-submissiond"
         );
         let scratch = Scratch::new()?;
-        let (imap, pop3, lmtp) = (free_port()?, free_port()?, free_port()?);
+        let ports = Ports::free()?;
         let mut passwords = String::new();
         for (login, password) in users {
             let scheme = if password.starts_with('{') { "" } else { "{PLAIN}" };
@@ -47,14 +74,11 @@ impl Dovecot {
             )
             .context("cannot give the mail folder away")?;
         }
-        let config = scratch.write(
-            "dovecot.conf",
-            &config(&scratch, &owner, (imap, pop3, lmtp), settings),
-        )?;
+        let config = scratch.write("dovecot.conf", &config(&scratch, &owner, ports, settings))?;
         let args = ["-F", "-c", &config.display().to_string()].map(str::to_owned);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let mut child = Child::spawn(&program, &args, &scratch.join("output.log"))?;
-        for port in [imap, pop3, lmtp] {
+        for port in [ports.imap, ports.pop3, ports.lmtp, ports.sieve, ports.submission] {
             child
                 .wait_for_port(port, Duration::from_secs(20))
                 .with_context(|| log(&scratch))?;
@@ -62,9 +86,11 @@ impl Dovecot {
         Ok(Self {
             child,
             scratch,
-            imap,
-            pop3,
-            lmtp,
+            imap: ports.imap,
+            pop3: ports.pop3,
+            lmtp: ports.lmtp,
+            sieve: ports.sieve,
+            submission: ports.submission,
         })
     }
 
@@ -118,7 +144,14 @@ impl Owner {
     }
 }
 
-fn config(scratch: &Scratch, owner: &Owner, (imap, pop3, lmtp): (u16, u16, u16), settings: &str) -> String {
+fn config(scratch: &Scratch, owner: &Owner, ports: Ports, settings: &str) -> String {
+    let Ports {
+        imap,
+        pop3,
+        lmtp,
+        sieve,
+        submission,
+    } = ports;
     let folder = scratch.path().display();
     let Owner { uid, gid, name, .. } = owner;
     let users = if owner.is_root {
@@ -128,13 +161,16 @@ fn config(scratch: &Scratch, owner: &Owner, (imap, pop3, lmtp): (u16, u16, u16),
     };
     format!(
         "base_dir = {folder}/run\nstate_dir = {folder}/state\nlog_path = {folder}/dovecot.log\n\
-         protocols = imap pop3 lmtp\nlisten = 127.0.0.1\nssl = no\ndisable_plaintext_auth = no\n\
+         protocols = imap pop3 lmtp sieve submission\nhostname = dovecot.example.test\nlisten = 127.0.0.1\nssl = no\ndisable_plaintext_auth = no\n\
          auth_mechanisms = plain login\nmail_location = sdbox:~/sdbox\nfirst_valid_uid = 1\n\
          mail_uid = {uid}\nmail_gid = {gid}\n{users}\
          passdb {{\n  driver = passwd-file\n  args = username_format=%u {folder}/users\n}}\n\
          userdb {{\n  driver = static\n  args = uid={uid} gid={gid} home={folder}/mail/%u\n}}\n\
          service imap-login {{\n  chroot =\n  inet_listener imap {{\n    port = {imap}\n  }}\n  inet_listener imaps {{\n    port = 0\n  }}\n}}\n\
          service pop3-login {{\n  chroot =\n  inet_listener pop3 {{\n    port = {pop3}\n  }}\n  inet_listener pop3s {{\n    port = 0\n  }}\n}}\n\
+         service managesieve-login {{\n  chroot =\n  inet_listener sieve {{\n    port = {sieve}\n  }}\n}}\n\
+         service submission-login {{\n  chroot =\n  inet_listener submission {{\n    port = {submission}\n  }}\n  inet_listener submissions {{\n    port = 0\n  }}\n}}\n\
+         plugin {{\n  sieve = file:~/sieve;active=~/.dovecot.sieve\n}}\n\
          service lmtp {{\n  inet_listener lmtp {{\n    address = 127.0.0.1\n    port = {lmtp}\n  }}\n}}\n\
          service anvil {{\n  chroot =\n}}\nservice stats {{\n  chroot =\n}}\n\
          namespace inbox {{\n  inbox = yes\n  separator = /\n}}\n{settings}\n"

@@ -62,7 +62,12 @@ const SYNC_UP: Metric = Metric {
 
 pub(super) async fn show(State(admin): State<Arc<Admin>>) -> Response {
     let metrics = &admin.metrics;
-    for protocol in [Protocol::Imap, Protocol::Pop3] {
+    for protocol in [
+        Protocol::Imap,
+        Protocol::Pop3,
+        Protocol::Submission,
+        Protocol::ManageSieve,
+    ] {
         let filter = SessionFilter {
             protocol: Some(protocol),
             ..SessionFilter::default()
