@@ -4,10 +4,12 @@ mod login;
 
 pub use login::{ManageSieveProxyConfig, SubmissionProxyConfig};
 
+use crate::smtp::{BareLineEndPolicy, OfferedExtension};
 use model::{ByteSize, ConfigProblem, Domain};
 use net::ListenerConfig;
 use std::path::PathBuf;
 use std::time::Duration;
+use wire::smtp::Extensions;
 
 /// Where a password is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
@@ -159,6 +161,12 @@ pub struct SmtpProxyConfig {
     /// Space for all messages that are on their way at once, in memory and in temporary files; past it a client
     /// hears `452 4.3.1`. At least `max_message_size`; default 1 GiB.
     pub max_buffered: ByteSize,
+    /// `"reject"` or `"normalise"`: what happens to a CR or LF that stands alone; default `"reject"`.
+    pub bare_line_ends: BareLineEndPolicy,
+    /// Which of `8BITMIME`, `SMTPUTF8`, `CHUNKING`, `BINARYMIME`, `DSN` and `REQUIRETLS` are announced. A message
+    /// that needs one of them is refused for recipients whose home does not have it. Default: all but `BINARYMIME`,
+    /// and `DSN` only with a `spill_home`, by which notifications are sent for homes that send none.
+    pub offer: Option<Vec<OfferedExtension>>,
     /// Folder for the temporary files. Default: the system's.
     pub buffer_dir: Option<PathBuf>,
     /// Seconds to wait for a client's next command or for more data; 10 to 3600, default 300.
@@ -184,6 +192,8 @@ impl Default for SmtpProxyConfig {
             max_received: 30,
             buffer_memory: ByteSize(256 << 10),
             max_buffered: ByteSize(1 << 30),
+            bare_line_ends: BareLineEndPolicy::default(),
+            offer: None,
             buffer_dir: None,
             command_timeout: 300,
             home_timeout: 60,
@@ -203,11 +213,33 @@ impl SmtpProxyConfig {
         }
     }
 
+    pub(crate) fn refuses_bare_line_ends(&self) -> bool {
+        self.bare_line_ends == BareLineEndPolicy::Reject
+    }
+
+    /// What is announced because the homes have it.
+    pub(crate) fn offered(&self) -> Extensions {
+        match &self.offer {
+            None => OfferedExtension::usual(self.spill_home.is_some()),
+            Some(offer) => offer
+                .iter()
+                .fold(Extensions::NONE, |all, one| all.with(one.extension())),
+        }
+    }
+
     /// Everything wrong with this section; keys are relative to it. `maps` are the names of the user maps.
     #[must_use]
     pub fn check(&self, maps: &[&str]) -> Vec<ConfigProblem> {
         let mut problems = ListenerConfig::check_all(&self.listener);
         check_maps(&mut problems, &self.listener, &self.user_maps, maps);
+        let offered = self.offered();
+        if offered.has(Extensions::BINARYMIME) && !offered.has(Extensions::CHUNKING) {
+            // RFC 3030 section 3.
+            problems.push(ConfigProblem::new(
+                "offer",
+                "BINARYMIME cannot be used without CHUNKING; offer both",
+            ));
+        }
         if !self.listener.is_empty() && self.domains.is_empty() {
             problems.push(ConfigProblem::new(
                 "domains",
@@ -350,6 +382,32 @@ mod tests {
             keys(config.check(&[])),
             ["user_maps.0", "spill_home", "max_recipients", "max_buffered"]
         );
+    }
+
+    #[test]
+    fn what_is_offered() {
+        let mut config = SmtpProxyConfig::default();
+        let usual = config.offered();
+        assert!(
+            usual.has(
+                Extensions::SMTPUTF8
+                    .with(Extensions::CHUNKING)
+                    .with(Extensions::REQUIRETLS)
+            )
+        );
+        assert!(!usual.has(Extensions::DSN) && !usual.has(Extensions::BINARYMIME));
+        config.spill_home = Some("store1".to_owned());
+        assert_eq!(config.offered(), usual.with(Extensions::DSN));
+        let offer = serde_json::json!(["BINARYMIME", "8BITMIME"]);
+        config.offer = serde_json::from_value(offer).expect("extensions");
+        assert_eq!(
+            config.offered(),
+            Extensions::BINARYMIME.with(Extensions::EIGHT_BIT_MIME)
+        );
+        assert_eq!(keys(config.check(&[])), ["offer"]);
+        config.offer = Some(Vec::new());
+        assert_eq!(config.offered(), Extensions::NONE);
+        assert!(config.check(&[]).is_empty());
     }
 
     #[test]

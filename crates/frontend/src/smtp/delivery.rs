@@ -1,10 +1,11 @@
 //! A message's way to several homes at once.
 
-use super::leg::{Identity, Leg, LegSettings};
+use super::leg::{Identity, Leg, LegSettings, Offered};
 use super::message::Message;
+use super::relayed::{Relayed, Told};
 use super::reply;
 use super::session::SmtpProxy;
-use super::transaction::Envelope;
+use super::transaction::{Envelope, Recipient, Sender};
 use crate::config::HomeProtocol;
 use crate::failure::Failure;
 use directory::HomeRef;
@@ -28,21 +29,62 @@ pub(super) struct Delivery {
     pub(super) message: Message,
 }
 
+/// What became of a message at its homes.
+pub(super) struct Arrived {
+    /// One reply for each recipient, in their order.
+    pub(super) replies: Vec<Reply>,
+    /// Homes that are still open.
+    pub(super) open: Vec<Leg>,
+    /// Recipients that have the message, and whose sender hears of it only from us.
+    pub(super) untold: Vec<Told>,
+}
+
 impl Delivery {
-    /// Sends the message to all homes at once, holds back the final dot until each has all of it or has failed,
-    /// then commits. Gives one reply for each recipient, in their order, and the homes that are still open.
-    pub(super) async fn to_homes(self: &Arc<Self>, legs: Vec<Leg>) -> (Vec<Reply>, Vec<Leg>) {
+    /// Sends the message to all homes at once, holds back its end until each has all of it or has failed, then
+    /// commits.
+    pub(super) async fn to_homes(self: &Arc<Self>, legs: Vec<Leg>) -> Arrived {
         let mut replies = vec![reply::leg_lost(); self.envelope.recipients.len()];
+        let mut untold: Vec<Told> = legs.iter().flat_map(|leg| self.untold(leg)).collect();
         let ready = self.send(legs, &mut replies).await;
         let open = self.commit(ready, &mut replies).await;
-        (replies, open)
+        untold.retain_mut(|told| match replies.get(told.index) {
+            Some(reply) if reply.is_completed() => {
+                told.reply = reply.to_string();
+                true
+            }
+            _ => false,
+        });
+        Arrived {
+            replies,
+            open,
+            untold,
+        }
     }
 
-    /// All but the final dot. Dropping the set, when the client goes away, breaks the legs off before it.
+    fn untold(&self, leg: &Leg) -> Vec<Told> {
+        let indices = leg.recipients.iter().copied();
+        let silent = indices.filter(|index| {
+            let recipient = self.envelope.recipients.get(*index);
+            recipient.is_some_and(|recipient| leg.leaves_untold(recipient))
+        });
+        let told = |index| Told {
+            index,
+            home: leg.home.host().to_owned(),
+            reply: String::new(),
+        };
+        silent.map(told).collect()
+    }
+
+    /// All but the end. Dropping the set, when the client goes away, breaks the legs off before it.
     async fn send(self: &Arc<Self>, legs: Vec<Leg>, replies: &mut [Reply]) -> Vec<Leg> {
         let mut sending = JoinSet::new();
         for leg in legs {
             if leg.recipients.is_empty() {
+                leg.quit().await;
+                continue;
+            }
+            if let Some(refusal) = leg.home().refuses_message(self.message.is_eight_bit()) {
+                answer(replies, &leg, |_| refusal.clone());
                 leg.quit().await;
                 continue;
             }
@@ -63,7 +105,7 @@ impl Delivery {
                     leg.quit().await;
                 }
                 Ok(Some(Ok((leg, Err(failure))))) => {
-                    self.lost(&leg, &failure, "leg lost before the final dot");
+                    self.lost(&leg, &failure, "leg lost before the end of the message");
                 }
                 Ok(Some(Err(error))) => tracing::error!(%error, "leg lost"),
                 Err(_) => {
@@ -96,7 +138,7 @@ impl Delivery {
             }
         }
         let sent = match started {
-            Ok(Ok(())) => leg.send(&self.trace, &self.message).await.map(Ok),
+            Ok(Ok(())) => leg.send(&self.trace, &self.message).await,
             refused => refused,
         };
         (leg, sent)
@@ -122,7 +164,7 @@ impl Delivery {
                         open.push(leg);
                     }
                 }
-                Ok((leg, Err(failure))) => self.lost(&leg, &failure, "leg lost after the final dot"),
+                Ok((leg, Err(failure))) => self.lost(&leg, &failure, "leg lost after the end of the message"),
                 Err(error) => tracing::error!(%error, "leg lost"),
             }
         }
@@ -141,40 +183,120 @@ impl Delivery {
         home: &HomeRef,
         protocol: HomeProtocol,
         identity: Identity,
-        recipients: &[usize],
+        indices: &[usize],
+    ) -> Result<Leg, Failure> {
+        let known = indices.iter().copied().filter_map(|index| {
+            let recipient = self.envelope.recipients.get(index)?;
+            Some((index, recipient.clone()))
+        });
+        let (indices, recipients): (Vec<usize>, Vec<Recipient>) = known.unzip();
+        let sender = &self.envelope.sender;
+        let mut leg = self
+            .open_for(home, protocol, identity, sender, &recipients)
+            .await?;
+        leg.recipients = indices;
+        Ok(leg)
+    }
+
+    /// The same for any sender and recipients.
+    async fn open_for(
+        &self,
+        home: &HomeRef,
+        protocol: HomeProtocol,
+        identity: Identity,
+        sender: &Sender,
+        recipients: &[Recipient],
     ) -> Result<Leg, Failure> {
         let dialer = &self.proxy.context.dialer;
         let mut leg = Leg::open(dialer, home, protocol, identity, &self.settings).await?;
-        let reply = leg.mail(&self.envelope.from, &self.envelope.parameters).await?;
-        taken(home, &reply)?;
-        for index in recipients {
-            if let Some(to) = self.envelope.recipients.get(*index) {
-                taken(home, &leg.rcpt(to).await?)?;
-                leg.recipients.push(*index);
+        match leg.begin(sender, recipients).await? {
+            Offered::Refused(reply) => taken(home, &reply)?,
+            Offered::Answers(answers) => {
+                for answer in answers {
+                    taken(home, &answer?)?;
+                }
             }
         }
         Ok(leg)
     }
 
-    /// Hands the recipients whose home failed to the spill home, all or none.
-    pub(super) async fn spill(&self, failing: &[usize]) -> Result<(), Failure> {
+    /// Hands the recipients whose home failed to the spill home, all or none. Gives those that it tells nobody of.
+    pub(super) async fn spill(&self, failing: &[usize]) -> Result<Vec<Told>, Failure> {
         let home = self.proxy.spill_home.as_ref().ok_or(Failure::NoHome)?;
-        let mut leg = self
+        let leg = self
             .open(home, HomeProtocol::Smtp, Identity::Relay, failing)
             .await?;
+        let mut untold = self.untold(&leg);
+        let reply = self.hand_over(leg, &self.trace, &self.message).await?;
+        for told in &mut untold {
+            told.reply = reply.to_string();
+        }
+        Ok(untold)
+    }
+
+    /// Sends a message over a leg that waits for it; gives the reply that takes it.
+    async fn hand_over(&self, mut leg: Leg, trace: &str, message: &Message) -> Result<Reply, Failure> {
+        let home = leg.home.clone();
+        if let Some(refusal) = leg.home().refuses_message(message.is_eight_bit()) {
+            taken(&home, &refusal)?;
+        }
         if let Err(refusal) = leg.data().await? {
-            taken(home, &refusal)?;
+            taken(&home, &refusal)?;
         }
         let limit = self.settings.data_limit;
-        match tokio::time::timeout(limit, leg.send(&self.trace, &self.message)).await {
-            Ok(sent) => sent?,
-            Err(_) => return Err(Failure::Timeout(home.to_string())),
+        let sent = tokio::time::timeout(limit, leg.send(trace, message)).await;
+        if let Err(refusal) = sent.unwrap_or_else(|_| Err(Failure::Timeout(home.to_string())))? {
+            taken(&home, &refusal)?;
         }
+        let mut last = reply::taken_by_all();
         for reply in leg.commit().await? {
-            taken(home, &reply)?;
+            taken(&home, &reply)?;
+            last = reply;
         }
         leg.quit().await;
-        Ok(())
+        Ok(last)
+    }
+
+    /// Tells the sender of recipients whose homes will not (RFC 3461 section 5.2.2), by way of the spill home,
+    /// which owns the notification from then on.
+    pub(super) async fn tell(&self, untold: &[Told]) {
+        let (Some(sender), Some(home), false) = (
+            self.envelope.sender.address(),
+            self.proxy.spill_home.as_ref(),
+            untold.is_empty(),
+        ) else {
+            return;
+        };
+        let notification = Relayed {
+            server_name: &self.proxy.context.server_name,
+            envelope: &self.envelope,
+            sender,
+            told: untold,
+            head: self.message.head(),
+            trace: self.settings.trace,
+            at: self.proxy.context.clock.now(),
+        };
+        let text = Message::small(notification.to_string(), self.proxy.share());
+        let (from, to) = notification.envelope();
+        let told = async {
+            let mut leg = self
+                .open_for(
+                    home,
+                    HomeProtocol::Smtp,
+                    Identity::Relay,
+                    &from,
+                    std::slice::from_ref(&to),
+                )
+                .await?;
+            leg.recipients = vec![0];
+            self.hand_over(leg, "", &text).await
+        };
+        let trace = self.settings.trace;
+        match told.await {
+            Ok(_) => tracing::info!(%trace, %sender, recipients = untold.len(), "sender told of relaying"),
+            // The message is delivered: asking for it once more would only bring it twice.
+            Err(failure) => tracing::error!(%trace, %sender, %failure, "sender not told of relaying"),
+        }
     }
 }
 

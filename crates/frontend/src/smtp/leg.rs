@@ -1,18 +1,18 @@
 //! The dialogue with one home for one transaction.
 
 use super::message::Message;
+use super::needs::Home;
+use super::reply;
+use super::transaction::{Recipient, Sender};
 use crate::config::HomeProtocol;
 use crate::dial::{Caller, Dialer, Dialled};
 use crate::failure::Failure;
 use crate::home_line::HomeLine;
 use directory::HomeRef;
-use model::{Peer, Protocol, ReversePath, TraceId};
+use model::{Peer, Protocol, TraceId};
 use net::{LinePolicy, Shutdown, TlsMode};
 use std::time::Duration;
-use wire::smtp::{
-    Capabilities, ClientClaims, Command, DotEncoder, Extensions, ForwardPath, MailParameters, Reply,
-    ReplyReader, Severity,
-};
+use wire::smtp::{Capabilities, ClientClaims, Command, DotEncoder, Extensions, Reply, ReplyReader, Severity};
 
 /// The longest reply line: RFC 5321 section 4.5.3.1.5 has 512, and some servers do not care.
 const MAX_LINE: usize = 4096;
@@ -45,8 +45,21 @@ pub(super) struct LegSettings {
     pub(super) limit: Duration,
     /// Time for the reply to a message.
     pub(super) data_limit: Duration,
-    /// The client.
-    pub(super) claims: ClientClaims,
+    /// The client, as XCLIENT says it; nothing when the session may pass no more front ends.
+    pub(super) client: Result<ClientClaims, Failure>,
+    /// Where the message comes from, as XFORWARD says it.
+    pub(super) origin: ClientClaims,
+    /// We can send notifications that a home does not send.
+    pub(super) tells: bool,
+}
+
+/// What became of an offer.
+#[derive(Debug)]
+pub(super) enum Offered {
+    /// The home takes mail from the sender; what it says of each recipient, in their order.
+    Answers(Vec<Result<Reply, Failure>>),
+    /// It takes nothing from the sender, or could not keep what was asked for the message.
+    Refused(Reply),
 }
 
 /// One home, with MAIL not yet sent or sent.
@@ -55,11 +68,21 @@ pub(super) struct Leg {
     pub(super) home: HomeRef,
     protocol: HomeProtocol,
     capabilities: Capabilities,
+    /// Nobody can listen in: verified TLS, or a home in this process.
+    private: bool,
     data_limit: Duration,
     /// What XFORWARD tells the home with each transaction.
-    claims: ClientClaims,
+    origin: ClientClaims,
     /// Recipients that the home has accepted, by their place in the transaction.
     pub(super) recipients: Vec<usize>,
+    /// MAIL commands of this connection, and RCPT commands of this transaction: homes may limit both.
+    mails: u32,
+    rcpts: u32,
+    /// The message goes with BDAT.
+    in_chunks: bool,
+    /// We can send notifications that the home does not send, and there is somebody to read them.
+    tells: bool,
+    hears: bool,
     /// Nothing more can be said: the home hung up, said that it will, or owes a reply that would be taken for
     /// the one to what is said next.
     over: bool,
@@ -74,6 +97,11 @@ impl Leg {
         identity: Identity,
         settings: &LegSettings,
     ) -> Result<Self, Failure> {
+        if identity == Identity::Client
+            && let Err(failure) = &settings.client
+        {
+            return Err(failure.clone());
+        }
         let caller = Caller {
             peer: &settings.peer,
             shutdown: &settings.shutdown,
@@ -95,14 +123,21 @@ impl Leg {
         settings: &LegSettings,
     ) -> Result<Self, Failure> {
         let (line, target) = HomeLine::new(dialled, MAX_LINE, LinePolicy::Strict);
+        let verified = target.tls != TlsMode::None && target.trust.verifies();
         let mut leg = Self {
+            private: line.stream.is_internal() || verified,
             line,
             home: home.clone(),
             protocol,
             capabilities: Capabilities::default(),
             data_limit: settings.data_limit,
-            claims: settings.claims.clone(),
+            origin: settings.origin.clone(),
             recipients: Vec::new(),
+            mails: 0,
+            rcpts: 0,
+            in_chunks: false,
+            tells: settings.tells,
+            hears: false,
             over: false,
         };
         let greeting = leg.reply().await?;
@@ -118,23 +153,18 @@ impl Leg {
             // RFC 3207 section 4.2: what was said before the handshake no longer counts.
             leg.hello(&settings.server_name).await?;
         }
-        leg.identify(identity, settings).await?;
+        if let (Identity::Client, Ok(client)) = (identity, &settings.client) {
+            leg.identify(client, &settings.server_name).await?;
+        }
         Ok(leg)
     }
 
-    async fn identify(&mut self, identity: Identity, settings: &LegSettings) -> Result<(), Failure> {
-        if identity == Identity::Client
-            && let Some(claims) = settings.claims.clone().limited_to(&self.capabilities.xclient)
-        {
+    async fn identify(&mut self, client: &ClientClaims, server_name: &str) -> Result<(), Failure> {
+        if let Some(claims) = client.clone().limited_to(&self.capabilities.xclient) {
             // A home that announces XCLIENT and refuses it does not trust us: it will judge us instead.
             if self.run(&Command::Xclient(claims)).await?.is_completed() {
-                let helo = settings
-                    .claims
-                    .helo
-                    .as_deref()
-                    .unwrap_or(&settings.server_name)
-                    .to_owned();
-                self.hello(&helo).await?;
+                let helo = client.helo.as_deref().unwrap_or(server_name);
+                self.hello(helo).await?;
             }
         }
         Ok(())
@@ -156,46 +186,135 @@ impl Leg {
         self.expect(&reply)
     }
 
+    /// Where the next transaction's message comes from.
+    pub(super) fn set_origin(&mut self, origin: &ClientClaims) {
+        self.origin = origin.clone();
+    }
+
     /// `host:port`, as the home's health is kept.
     pub(super) fn name(&self) -> &str {
         &self.line.name
     }
 
-    /// Opens the transaction. Parameters that the home does not announce are left out: it has to take eight
-    /// bits anyway, and finds the size itself.
-    pub(super) async fn mail(
-        &mut self,
-        from: &ReversePath,
-        parameters: &MailParameters,
-    ) -> Result<Reply, Failure> {
-        let extensions = self.capabilities.extensions;
-        let has = |extension| extensions.has(extension);
-        let mut parameters = parameters.clone();
-        parameters.size = parameters.size.filter(|_| has(Extensions::SIZE));
-        parameters.body = parameters.body.filter(|_| has(Extensions::EIGHT_BIT_MIME));
-        let from = from.clone();
-        let mail = Command::Mail { from, parameters };
-        // XFORWARD holds for one transaction. It goes besides XCLIENT too, for the trace; a home that now sees
-        // the client in our place no longer announces it.
-        let Some(claims) = self.claims.clone().limited_to(&self.capabilities.xforward) else {
-            return self.run(&mail).await;
-        };
-        let forward = Command::Xforward(claims);
-        if has(Extensions::PIPELINING) {
-            self.queue(&forward);
-            self.queue(&mail);
-            self.reply().await?;
-            return self.reply().await;
+    /// What the home can do.
+    pub(super) fn home(&self) -> Home<'_> {
+        Home {
+            capabilities: &self.capabilities,
+            private: self.private,
         }
-        self.run(&forward).await?;
-        self.run(&mail).await
     }
 
-    /// Offers a recipient.
-    pub(super) async fn rcpt(&mut self, to: &ForwardPath) -> Result<Reply, Failure> {
-        let to = to.clone();
-        let parameters = wire::smtp::RcptParameters::default();
-        self.run(&Command::Rcpt { to, parameters }).await
+    /// Opens the transaction and offers recipients, all in one piece where the home takes PIPELINING (RFC 2920
+    /// section 3.1).
+    pub(super) async fn begin(
+        &mut self,
+        sender: &Sender,
+        recipients: &[Recipient],
+    ) -> Result<Offered, Failure> {
+        let mail = match self.home().mail(sender) {
+            Ok(mail) => mail,
+            Err(reply) => return Ok(Offered::Refused(reply)),
+        };
+        self.in_chunks = self.home().in_chunks(sender);
+        self.hears = sender.address().is_some();
+        self.rcpts = 0;
+        self.mails += 1;
+        // XFORWARD holds for one transaction. It goes besides XCLIENT too, for the trace; a home that now sees
+        // the client in our place no longer announces it.
+        let origin = self.origin.clone().limited_to(&self.capabilities.xforward);
+        let forward = origin.map(Command::Xforward);
+        if !self.pipelines() {
+            if let Some(forward) = &forward {
+                self.run(forward).await?;
+            }
+            let reply = self.run(&mail).await?;
+            return match reply.is_completed() {
+                true => Ok(Offered::Answers(self.offer(recipients).await)),
+                false => Ok(Offered::Refused(reply)),
+            };
+        }
+        if let Some(forward) = &forward {
+            self.queue(forward);
+        }
+        self.queue(&mail);
+        let asked = self.queue_rcpts(recipients);
+        if forward.is_some() {
+            self.reply().await?;
+        }
+        let reply = self.reply().await?;
+        let answers = self.answers(asked).await;
+        Ok(match reply.is_completed() {
+            true => Offered::Answers(answers),
+            false => Offered::Refused(reply),
+        })
+    }
+
+    /// Offers more recipients; what the home says of each, in their order. After an error there are only errors.
+    pub(super) async fn offer(&mut self, recipients: &[Recipient]) -> Vec<Result<Reply, Failure>> {
+        if self.pipelines() {
+            let asked = self.queue_rcpts(recipients);
+            return self.answers(asked).await;
+        }
+        let mut answers = Vec::with_capacity(recipients.len());
+        for recipient in recipients {
+            let asked = self.queue_rcpts(std::slice::from_ref(recipient));
+            answers.append(&mut self.answers(asked).await);
+        }
+        answers
+    }
+
+    fn pipelines(&self) -> bool {
+        self.home().has(Extensions::PIPELINING)
+    }
+
+    /// Queues RCPT, but for recipients that are refused here: their replies are given.
+    fn queue_rcpts(&mut self, recipients: &[Recipient]) -> Vec<Option<Reply>> {
+        let mut refused = Vec::with_capacity(recipients.len());
+        for recipient in recipients {
+            let reply = self.refuses(recipient);
+            if reply.is_none() {
+                let rcpt = self.home().rcpt(recipient);
+                self.queue(&rcpt);
+                self.rcpts += 1;
+            }
+            refused.push(reply);
+        }
+        refused
+    }
+
+    /// Why a recipient is not offered.
+    fn refuses(&self, recipient: &Recipient) -> Option<Reply> {
+        // RFC 9422 section 4: what is over the limit is not sent.
+        if self
+            .capabilities
+            .limits
+            .rcpt_max
+            .is_some_and(|most| self.rcpts >= most)
+        {
+            return Some(reply::too_many_recipients());
+        }
+        if self.hears && !self.tells && self.home().keeps_silent(recipient) {
+            tracing::error!(home = %self.home, "the home knows no DSN, and there is no spill_home to send notifications by");
+            return Some(reply::no_notification());
+        }
+        None
+    }
+
+    /// The home's word on each of them.
+    async fn answers(&mut self, refused: Vec<Option<Reply>>) -> Vec<Result<Reply, Failure>> {
+        let mut answers = Vec::with_capacity(refused.len());
+        for refused in refused {
+            answers.push(match refused {
+                Some(reply) => Ok(reply),
+                None => self.reply().await,
+            });
+        }
+        answers
+    }
+
+    /// Whether somebody waits to hear of this recipient from us.
+    pub(super) fn leaves_untold(&self, recipient: &Recipient) -> bool {
+        self.hears && self.home().keeps_silent(recipient)
     }
 
     /// Whether the home still listens, as far as is known.
@@ -203,8 +322,20 @@ impl Leg {
         self.over
     }
 
+    /// Whether another transaction may follow.
+    pub(super) fn is_worth_keeping(&self) -> bool {
+        // RFC 9422 section 4.
+        let most = self.capabilities.limits.mail_max;
+        !self.over && most.is_none_or(|most| self.mails < most)
+    }
+
     /// Asks to send the message. The inner error is the home's refusal, which is never a 2xx.
     pub(super) async fn data(&mut self) -> Result<Result<(), Reply>, Failure> {
+        if self.in_chunks {
+            // BDAT asks for nothing; this finds out whether the home has lost patience meanwhile.
+            self.run(&Command::Noop).await?;
+            return Ok(Ok(()));
+        }
         let reply = self.run(&Command::Data).await?;
         match (reply.code(), reply.severity()) {
             (354, _) => Ok(Ok(())),
@@ -217,11 +348,23 @@ impl Leg {
         }
     }
 
-    /// Sends the whole message but for the final dot, so that nothing is committed yet.
-    pub(super) async fn send(&mut self, trace: &str, message: &Message) -> Result<(), Failure> {
+    /// Sends the whole message but for its end, so that nothing is committed yet. The inner error is the home's
+    /// refusal.
+    pub(super) async fn send(
+        &mut self,
+        trace: &str,
+        message: &Message,
+    ) -> Result<Result<(), Reply>, Failure> {
         let mut encoder = DotEncoder::new();
         let mut out = Vec::new();
-        encoder.encode(trace.as_bytes(), &mut out);
+        let size = trace.len() as u64 + message.len();
+        match self.in_chunks {
+            true => {
+                self.queue(&Command::Bdat { size, last: false });
+                self.line.stream.write(trace.as_bytes());
+            }
+            false => encoder.encode(trace.as_bytes(), &mut out),
+        }
         let mut offset = 0;
         loop {
             // A message that cannot be read back is our own fault.
@@ -234,7 +377,10 @@ impl Leg {
             }
             offset += piece.len() as u64;
             for part in piece.chunks(FLUSH_AT) {
-                encoder.encode(part, &mut out);
+                match self.in_chunks {
+                    true => self.line.stream.write(part),
+                    false => encoder.encode(part, &mut out),
+                }
                 self.line.stream.write(&out);
                 out.clear();
                 if self.line.stream.queued() >= FLUSH_AT {
@@ -242,19 +388,30 @@ impl Leg {
                 }
             }
         }
+        if self.in_chunks {
+            let reply = self.reply().await?;
+            return Ok(match reply.severity() {
+                Severity::Completed => Ok(()),
+                _ => Err(reply),
+            });
+        }
         let mut end = Vec::new();
         encoder.finish(&mut end);
         // All but the line with the dot: the end of the last line goes with the message.
         let line_end = end.len().saturating_sub(b".\r\n".len());
         self.line.stream.write(&out);
         self.line.stream.write(end.get(..line_end).unwrap_or_default());
-        self.line.flush().await
+        self.line.flush().await.map(Ok)
     }
 
-    /// Sends the final dot and reads the replies: one for each recipient that the home accepted. They are fewer
+    /// Ends the message and reads the replies: one for each recipient that the home accepted. They are fewer
     /// when an LMTP home breaks off in the middle of them.
     pub(super) async fn commit(&mut self) -> Result<Vec<Reply>, Failure> {
-        self.line.stream.write(b".\r\n");
+        match self.in_chunks {
+            // RFC 3030 section 2: the last chunk may be empty.
+            true => self.queue(&Command::Bdat { size: 0, last: true }),
+            false => self.line.stream.write(b".\r\n"),
+        }
         let limit = std::mem::replace(&mut self.line.limit, self.data_limit);
         let wanted = self.recipients.len();
         let first = self.reply().await?;

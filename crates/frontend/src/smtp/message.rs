@@ -20,6 +20,7 @@ pub(super) struct MessageWriter {
     dir: PathBuf,
     file: Option<Arc<File>>,
     in_file: u64,
+    eight_bit: bool,
     share: Share,
 }
 
@@ -29,6 +30,7 @@ pub(super) struct Message {
     memory: Bytes,
     file: Option<Arc<File>>,
     in_file: u64,
+    eight_bit: bool,
     /// Its part of the space for messages, until the last leg has let go of it.
     _share: Share,
 }
@@ -43,6 +45,7 @@ impl MessageWriter {
             dir: dir.to_owned(),
             file: None,
             in_file: 0,
+            eight_bit: false,
             share,
         }
     }
@@ -57,14 +60,18 @@ impl MessageWriter {
         if !self.share.grow_to(self.len() + piece.len() as u64) {
             return Err(io::Error::other("all of max_buffered is in use"));
         }
-        if self.file.is_none() && self.memory.len() + piece.len() <= self.limit {
-            self.memory.append(piece);
+        self.eight_bit |= !piece.is_ascii();
+        let mut bytes = std::mem::take(piece);
+        if self.file.is_none() {
+            // The header must be found in memory, whatever the size of the first piece.
+            let room = self.limit.saturating_sub(self.memory.len()).min(bytes.len());
+            let rest = bytes.split_off(room);
+            self.memory.append(&mut bytes);
+            bytes = rest;
+        }
+        if bytes.is_empty() {
             return Ok(());
         }
-        if piece.is_empty() {
-            return Ok(());
-        }
-        let bytes = std::mem::take(piece);
         let length = bytes.len() as u64;
         let (file, dir, at) = (self.file.clone(), self.dir.clone(), self.in_file);
         let written = spawn_blocking(move || {
@@ -86,12 +93,29 @@ impl MessageWriter {
             memory: self.memory.into(),
             file: self.file,
             in_file: self.in_file,
+            eight_bit: self.eight_bit,
             _share: self.share,
         }
     }
 }
 
 impl Message {
+    /// A message of our own.
+    pub(super) fn small(text: String, share: Share) -> Self {
+        Self {
+            eight_bit: !text.is_ascii(),
+            memory: text.into(),
+            file: None,
+            in_file: 0,
+            _share: share,
+        }
+    }
+
+    /// Whether an octet has its high bit set.
+    pub(super) fn is_eight_bit(&self) -> bool {
+        self.eight_bit
+    }
+
     /// Octets in all.
     pub(super) fn len(&self) -> u64 {
         self.memory.len() as u64 + self.in_file
@@ -168,7 +192,12 @@ mod tests {
             }
             assert_eq!(writer.len(), 300_000);
             let message = writer.finish();
-            assert!(message.head().len() <= limit);
+            assert_eq!(
+                message.head().len(),
+                limit.min(data.len()),
+                "the header is in memory"
+            );
+            assert!(message.is_eight_bit());
             assert!(whole(&message).await == data, "{limit}");
             assert_eq!(
                 std::fs::read_dir(dir.path()).expect("a folder").count(),

@@ -55,7 +55,7 @@ pub(super) fn command_error(error: &CommandError) -> Reply {
         CommandError::ControlCharacter => reply(500, 5, 2, "Control character in the command"),
         CommandError::Syntax => reply(501, 5, 4, "Wrong arguments"),
         CommandError::ReversePath(PathError::NeedsUtf8) | CommandError::ForwardPath(PathError::NeedsUtf8) => {
-            reply(553, 6, 7, "The address needs SMTPUTF8, which is not offered here")
+            undeclared_utf8()
         }
         CommandError::ReversePath(_) => reply(501, 1, 7, "The reverse-path is not <local-part@domain>"),
         CommandError::ForwardPath(PathError::AddressLiteral) => other_domain(),
@@ -79,6 +79,19 @@ fixed! {
     no_such_account => 550 1 1 "No such account here";
     one_home => 452 5 3 "This recipient has another mail server; send to it in another transaction";
     too_many_recipients => 452 5 3 "Too many recipients; send the rest in another transaction";
+    /// RFC 6531 section 3.5.
+    undeclared_utf8 => 553 6 7 "The address needs SMTPUTF8";
+    /// RFC 6152 section 3, RFC 3030 section 3: conversion would be required.
+    no_eight_bits => 550 6 3 "The mail server of this recipient takes no eight-bit message";
+    no_binary => 550 6 3 "The mail server of this recipient takes no binary message";
+    no_utf8 => 550 6 7 "The mail server of this recipient does not know SMTPUTF8";
+    /// RFC 8689 section 5.
+    no_required_tls => 550 7 30 "The mail server of this recipient cannot be reached as REQUIRETLS demands";
+    /// The configuration promises DSN for all homes; this one does not know it.
+    no_notification => 451 3 5 "No notification can be sent for this recipient; the administrator has been told";
+    binary_needs_chunks => 503 5 1 "A binary message is sent with BDAT";
+    chunks_begun => 503 5 1 "The message has begun; go on with BDAT";
+    chunk_taken => 250 0 0 "Chunk taken";
     sender_ok => 250 1 0 "Sender taken";
     ok => 250 0 0 "Done";
     bye => 221 0 0 "Goodbye";

@@ -1,20 +1,23 @@
 //! The receiving session: read a command, do it, write the reply.
 
+use super::client::{Client, Hello};
+use super::intake::{self, Chunks, NoMessage};
 use super::leg::{Leg, LegSettings};
-use super::message::{Message, MessageWriter};
+use super::message::Message;
 use super::reply;
-use super::transaction::Transaction;
+use super::transaction::{Recipient, Sender, Transaction};
 use crate::config::SmtpProxyConfig;
 use crate::login::ProxyContext;
+use bytes::Bytes;
 use directory::{HomeRef, HomeRefError};
-use model::{Peer, ReversePath, TlsState};
+use model::{ReversePath, TlsState};
 use net::{Accepted, Budget, LineStream, ReadError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::smtp::{
-    BareLineEnds, Capabilities, ClientClaims, Command, DotDecoder, Extensions, MailParameters, Progress,
-    Received, Reply, Transmission, hop_count,
+    Capabilities, ClaimVerb, ClientClaims, Command, CommandError, Extensions, ForwardPath, Limits,
+    MailParameters, RcptParameters, Received, Reply, Transmission, hop_count,
 };
 
 /// The longest command. RFC 5321 section 4.5.3.1.4 has 512 octets; extensions lengthen MAIL.
@@ -23,10 +26,8 @@ const MAX_LINE: usize = 2048;
 const MAX_ERRORS: u32 = 20;
 /// Commands that bring no message closer, after which each counts as an error.
 const MAX_IDLE_COMMANDS: u32 = 100;
-/// A message that is not there after this long comes from somebody who only wants to hold the connection.
-const WHOLE: Duration = Duration::from_secs(3600);
-/// Data taken from the connection at once.
-const CHUNK: usize = 64 * 1024;
+/// RCPT commands that are brought to the homes together when the client pipelines them.
+const MAX_BATCH: usize = 100;
 /// How long the last words may take.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -54,8 +55,13 @@ impl SmtpProxy {
         })
     }
 
-    fn command_limit(&self) -> Duration {
+    pub(super) fn command_limit(&self) -> Duration {
         Duration::from_secs(self.config.command_timeout)
+    }
+
+    /// A share of the space for messages that holds nothing yet.
+    pub(super) fn share(&self) -> net::Share {
+        self.space.share()
     }
 }
 
@@ -64,36 +70,25 @@ pub async fn serve(accepted: Accepted, proxy: Arc<SmtpProxy>) {
     Box::pin(Session::new(accepted, proxy).run()).await;
 }
 
-/// The client's name, and how it said it.
-struct Hello {
-    name: String,
-    esmtp: bool,
-}
-
 /// What follows a command.
 enum After {
     Next,
     End,
 }
 
-/// Why the data is not a message.
-enum DataError {
-    /// It was read to its end; the session goes on.
-    Refused(Reply),
-    /// The client is gone, or sends without end.
-    Lost,
-}
-
 struct Session {
     proxy: Arc<SmtpProxy>,
     stream: LineStream,
-    peer: Peer,
+    client: Client,
     tls: Option<net::ServerTls>,
     shutdown: net::Shutdown,
-    hello: Option<Hello>,
     transaction: Option<Transaction>,
+    /// The message, when it comes in chunks and is not whole yet.
+    chunks: Option<Chunks>,
     /// Homes that are open, between transactions.
     kept: Vec<Leg>,
+    /// A line that was read already.
+    pending: Option<Result<Bytes, ReadError>>,
     errors: u32,
     /// Commands since the last message that brought none closer.
     idle_commands: u32,
@@ -101,14 +96,16 @@ struct Session {
 
 impl Session {
     fn new(accepted: Accepted, proxy: Arc<SmtpProxy>) -> Self {
+        let trusted = accepted.is_trusted();
         Self {
             stream: LineStream::new(accepted.connection, MAX_LINE),
-            peer: accepted.peer,
+            client: Client::new(accepted.peer, trusted),
             tls: accepted.tls,
             shutdown: accepted.shutdown,
-            hello: None,
             transaction: None,
+            chunks: None,
             kept: Vec::new(),
+            pending: None,
             errors: 0,
             idle_commands: 0,
             proxy,
@@ -116,26 +113,23 @@ impl Session {
     }
 
     async fn run(mut self) {
-        let greeting = format!("{} ESMTP Homing", self.proxy.context.server_name);
-        // RFC 2034 section 3: the greeting has no enhanced code.
-        self.say(&Reply::new(220, None, greeting));
+        self.greet();
         let last = loop {
-            let (shutdown, in_transaction) = (self.shutdown.clone(), self.transaction.is_some());
-            let limit = self.proxy.command_limit();
-            // Between transactions we stop at once; one that has begun may end within the time to drain.
-            let stop = async move {
-                match in_transaction {
-                    true => shutdown.drained().await,
-                    false => shutdown.requested().await,
-                }
+            let read = match self.pending.take() {
+                Some(pending) => Some(pending),
+                None => self.next_line().await,
             };
-            let read = tokio::select! {
-                read = self.stream.read_line(limit) => read,
-                () = stop => break Some(reply::shutting_down()),
+            let Some(read) = read else {
+                break Some(reply::shutting_down());
             };
             let after = match read {
                 Ok(line) => match Command::parse(&line, self.extensions()) {
                     Ok(command) => self.command(command).await,
+                    // What follows is data or commands, nobody knows.
+                    Err(error @ CommandError::ChunkSize) => {
+                        self.error(&reply::command_error(&error));
+                        After::End
+                    }
                     Err(error) => self.error(&reply::command_error(&error)),
                 },
                 Err(ReadError::LineTooLong) => self.error(&reply::line_too_long()),
@@ -152,31 +146,70 @@ impl Session {
             self.say(&last);
         }
         self.let_go().await;
-        let (trace, client, errors) = (self.peer.trace, self.peer.client, self.errors);
-        tracing::debug!(protocol = "smtp", %trace, %client, errors, "session ended");
+        let (trace, client) = (self.client.peer.trace, self.client.peer.client);
+        tracing::debug!(protocol = "smtp", %trace, %client, errors = self.errors, "session ended");
         self.stream.close(FAREWELL).await;
+    }
+
+    /// The next line; nothing when we stop. Between transactions we stop at once; one that has begun may end
+    /// within the time to drain.
+    async fn next_line(&mut self) -> Option<Result<Bytes, ReadError>> {
+        let (shutdown, in_transaction) = (self.shutdown.clone(), self.transaction.is_some());
+        let limit = self.proxy.command_limit();
+        let stop = async move {
+            match in_transaction {
+                true => shutdown.drained().await,
+                false => shutdown.requested().await,
+            }
+        };
+        tokio::select! {
+            read = self.stream.read_line(limit) => Some(read),
+            () = stop => None,
+        }
+    }
+
+    fn greet(&mut self) -> After {
+        let greeting = format!("{} ESMTP Homing", self.proxy.context.server_name);
+        // RFC 2034 section 3: the greeting has no enhanced code.
+        self.say(&Reply::new(220, None, greeting))
     }
 
     /// What this session has announced. Before EHLO everything is understood, so that errors are about order.
     fn extensions(&self) -> Extensions {
-        match &self.hello {
+        match &self.client.hello {
             Some(hello) if !hello.esmtp => Extensions::NONE,
             _ => self.capabilities().extensions,
         }
     }
 
     fn capabilities(&self) -> Capabilities {
+        let config = &self.proxy.config;
         let mut extensions = Extensions::PIPELINING
             .with(Extensions::SIZE)
-            .with(Extensions::EIGHT_BIT_MIME)
-            .with(Extensions::ENHANCED_STATUS_CODES);
+            .with(Extensions::ENHANCED_STATUS_CODES)
+            .with(Extensions::LIMITS)
+            .with(config.offered());
         if self.tls.is_some() {
             extensions = extensions.with(Extensions::STARTTLS);
         }
+        // RFC 8689 section 2: only over TLS.
+        if self.client.peer.tls == TlsState::Plain {
+            extensions = extensions.without(Extensions::REQUIRETLS);
+        }
+        if self.client.trusted {
+            extensions = extensions.with(Extensions::XCLIENT).with(Extensions::XFORWARD);
+        }
+        let words = |verb: ClaimVerb| verb.attributes().iter().map(|&word| word.to_owned()).collect();
         Capabilities {
             name: self.proxy.context.server_name.clone(),
             extensions,
-            size_limit: Some(self.proxy.config.max_message_size.0),
+            size_limit: Some(config.max_message_size.0),
+            xclient: words(ClaimVerb::Xclient),
+            xforward: words(ClaimVerb::Xforward),
+            limits: Limits {
+                rcpt_max: Some(config.max_recipients),
+                mail_max: None,
+            },
             ..Capabilities::default()
         }
     }
@@ -195,6 +228,8 @@ impl Session {
 
     /// Ends the transaction without a message.
     async fn abandon(&mut self) {
+        self.chunks = None;
+        self.client.forget_forwarded();
         if let Some(transaction) = self.transaction.take() {
             self.kept = transaction.abandon().await;
         }
@@ -211,7 +246,11 @@ impl Session {
     async fn command(&mut self, command: Command) -> After {
         if !matches!(
             command,
-            Command::Mail { .. } | Command::Rcpt { .. } | Command::Data | Command::Quit
+            Command::Mail { .. }
+                | Command::Rcpt { .. }
+                | Command::Data
+                | Command::Bdat { size: 1.., .. }
+                | Command::Quit
         ) {
             self.idle_commands += 1;
             self.errors += u32::from(self.idle_commands > MAX_IDLE_COMMANDS);
@@ -220,28 +259,20 @@ impl Session {
             Command::Ehlo(name) => {
                 self.let_go().await;
                 let reply = self.capabilities().reply(&name);
-                self.hello = Some(Hello { name, esmtp: true });
+                self.client.hello = Some(Hello { name, esmtp: true });
                 self.say(&reply)
             }
             Command::Helo(name) => {
                 self.let_go().await;
-                self.hello = Some(Hello { name, esmtp: false });
+                self.client.hello = Some(Hello { name, esmtp: false });
                 let name = self.proxy.context.server_name.clone();
                 self.say(&Reply::new(250, None, name))
             }
             Command::StartTls => self.start_tls().await,
             Command::Mail { from, parameters } => self.mail(from, parameters),
-            Command::Rcpt { to, .. } => match &mut self.transaction {
-                None => self.error(&reply::mail_first()),
-                Some(transaction) => {
-                    let reply = transaction.rcpt(to).await;
-                    if reply.code() / 100 == 5 {
-                        self.errors += 1;
-                    }
-                    self.say(&reply)
-                }
-            },
+            Command::Rcpt { to, parameters } => self.rcpt(to, parameters).await,
             Command::Data => self.data().await,
+            Command::Bdat { size, last } => self.bdat(size, last).await,
             Command::Rset => {
                 self.abandon().await;
                 self.say(&reply::ok())
@@ -254,12 +285,29 @@ impl Session {
             Command::Vrfy => self.say(&reply::cannot_verify()),
             Command::Expn => self.error(&reply::no_expansion()),
             Command::Help => self.say(&reply::help()),
-            Command::Lhlo(_)
-            | Command::Auth { .. }
-            | Command::Bdat { .. }
-            | Command::Xclient(_)
-            | Command::Xforward(_) => self.error(&reply::not_here()),
+            Command::Xclient(claims) => self.xclient(claims).await,
+            Command::Xforward(claims) => self.xforward(claims),
+            Command::Lhlo(_) | Command::Auth { .. } => self.error(&reply::not_here()),
         }
+    }
+
+    /// The session is the named client's from now on.
+    async fn xclient(&mut self, claims: ClientClaims) -> After {
+        if !self.client.trusted || self.transaction.is_some() {
+            return self.error(&reply::not_here());
+        }
+        // The homes know the client as somebody else.
+        self.let_go().await;
+        self.client.take_over(claims);
+        self.greet()
+    }
+
+    fn xforward(&mut self, claims: ClientClaims) -> After {
+        if !self.client.trusted || self.transaction.is_some() {
+            return self.error(&reply::not_here());
+        }
+        self.client.forward(claims);
+        self.say(&reply::ok())
     }
 
     async fn start_tls(&mut self) -> After {
@@ -268,20 +316,20 @@ impl Session {
         };
         self.let_go().await;
         // RFC 3207 section 4.2: the client starts over, and nothing it sent before counts.
-        self.hello = None;
         self.say(&reply::start_tls());
         if let Err(error) = self.stream.start_tls(&tls, self.proxy.command_limit()).await {
-            tracing::debug!(trace = %self.peer.trace, client = %self.peer.client, %error, "STARTTLS failed");
+            let (trace, client) = (self.client.peer.trace, self.client.peer.client);
+            tracing::debug!(%trace, %client, %error, "STARTTLS failed");
             return After::End;
         }
-        self.peer.tls = TlsState::Encrypted;
+        self.client.encrypted();
         After::Next
     }
 
     fn mail(&mut self, from: ReversePath, parameters: MailParameters) -> After {
-        let Some(hello) = &self.hello else {
+        if self.client.hello.is_none() {
             return self.error(&reply::hello_first());
-        };
+        }
         if self.transaction.is_some() {
             return self.error(&reply::nested_mail());
         }
@@ -292,159 +340,185 @@ impl Session {
         {
             return self.error(&reply::too_large());
         }
+        let sender = Sender { from, parameters };
+        // RFC 6531 section 3.5.
+        if sender
+            .address()
+            .is_some_and(|from| from.needs_smtputf8() && !sender.parameters.smtputf8)
+        {
+            return self.error(&reply::undeclared_utf8());
+        }
+        let origin = self.client.as_origin();
+        let known = origin.ident.as_deref().and_then(model::TraceId::parse);
+        let config = &self.proxy.config;
         let settings = LegSettings {
-            peer: self.peer.clone(),
+            peer: self.client.peer.clone(),
             shutdown: self.shutdown.clone(),
-            trace: self.peer.trace,
+            trace: known.unwrap_or(self.client.peer.trace),
             server_name: self.proxy.context.server_name.clone(),
-            limit: Duration::from_secs(self.proxy.config.home_timeout),
-            data_limit: Duration::from_secs(self.proxy.config.home_data_timeout),
-            claims: ClientClaims {
-                name: None,
-                addr: Some(self.peer.client.ip()),
-                port: Some(self.peer.client.port()),
-                proto: Some(if hello.esmtp { "ESMTP" } else { "SMTP" }.to_owned()),
-                helo: Some(hello.name.clone()),
-                ident: Some(self.peer.trace.to_string()),
-                source: Some("REMOTE".to_owned()),
-                ..ClientClaims::default()
-            },
+            limit: Duration::from_secs(config.home_timeout),
+            data_limit: Duration::from_secs(config.home_data_timeout),
+            client: self.client.as_client(),
+            origin,
+            tells: self.proxy.spill_home.is_some(),
         };
-        let kept = std::mem::take(&mut self.kept);
-        self.transaction = Some(Transaction::new(
-            self.proxy.clone(),
-            settings,
-            from,
-            parameters,
-            kept,
-        ));
+        let mut kept = std::mem::take(&mut self.kept);
+        // XFORWARD is told anew with each transaction.
+        for leg in &mut kept {
+            leg.set_origin(&settings.origin);
+        }
+        self.transaction = Some(Transaction::new(self.proxy.clone(), settings, sender, kept));
         self.say(&reply::sender_ok())
     }
 
-    async fn data(&mut self) -> After {
-        let Some(transaction) = self.transaction.take() else {
+    /// RCPT, and those that the client has pipelined behind it (RFC 2920 section 3.2).
+    async fn rcpt(&mut self, to: ForwardPath, parameters: RcptParameters) -> After {
+        if self.chunks.is_some() {
+            return self.error(&reply::chunks_begun());
+        }
+        let extensions = self.extensions();
+        let Some(transaction) = &mut self.transaction else {
             return self.error(&reply::mail_first());
         };
-        if !transaction.has_recipients() {
+        let mut batch = vec![Recipient { to, parameters }];
+        while batch.len() < MAX_BATCH {
+            match self.stream.buffered_line() {
+                Ok(None) => break,
+                Ok(Some(line)) => match Command::parse(&line, extensions) {
+                    Ok(Command::Rcpt { to, parameters }) => batch.push(Recipient { to, parameters }),
+                    _ => {
+                        self.pending = Some(Ok(line));
+                        break;
+                    }
+                },
+                Err(error) => {
+                    self.pending = Some(Err(error));
+                    break;
+                }
+            }
+        }
+        for reply in transaction.rcpts(batch).await {
+            self.errors += u32::from(reply.code() / 100 == 5);
+            self.say(&reply);
+        }
+        After::Next
+    }
+
+    async fn data(&mut self) -> After {
+        if self.chunks.is_some() {
+            return self.error(&reply::chunks_begun());
+        }
+        let refusal = match &self.transaction {
+            None => Some(reply::mail_first()),
             // RFC 5321 section 3.3; the transaction stays open for further recipients.
-            self.transaction = Some(transaction);
-            return self.error(&reply::no_recipients());
+            Some(transaction) if !transaction.has_recipients() => Some(reply::no_recipients()),
+            // RFC 3030 section 3.
+            Some(transaction) if transaction.is_binary() => Some(reply::binary_needs_chunks()),
+            Some(_) => None,
+        };
+        if let Some(refusal) = refusal {
+            return self.error(&refusal);
         }
         if self.proxy.space.is_exhausted() {
             // Refusing now spares the client the message.
-            self.transaction = Some(transaction);
             return self.say(&reply::no_space());
         }
         self.say(&reply::go_on());
-        let received = tokio::time::timeout(WHOLE, self.receive()).await;
-        let received = received.unwrap_or_else(|_| {
-            self.say(&reply::timed_out());
-            Err(DataError::Lost)
+        let message = intake::data(&mut self.stream, &self.proxy).await;
+        self.deliver(message).await
+    }
+
+    /// A chunk (RFC 3030 section 2). A refused one ends the transaction: the next must not begin a message that
+    /// lacks it.
+    async fn bdat(&mut self, size: u64, last: bool) -> After {
+        let limit = self.proxy.command_limit();
+        let refusal = match &self.transaction {
+            None => Some(reply::mail_first()),
+            Some(transaction) if !transaction.has_recipients() => Some(reply::no_recipients()),
+            Some(_) if self.chunks.is_none() && self.proxy.space.is_exhausted() => Some(reply::no_space()),
+            Some(transaction) => {
+                let (proxy, binary) = (&self.proxy, transaction.is_binary());
+                self.chunks.get_or_insert_with(|| Chunks::new(proxy, binary));
+                None
+            }
+        };
+        let taken = match (refusal, &mut self.chunks) {
+            (None, Some(chunks)) => chunks.take(&mut self.stream, size, limit).await,
+            (refusal, _) => {
+                let skipped = intake::skip(&mut self.stream, &self.proxy, size).await;
+                let refusal = refusal.unwrap_or_else(reply::mail_first);
+                skipped.and(Err(NoMessage::Refused(refusal)))
+            }
+        };
+        if taken.is_ok() && !last {
+            return self.say(&reply::chunk_taken());
+        }
+        let message = match (taken, self.chunks.take()) {
+            (Ok(()), Some(chunks)) => chunks.finish().await,
+            (Ok(()), None) => Err(NoMessage::Lost),
+            (Err(error), _) => Err(error),
+        };
+        self.deliver(message).await
+    }
+
+    /// Brings a message to its homes, or says why there is none; either way the transaction is over.
+    async fn deliver(&mut self, message: Result<Message, NoMessage>) -> After {
+        // RFC 5321 section 6.3.
+        let most = usize::try_from(self.proxy.config.max_received).unwrap_or(usize::MAX);
+        let message = message.and_then(|message| match hop_count(message.head()) >= most {
+            true => Err(NoMessage::Refused(reply::looping())),
+            false => Ok(message),
         });
-        let message = match received {
+        let message = match message {
             Ok(message) => message,
-            Err(refused) => {
-                self.kept = transaction.abandon().await;
-                return match refused {
-                    DataError::Refused(reply) => self.error(&reply),
-                    DataError::Lost => After::End,
+            Err(error) => {
+                self.abandon().await;
+                return match error {
+                    NoMessage::Refused(reply) => self.error(&reply),
+                    NoMessage::End(reply) => {
+                        self.say(&reply);
+                        After::End
+                    }
+                    NoMessage::Lost => After::End,
                 };
             }
         };
-        // RFC 5321 section 6.3.
-        if hop_count(message.head()) >= usize::try_from(self.proxy.config.max_received).unwrap_or(usize::MAX)
-        {
-            self.kept = transaction.abandon().await;
-            return self.error(&reply::looping());
-        }
-        let trace = self.received(&transaction);
+        let Some(transaction) = self.transaction.take() else {
+            return self.error(&reply::mail_first());
+        };
+        let received = self.received(&transaction);
         self.idle_commands = 0;
         let (from, to, homes) = transaction.describe();
         let (size, started) = (message.len(), Instant::now());
-        let (reply, kept) = transaction.deliver(trace, message).await;
+        let (reply, kept) = transaction.deliver(received, message).await;
         self.kept = kept;
+        self.client.forget_forwarded();
         tracing::info!(
-            protocol = "smtp", trace = %self.peer.trace, client = %self.peer.client, from, ?to, ?homes, size,
-            milliseconds = started.elapsed().as_millis(), reply = %reply, "message"
+            protocol = "smtp", trace = %self.client.peer.trace, client = %self.client.peer.client, from, ?to, ?homes,
+            size, milliseconds = started.elapsed().as_millis(), reply = %reply, "message"
         );
         self.say(&reply)
     }
 
     /// The trace field (RFC 5321 section 4.4).
     fn received(&self, transaction: &Transaction) -> String {
-        let hello = self.hello.as_ref();
+        let with = match (self.client.is_esmtp(), self.stream.is_encrypted()) {
+            (false, _) => Transmission::Smtp,
+            (true, false) => Transmission::Esmtp,
+            (true, true) => Transmission::Esmtps,
+        };
         let received = Received {
-            helo: hello.map_or("unknown", |hello| hello.name.as_str()),
-            client: self.peer.client.ip(),
+            helo: self.client.helo(),
+            client: self.client.peer.client.ip(),
             by: &self.proxy.context.server_name,
-            with: match (hello.is_some_and(|hello| hello.esmtp), self.stream.is_encrypted()) {
-                (false, _) => Transmission::Smtp,
-                (true, false) => Transmission::Esmtp,
-                (true, true) => Transmission::Esmtps,
+            with: match transaction.is_utf8() {
+                true => with.with_utf8(),
+                false => with,
             },
-            id: self.peer.trace,
+            id: self.client.peer.trace,
             recipient: transaction.only_recipient(),
             at: self.proxy.context.clock.now(),
         };
         received.to_string()
-    }
-
-    /// Reads the data to its end. What is refused is read too, or its rest would be taken for commands.
-    async fn receive(&mut self) -> Result<Message, DataError> {
-        let config = &self.proxy.config;
-        let limit = self.proxy.command_limit();
-        let max = config.max_message_size.0;
-        let dir = config.buffer_dir.clone().unwrap_or_else(std::env::temp_dir);
-        let memory = usize::try_from(config.buffer_memory.0).unwrap_or(usize::MAX);
-        let mut kept = Ok(MessageWriter::new(memory, &dir, self.proxy.space.share()));
-        let mut decoder = DotDecoder::new(BareLineEnds::Reject);
-        let mut total = 0;
-        let mut piece = Vec::new();
-        loop {
-            let input = match self.stream.read_some(CHUNK, limit).await {
-                Ok(input) => input,
-                Err(ReadError::TimedOut) => {
-                    self.say(&reply::timed_out());
-                    return Err(DataError::Lost);
-                }
-                Err(_) => return Err(DataError::Lost),
-            };
-            total += input.len() as u64;
-            let progress = decoder.decode(&input, &mut piece);
-            // Once it is refused nothing of it is kept, and the space is free for others.
-            kept = match kept {
-                Ok(writer) => keep(writer, &mut piece, max).await,
-                refused => refused,
-            };
-            piece.clear();
-            if let Progress::Done { consumed } = progress {
-                self.stream.unread(input.get(consumed..).unwrap_or_default());
-                break;
-            }
-            // Twice the limit is patience enough for a client that does not stop.
-            if total > max.saturating_mul(2).saturating_add(1 << 20) {
-                self.say(&reply::too_large());
-                return Err(DataError::Lost);
-            }
-        }
-        match kept {
-            Err(reply) => Err(DataError::Refused(reply)),
-            Ok(_) if decoder.saw_bare_line_end() => Err(DataError::Refused(reply::bare_line_end())),
-            Ok(writer) => Ok(writer.finish()),
-        }
-    }
-}
-
-/// Adds a piece to the message, within the size limit and the space for all messages.
-async fn keep(mut writer: MessageWriter, piece: &mut Vec<u8>, max: u64) -> Result<MessageWriter, Reply> {
-    if writer.len() + piece.len() as u64 > max {
-        return Err(reply::too_large());
-    }
-    match writer.push(piece).await {
-        Ok(()) => Ok(writer),
-        Err(error) => {
-            tracing::error!(%error, "cannot buffer a message");
-            Err(reply::no_space())
-        }
     }
 }

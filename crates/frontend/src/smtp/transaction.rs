@@ -1,33 +1,58 @@
 //! One transaction: its recipients, their homes, and the message's way to all of them.
 
 use super::delivery::Delivery;
-use super::leg::{Identity, Leg, LegSettings};
+use super::leg::{Identity, Leg, LegSettings, Offered};
 use super::message::Message;
 use super::reply;
+use super::routing::routes;
 use super::session::SmtpProxy;
 use super::verdict::{Verdict, judge, pass_on};
 use crate::config::MultiHome;
-use crate::failure::{Failure, Rejection};
-use directory::{EntryKind, HomeRef, Route};
-use model::{Address, LocalPart, ReversePath};
+use crate::failure::Failure;
+use directory::HomeRef;
+use model::{Address, ReversePath};
 use std::sync::Arc;
-use wire::smtp::{ForwardPath, MailParameters, Reply};
+use tokio::task::JoinSet;
+use wire::smtp::{Body, ForwardPath, MailParameters, RcptParameters, Reply};
 
 /// Homes that one transaction may reach. More recipients than that go into another one.
 const MAX_LEGS: usize = 64;
 /// Homes that are kept open between the transactions of a session.
 const MAX_KEPT: usize = 4;
 
+/// What MAIL has said.
+#[derive(Debug, Clone)]
+pub(super) struct Sender {
+    pub(super) from: ReversePath,
+    pub(super) parameters: MailParameters,
+}
+
+impl Sender {
+    /// Who hears of the message's fate; nobody for `<>`.
+    pub(super) fn address(&self) -> Option<&Address> {
+        match &self.from {
+            ReversePath::Address(address) => Some(address),
+            ReversePath::Null => None,
+        }
+    }
+}
+
+/// What one RCPT has said.
+#[derive(Debug, Clone)]
+pub(super) struct Recipient {
+    pub(super) to: ForwardPath,
+    pub(super) parameters: RcptParameters,
+}
+
 /// What MAIL and RCPT have said.
 #[derive(Debug)]
 pub(super) struct Envelope {
-    pub(super) from: ReversePath,
-    pub(super) parameters: MailParameters,
+    pub(super) sender: Sender,
     /// Recipients that a home has accepted.
-    pub(super) recipients: Vec<ForwardPath>,
+    pub(super) recipients: Vec<Recipient>,
 }
 
-/// A transaction, from MAIL to the end of DATA.
+/// A transaction, from MAIL to the end of the message.
 pub(super) struct Transaction {
     proxy: Arc<SmtpProxy>,
     settings: LegSettings,
@@ -38,20 +63,27 @@ pub(super) struct Transaction {
     kept: Vec<Leg>,
 }
 
+/// Recipients of one home that it has not been asked about yet, by their place in the batch.
+struct Offer {
+    home: HomeRef,
+    places: Vec<usize>,
+    recipients: Vec<Recipient>,
+}
+
+/// The home's answer to an offer.
+struct Answered {
+    leg: Option<Leg>,
+    places: Vec<usize>,
+    replies: Vec<Reply>,
+}
+
 impl Transaction {
-    pub(super) fn new(
-        proxy: Arc<SmtpProxy>,
-        settings: LegSettings,
-        from: ReversePath,
-        parameters: MailParameters,
-        kept: Vec<Leg>,
-    ) -> Self {
+    pub(super) fn new(proxy: Arc<SmtpProxy>, settings: LegSettings, sender: Sender, kept: Vec<Leg>) -> Self {
         Self {
             proxy,
             settings,
             envelope: Envelope {
-                from,
-                parameters,
+                sender,
                 recipients: Vec::new(),
             },
             legs: Vec::new(),
@@ -62,7 +94,10 @@ impl Transaction {
     /// The recipient of the trace field: only when there is one.
     pub(super) fn only_recipient(&self) -> Option<&Address> {
         match self.envelope.recipients.as_slice() {
-            [ForwardPath::Address(address)] => Some(address),
+            [one] => match &one.to {
+                ForwardPath::Address(address) => Some(address),
+                ForwardPath::Postmaster => None,
+            },
             _ => None,
         }
     }
@@ -70,9 +105,10 @@ impl Transaction {
     /// Sender, recipients and homes, for the log.
     pub(super) fn describe(&self) -> (String, Vec<String>, Vec<String>) {
         let taking_part = self.legs.iter().filter(|leg| !leg.recipients.is_empty());
+        let recipients = self.envelope.recipients.iter();
         (
-            self.envelope.from.to_string(),
-            self.envelope.recipients.iter().map(ToString::to_string).collect(),
+            self.envelope.sender.from.to_string(),
+            recipients.map(|recipient| recipient.to.to_string()).collect(),
             taking_part.map(|leg| leg.home.to_string()).collect(),
         )
     }
@@ -81,143 +117,173 @@ impl Transaction {
         !self.envelope.recipients.is_empty()
     }
 
-    /// Routes a recipient and offers it to its home now; the reply is for the client.
-    pub(super) async fn rcpt(&mut self, to: ForwardPath) -> Reply {
-        if self.envelope.recipients.len()
-            >= usize::try_from(self.proxy.config.max_recipients).unwrap_or(usize::MAX)
-        {
-            return reply::too_many_recipients();
-        }
-        let home = match self.route(&to).await {
-            Ok(home) => home,
-            Err(reply) => {
-                tracing::info!(trace = %self.settings.trace, %to, %reply, "recipient refused");
-                return reply;
-            }
-        };
-        match self.offer(&home, to).await {
-            Ok(reply) if reply.is_completed() => reply,
-            Ok(reply) => {
-                tracing::info!(trace = %self.settings.trace, %home, %reply, "recipient refused by its home");
-                pass_on(&reply)
-            }
-            Err(failure) => {
-                tracing::warn!(trace = %self.settings.trace, %home, %failure, "recipient put off");
-                reply::failure(&failure)
-            }
-        }
+    /// Whether the message is binary (RFC 3030 section 3).
+    pub(super) fn is_binary(&self) -> bool {
+        self.envelope.sender.parameters.body == Some(Body::BinaryMime)
     }
 
-    async fn route(&self, to: &ForwardPath) -> Result<HomeRef, Reply> {
-        let config = &self.proxy.config;
-        let (address, is_postmaster) = match to {
-            ForwardPath::Address(address) => (
-                address.clone(),
-                address.local_part().eq_ignore_ascii_case("postmaster"),
-            ),
-            // RFC 5321 section 4.5.1: without a domain it is ours.
-            ForwardPath::Postmaster => match (LocalPart::parse("postmaster"), config.domains.first()) {
-                (Ok(local), Some(domain)) => (Address::new(&local, domain), true),
-                _ => return Err(reply::other_domain()),
-            },
-        };
-        // Asked first, whatever a map says: anything else would be an open relay.
-        if !config
-            .domains
-            .iter()
-            .any(|domain| domain.as_str() == address.domain_str())
-        {
-            return Err(reply::other_domain());
-        }
-        let failure = match self.proxy.context.maps.resolve(&address).await {
-            Route::Home(found) => return Ok(found.home),
-            Route::NoSuchAccount | Route::Rejected => Failure::Rejected(Rejection::NoSuchAccount),
-            Route::NoHome {
-                kind: EntryKind::Group,
-            } => return self.group_home(),
-            Route::NoHome { .. } => Failure::NoHome,
-            Route::Ambiguous(candidates) => Failure::Ambiguous(candidates.join("; ")),
-            Route::Unavailable(cause) => Failure::Directory(cause.to_string()),
-        };
-        if is_postmaster && matches!(failure, Failure::Rejected(_) | Failure::NoHome) {
-            // RFC 5321 section 4.5.1: postmaster always has a home.
-            return self.group_home();
-        }
-        if failure.is_alarming() {
-            tracing::error!(%address, %failure, "no route");
-        }
-        Err(reply::failure(&failure))
+    /// Whether addresses and header may hold more than ASCII (RFC 6531).
+    pub(super) fn is_utf8(&self) -> bool {
+        self.envelope.sender.parameters.smtputf8
     }
 
-    /// The home of groups, and of postmaster, that have none of their own.
-    fn group_home(&self) -> Result<HomeRef, Reply> {
-        self.proxy
-            .group_home
-            .clone()
-            .ok_or_else(|| reply::failure(&Failure::NoHome))
+    /// Routes recipients and offers them to their homes now; the replies, in their order, are for the client.
+    pub(super) async fn rcpts(&mut self, mut batch: Vec<Recipient>) -> Vec<Reply> {
+        let most = usize::try_from(self.proxy.config.max_recipients).unwrap_or(usize::MAX);
+        let mut replies = Vec::with_capacity(batch.len());
+        while !batch.is_empty() {
+            let room = most.saturating_sub(self.envelope.recipients.len());
+            if room == 0 {
+                replies.extend(batch.drain(..).map(|_| reply::too_many_recipients()));
+                break;
+            }
+            let later = batch.split_off(batch.len().min(room));
+            replies.append(&mut self.offer_batch(batch).await);
+            batch = later;
+        }
+        replies
     }
 
-    async fn offer(&mut self, home: &HomeRef, to: ForwardPath) -> Result<Reply, Failure> {
-        // A home that has refused every recipient so far does not bind the transaction to itself.
-        let elsewhere = self
-            .legs
-            .iter()
-            .any(|leg| leg.home != *home && !leg.recipients.is_empty());
-        if elsewhere && self.proxy.config.multi_home() == MultiHome::Split {
-            return Ok(reply::one_home());
-        }
-        let index = match self.legs.iter().position(|leg| leg.home == *home) {
-            Some(index) => index,
-            None => {
-                if self.legs.len() >= MAX_LEGS {
-                    return Ok(reply::one_home());
+    async fn offer_batch(&mut self, batch: Vec<Recipient>) -> Vec<Reply> {
+        let routes = routes(&self.proxy, &batch).await;
+        let mut replies = vec![reply::leg_lost(); batch.len()];
+        let mut offers: Vec<Offer> = Vec::new();
+        for (place, (recipient, route)) in batch.iter().zip(routes).enumerate() {
+            match route.and_then(|home| self.utf8_declared(recipient).map(|()| home)) {
+                Ok(home) => match offers.iter_mut().find(|offer| offer.home == home) {
+                    Some(offer) => offer.add(place, recipient),
+                    None => offers.push(Offer::new(home, place, recipient)),
+                },
+                Err(reply) => {
+                    tracing::info!(trace = %self.settings.trace, to = %recipient.to, %reply, "recipient refused");
+                    set(&mut replies, place, reply);
                 }
-                let leg = match self.begin(home).await? {
-                    Ok(leg) => leg,
-                    Err(refusal) => return Ok(refusal),
-                };
-                self.legs.push(leg);
-                self.legs.len() - 1
             }
+        }
+        let answered = match self.proxy.config.multi_home() {
+            MultiHome::Split => self.one_home(offers).await,
+            MultiHome::Parallel => self.all_homes(offers).await,
         };
-        let Some(leg) = self.legs.get_mut(index) else {
-            return Ok(reply::leg_lost());
-        };
-        match leg.rcpt(&to).await {
-            Ok(reply) if reply.is_completed() => {
+        // Accepted recipients keep the order in which the client named them.
+        let mut owners: Vec<Option<HomeRef>> = vec![None; batch.len()];
+        for Answered {
+            leg,
+            places,
+            replies: found,
+        } in answered
+        {
+            for (place, reply) in places.into_iter().zip(found) {
+                if let (Some(owner), Some(leg), true) = (owners.get_mut(place), &leg, reply.is_completed()) {
+                    *owner = Some(leg.home.clone());
+                }
+                set(&mut replies, place, reply);
+            }
+            self.legs.extend(leg);
+        }
+        for (recipient, owner) in batch.into_iter().zip(owners) {
+            let leg = owner.and_then(|home| self.legs.iter_mut().find(|leg| leg.home == home));
+            if let Some(leg) = leg {
                 leg.recipients.push(self.envelope.recipients.len());
-                self.envelope.recipients.push(to);
-                Ok(reply)
+                self.envelope.recipients.push(recipient);
             }
-            // 421 and a home that goes silent: the leg stays for those it accepted. The message goes to them over a
-            // new connection.
-            Ok(reply) => Ok(reply),
-            Err(failure) => {
-                self.proxy.context.dialer.report(leg.name(), &failure);
-                Err(failure)
+        }
+        replies
+    }
+
+    // RFC 6531 section 3.5: such an address is legal only in a transaction that began with SMTPUTF8.
+    fn utf8_declared(&self, recipient: &Recipient) -> Result<(), Reply> {
+        match &recipient.to {
+            ForwardPath::Address(address) if address.needs_smtputf8() && !self.is_utf8() => {
+                Err(reply::undeclared_utf8())
             }
+            _ => Ok(()),
         }
     }
 
-    /// Opens a transaction with a home. The inner error is its refusal.
-    async fn begin(&mut self, home: &HomeRef) -> Result<Result<Leg, Reply>, Failure> {
-        if let Some(index) = self.kept.iter().position(|leg| leg.home == *home) {
-            let mut leg = self.kept.swap_remove(index);
-            // The home may have closed it meanwhile; then a new one is opened.
-            if let Ok(reply) = leg.mail(&self.envelope.from, &self.envelope.parameters).await
-                && reply.is_completed()
-            {
-                return Ok(Ok(leg));
+    /// One transaction, one home: as soon as a home has taken a recipient, all others go into another one. A home
+    /// that has refused every recipient so far does not bind the transaction to itself.
+    async fn one_home(&mut self, offers: Vec<Offer>) -> Vec<Answered> {
+        let bound = self.legs.iter().find(|leg| !leg.recipients.is_empty());
+        let mut bound = bound.map(|leg| leg.home.clone());
+        let mut all = Vec::new();
+        for offer in offers {
+            if bound.as_ref().is_some_and(|home| *home != offer.home) {
+                all.push(offer.refused(reply::one_home()));
+                continue;
+            }
+            let home = offer.home.clone();
+            let answered = self.ask_one(offer).await;
+            if answered.replies.iter().any(Reply::is_completed) {
+                bound = Some(home);
+            }
+            all.push(answered);
+        }
+        all
+    }
+
+    /// All homes at once.
+    async fn all_homes(&mut self, mut offers: Vec<Offer>) -> Vec<Answered> {
+        if offers.len() < 2 {
+            return match offers.pop() {
+                Some(only) => vec![self.ask_one(only).await],
+                None => Vec::new(),
+            };
+        }
+        let asking = Arc::new(self.asking());
+        let mut all = Vec::new();
+        let mut asked = JoinSet::new();
+        // Legs that are asked are taken out meanwhile.
+        let mut legs = self.legs.len();
+        for offer in offers {
+            let (leg, kept) = self.take(&offer.home);
+            if leg.is_none() {
+                if legs >= MAX_LEGS {
+                    self.kept.extend(kept);
+                    all.push(offer.refused(reply::one_home()));
+                    continue;
+                }
+                legs += 1;
+            }
+            let asking = asking.clone();
+            asked.spawn(async move { asking.answered(offer, leg, kept).await });
+        }
+        while let Some(answered) = asked.join_next().await {
+            match answered {
+                Ok(answered) => all.push(answered),
+                Err(error) => tracing::error!(%error, "leg lost"),
             }
         }
-        let (dialer, protocol) = (&self.proxy.context.dialer, self.proxy.config.home_protocol);
-        let mut leg = Leg::open(dialer, home, protocol, Identity::Client, &self.settings).await?;
-        let reply = leg.mail(&self.envelope.from, &self.envelope.parameters).await?;
-        if reply.is_completed() {
-            return Ok(Ok(leg));
+        all
+    }
+
+    async fn ask_one(&mut self, offer: Offer) -> Answered {
+        let (leg, kept) = self.take(&offer.home);
+        if leg.is_none() && self.legs.len() >= MAX_LEGS {
+            self.kept.extend(kept);
+            return offer.refused(reply::one_home());
         }
-        leg.quit().await;
-        Ok(Err(reply))
+        self.asking().answered(offer, leg, kept).await
+    }
+
+    /// Takes out the leg to a home, and one that an earlier transaction has left open.
+    fn take(&mut self, home: &HomeRef) -> (Option<Leg>, Option<Leg>) {
+        let out = |legs: &mut Vec<Leg>| {
+            let index = legs.iter().position(|leg| leg.home == *home)?;
+            Some(legs.swap_remove(index))
+        };
+        let leg = out(&mut self.legs);
+        match leg {
+            Some(leg) => (Some(leg), None),
+            None => (None, out(&mut self.kept)),
+        }
+    }
+
+    fn asking(&self) -> Asking {
+        Asking {
+            proxy: self.proxy.clone(),
+            settings: self.settings.clone(),
+            sender: self.envelope.sender.clone(),
+        }
     }
 
     /// Brings the message to every home; gives the one honest reply, and the homes that are still open.
@@ -230,18 +296,22 @@ impl Transaction {
             trace,
             message,
         });
-        let (replies, open) = delivery.to_homes(legs).await;
-        for leg in open {
-            if self.kept.len() < MAX_KEPT {
+        let arrived = delivery.to_homes(legs).await;
+        for leg in arrived.open {
+            if self.kept.len() < MAX_KEPT && leg.is_worth_keeping() {
                 self.kept.push(leg);
             } else {
                 leg.quit().await;
             }
         }
-        let reply = match judge(&replies) {
+        let mut untold = arrived.untold;
+        let reply = match judge(&arrived.replies) {
             Verdict::Accept(reply) | Verdict::Refuse(reply) => reply,
             Verdict::Spill(failing) => match delivery.spill(&failing).await {
-                Ok(()) => reply::taken_by_all(),
+                Ok(mut more) => {
+                    untold.append(&mut more);
+                    reply::taken_by_all()
+                }
                 Err(failure) => {
                     let trace = delivery.settings.trace;
                     tracing::error!(%trace, %failure, "recipients could not be spilled");
@@ -249,6 +319,10 @@ impl Transaction {
                 }
             },
         };
+        // When the client comes again, it is told then, and once.
+        if reply.is_completed() {
+            delivery.tell(&untold).await;
+        }
         (reply, self.kept)
     }
 
@@ -258,5 +332,123 @@ impl Transaction {
             leg.quit().await;
         }
         self.kept
+    }
+}
+
+impl Offer {
+    fn new(home: HomeRef, place: usize, recipient: &Recipient) -> Self {
+        Self {
+            home,
+            places: vec![place],
+            recipients: vec![recipient.clone()],
+        }
+    }
+
+    fn add(&mut self, place: usize, recipient: &Recipient) {
+        self.places.push(place);
+        self.recipients.push(recipient.clone());
+    }
+
+    fn refused(self, reply: Reply) -> Answered {
+        Answered {
+            leg: None,
+            replies: vec![reply; self.places.len()],
+            places: self.places,
+        }
+    }
+}
+
+/// What it takes to ask a home about recipients.
+struct Asking {
+    proxy: Arc<SmtpProxy>,
+    settings: LegSettings,
+    sender: Sender,
+}
+
+impl Asking {
+    /// Asks the home of an offer: over the transaction's leg, or a kept one, or a new one.
+    async fn answered(&self, offer: Offer, leg: Option<Leg>, kept: Option<Leg>) -> Answered {
+        let (trace, home) = (self.settings.trace, &offer.home);
+        let (leg, replies) = match self.ask(&offer, leg, kept).await {
+            Ok((leg, Offered::Answers(answers))) => {
+                let replies = answers.into_iter().zip(&offer.recipients);
+                let replies = replies.map(|(answer, recipient)| match answer {
+                    Ok(reply) if reply.is_completed() => pass_on(&reply),
+                    Ok(reply) => {
+                        tracing::info!(%trace, %home, to = %recipient.to, %reply, "recipient refused by its home");
+                        pass_on(&reply)
+                    }
+                    Err(failure) => {
+                        tracing::warn!(%trace, %home, to = %recipient.to, %failure, "recipient put off");
+                        reply::failure(&failure)
+                    }
+                });
+                let replies = replies.collect();
+                (Some(leg), replies)
+            }
+            Ok((leg, Offered::Refused(reply))) => {
+                tracing::info!(%trace, %home, %reply, "sender refused by the home");
+                leg.quit().await;
+                (None, vec![pass_on(&reply); offer.places.len()])
+            }
+            Err(failure) => {
+                tracing::warn!(%trace, %home, %failure, "recipients put off");
+                (None, vec![reply::failure(&failure); offer.places.len()])
+            }
+        };
+        Answered {
+            leg,
+            places: offer.places,
+            replies,
+        }
+    }
+
+    async fn ask(
+        &self,
+        offer: &Offer,
+        leg: Option<Leg>,
+        kept: Option<Leg>,
+    ) -> Result<(Leg, Offered), Failure> {
+        let dialer = &self.proxy.context.dialer;
+        // 421 and a home that goes silent: the leg stays for those it accepted. The message goes to them over a
+        // new connection.
+        if let Some(mut leg) = leg {
+            let answers = leg.offer(&offer.recipients).await;
+            self.report(&leg, &answers);
+            return Ok((leg, Offered::Answers(answers)));
+        }
+        if let Some(mut leg) = kept
+            // The home may have closed it meanwhile; then a new one is opened.
+            && let Ok(Offered::Answers(answers)) = leg.begin(&self.sender, &offer.recipients).await
+        {
+            self.report(&leg, &answers);
+            return Ok((leg, Offered::Answers(answers)));
+        }
+        let protocol = self.proxy.config.home_protocol;
+        let mut leg = Leg::open(dialer, &offer.home, protocol, Identity::Client, &self.settings).await?;
+        match leg.begin(&self.sender, &offer.recipients).await {
+            Ok(Offered::Answers(answers)) => {
+                self.report(&leg, &answers);
+                Ok((leg, Offered::Answers(answers)))
+            }
+            Ok(refused) => Ok((leg, refused)),
+            Err(failure) => {
+                dialer.report(leg.name(), &failure);
+                Err(failure)
+            }
+        }
+    }
+
+    /// A home that breaks off fails once, however many recipients wait for its answer.
+    fn report(&self, leg: &Leg, answers: &[Result<Reply, Failure>]) {
+        if let Some(failure) = answers.iter().find_map(|answer| answer.as_ref().err()) {
+            self.proxy.context.dialer.report(leg.name(), failure);
+        }
+    }
+}
+
+fn set(replies: &mut [Reply], place: usize, reply: Reply) {
+    if let Some(slot) = replies.get_mut(place) {
+        *slot = reply;
     }
 }

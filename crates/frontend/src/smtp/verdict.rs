@@ -58,6 +58,12 @@ pub(super) fn pass_on(reply: &Reply) -> Reply {
                 .map(|EnhancedCode(_, a, b)| EnhancedCode(4, a, b));
             Reply::new(451, enhanced, text)
         }
+        // RFC 2034 section 4: every reply has a code, and the home may not know any.
+        (_, code) if reply.enhanced().is_none() => {
+            let class = u8::try_from(code / 100).unwrap_or(5);
+            let lines = reply.lines().map(str::to_owned).collect();
+            Reply::multi(code, Some(EnhancedCode(class, 0, 0)), lines)
+        }
         _ => reply.clone(),
     }
 }
@@ -99,6 +105,10 @@ mod tests {
             assert_eq!((verdict, found), (accepted, code), "{codes:?}");
         }
         assert_eq!(judge(&replies(&[250, 550, 250, 451])), Verdict::Spill(vec![1, 3]));
+        let Verdict::Accept(reply) = judge(&replies(&[250])) else {
+            panic!()
+        };
+        assert_eq!(reply.to_string(), "250 2.0.0 reply 250", "with an enhanced code");
     }
 
     proptest! {

@@ -2,9 +2,9 @@
 
 use crate::support::{Client, Front, SOON, context, front};
 use frontend::smtp::{SmtpProxy, serve};
-use frontend::{HomeProtocol, SmtpProxyConfig};
+use frontend::{HomeProtocol, ProxyContext, SmtpProxyConfig};
 use model::{ByteSize, Domain, Protocol};
-use net::LineStream;
+use net::{LineStream, ListenerConfig};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -40,6 +40,8 @@ pub(crate) const GOOD: Manners = Manners {
 pub(crate) struct Seen {
     pub(crate) lines: Vec<String>,
     pub(crate) messages: Vec<String>,
+    /// The beginning of a message that comes in chunks.
+    chunks: String,
     /// Sessions that ended inside the data, before the final dot.
     pub(crate) broken_off: usize,
 }
@@ -114,6 +116,10 @@ async fn host(stream: &mut LineStream, manners: &Manners, log: &Mutex<Seen>) -> 
         let line = stream.read_line(SOON).await.ok()?;
         let line = String::from_utf8_lossy(&line).into_owned();
         log.lock().lines.push(line.clone());
+        if let Some(size) = line.strip_prefix("BDAT ") {
+            chunk(stream, size, manners, log).await?;
+            continue;
+        }
         let reply = match line.get(..4)? {
             "EHLO" | "LHLO" => manners.hello,
             "MAIL" => manners.mail,
@@ -133,6 +139,11 @@ async fn host(stream: &mut LineStream, manners: &Manners, log: &Mutex<Seen>) -> 
                 tokio::time::sleep(SOON).await;
                 return None;
             }
+            if reply == "354 half" {
+                // It dies when it has a part of the message.
+                let _ = stream.read_some(1, SOON).await;
+                return None;
+            }
             let message = data(stream).await;
             match message {
                 Some(message) => log.lock().messages.push(message),
@@ -149,6 +160,29 @@ async fn host(stream: &mut LineStream, manners: &Manners, log: &Mutex<Seen>) -> 
     }
 }
 
+async fn chunk(stream: &mut LineStream, size: &str, manners: &Manners, log: &Mutex<Seen>) -> Option<()> {
+    let (size, last) = match size.strip_suffix(" LAST") {
+        Some(size) => (size, true),
+        None => (size, false),
+    };
+    let octets = stream.read_exact(size.parse().ok()?, SOON).await.ok()?;
+    let text = String::from_utf8_lossy(&octets).into_owned();
+    let begun = {
+        let mut seen = log.lock();
+        seen.chunks.push_str(&text);
+        std::mem::take(&mut seen.chunks)
+    };
+    if !last {
+        log.lock().chunks = begun;
+        return say(stream, "250 2.0.0 chunk").await;
+    }
+    log.lock().messages.push(begun);
+    for reply in manners.end {
+        say(stream, reply).await?;
+    }
+    Some(())
+}
+
 async fn data(stream: &mut LineStream) -> Option<String> {
     let mut decoder = DotDecoder::new(BareLineEnds::Reject);
     let mut message = Vec::new();
@@ -163,18 +197,24 @@ async fn data(stream: &mut LineStream) -> Option<String> {
 }
 
 pub(crate) async fn smtp(rules: &[(&str, &str)], configure: impl FnOnce(&mut SmtpProxyConfig)) -> Front {
+    smtp_with(context(rules), |_| {}, configure).await
+}
+
+pub(crate) async fn smtp_with(
+    context: ProxyContext,
+    listener: fn(&mut ListenerConfig),
+    configure: impl FnOnce(&mut SmtpProxyConfig),
+) -> Front {
     let mut config = SmtpProxyConfig {
         domains: vec![Domain::parse("example.test").expect("a domain")],
         max_recipients: 5,
         ..SmtpProxyConfig::default()
     };
     configure(&mut config);
-    let proxy = Arc::new(SmtpProxy::new(config, context(rules)).expect("good homes"));
-    front(
-        Protocol::Smtp,
-        |_| {},
-        move |accepted| serve(accepted, proxy.clone()),
-    )
+    let proxy = Arc::new(SmtpProxy::new(config, context).expect("good homes"));
+    front(Protocol::Smtp, listener, move |accepted| {
+        serve(accepted, proxy.clone())
+    })
     .await
 }
 
@@ -329,7 +369,10 @@ async fn order_and_limits() {
         "250-SIZE 5000",
         "250-8BITMIME",
         "250-ENHANCEDSTATUSCODES",
-        "250 STARTTLS",
+        "250-STARTTLS",
+        "250-SMTPUTF8",
+        "250-CHUNKING",
+        "250 LIMITS RCPTMAX=5",
     ] {
         let found = if line.starts_with("250-front") {
             client.ask("EHLO x").await

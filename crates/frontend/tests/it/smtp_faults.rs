@@ -1,9 +1,11 @@
 //! Homes that fail in ways that could make the edge say what is not so: 250 for a message that nobody has, or
 //! "no" for what would go well later.
 
-use crate::smtp::{GOOD, Home, Manners, deliver, greeted, smtp};
+use crate::smtp::{GOOD, Home, Manners, deliver, greeted, smtp, smtp_with};
+use crate::support::{Do, SOON, context_with};
 use frontend::HomeProtocol;
 use model::ByteSize;
+use tokio::net::TcpListener;
 
 /// A reply that comes after we gave up on it must not be taken for the reply to what was said since: here, a late
 /// 250 to RCPT for the reply to DATA.
@@ -197,4 +199,175 @@ async fn draining_lets_a_transaction_end() {
     assert_eq!(busy.ask("x\r\n.").await, "250 2.0.0 kept");
     assert!(busy.line().await.starts_with("421 4.3.2"));
     assert!(busy.is_closed().await);
+}
+
+/// A home that is not there, hangs, babbles, breaks off, or does not begin TLS: its recipients are put off, the
+/// session goes on, and the others get the message.
+#[tokio::test]
+async fn every_fault_of_a_home_is_try_later() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let hangs = silent.local_addr().expect("bound").port();
+    let (garbage, mute, closing, plain) = (
+        Home::start(Manners {
+            rcpt: "\u{1}\u{2} what",
+            ..GOOD
+        })
+        .await,
+        Home::start(Manners {
+            greeting: "220 home",
+            hello: "slow 250-and never",
+            ..GOOD
+        })
+        .await,
+        crate::support::Home::start(&[&[
+            Do::Say("220 home\r\n"),
+            Do::Hear("EHLO"),
+            Do::Say("250-home\r\n250 STARTTLS\r\n"),
+            Do::Hear("STARTTLS"),
+            Do::Say("220 go\r\n"),
+        ]])
+        .await,
+        Home::start(GOOD).await,
+    );
+    let port = |name: &str| name.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
+    let homes = [
+        ("refuses", Some(1), "none"),
+        ("hangs", Some(hangs), "none"),
+        ("garbage", port(&garbage.name), "none"),
+        ("mute", port(&mute.name), "none"),
+        ("closing", port(&closing.name), "starttls"),
+        ("plain", port(&plain.name), "starttls"),
+    ];
+    let sections: Vec<serde_json::Value> = homes
+        .iter()
+        .map(|(name, port, tls)| {
+            serde_json::json!({
+                "name": name, "host": "localhost", "connect_timeout": 1, "smtp": { "port": port, "tls": tls },
+            })
+        })
+        .collect();
+    let good = Home::start(GOOD).await;
+    let names: Vec<String> = homes
+        .iter()
+        .map(|(name, _, _)| format!("{name}@example.test"))
+        .collect();
+    let mut rules: Vec<(&str, &str)> = names
+        .iter()
+        .zip(&homes)
+        .map(|(who, home)| (who.as_str(), home.0))
+        .collect();
+    rules.push(("good@example.test", &good.name));
+    let front = smtp_with(
+        context_with(&rules, &sections),
+        |_| {},
+        |config| {
+            config.home_timeout = 1;
+            config.spill_home = Some(good.name.clone());
+            config.max_recipients = 20;
+        },
+    )
+    .await;
+    let mut client = greeted(&front).await;
+    let mut everybody: Vec<&str> = homes.iter().map(|home| home.0).collect();
+    everybody.push("good");
+    let (mut replies, end) = deliver(&mut client, &everybody, "x").await;
+    assert_eq!(replies.pop().as_deref(), Some("250 2.1.5 ok"));
+    for (reply, home) in replies.iter().zip(&homes) {
+        assert!(reply.starts_with("451 4.4.1"), "{}: {reply}", home.0);
+    }
+    assert_eq!(end, "250 2.0.0 kept", "only those that were refused are left out");
+    assert!(
+        plain.heard("MAIL").is_empty(),
+        "nothing is said in the clear to a home that must have TLS"
+    );
+    assert_eq!(good.messages().len(), 1);
+    drop(silent);
+}
+
+/// In the middle of the message: nobody else's copy is touched, and the spill home takes over.
+#[tokio::test]
+async fn a_home_that_dies_in_the_middle_of_the_message() {
+    let (one, two, spill) = (
+        Home::start(GOOD).await,
+        Home::start(Manners {
+            data: "354 half",
+            ..GOOD
+        })
+        .await,
+        Home::start(GOOD).await,
+    );
+    let body = "0123456789abcdef\r\n".repeat(400_000);
+    let rules = [
+        ("a@example.test", one.name.as_str()),
+        ("b@example.test", &two.name),
+    ];
+    let front = smtp(&rules, |config| config.spill_home = Some(spill.name.clone())).await;
+    let mut client = greeted(&front).await;
+    let (_, end) = deliver(&mut client, &["a", "b"], body.trim_end()).await;
+    assert!(end.starts_with("250"), "{end}");
+    assert!(one.messages()[0].ends_with(&body) && spill.messages()[0].ends_with(&body));
+    assert!(two.messages().is_empty());
+    // Alone, its sender hears "try later".
+    let (_, end) = deliver(&mut client, &["b"], body.trim_end()).await;
+    assert!(end.starts_with("451 4.4.2"), "{end}");
+}
+
+/// A client that sends octet by octet, one that sends a line without end, and one that waits inside its message.
+#[tokio::test]
+async fn clients_that_only_hold_the_line() {
+    let home = Home::start(GOOD).await;
+    let front = smtp(&[("@example.test", &home.name)], |config| {
+        config.command_timeout = 1
+    })
+    .await;
+    let mut slow = greeted(&front).await;
+    let trickle = async {
+        loop {
+            slow.send("N");
+            if slow.0.flush(SOON).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            // Its octets do not buy it time.
+            if slow.0.has_input()
+                || slow
+                    .0
+                    .read_some(1, std::time::Duration::from_millis(1))
+                    .await
+                    .is_ok()
+            {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(SOON, trickle).await.expect("it is given up");
+    let mut waiting = greeted(&front).await;
+    waiting.ask("MAIL FROM:<>").await;
+    waiting.ask("RCPT TO:<a@example.test>").await;
+    waiting.ask("DATA").await;
+    assert!(waiting.ask("half of it").await.starts_with("421 4.4.2"));
+    assert!(waiting.is_closed().await);
+    for begin in [
+        "MAIL FROM:<>\r\nRCPT TO:<a@example.test>\r\nBDAT 10\r\nhalf",
+        "NO",
+    ] {
+        let mut waiting = greeted(&front).await;
+        waiting.send(begin);
+        let last = waiting.until("", "421").await;
+        assert!(last.starts_with("421 4.4.2"), "{last}");
+        assert!(waiting.is_closed().await);
+    }
+    let mut endless = greeted(&front).await;
+    let part = "x".repeat(65_536);
+    let mut sent = 0;
+    // More than all buffers on the way hold together.
+    while sent < 1_024 {
+        endless.send(&part);
+        if endless.0.flush(SOON).await.is_err() {
+            break;
+        }
+        sent += 1;
+    }
+    assert!(sent < 1_024, "the connection is cut");
+    assert!(home.messages().is_empty());
 }

@@ -1,0 +1,136 @@
+//! Who the client is: its greeting, what a trusted front end before us says of it, and what the homes are told.
+//!
+//! XCLIENT and XFORWARD are announced to, and believed from, the listener's trusted networks only. From anybody
+//! else they are unknown commands, so that no home ever hears such a claim.
+
+use crate::failure::Failure;
+use crate::login::Claims;
+use model::Peer;
+use wire::smtp::ClientClaims;
+
+/// The client's name, and how it said it.
+#[derive(Debug, Clone)]
+pub(super) struct Hello {
+    pub(super) name: String,
+    pub(super) esmtp: bool,
+}
+
+/// What is known of the client besides its socket.
+#[derive(Debug)]
+pub(super) struct Client {
+    /// The client, or whom a trusted front end named by XCLIENT.
+    pub(super) peer: Peer,
+    /// The peer as it connected, before any claim about who it stands for.
+    connected: Peer,
+    /// Whether claims are believed.
+    pub(super) trusted: bool,
+    pub(super) hello: Option<Hello>,
+    /// What XCLIENT said of the session.
+    session: Claims,
+    /// HELO of an XCLIENT, which stands for the client's own.
+    taken_over: ClientClaims,
+    /// XFORWARD's attributes, for the next transaction.
+    forwarded: ClientClaims,
+}
+
+impl Client {
+    pub(super) fn new(peer: Peer, trusted: bool) -> Self {
+        Self {
+            session: Claims::new(&peer),
+            connected: peer.clone(),
+            peer,
+            trusted,
+            hello: None,
+            taken_over: ClientClaims::default(),
+            forwarded: ClientClaims::default(),
+        }
+    }
+
+    /// RFC 3207 section 4.2: what was said in the clear was said by anybody.
+    pub(super) fn encrypted(&mut self) {
+        let peer = self.connected.clone();
+        *self = Self::new(peer, self.trusted);
+        self.peer.tls = model::TlsState::Encrypted;
+        self.connected.tls = model::TlsState::Encrypted;
+    }
+
+    /// XCLIENT: the session is the named client's from now on, and begins again.
+    pub(super) fn take_over(&mut self, claims: ClientClaims) {
+        self.hello = None;
+        self.forwarded = ClientClaims::default();
+        if let Some(addr) = claims.addr {
+            self.peer.client.set_ip(addr.to_canonical());
+        }
+        if let Some(port) = claims.port {
+            self.peer.client.set_port(port);
+        }
+        if let Some(session) = &claims.session {
+            self.session.take_session(&mut self.peer, session);
+        }
+        // A count can only fall, whatever is said.
+        self.session.limit_hops(claims.ttl.unwrap_or(u8::MAX));
+        self.taken_over = claims;
+    }
+
+    /// XFORWARD: attributes for the next transaction; several commands add up.
+    pub(super) fn forward(&mut self, claims: ClientClaims) {
+        let known = std::mem::take(&mut self.forwarded);
+        self.forwarded = over(claims, known);
+    }
+
+    /// The transaction is over, and XFORWARD with it.
+    pub(super) fn forget_forwarded(&mut self) {
+        self.forwarded = ClientClaims::default();
+    }
+
+    /// The name that goes into the Received field.
+    pub(super) fn helo(&self) -> &str {
+        let own = self.hello.as_ref().map(|hello| hello.name.as_str());
+        self.taken_over.helo.as_deref().or(own).unwrap_or("unknown")
+    }
+
+    pub(super) fn is_esmtp(&self) -> bool {
+        self.hello.as_ref().is_some_and(|hello| hello.esmtp)
+    }
+
+    /// What XCLIENT tells a home; a failure when the session has passed too many front ends.
+    pub(super) fn as_client(&self) -> Result<ClientClaims, Failure> {
+        let proto = if self.is_esmtp() { "ESMTP" } else { "SMTP" };
+        Ok(ClientClaims {
+            name: self.taken_over.name.clone(),
+            addr: Some(self.peer.client.ip()),
+            port: Some(self.peer.client.port()),
+            proto: Some(self.taken_over.proto.clone().unwrap_or_else(|| proto.to_owned())),
+            helo: Some(self.helo().to_owned()),
+            session: Some(self.session.session.clone()),
+            ttl: Some(self.session.next_hop()?),
+            ..ClientClaims::default()
+        })
+    }
+
+    /// What XFORWARD tells a home: what a trusted front end before us has said, else what we see.
+    pub(super) fn as_origin(&self) -> ClientClaims {
+        let seen = ClientClaims {
+            ttl: None,
+            ident: Some(self.peer.trace.to_string()),
+            source: Some("REMOTE".to_owned()),
+            ..self.as_client().unwrap_or_default()
+        };
+        over(self.forwarded.clone(), seen)
+    }
+}
+
+/// The first claims where they say something, else the second.
+fn over(first: ClientClaims, second: ClientClaims) -> ClientClaims {
+    ClientClaims {
+        name: first.name.or(second.name),
+        addr: first.addr.or(second.addr),
+        port: first.port.or(second.port),
+        proto: first.proto.or(second.proto),
+        helo: first.helo.or(second.helo),
+        ident: first.ident.or(second.ident),
+        source: first.source.or(second.source),
+        session: first.session.or(second.session),
+        ttl: first.ttl.or(second.ttl),
+    }
+}
