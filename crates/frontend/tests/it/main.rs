@@ -4,6 +4,7 @@
 
 mod cyrus;
 mod dovecot;
+mod faults;
 mod foreign;
 mod imap;
 mod managesieve;
