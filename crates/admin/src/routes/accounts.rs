@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use directory::Connector;
 use directory::config::Direction;
-use ldapsync::LinkOrder;
-use model::{AccountId, Address, Secret};
+use ldapsync::{Field, LinkOrder};
+use model::{AccountId, Address, Secret, Timestamp};
 use net::{SessionEnd, SessionFilter};
 use password::ArgonCost;
 use serde::Deserialize;
@@ -163,7 +163,8 @@ pub(super) async fn undelete(
     }
     if let Some(heir) = &body.into {
         if body.address.is_some() {
-            let text = "as and into exclude each other: an account comes back, or its mail goes to another one";
+            let text =
+                "as and into exclude each other: an account comes back, or its mail goes to another one";
             return Err(ApiError::BadRequest(text.to_owned()));
         }
         let heir = find(store, heir)?;
@@ -221,13 +222,19 @@ pub(super) async fn set_enabled(
     if body.enabled && matches!(account.state, AccountState::SoftDeleted { .. }) {
         change.state = Some(AccountState::Active);
     }
+    // Not refused: whoever has to shut somebody out now is to be able to.
+    let undone_by = super::account_change::decided_by(&admin, &account, Field::Enabled)?;
     store
         .update_account(account.id, Some(account.version), change, &origin(caller))
         .await?;
     if !body.enabled {
         end_sessions(&admin, &account);
     }
-    answer(store, account.id)
+    let mut answer = answer(store, account.id)?;
+    if let (Some(connector), Some(row)) = (undone_by, answer.as_object_mut()) {
+        row.insert("undone_by".to_owned(), json!(connector));
+    }
+    Ok(answer)
 }
 
 pub(super) async fn remove(
@@ -270,7 +277,7 @@ pub(super) fn find(store: &Store, name: &str) -> Result<Arc<Account>, ApiError> 
     found.ok_or_else(|| ApiError::NotFound(format!("there is no account {name}")))
 }
 
-fn answer(store: &Store, id: AccountId) -> Result<Json<Value>, ApiError> {
+pub(super) fn answer(store: &Store, id: AccountId) -> Result<Json<Value>, ApiError> {
     let account = store
         .account(id)?
         .ok_or_else(|| ApiError::NotFound("the account is gone".to_owned()))?;
@@ -306,12 +313,16 @@ fn row(store: &Store, account: &Account) -> Result<Value, StoreError> {
     }))
 }
 
+/// An account whose mail is kept until somebody decides has an end that never comes.
+const DECIDED_BY_HAND: Timestamp = Timestamp::from_millis(253_402_300_800_000);
+
 /// What [`state`] says.
 const STATES: [&str; 5] = ["active", "disabled", "deleted", "moved-away", "awaiting-mail"];
 
 /// The state in one word, when a deleted account is erased, and the other server of a move.
 fn state(account: &Account) -> (&'static str, Option<String>, Option<&str>) {
     match &account.state {
+        AccountState::SoftDeleted { until } if *until >= DECIDED_BY_HAND => ("deleted", None, None),
         AccountState::SoftDeleted { until } => ("deleted", Some(super::time::rfc3339(*until)), None),
         AccountState::MovedAway { to } => ("moved-away", None, Some(to)),
         AccountState::AwaitingMail { from } => ("awaiting-mail", None, Some(from)),

@@ -17,17 +17,23 @@ use store::{Association, Conflict, ConflictId, LinkState, LocalId, Loser, Member
 /// Rows of a page unless fewer are asked for.
 const PAGE: usize = 256;
 
-/// An object by address, by login or by its entry's UUID.
+/// An object by address, by login, by number or by its entry's UUID.
 pub(super) async fn explain(
     State(admin): State<Arc<Admin>>,
     Named((name, object)): Named<(String, String)>,
 ) -> Result<Json<Value>, ApiError> {
     let engine = engine(&admin, &name)?;
-    let named = match EntryUuid::parse(&object) {
-        Ok(uuid) => ldapsync::Named::Entry(uuid),
-        Err(_) => match model::Address::parse(&object) {
-            Ok(address) => ldapsync::Named::Address(address),
-            Err(_) => ldapsync::Named::Entry(by_login(&admin, &name, &object).await?),
+    let named = match (EntryUuid::parse(&object), model::Address::parse(&object)) {
+        (Ok(uuid), _) => ldapsync::Named::Entry(uuid),
+        (_, Ok(address)) => ldapsync::Named::Address(address),
+        _ if object.contains(' ') => ldapsync::Named::Local(own(local(admin.store()?, &object)?)),
+        _ => match (by_login(&admin, &name, &object).await, object.parse::<u64>()) {
+            (Ok(uuid), _) => ldapsync::Named::Entry(uuid),
+            // Somebody's login may be a number; if it is nobody's, it is an account's.
+            (Err(ApiError::NotFound(_)), Ok(_)) => {
+                ldapsync::Named::Local(own(local(admin.store()?, &object)?))
+            }
+            (Err(error), _) => return Err(error),
         },
     };
     let found = engine.explain_object(&named).await?;
@@ -44,6 +50,13 @@ pub(super) async fn explain(
     Ok(Json(value))
 }
 
+fn own(local: LocalId) -> ldapsync::LocalId {
+    match local {
+        LocalId::Account(id) => ldapsync::LocalId::Account(id),
+        LocalId::Group(id) => ldapsync::LocalId::Group(id),
+    }
+}
+
 /// The entry that a login belongs to, as the directory says.
 async fn by_login(admin: &Admin, name: &str, login: &str) -> Result<EntryUuid, ApiError> {
     let current = admin.current.load_full();
@@ -51,7 +64,9 @@ async fn by_login(admin: &Admin, name: &str, login: &str) -> Result<EntryUuid, A
     let connector = connector.ok_or_else(|| ApiError::NotFound(format!("there is no connector {name}")))?;
     match connector.lookup_login(login).await {
         directory::Lookup::Found(entry) => Ok(entry.uuid),
-        directory::Lookup::NotFound => Err(ApiError::NotFound(format!("nobody logs in as {login}"))),
+        directory::Lookup::NotFound => Err(ApiError::NotFound(format!(
+            "no entry of {name} has the login {login}"
+        ))),
         directory::Lookup::Ambiguous(dns) => Err(ApiError::Conflict(format!(
             "several entries log in as {login}: {}",
             dns.join(" | ")

@@ -1,5 +1,6 @@
 //! The operations, one file a noun.
 
+mod account_change;
 mod accounts;
 mod audit;
 mod domains;
@@ -110,7 +111,9 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/v1/accounts", get(accounts::list).post(accounts::create))
         .route(
             "/v1/accounts/{address}",
-            get(accounts::show).delete(accounts::remove),
+            get(accounts::show)
+                .patch(account_change::change)
+                .delete(accounts::remove),
         )
         .route("/v1/accounts/{address}/password", put(passwords::set))
         .route("/v1/accounts/{address}/password-change", post(passwords::change))

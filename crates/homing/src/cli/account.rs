@@ -2,7 +2,7 @@
 
 use super::client::{Client, segment};
 use super::{Failure, Global, output};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Read};
 
@@ -38,6 +38,13 @@ pub(crate) enum AccountCommand {
         /// The account's address or one of its aliases.
         address: String,
     },
+    /// Change what people know an account by; only what is named. Goes to the directory where the direction says so.
+    ///
+    /// Refused for what the directory alone decides (direction ldap-to-local), for it would be undone.
+    #[command(
+        after_help = "Example: homing account change alice@example.org --display-name 'Alice A.' --quota '1 GiB'\nExample: homing account change alice@example.org --address alice.a@example.org --add-alias alice@example.org"
+    )]
+    Change(Change),
     /// Set the password where it is read: in the directory when the account comes from there and password_change
     /// allows it, here otherwise.
     #[command(after_help = "Example: homing account password alice@example.org")]
@@ -107,6 +114,65 @@ pub(crate) enum AccountCommand {
     },
 }
 
+/// What is to change.
+#[derive(Debug, Args)]
+pub(crate) struct Change {
+    /// The account's address or one of its aliases.
+    account: String,
+    /// Its address from now on; the mail stays. The old one is free unless --add-alias keeps it.
+    #[arg(long = "address", value_name = "ADDRESS")]
+    new: Option<String>,
+    /// The name that people see; empty for none.
+    #[arg(long, value_name = "NAME")]
+    display_name: Option<String>,
+    /// The most mail that it may hold, such as "1 GiB"; "none" for no limit.
+    #[arg(long, value_name = "SIZE")]
+    quota: Option<String>,
+    /// Another address of the account; may be given several times.
+    #[arg(long = "add-alias", value_name = "ADDRESS")]
+    add_aliases: Vec<String>,
+    /// An address that it is to lose; may be given several times.
+    #[arg(long = "remove-alias", value_name = "ADDRESS")]
+    remove_aliases: Vec<String>,
+}
+
+impl Change {
+    fn body(self) -> Result<Value, Failure> {
+        let mut body = serde_json::Map::new();
+        let mut put = |key: &str, value: Value| {
+            body.insert(key.to_owned(), value);
+        };
+        if let Some(new) = self.new {
+            put("address", json!(new));
+        }
+        if let Some(name) = self.display_name {
+            put("display_name", json!(name));
+        }
+        match self.quota.as_deref() {
+            None => {}
+            Some("none") => put("quota", Value::Null),
+            Some(size) => {
+                let size = model::ByteSize::parse(size).map_err(Failure::Usage)?;
+                put("quota", json!(size));
+            }
+        }
+        for (key, addresses) in [
+            ("add_aliases", self.add_aliases),
+            ("remove_aliases", self.remove_aliases),
+        ] {
+            if !addresses.is_empty() {
+                put(key, json!(addresses));
+            }
+        }
+        if body.is_empty() {
+            return Err(Failure::Usage(
+                "nothing is to be changed; see homing account change --help".to_owned(),
+            ));
+        }
+        Ok(Value::Object(body))
+    }
+}
+
 pub(crate) fn run(global: &Global, command: AccountCommand) -> Result<(), Failure> {
     let client = Client::new(global)?;
     let path = |address: &str| format!("/v1/accounts/{}", segment(address));
@@ -128,6 +194,13 @@ pub(crate) fn run(global: &Global, command: AccountCommand) -> Result<(), Failur
         AccountCommand::Show { address } => {
             let answer = client.get(&path(&address))?;
             output::either(global.json, &answer, output::details);
+        }
+        AccountCommand::Change(change) => {
+            let path = path(&change.account);
+            let answer = client.patch(&path, change.body()?)?;
+            output::either(global.json, &answer, |account| {
+                format!("changed account {}", address_of(account))
+            });
         }
         AccountCommand::Password {
             address,
@@ -160,15 +233,11 @@ pub(crate) fn run(global: &Global, command: AccountCommand) -> Result<(), Failur
                 &format!("{}/enabled", path(&address)),
                 json!({ "enabled": false }),
             )?;
-            output::either(global.json, &answer, |account| {
-                format!("disabled account {}", address_of(account))
-            });
+            output::either(global.json, &answer, |account| switched(account, "disabled"));
         }
         AccountCommand::Enable { address } => {
             let answer = client.put(&format!("{}/enabled", path(&address)), json!({ "enabled": true }))?;
-            output::either(global.json, &answer, |account| {
-                format!("enabled account {}", address_of(account))
-            });
+            output::either(global.json, &answer, |account| switched(account, "enabled"));
         }
         AccountCommand::Release { address } => {
             let answer = client.post(&format!("{}/release", path(&address)), json!({}))?;
@@ -208,6 +277,18 @@ fn changed(answer: &Value, address: &str) -> String {
     match answer.get("connector").and_then(Value::as_str) {
         Some(connector) => format!("changed the password of {address} in the directory ({connector})"),
         None => format!("changed the password of {address}"),
+    }
+}
+
+/// A switch that was set, and whether it will stay so.
+fn switched(account: &Value, what: &str) -> String {
+    let address = address_of(account);
+    match account.get("undone_by").and_then(Value::as_str) {
+        Some(connector) => format!(
+            "{what} account {address} for the moment: its entry decides (connector {connector}, direction \
+             ldap-to-local), so change the entry as well, or the next comparison undoes this"
+        ),
+        None => format!("{what} account {address}"),
     }
 }
 

@@ -56,6 +56,10 @@ impl Client {
         self.call(Method::PUT, path, Some(body))
     }
 
+    pub(crate) fn patch(&self, path: &str, body: Value) -> Result<Value, Failure> {
+        self.call(Method::PATCH, path, Some(body))
+    }
+
     pub(crate) fn delete(&self, path: &str) -> Result<Value, Failure> {
         self.call(Method::DELETE, path, None)
     }
