@@ -31,7 +31,10 @@ pub(crate) enum Reason {
         local: LocalId,
     },
     /// The local object with that address belongs to another entry.
-    #[error("the local object {address} is linked to the entry {other}")]
+    #[error(
+        "{address} is linked to the entry {other} here; take the address from one of the two entries, or link it anew \
+         (homing sync unlink, then relink)"
+    )]
     AlreadyLinked {
         /// The object's address.
         address: String,

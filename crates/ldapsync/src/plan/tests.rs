@@ -283,7 +283,8 @@ fn first_sight() {
             "an alias that a linked object has",
             vec![],
             vec![active(2, None), active(3, Some(OTHER))],
-            "! the local object alice@example.test is linked to the entry 02020202-0202-0202-0202-020202020202",
+            "! alice@example.test is linked to the entry 02020202-0202-0202-0202-020202020202 here; take the address from \
+             one of the two entries, or link it anew (homing sync unlink, then relink)",
         ),
         (
             "a removed namesake keeps its mail",
@@ -295,7 +296,8 @@ fn first_sight() {
             "linked to another",
             vec![active(1, Some(OTHER))],
             vec![],
-            "! the local object alice@example.test is linked to the entry 02020202-0202-0202-0202-020202020202",
+            "! alice@example.test is linked to the entry 02020202-0202-0202-0202-020202020202 here; take the address from \
+             one of the two entries, or link it anew (homing sync unlink, then relink)",
         ),
     ] {
         let situation = unlinked(here(entry.clone()), by_address, by_alias);
