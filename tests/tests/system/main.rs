@@ -3,6 +3,7 @@
 #![allow(clippy::indexing_slicing)] // A wrong index fails the test, as it should.
 
 mod ad;
+mod book;
 mod crash;
 mod demo;
 mod directory_cli;

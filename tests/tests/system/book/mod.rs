@@ -1,0 +1,5 @@
+//! What the administrator's book shows is typed as it stands there, against real directories.
+
+mod disaster;
+mod examples;
+mod transcript;
