@@ -230,7 +230,11 @@ impl Homes {
         HomeTarget {
             home: home.clone(),
             port,
-            tls: service.tls.unwrap_or_else(|| default_tls(&host, port)),
+            tls: service.tls.unwrap_or_else(|| match default_tls(&host, port) {
+                // HTTP has none.
+                TlsMode::StartTls if protocol == Protocol::Http => TlsMode::Implicit,
+                other => other,
+            }),
             host,
             trust: listed.map_or_else(|| self.trust.clone(), |listed| listed.trust.clone()),
             login: service.login,
@@ -251,9 +255,9 @@ impl HomeConfig {
             Protocol::Pop3 => self.pop3,
             Protocol::Lmtp => self.lmtp,
             Protocol::Submission => self.submission,
+            Protocol::Http => self.http,
             Protocol::ManageSieve => self.managesieve,
-            // HTTP is not proxied; SMTP's settings are as good as any for it.
-            Protocol::Smtp | Protocol::Http => self.smtp,
+            Protocol::Smtp => self.smtp,
         }
     }
 }
@@ -390,6 +394,14 @@ mod tests {
                 TlsMode::Implicit,
             ),
             ("::1", Protocol::Lmtp, "::1", 24, TlsMode::None),
+            (
+                "store2.example.test:8443",
+                Protocol::Http,
+                "store2.example.test",
+                8443,
+                TlsMode::Implicit,
+            ),
+            ("127.0.0.1:8080", Protocol::Http, "127.0.0.1", 8080, TlsMode::None),
         ];
         for (text, protocol, host, port, tls) in table {
             let target = homes.target(&home(text), protocol);

@@ -303,14 +303,19 @@ impl SmtpProxyConfig {
     }
 }
 
-fn in_range(problems: &mut Vec<ConfigProblem>, key: &str, value: u64, range: std::ops::RangeInclusive<u64>) {
+pub(crate) fn in_range(
+    problems: &mut Vec<ConfigProblem>,
+    key: &str,
+    value: u64,
+    range: std::ops::RangeInclusive<u64>,
+) {
     if !range.contains(&value) {
         let message = format!("{value} is not between {} and {}", range.start(), range.end());
         problems.push(ConfigProblem::new(key, message));
     }
 }
 
-fn check_maps(
+pub(crate) fn check_maps(
     problems: &mut Vec<ConfigProblem>,
     listeners: &[ListenerConfig],
     named: &[String],
@@ -330,7 +335,7 @@ fn check_maps(
     }
 }
 
-fn check_auth(
+pub(crate) fn check_auth(
     problems: &mut Vec<ConfigProblem>,
     authenticate: AuthenticateAt,
     named: &[String],

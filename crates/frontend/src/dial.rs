@@ -117,6 +117,16 @@ impl Dialer {
         self.homes.needs_secret(protocol)
     }
 
+    /// How a home is reached, without a connection.
+    pub(crate) fn target(&self, home: &HomeRef, protocol: Protocol) -> HomeTarget {
+        self.homes.target(home, protocol)
+    }
+
+    /// Whether a home takes nothing new by an administrator's order.
+    pub(crate) fn is_drained(&self, home: &HomeRef) -> bool {
+        self.shared.orders.reason(home.host()).is_some()
+    }
+
     /// The homes that the configuration lists, and this process if it is one.
     #[must_use]
     pub fn listed(&self) -> Vec<String> {
@@ -155,7 +165,7 @@ impl Dialer {
         while probes.join_next().await.is_some() {}
     }
 
-    /// One connection, up to the home's first line.
+    /// One connection, up to the home's first line. In HTTP the client speaks first.
     async fn probe_one(&self, address: &str, place: &Place) {
         if self.shared.health.may_try(address, place).is_none() {
             return;
@@ -164,6 +174,14 @@ impl Dialer {
         let result = match self.connect(&target, address).await {
             Ok(connection) => {
                 let mut line = LineStream::new(connection, MAX_GREETING);
+                if place.protocol == Protocol::Http {
+                    let host = &target.host;
+                    line.write(
+                        format!("OPTIONS * HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes(),
+                    );
+                    // What goes wrong with it shows when the answer is read.
+                    let _ = line.flush(target.connect_timeout).await;
+                }
                 let greeting = line.read_line(target.connect_timeout).await;
                 greeting.map(drop).map_err(|error| error.to_string())
             }

@@ -20,16 +20,17 @@ mod farewell;
 mod health;
 mod home_key;
 mod home_line;
+pub mod http;
 pub mod imap;
 mod local;
 mod login;
-mod orders;
 pub mod managesieve;
+mod orders;
 pub mod pop3;
 mod relaying;
 pub mod smtp;
-
 pub mod submission;
+
 pub use config::{
     AuthenticateAt, HomeProtocol, ImapProxyConfig, LoginProxyConfig, ManageSieveProxyConfig, MultiHome,
     Pop3ProxyConfig, SmtpProxyConfig, SubmissionProxyConfig,

@@ -30,6 +30,10 @@ pub struct HomeConfig {
     /// Submission at this home: `port` (default 587), `tls`, `login`.
     #[serde(default)]
     pub submission: HomeServiceConfig,
+    /// HTTP at this home: `port` (default 443), `tls` (`none` or `implicit`; default `implicit` but on loopback),
+    /// `login` (`replay` or `assertion`).
+    #[serde(default)]
+    pub http: HomeServiceConfig,
     /// ManageSieve at this home: `port` (default 4190), `tls`, `login`.
     #[serde(default)]
     pub managesieve: HomeServiceConfig,
@@ -103,6 +107,7 @@ impl HomeConfig {
             lmtp: HomeServiceConfig::default(),
             submission: HomeServiceConfig::default(),
             managesieve: HomeServiceConfig::default(),
+            http: HomeServiceConfig::default(),
             connect_timeout: default_connect_timeout(),
             ca_file: None,
             client_cert: None,
@@ -149,6 +154,14 @@ impl HomeConfig {
             ));
         }
         in_range(&mut problems, "connect_timeout", self.connect_timeout, 1..=120);
+        if self.http.tls == Some(TlsMode::StartTls) {
+            let message = "HTTP has no STARTTLS; write \"implicit\" or \"none\"";
+            problems.push(ConfigProblem::new("http.tls", message));
+        }
+        if self.http.login == LoginMode::Master {
+            let message = "HTTP has no login on behalf of another; write \"replay\" or \"assertion\"";
+            problems.push(ConfigProblem::new("http.login", message));
+        }
         self.check_master(&mut problems);
         problems
     }
@@ -174,7 +187,7 @@ impl HomeConfig {
         }
     }
 
-    fn services(&self) -> [(&'static str, HomeServiceConfig); 6] {
+    fn services(&self) -> [(&'static str, HomeServiceConfig); 7] {
         [
             ("imap", self.imap),
             ("pop3", self.pop3),
@@ -182,6 +195,7 @@ impl HomeConfig {
             ("lmtp", self.lmtp),
             ("submission", self.submission),
             ("managesieve", self.managesieve),
+            ("http", self.http),
         ]
     }
 }

@@ -6,6 +6,7 @@ mod cyrus;
 mod dovecot;
 mod faults;
 mod foreign;
+mod http;
 mod imap;
 mod managesieve;
 mod mutated;

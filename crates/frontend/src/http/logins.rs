@@ -1,0 +1,474 @@
+//! Who is logged in by HTTP: a login is checked once, is a session like any other, and serves the requests that
+//! bring the same credential until it ends.
+//!
+//! Nothing here outlives the process or has to: a credential that is not known is checked again.
+
+use super::cookie::{Ticket, TicketId};
+use super::reply::Fault;
+use crate::failure::{Failure, Rejection};
+use crate::login::{Admitted, Gate, Proof, log_failure};
+use aws_lc_rs::hmac;
+use directory::HomeRef;
+use model::{Address, Clock, Credential, Peer, Protocol, Secret};
+use net::{Cached, Metric, Metrics, NewSession, Session, SessionEnd, TtlCache};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+/// Logins remembered.
+const MAX_LOGINS: usize = 100_000;
+/// A login without a request ends after this.
+const IDLE: Duration = Duration::from_secs(300);
+/// A token is looked at again after this: it may have expired.
+const TOKEN_FOR: Duration = Duration::from_secs(60);
+/// How often a login is looked at.
+const TICK: Duration = Duration::from_secs(5);
+
+const ENDED: Metric = Metric {
+    name: "homing_proxy_sessions_ended_total",
+    help: "Relayed sessions that have ended, by protocol, home and reason.",
+};
+const LOGINS: Metric = Metric {
+    name: "homing_proxy_logins_total",
+    help: "Logins through the front end, by protocol, home and outcome.",
+};
+
+/// What a request logs in with.
+#[derive(Debug, Clone)]
+pub(super) enum Brought {
+    /// A cookie.
+    Ticket(Ticket),
+    /// A name and a password.
+    Basic {
+        /// The name.
+        login: String,
+        /// The password.
+        password: Secret,
+    },
+    /// A token.
+    Bearer(Secret),
+}
+
+impl Brought {
+    fn login(&self) -> wire::sasl::Login {
+        let (login, credential) = match self {
+            Self::Ticket(Ticket { login, password, .. }) | Self::Basic { login, password } => {
+                (login.clone(), Credential::Password(password.clone()))
+            }
+            Self::Bearer(token) => (String::new(), Credential::Bearer(token.clone())),
+        };
+        wire::sasl::Login {
+            login,
+            authzid: None,
+            credential,
+        }
+    }
+
+    fn ticket(&self) -> Option<TicketId> {
+        match self {
+            Self::Ticket(ticket) => Some(ticket.id),
+            _ => None,
+        }
+    }
+}
+
+type Key = [u8; 32];
+
+/// The logins of this process.
+pub(super) struct Logins {
+    table: Mutex<HashMap<Key, Arc<Slot>>>,
+    /// Tickets that were logged out or refused here.
+    dead: Mutex<TtlCache<TicketId, ()>>,
+    /// Keys of the table cannot be guessed from outside, and hold no secret.
+    secret: hmac::Key,
+    clock: Arc<dyn Clock>,
+}
+
+/// One credential; the login, once it has been checked. Requests that come meanwhile wait for the same check.
+#[derive(Default)]
+struct Slot(OnceCell<Arc<Login>>);
+
+/// Somebody who is logged in.
+pub(super) struct Login {
+    admitted: Admitted,
+    /// Everything ends now.
+    pub(super) cut: CancellationToken,
+    /// Streams end; requests are answered. Also given when everything ends.
+    pub(super) winds_down: CancellationToken,
+    running: AtomicU32,
+    used: AtomicU64,
+    up: AtomicU64,
+    down: AtomicU64,
+    ticket: Option<TicketId>,
+    /// When it has to be checked again.
+    stale: Option<Duration>,
+    logged_out: CancellationToken,
+    retired: AtomicBool,
+    clock: Arc<dyn Clock>,
+}
+
+impl Login {
+    pub(super) fn address(&self) -> &Address {
+        &self.admitted.address
+    }
+
+    pub(super) fn home(&self) -> &HomeRef {
+        &self.admitted.home
+    }
+
+    pub(super) fn admitted(&self) -> &Admitted {
+        &self.admitted
+    }
+
+    pub(super) fn count(&self, up: u64, down: u64) {
+        self.up.fetch_add(up, Ordering::Relaxed);
+        self.down.fetch_add(down, Ordering::Relaxed);
+    }
+
+    fn touch(&self) {
+        self.used.store(millis(self.clock.monotonic()), Ordering::Relaxed);
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A login that serves a request. It does not end by itself meanwhile.
+pub(super) struct InUse(Arc<Login>);
+
+impl InUse {
+    pub(super) fn login(&self) -> &Arc<Login> {
+        &self.0
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.touch();
+        self.0.running.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Logins {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> std::io::Result<Arc<Self>> {
+        let secret: [u8; 32] = net::fresh_random()?;
+        Ok(Arc::new(Self {
+            table: Mutex::default(),
+            dead: Mutex::new(TtlCache::new(Arc::clone(&clock), MAX_LOGINS)),
+            secret: hmac::Key::new(hmac::HMAC_SHA256, &secret),
+            clock,
+        }))
+    }
+
+    fn key(&self, brought: &Brought) -> Key {
+        let mut context = hmac::Context::with_key(&self.secret);
+        let mut part = |text: &[u8]| {
+            context.update(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
+            context.update(text);
+        };
+        match brought {
+            Brought::Ticket(ticket) => {
+                part(b"ticket");
+                part(&ticket.id);
+                part(ticket.login.as_bytes());
+                part(ticket.password.expose());
+            }
+            Brought::Basic { login, password } => {
+                part(b"basic");
+                part(login.as_bytes());
+                part(password.expose());
+            }
+            Brought::Bearer(token) => {
+                part(b"bearer");
+                part(token.expose());
+            }
+        }
+        let mut key = Key::default();
+        for (octet, signed) in key.iter_mut().zip(context.sign().as_ref()) {
+            *octet = *signed;
+        }
+        key
+    }
+
+    /// The login that a request belongs to; checked now, when this is its first request.
+    pub(super) async fn enter(
+        self: &Arc<Self>,
+        brought: &Brought,
+        gate: &Gate,
+        peer: &Peer,
+        limit: u32,
+    ) -> Result<InUse, Fault> {
+        let key = self.key(brought);
+        // A login may end between two steps; more than once in a row, and the server is stopping.
+        for _ in 0..3 {
+            let slot = self.slot(key)?;
+            let begun = slot
+                .0
+                .get_or_try_init(|| self.begin(key, brought, gate, peer))
+                .await;
+            match begun {
+                Ok(login) => match self.take(&key, &slot, login, limit) {
+                    Some(taken) => return taken,
+                    None => self.forget(&key, &slot),
+                },
+                Err(failure) => {
+                    self.forget(&key, &slot);
+                    return Err(failure.into());
+                }
+            }
+        }
+        Err(Failure::ShuttingDown.into())
+    }
+
+    fn slot(&self, key: Key) -> Result<Arc<Slot>, Fault> {
+        let mut table = self.table.lock();
+        if let Some(slot) = table.get(&key) {
+            return Ok(Arc::clone(slot));
+        }
+        if table.len() >= MAX_LOGINS {
+            return Err(Fault::TooMany);
+        }
+        let slot = Arc::new(Slot::default());
+        table.insert(key, Arc::clone(&slot));
+        Ok(slot)
+    }
+
+    /// Takes the login for one request; none when it has ended, or has to be checked again.
+    fn take(
+        &self,
+        key: &Key,
+        slot: &Arc<Slot>,
+        login: &Arc<Login>,
+        limit: u32,
+    ) -> Option<Result<InUse, Fault>> {
+        let table = self.table.lock();
+        let known = table.get(key).is_some_and(|known| Arc::ptr_eq(known, slot));
+        let is_stale = login.stale.is_some_and(|stale| self.clock.monotonic() >= stale);
+        if !known || is_stale || login.winds_down.is_cancelled() {
+            return None;
+        }
+        // Under the lock of the table, or it could be retired as idle at this very moment.
+        if login.running.fetch_add(1, Ordering::AcqRel) >= limit {
+            login.running.fetch_sub(1, Ordering::AcqRel);
+            return Some(Err(Fault::TooMany));
+        }
+        login.touch();
+        Some(Ok(InUse(Arc::clone(login))))
+    }
+
+    fn forget(&self, key: &Key, slot: &Arc<Slot>) {
+        let mut table = self.table.lock();
+        if table.get(key).is_some_and(|known| Arc::ptr_eq(known, slot)) {
+            table.remove(key);
+        }
+        if let Some(login) = slot.0.get() {
+            login.retired.store(true, Ordering::Release);
+        }
+    }
+
+    async fn begin(
+        self: &Arc<Self>,
+        key: Key,
+        brought: &Brought,
+        gate: &Gate,
+        peer: &Peer,
+    ) -> Result<Arc<Login>, Failure> {
+        let mut home = None;
+        let begun = self.check(key, brought, gate, peer, &mut home).await;
+        let outcome = begun.as_ref().map_or_else(Failure::kind, |_| "ok");
+        let home = home.as_deref().unwrap_or("-");
+        let labels = [("protocol", "http"), ("home", home), ("outcome", outcome)];
+        gate.context.metrics.counter(LOGINS, &labels).add(1);
+        let typed = brought.login().login;
+        match &begun {
+            Ok(login) => tracing::info!(
+                protocol = "http", trace = %peer.trace, client = %peer.client, login = typed,
+                account = %login.address(), home, "logged in"
+            ),
+            Err(failure) => log_failure(Protocol::Http, peer, &typed, failure),
+        }
+        begun
+    }
+
+    async fn check(
+        self: &Arc<Self>,
+        key: Key,
+        brought: &Brought,
+        gate: &Gate,
+        peer: &Peer,
+        home: &mut Option<String>,
+    ) -> Result<Arc<Login>, Failure> {
+        let admitted = Box::pin(gate.admit(brought.login(), Protocol::Http, peer)).await?;
+        *home = Some(admitted.home.to_string());
+        let session = gate.context.sessions.enter(NewSession {
+            protocol: Protocol::Http,
+            account: admitted.address.clone(),
+            entry: admitted.entry,
+            client: peer.client,
+            home: Some(admitted.home.to_string().into()),
+            trace: peer.trace,
+        })?;
+        let now = self.clock.monotonic();
+        let login = Arc::new(Login {
+            stale: matches!(admitted.proof, Proof::Bearer(_)).then(|| now + TOKEN_FOR),
+            admitted,
+            cut: CancellationToken::new(),
+            winds_down: CancellationToken::new(),
+            running: AtomicU32::new(0),
+            used: AtomicU64::new(millis(now)),
+            up: AtomicU64::new(0),
+            down: AtomicU64::new(0),
+            ticket: brought.ticket(),
+            logged_out: CancellationToken::new(),
+            retired: AtomicBool::new(false),
+            clock: Arc::clone(&self.clock),
+        });
+        let expires = match brought {
+            Brought::Ticket(ticket) => {
+                let left = ticket.expires.saturating_sub(self.clock.now().as_secs());
+                Some(now + Duration::from_secs(left))
+            }
+            _ => None,
+        };
+        let watch = Watch {
+            session,
+            login: Arc::clone(&login),
+            logins: Arc::downgrade(self),
+            key,
+            expires,
+            metrics: gate.context.metrics.clone(),
+        };
+        tokio::spawn(watch.run());
+        Ok(login)
+    }
+
+    /// Whether a ticket was logged out, kicked or refused here.
+    pub(super) fn is_dead(&self, ticket: &TicketId) -> bool {
+        !matches!(self.dead.lock().get(ticket), Cached::Missing)
+    }
+
+    /// A ticket is not taken here again, for as long as it could be good.
+    pub(super) fn bury(&self, ticket: TicketId, lifetime: Duration) {
+        self.dead.lock().insert(ticket, (), lifetime, Duration::ZERO);
+    }
+
+    /// Ends what a ticket has begun.
+    pub(super) fn log_out(&self, ticket: &Ticket, lifetime: Duration) {
+        self.bury(ticket.id, lifetime);
+        let key = self.key(&Brought::Ticket(ticket.clone()));
+        let slot = self.table.lock().get(&key).cloned();
+        if let Some(login) = slot.as_ref().and_then(|slot| slot.0.get()) {
+            login.logged_out.cancel();
+        }
+    }
+
+    /// Takes a login out when nothing uses it; true when it is out.
+    fn retire_if_idle(&self, key: &Key, login: &Arc<Login>) -> bool {
+        let mut table = self.table.lock();
+        if login.running.load(Ordering::Acquire) > 0 {
+            return false;
+        }
+        let used = login.used.load(Ordering::Relaxed);
+        let idle = millis(self.clock.monotonic()).saturating_sub(used);
+        let is_over = login.retired.load(Ordering::Acquire) || idle >= millis(IDLE);
+        if is_over {
+            self.remove(&mut table, key, login);
+        }
+        is_over
+    }
+
+    fn remove(&self, table: &mut HashMap<Key, Arc<Slot>>, key: &Key, login: &Arc<Login>) {
+        let is_it = |slot: &Arc<Slot>| slot.0.get().is_some_and(|known| Arc::ptr_eq(known, login));
+        if table.get(key).is_some_and(is_it) {
+            table.remove(key);
+        }
+    }
+}
+
+/// The task of one login: waits for its end.
+struct Watch {
+    session: Session,
+    login: Arc<Login>,
+    logins: Weak<Logins>,
+    key: Key,
+    expires: Option<Duration>,
+    metrics: Metrics,
+}
+
+impl Watch {
+    async fn run(self) {
+        let why = loop {
+            tokio::select! {
+                end = self.session.ended() => break end.as_str(),
+                () = self.login.logged_out.cancelled() => break "logged out",
+                () = tokio::time::sleep(TICK) => {
+                    if let Some(why) = self.look() {
+                        break why;
+                    }
+                }
+            }
+        };
+        let login = &self.login;
+        if let Some(logins) = self.logins.upgrade() {
+            logins.remove(&mut logins.table.lock(), &self.key, login);
+            // Whoever is kicked has to log in again; a browser would send the cookie for ever.
+            if let (Some(ticket), Some(SessionEnd::Kicked)) = (login.ticket, self.session.ending()) {
+                let left = self.expires.unwrap_or_default();
+                logins.bury(ticket, left.saturating_sub(login.clock.monotonic()));
+            }
+        }
+        login.winds_down.cancel();
+        if why == SessionEnd::Drained.as_str() {
+            // Answers that are on their way may arrive. The deadline is the listener's.
+            while login.running.load(Ordering::Acquire) > 0 {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+        login.cut.cancel();
+        self.tell(why);
+    }
+
+    /// Why it is over; none while it goes on.
+    fn look(&self) -> Option<&'static str> {
+        let login = &self.login;
+        let (up, down) = (&login.up, &login.down);
+        self.session
+            .count(up.load(Ordering::Relaxed), down.load(Ordering::Relaxed));
+        if self.expires.is_some_and(|end| login.clock.monotonic() >= end) {
+            return Some("expired");
+        }
+        let is_over = match self.logins.upgrade() {
+            Some(logins) => logins.retire_if_idle(&self.key, login),
+            None => login.running.load(Ordering::Acquire) == 0,
+        };
+        is_over.then_some("idle")
+    }
+
+    fn tell(&self, why: &str) {
+        let about = self.session.about();
+        let home = about.home.as_deref().unwrap_or("-");
+        let labels = [("protocol", "http"), ("home", home), ("reason", why)];
+        self.metrics.counter(ENDED, &labels).add(1);
+        let (up, down) = (&self.login.up, &self.login.down);
+        tracing::info!(
+            protocol = "http", trace = %about.trace, client = %about.client, account = %about.account, home,
+            up = up.load(Ordering::Relaxed), down = down.load(Ordering::Relaxed),
+            seconds = self.session.age().as_secs(), end = why, "session ended"
+        );
+    }
+}
+
+/// Whether a login was wrong, rather than not checked.
+pub(super) fn is_wrong(fault: &Fault) -> bool {
+    matches!(fault, Fault::Failure(failure) if failure.blames_client())
+}
+
+/// No credential at all.
+pub(super) fn nobody() -> Fault {
+    Fault::Failure(Failure::Rejected(Rejection::NoSuchAccount))
+}
