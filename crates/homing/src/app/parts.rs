@@ -167,14 +167,12 @@ impl Parts {
 
     /// Who can look again at the sessions of the proxies.
     pub(super) fn proxy_authenticators(&self, config: &Config) -> Vec<Arc<dyn Authenticator>> {
-        let sections = [
-            (&config.imap_proxy.auth, &config.imap_proxy.user_maps),
-            (&config.pop3_proxy.auth, &config.pop3_proxy.user_maps),
-        ];
-        let build = |(auth, maps): (&Vec<String>, &Vec<String>)| {
-            auth::for_proxy(config, self, auth, maps).ok().flatten()
+        let build = |(_, _, section): (_, _, frontend::LoginProxyConfig)| {
+            auth::for_proxy(config, self, &section.auth, &section.user_maps)
+                .ok()
+                .flatten()
         };
-        sections.into_iter().filter_map(build).collect()
+        config.login_proxies().into_iter().filter_map(build).collect()
     }
 
     /// The connector of this name.
@@ -405,26 +403,30 @@ fn service_maps(config: &Config, all: &[Arc<UserMap>]) -> Vec<(&'static str, Arc
             .cloned();
         Arc::new(UserMaps::new(found.collect()))
     };
-    let services = [
-        ("smtp_proxy", &config.smtp_proxy.user_maps),
-        ("imap_proxy", &config.imap_proxy.user_maps),
-        ("pop3_proxy", &config.pop3_proxy.user_maps),
-    ];
-    let used = services.into_iter().filter(|(_, names)| !names.is_empty());
-    used.map(|(service, names)| (service, pick(names))).collect()
+    let used = proxy_maps(config)
+        .into_iter()
+        .filter(|(_, names)| !names.is_empty());
+    used.map(|(service, names)| (service, pick(&names))).collect()
+}
+
+/// The maps that each proxy names.
+fn proxy_maps(config: &Config) -> Vec<(&'static str, Vec<String>)> {
+    let login = config.login_proxies();
+    let login = login
+        .into_iter()
+        .map(|(_, service, section)| (service, section.user_maps));
+    std::iter::once(("smtp_proxy", config.smtp_proxy.user_maps.clone()))
+        .chain(login)
+        .collect()
 }
 
 /// A home with a port can serve one protocol only.
 fn check_ports(config: &Config, all: &[Arc<UserMap>]) -> Result<(), Failure> {
-    let services = [
-        &config.smtp_proxy.user_maps,
-        &config.imap_proxy.user_maps,
-        &config.pop3_proxy.user_maps,
-    ];
+    let services = proxy_maps(config);
     for (index, map) in all.iter().enumerate() {
         let users = services
             .iter()
-            .filter(|names| names.iter().any(|name| name == map.name()))
+            .filter(|(_, names)| names.iter().any(|name| name == map.name()))
             .count();
         if let (2.., Some(home)) = (users, map.home_with_port()) {
             let message = format!(

@@ -9,9 +9,12 @@ use access::{Pop3Parts, Pop3Service};
 use admin::Service;
 use arc_swap::ArcSwap;
 use frontend::ProxyContext;
+use frontend::http::{HttpProxy, SessionKeys};
 use frontend::imap::ImapProxy;
+use frontend::managesieve::ManageSieveProxy;
 use frontend::pop3::Pop3Proxy;
 use frontend::smtp::SmtpProxy;
+use frontend::submission::SubmissionProxy;
 use model::Protocol;
 use mta::{Dialect, Receiver, ReceiverParts};
 use net::{Accepted, Listener, ListenerConfig, ListenerControl, Rest, Shutdown};
@@ -28,6 +31,9 @@ pub(super) enum Server {
     SmtpProxy(Arc<SmtpProxy>),
     ImapProxy(Arc<ImapProxy>),
     Pop3Proxy(Arc<Pop3Proxy>),
+    ManageSieveProxy(Arc<ManageSieveProxy>),
+    SubmissionProxy(Arc<SubmissionProxy>),
+    HttpProxy(Arc<HttpProxy>),
 }
 
 /// The place where a session that begins finds its server. Those that run keep theirs.
@@ -127,7 +133,12 @@ pub(super) fn rebuild(
             (Some(before), Some(now)) => Arc::ptr_eq(before, now),
             _ => false,
         },
-        Server::SmtpProxy(_) | Server::ImapProxy(_) | Server::Pop3Proxy(_) => {
+        Server::SmtpProxy(_)
+        | Server::ImapProxy(_)
+        | Server::Pop3Proxy(_)
+        | Server::ManageSieveProxy(_)
+        | Server::SubmissionProxy(_)
+        | Server::HttpProxy(_) => {
             // `auth` may name maps that `user_maps` does not.
             Arc::ptr_eq(&before.parts.dialer, &parts.dialer)
                 && same_items(&before.parts.all_maps, &parts.all_maps)
@@ -198,8 +209,12 @@ fn last_words(protocol: Protocol) -> &'static [u8] {
         Protocol::Imap => b"* BYE [UNAVAILABLE] Too many connections; try again later.\r\n",
         // RFC 3206 section 4.
         Protocol::Pop3 => b"-ERR [SYS/TEMP] Too many connections; try again later.\r\n",
-        // No listener speaks these yet.
-        Protocol::ManageSieve | Protocol::Http => b"",
+        // RFC 5804 section 1.3.
+        Protocol::ManageSieve => b"BYE (TRYLATER) \"Too many connections; try again later.\"\r\n",
+        // RFC 9110 section 15.6.4.
+        Protocol::Http => {
+            b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        }
     }
 }
 
@@ -231,6 +246,22 @@ fn build(
             let proxy = ImapProxy::new(section, context(parts, name), authenticator);
             (Protocol::Imap, Server::ImapProxy(Arc::new(proxy)))
         }
+        "http_proxy" => (
+            Protocol::Http,
+            Server::HttpProxy(http_proxy(config, parts, running)?),
+        ),
+        "managesieve_proxy" => {
+            let section = &config.managesieve_proxy;
+            let authenticator = auth::for_proxy(config, parts, &section.auth, &section.user_maps)?;
+            let proxy = ManageSieveProxy::new(section, context(parts, name), authenticator);
+            (Protocol::ManageSieve, Server::ManageSieveProxy(Arc::new(proxy)))
+        }
+        "submission_proxy" => {
+            let section = &config.submission_proxy;
+            let authenticator = auth::for_proxy(config, parts, &section.auth, &section.user_maps)?;
+            let proxy = SubmissionProxy::new(section, context(parts, name), authenticator);
+            (Protocol::Submission, Server::SubmissionProxy(Arc::new(proxy)))
+        }
         _ => {
             let section = &config.pop3_proxy;
             let authenticator = auth::for_proxy(config, parts, &section.auth, &section.user_maps)?;
@@ -238,6 +269,22 @@ fn build(
             (Protocol::Pop3, Server::Pop3Proxy(Arc::new(proxy)))
         }
     })
+}
+
+fn http_proxy(config: &Config, parts: &Parts, running: Option<&Server>) -> Result<Arc<HttpProxy>, Failure> {
+    let section = &config.http_proxy;
+    let authenticator = auth::for_proxy(config, parts, &section.auth, &section.user_maps)?;
+    let keys = config.session_keys();
+    let context = context(parts, "http_proxy");
+    let fault = |error: &dyn std::fmt::Display| config.fault("http_proxy.session_keys", error.to_string());
+    if section.session_keys.is_none() {
+        SessionKeys::ensure(&keys).map_err(|error| fault(&error))?;
+    }
+    let proxy = match running {
+        Some(Server::HttpProxy(running)) => running.renewed(section, &keys, context, authenticator),
+        _ => HttpProxy::new(section, &keys, context, authenticator),
+    };
+    proxy.map(Arc::new).map_err(|error| fault(&error))
 }
 
 fn context(parts: &Parts, service: &str) -> ProxyContext {
@@ -322,9 +369,16 @@ async fn serve(accepted: Accepted, server: Server) -> Rest {
         Server::Imap(service) => Box::pin(access::imap::serve(accepted, service)).await,
         Server::Pop3(service) => Box::pin(access::pop3::serve(accepted, service)).await,
         Server::SmtpProxy(proxy) => Box::pin(frontend::smtp::serve(accepted, proxy)).await,
+        Server::HttpProxy(proxy) => Box::pin(frontend::http::serve(accepted, proxy)).await,
         // What is left to do after the login is a smaller future of its own.
         Server::ImapProxy(proxy) => return Box::pin(frontend::imap::serve(accepted, proxy)).await,
         Server::Pop3Proxy(proxy) => return Box::pin(frontend::pop3::serve(accepted, proxy)).await,
+        Server::ManageSieveProxy(proxy) => {
+            return Box::pin(frontend::managesieve::serve(accepted, proxy)).await;
+        }
+        Server::SubmissionProxy(proxy) => {
+            return Box::pin(frontend::submission::serve(accepted, proxy)).await;
+        }
     }
     Rest::from(())
 }

@@ -3,7 +3,7 @@
 use super::{AuthMethod, Config};
 use directory::LoginMode;
 use directory::config::MapKind;
-use model::{ConfigProblem, Domain};
+use model::{ConfigProblem, Domain, Protocol};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
@@ -128,33 +128,27 @@ impl Config {
         within("smtp_proxy", self.smtp_proxy.check(&maps), problems);
         within("imap_proxy", self.imap_proxy.check(&maps, &sources), problems);
         within("pop3_proxy", self.pop3_proxy.check(&maps, &sources), problems);
-        for (service, section) in [
-            (
-                "imap_proxy",
-                (
-                    &self.imap_proxy.listener,
-                    self.imap_proxy.authenticate,
-                    &self.imap_proxy.auth,
-                    &self.imap_proxy.user_maps,
-                ),
-            ),
-            (
-                "pop3_proxy",
-                (
-                    &self.pop3_proxy.listener,
-                    self.pop3_proxy.authenticate,
-                    &self.pop3_proxy.auth,
-                    &self.pop3_proxy.user_maps,
-                ),
-            ),
-        ] {
-            let (listeners, authenticate, auth, user_maps) = section;
-            if authenticate == frontend::AuthenticateAt::Home && !listeners.is_empty() {
-                self.check_unproven(service, problems);
+        within(
+            "managesieve_proxy",
+            self.managesieve_proxy.check(&maps, &sources),
+            problems,
+        );
+        within(
+            "submission_proxy",
+            self.submission_proxy.check(&maps, &sources),
+            problems,
+        );
+        within("http_proxy", self.http_proxy.check(&maps, &sources), problems);
+        for (protocol, service, section) in self.login_proxies() {
+            if section.listener.is_empty() {
+                continue;
             }
-            let checks_here = authenticate == frontend::AuthenticateAt::Edge && !listeners.is_empty();
+            if section.authenticate == frontend::AuthenticateAt::Home {
+                self.check_unproven(protocol, service, problems);
+                continue;
+            }
             let can_check = |name: &String| sources.contains(&name.as_str());
-            if checks_here && auth.is_empty() && !user_maps.iter().any(can_check) {
+            if section.auth.is_empty() && !section.user_maps.iter().any(can_check) {
                 let message = "none of user_maps can check a password; name a map of an ldap- kind in auth, or write \
                                authenticate = \"home\"";
                 problems.push(ConfigProblem::new(format!("{service}.auth"), message));
@@ -163,11 +157,9 @@ impl Config {
     }
 
     /// A home that takes the front end's word needs a front end that has checked the login.
-    fn check_unproven(&self, service: &str, problems: &mut Vec<ConfigProblem>) {
-        let protocol = service.trim_end_matches("_proxy");
+    fn check_unproven(&self, protocol: Protocol, service: &str, problems: &mut Vec<ConfigProblem>) {
         for (index, home) in self.home.iter().enumerate() {
-            let at_home = if protocol == "pop3" { home.pop3 } else { home.imap };
-            if at_home.login != LoginMode::Replay {
+            if home.service(protocol).login != LoginMode::Replay {
                 let message = format!(
                     "with {service}.authenticate = \"home\" nobody would check the password; write \"edge\" there or \
                      login = \"replay\" here"

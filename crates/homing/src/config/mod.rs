@@ -14,7 +14,7 @@ pub(crate) use problem::{ConfigErrors, Problem};
 pub(crate) use source::{Difference, Source};
 
 use crate::cli::Failure;
-use model::{Domain, DomainAliases};
+use model::{Domain, DomainAliases, Protocol};
 use std::path::{Path, PathBuf};
 
 /// Where the file is looked for when none is named.
@@ -81,6 +81,12 @@ pub(crate) struct Config {
     pub(crate) imap_proxy: frontend::ImapProxyConfig,
     /// The POP3 front end, which sends each session home.
     pub(crate) pop3_proxy: frontend::Pop3ProxyConfig,
+    /// The ManageSieve front end, which sends each session home.
+    pub(crate) managesieve_proxy: frontend::ManageSieveProxyConfig,
+    /// The submission front end, which sends each session of a user's mail client home.
+    pub(crate) submission_proxy: frontend::SubmissionProxyConfig,
+    /// The HTTP front end, which sends each request home.
+    pub(crate) http_proxy: frontend::http::HttpProxyConfig,
     /// The file that was read; none for the built-in defaults.
     #[serde(skip)]
     pub(crate) path: Option<PathBuf>,
@@ -157,6 +163,9 @@ impl Default for Config {
             smtp_proxy: frontend::SmtpProxyConfig::default(),
             imap_proxy: frontend::ImapProxyConfig::default(),
             pop3_proxy: frontend::Pop3ProxyConfig::default(),
+            managesieve_proxy: frontend::ManageSieveProxyConfig::default(),
+            submission_proxy: frontend::SubmissionProxyConfig::default(),
+            http_proxy: frontend::http::HttpProxyConfig::default(),
             path: None,
             source: Source::default(),
         }
@@ -215,6 +224,7 @@ pub(crate) fn load(named: Option<&Path>) -> Result<Config, Box<ConfigErrors>> {
     let mut config =
         parse(&text).map_err(|problem| Box::new(ConfigErrors::new(&path, &text, vec![*problem])))?;
     config.tell_aliases();
+    config.settle_http();
     config.path = Some(path.clone());
     config.source = Source::read(&text);
     let problems = located(&text, config.check());
@@ -333,6 +343,23 @@ impl Config {
         }
     }
 
+    /// HTTP has no STARTTLS, which is the default elsewhere.
+    fn settle_http(&mut self) {
+        let mode = match self.tls {
+            Some(_) => net::TlsMode::Implicit,
+            None => net::TlsMode::None,
+        };
+        for listener in &mut self.http_proxy.listener {
+            listener.tls.get_or_insert(mode);
+        }
+    }
+
+    /// The file with the keys that seal the cookies of logins.
+    pub(crate) fn session_keys(&self) -> PathBuf {
+        let named = self.http_proxy.session_keys.clone();
+        named.unwrap_or_else(|| self.data_dir.join("cluster-keys/session.keys"))
+    }
+
     /// Where the admin API is.
     pub(crate) fn admin_socket(&self) -> PathBuf {
         self.admin
@@ -362,6 +389,9 @@ impl Config {
             &self.smtp_proxy.listener,
             &self.imap_proxy.listener,
             &self.pop3_proxy.listener,
+            &self.managesieve_proxy.listener,
+            &self.submission_proxy.listener,
+            &self.http_proxy.listener,
         ];
         back_end.iter().all(|listeners| listeners.is_empty())
             && front_end.iter().any(|listeners| !listeners.is_empty())
@@ -374,7 +404,7 @@ impl Config {
     }
 
     /// Every service with a listener, by the name of its section.
-    pub(crate) fn listeners(&self) -> [(&'static str, &[net::ListenerConfig]); 7] {
+    pub(crate) fn listeners(&self) -> [(&'static str, &[net::ListenerConfig]); 10] {
         [
             ("smtp", &self.smtp.listener),
             ("lmtp", &self.lmtp.listener),
@@ -383,6 +413,28 @@ impl Config {
             ("smtp_proxy", &self.smtp_proxy.listener),
             ("imap_proxy", &self.imap_proxy.listener),
             ("pop3_proxy", &self.pop3_proxy.listener),
+            ("managesieve_proxy", &self.managesieve_proxy.listener),
+            ("submission_proxy", &self.submission_proxy.listener),
+            ("http_proxy", &self.http_proxy.listener),
+        ]
+    }
+
+    /// The proxies that log in at homes, by the name of their section, with the keys that they all have.
+    pub(crate) fn login_proxies(&self) -> [(Protocol, &'static str, frontend::LoginProxyConfig); 5] {
+        [
+            (Protocol::Imap, "imap_proxy", self.imap_proxy.clone()),
+            (Protocol::Pop3, "pop3_proxy", self.pop3_proxy.clone()),
+            (
+                Protocol::ManageSieve,
+                "managesieve_proxy",
+                self.managesieve_proxy.login(),
+            ),
+            (
+                Protocol::Submission,
+                "submission_proxy",
+                self.submission_proxy.login(),
+            ),
+            (Protocol::Http, "http_proxy", self.http_proxy.login()),
         ]
     }
 
