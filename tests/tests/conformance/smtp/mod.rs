@@ -2,6 +2,7 @@
 
 mod rfc1870;
 mod rfc2920;
+mod rfc3030;
 mod rfc5321;
 mod rfc6152;
 
