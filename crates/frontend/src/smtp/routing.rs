@@ -10,29 +10,35 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use wire::smtp::{ForwardPath, Reply};
 
-/// The homes of several recipients, in their order; the directory is asked for all of them at once.
+/// Recipients that the directory is asked for at once, for one client.
+const MAX_ASKED: usize = 16;
+
+/// The homes of several recipients, in their order; the directory is asked for some of them at once.
 pub(super) async fn routes(proxy: &Arc<SmtpProxy>, recipients: &[Recipient]) -> Vec<Result<HomeRef, Reply>> {
     if let [only] = recipients {
         return vec![route(proxy, &only.to).await];
     }
-    let mut asked = JoinSet::new();
-    for (place, recipient) in recipients.iter().enumerate() {
-        let (proxy, to) = (proxy.clone(), recipient.to.clone());
-        asked.spawn(async move { (place, route(&proxy, &to).await) });
-    }
     let lost = || Err(reply::failure(&Failure::NoHome));
     let mut found: Vec<_> = recipients.iter().map(|_| lost()).collect();
-    while let Some(answer) = asked.join_next().await {
-        match answer {
-            Ok((place, answer)) => {
+    let mut asked = JoinSet::new();
+    let mut left = recipients.iter().enumerate();
+    loop {
+        while asked.len() < MAX_ASKED
+            && let Some((place, recipient)) = left.next()
+        {
+            let (proxy, to) = (proxy.clone(), recipient.to.clone());
+            asked.spawn(async move { (place, route(&proxy, &to).await) });
+        }
+        match asked.join_next().await {
+            None => return found,
+            Some(Ok((place, answer))) => {
                 if let Some(slot) = found.get_mut(place) {
                     *slot = answer;
                 }
             }
-            Err(error) => tracing::error!(%error, "no route"),
+            Some(Err(error)) => tracing::error!(%error, "no route"),
         }
     }
-    found
 }
 
 async fn route(proxy: &SmtpProxy, to: &ForwardPath) -> Result<HomeRef, Reply> {
