@@ -16,6 +16,7 @@ mod front_end;
 mod local;
 mod login;
 mod logins;
+mod matrix;
 mod one_tier;
 mod other_schema;
 mod reload;
