@@ -97,11 +97,6 @@ impl Leg {
         identity: Identity,
         settings: &LegSettings,
     ) -> Result<Self, Failure> {
-        if identity == Identity::Client
-            && let Err(failure) = &settings.client
-        {
-            return Err(failure.clone());
-        }
         let caller = Caller {
             peer: &settings.peer,
             shutdown: &settings.shutdown,
@@ -123,6 +118,13 @@ impl Leg {
         settings: &LegSettings,
     ) -> Result<Self, Failure> {
         let (line, target) = HomeLine::new(dialled, MAX_LINE, LinePolicy::Strict);
+        // A home in this process is no further hop.
+        let client = match (identity, &settings.client) {
+            (Identity::Relay, _) => None,
+            (Identity::Client, Ok(client)) => Some(client),
+            (Identity::Client, Err(_)) if line.stream.is_internal() => None,
+            (Identity::Client, Err(failure)) => return Err(failure.clone()),
+        };
         let verified = target.tls != TlsMode::None && target.trust.verifies();
         let mut leg = Self {
             private: line.stream.is_internal() || verified,
@@ -153,7 +155,7 @@ impl Leg {
             // RFC 3207 section 4.2: what was said before the handshake no longer counts.
             leg.hello(&settings.server_name).await?;
         }
-        if let (Identity::Client, Ok(client)) = (identity, &settings.client) {
+        if let Some(client) = client {
             leg.identify(client, &settings.server_name).await?;
         }
         Ok(leg)

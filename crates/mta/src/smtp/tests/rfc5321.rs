@@ -125,6 +125,18 @@ async fn a_trusted_front_end_names_its_client() {
         inbox[0].contains("Received: from real.test ([198.51.100.7])"),
         "{inbox:?}"
     );
+    // The session's own name in the logs, as Dovecot's front ends tell it.
+    let mut other = bench.smtp().await;
+    other.say("EHLO front.test").await;
+    other
+        .play(&[
+            ("XCLIENT SESSION=00000000000000cc TTL=6", "220"),
+            ("EHLO front.test", "250"),
+            ("MAIL FROM:<>", "250"),
+            ("RCPT TO:<bob@example.test>", "250"),
+            ("BDAT 3 LAST\r\nx", "250 2.0.0 delivered as 00000000000000cc"),
+        ])
+        .await;
     // The claim was for one transaction.
     client
         .play(&[
