@@ -18,6 +18,7 @@ use crate::engine::{Engine, Space};
 use crate::mail::BodyId;
 use bytes::Bytes;
 use model::Clock;
+use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -194,7 +195,20 @@ pub(crate) struct Committer {
     room: Arc<Semaphore>,
     counters: Arc<Counters>,
     thread: Option<std::thread::JoinHandle<()>>,
+    /// In place of the thread.
+    callers: Option<Callers>,
 }
+
+/// Who carries out what is queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hands {
+    Thread,
+    /// Whoever waits for a commit: nothing happens beside the callers, so a simulation is the same every time.
+    Callers,
+}
+
+/// What callers carry out.
+type Callers = Arc<Mutex<(thread::Worker, mpsc::Receiver<Message>)>>;
 
 /// A place in the queue, taken before anything is built so that nothing can fail or wait between building
 /// and queueing.
@@ -204,12 +218,20 @@ pub(crate) struct Slot<'a> {
 }
 
 /// A queued batch.
-pub(crate) struct Queued(oneshot::Receiver<Result<(), StoreError>>);
+pub(crate) struct Queued {
+    answer: oneshot::Receiver<Result<(), StoreError>>,
+    callers: Option<Callers>,
+}
 
 impl Queued {
     /// Waits until the batch is committed in its class. Dropping this does not take the batch back.
     pub(crate) async fn committed(self) -> Result<(), StoreError> {
-        self.0.await.unwrap_or(Err(StoreError::Closed))
+        if let Some(callers) = &self.callers {
+            // As with a thread, nobody has an answer at once.
+            tokio::task::yield_now().await;
+            carry_out(callers);
+        }
+        self.answer.await.unwrap_or(Err(StoreError::Closed))
     }
 }
 
@@ -218,19 +240,27 @@ impl Committer {
         engine: Arc<Engine>,
         clock: Arc<dyn Clock>,
         start: Start,
+        hands: Hands,
     ) -> Result<Self, StoreError> {
         let (sender, receiver) = mpsc::channel();
         let counters = Arc::new(Counters::default());
         let worker = thread::Worker::new(engine, clock, start, Arc::clone(&counters));
-        let thread = std::thread::Builder::new()
-            .name("store-commit".into())
-            .spawn(move || worker.run(&receiver))
-            .map_err(|error| StoreError::Engine(error.to_string()))?;
+        let (mut thread, mut callers) = (None, None);
+        match hands {
+            Hands::Callers => callers = Some(Arc::new(Mutex::new((worker, receiver)))),
+            Hands::Thread => {
+                let running = std::thread::Builder::new()
+                    .name("store-commit".into())
+                    .spawn(move || worker.run(&receiver));
+                thread = Some(running.map_err(|error| StoreError::Engine(error.to_string()))?);
+            }
+        }
         Ok(Self {
             sender: Some(sender),
             room: Arc::new(Semaphore::new(QUEUE_UNITS as usize)),
             counters,
-            thread: Some(thread),
+            thread,
+            callers,
         })
     }
 
@@ -275,7 +305,10 @@ impl Committer {
         {
             group::refuse(*request, StoreError::Closed);
         }
-        Queued(receiver)
+        Queued {
+            answer: receiver,
+            callers: self.callers.clone(),
+        }
     }
 
     pub(crate) async fn close(&self) -> Result<(), StoreError> {
@@ -285,6 +318,7 @@ impl Committer {
             // A thread that is gone has closed already; the receiver below tells.
             let _ = sender.send(Message::Close(answer));
         }
+        self.callers.iter().for_each(carry_out);
         done.await.unwrap_or(Ok(()))
     }
 
@@ -297,6 +331,12 @@ impl Committer {
             refused: read(&self.counters.refused),
         }
     }
+}
+
+/// Never under the lock of a writer, which the end of a commit may need.
+fn carry_out(callers: &Callers) {
+    let (worker, queue) = &mut *callers.lock();
+    worker.carry_out(queue);
 }
 
 impl Slot<'_> {

@@ -1,6 +1,6 @@
 //! Opening and closing a store.
 
-use crate::commit::{Batch, Committer, Reserve, Start, mark_bytes, read_mark};
+use crate::commit::{Batch, Committer, Hands, Reserve, Start, mark_bytes, read_mark};
 use crate::engine::{Durability, Engine, Space};
 use crate::mail::Cells;
 use crate::maintain::Expiry;
@@ -53,7 +53,7 @@ impl Store {
     /// the start only.
     pub fn open(data_dir: &Path, config: &StoreConfig, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         if config.engine == EngineKind::Memory {
-            return Self::start(Engine::memory(), clock, None, None);
+            return Self::in_memory(clock);
         }
         let folder = data_dir.join("store");
         std::fs::create_dir_all(&folder).map_err(|error| io(&folder, &error))?;
@@ -71,16 +71,23 @@ impl Store {
             folder,
             bytes: config.free_space_reserve.0,
         };
-        Self::start(engine, clock, Some(mark), Some(reserve))
+        Self::start((engine, Hands::Thread), clock, Some(mark), Some(reserve))
     }
 
     /// A store in memory, for tests and trials.
     pub fn in_memory(clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        Self::start(Engine::memory(), clock, None, None)
+        Self::start((Engine::memory(), Hands::Thread), clock, None, None)
+    }
+
+    /// A store in memory whose commits are carried out by whoever waits for them, in the order in which they were
+    /// queued. Nothing happens beside its callers, so that a simulation is the same every time. What nobody waits for is
+    /// carried out with the next one that somebody does.
+    pub fn simulated(clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        Self::start((Engine::memory(), Hands::Callers), clock, None, None)
     }
 
     fn start(
-        engine: Engine,
+        (engine, hands): (Engine, Hands),
         clock: Arc<dyn Clock>,
         mark: Option<File>,
         reserve: Option<Reserve>,
@@ -127,7 +134,7 @@ impl Store {
         };
         let next_id = number(&engine, keys::NEXT_ID)?.unwrap_or(1);
         let engine = Arc::new(engine);
-        let committer = Committer::start(Arc::clone(&engine), Arc::clone(&clock), start)?;
+        let committer = Committer::start(Arc::clone(&engine), Arc::clone(&clock), start, hands)?;
         Ok(Self(Arc::new(Inner {
             committer,
             engine,

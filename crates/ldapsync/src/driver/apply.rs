@@ -86,11 +86,15 @@ impl Worker<'_> {
             match step {
                 order::Step::Park(uuid) => {
                     let of = |step: &&mut order::Step<Job>| matches!(step, order::Step::Apply(job) if job.plan.uuid == uuid);
-                    if let Some(order::Step::Apply(job)) = waiting.iter_mut().find(of)
-                        && let Err(error) = self.parts.local.park(&job.plan, &mut job.seen).await
-                    {
+                    let Some(order::Step::Apply(job)) = waiting.iter_mut().find(of) else {
+                        continue;
+                    };
+                    match self.parts.local.park(&job.plan, &mut job.seen).await {
+                        Ok(()) => job.plan.discarded.clear(),
                         // Whoever waits for its address is refused, and set aside with the reason.
-                        tracing::warn!(connector = %self.parts.config.name, %uuid, %error, "cannot step aside");
+                        Err(error) => {
+                            tracing::warn!(connector = %self.parts.config.name, %uuid, %error, "cannot step aside");
+                        }
                     }
                 }
                 order::Step::Apply(job) => {

@@ -124,7 +124,8 @@ impl Worker<'_> {
         Ok((schema, self.names(wanted).await?))
     }
 
-    /// The DNs of entries: as last seen when they are linked here, looked up otherwise.
+    /// The DNs of entries: as last seen when they are linked here and in order, looked up otherwise. The entry of an
+    /// object in quarantine may be gone, and another one may have its name.
     async fn names(&mut self, wanted: BTreeSet<EntryUuid>) -> Result<HashMap<EntryUuid, String>, Trouble> {
         let (mut names, mut unknown) = (HashMap::new(), Vec::new());
         let (store, connector) = (&self.parts.local.store, &self.parts.config.name);
@@ -133,8 +134,8 @@ impl Worker<'_> {
                 .association_by_uuid(connector, uuid)
                 .map_err(store_trouble)?
             {
-                Some(link) => drop(names.insert(uuid, link.data.dn)),
-                None => unknown.push(uuid),
+                Some(link) if !self.engine.is_aside(uuid) => drop(names.insert(uuid, link.data.dn)),
+                _ => unknown.push(uuid),
             }
         }
         if !unknown.is_empty() {

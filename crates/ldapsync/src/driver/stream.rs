@@ -211,7 +211,10 @@ impl Worker<'_> {
             match change {
                 Change::Present(uuid) => self.step(Input::Noticed(Notice::Present(*uuid))),
                 Change::Deleted(uuid) => {
-                    entries.remove(uuid);
+                    if entries.remove(uuid).is_some() {
+                        // Named and taken back: which of the two is true, a look tells, also where no absence counts.
+                        self.step(Input::Noticed(Notice::Here(*uuid)));
+                    }
                     self.step(Input::Noticed(Notice::Absent(*uuid)));
                 }
                 Change::Entry(entry) => match entry.kind {

@@ -149,6 +149,11 @@ impl Engine {
                 return self.finished(uuid, now);
             }
         }
+        // What was refused is the part that the guard let through. What waits for an approval is the whole.
+        let refused = matches!(reason, Reason::Refused { .. });
+        if refused && self.aside.get(&uuid).is_some_and(Aside::is_held) {
+            return self.finished(uuid, now);
+        }
         let (first, reason) = (reason.first_retry(), reason.about(name));
         if let Some(effects) = self.too_many_aside(uuid, &reason, now) {
             return effects;

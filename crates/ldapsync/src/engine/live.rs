@@ -1,10 +1,11 @@
 //! Between rounds: a feed that stays open, and rounds of their own for what comes over it.
 //!
-//! Such a round asks nobody how far the server has come: the search goes on at the server that was asked when it
-//! began. Everything else is as in any round: accounts first, absences verified, groups last, the cookie after it all.
+//! What the feed shows is believed: the search goes on at the server that was asked when it began. What is looked up
+//! beside it may be looked up at another one, so that one is asked how far it has come. Everything else is as in any
+//! round: accounts first, absences verified, groups last, the cookie after it all.
 
 use super::{Effect, Engine, FeedState, Phase, Round, Stage, Trouble, Wake};
-use directory::feed::FeedError;
+use directory::feed::{FeedError, Fingerprint};
 use model::{EntryUuid, Timestamp};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -32,6 +33,30 @@ impl Engine {
         }
         if let Phase::InRound(round) = &mut self.phase {
             round.stage = Stage::Streamed;
+        }
+        self.next_stage(now)
+    }
+
+    /// The server that answers look-ups has said how far it has come. One that is behind what the feed has told does
+    /// not have what was made since, and still has what was deleted.
+    pub(super) fn judged(&mut self, answer: Result<Fingerprint, FeedError>, now: Timestamp) -> Vec<Effect> {
+        let Phase::InRound(round) = &self.phase else {
+            return Vec::new();
+        };
+        if round.stage != Stage::Judging {
+            return Vec::new();
+        }
+        let server = match answer {
+            Ok(server) => server,
+            Err(error) => return self.fail(error.into(), now),
+        };
+        // An entry's own version may be newer than what the server reports as complete; the cookie never is.
+        let cookie = round.cookie.as_ref().or(self.checkpoint.cookie.as_ref());
+        let behind = cookie.is_some_and(|cookie| !server.has_caught_up(cookie));
+        #[cfg(test)]
+        let (behind, _) = crate::broken::believe_lag(behind, None);
+        if behind {
+            return self.fail(Trouble::Lagging, now);
         }
         self.next_stage(now)
     }

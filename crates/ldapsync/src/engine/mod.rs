@@ -398,7 +398,7 @@ impl Engine {
 
     fn server(&mut self, answer: Result<Fingerprint, FeedError>, now: Timestamp) -> Vec<Effect> {
         let Phase::Asking { wake } = self.phase else {
-            return Vec::new();
+            return self.judged(answer, now);
         };
         let server = match answer {
             Ok(server) => server,

@@ -15,6 +15,7 @@ const PORTION: usize = 64;
 pub(super) enum Stage {
     Streaming,
     Streamed,
+    Judging,
     Due,
     Sampling,
     Absences,
@@ -99,6 +100,12 @@ impl Round {
         }
     }
 
+    /// Whether anything is left to be looked up.
+    fn looks(&self) -> bool {
+        let none = self.due.is_empty() && self.absent.is_empty() && self.groups.is_empty();
+        !none || !self.members.is_empty() || !self.newcomers.is_empty()
+    }
+
     /// The next few objects of the stage.
     fn portion(&mut self) -> Vec<EntryUuid> {
         let from = match self.stage {
@@ -151,7 +158,8 @@ impl Engine {
         };
         round.stage = match round.stage {
             Stage::Streaming => return Vec::new(),
-            Stage::Streamed => Stage::Due,
+            Stage::Streamed => Stage::Judging,
+            Stage::Judging => Stage::Due,
             Stage::Due => Stage::Sampling,
             Stage::Sampling => Stage::Absences,
             Stage::Absences => Stage::ListingNewcomers,
@@ -163,6 +171,7 @@ impl Engine {
             Stage::SecondChance | Stage::Committing => Stage::Committing,
         };
         match round.stage {
+            Stage::Judging if round.live && round.looks() => vec![Effect::AskServer],
             Stage::Sampling => {
                 if round.server_changed {
                     // Another directory: that it lacks the UUIDs of the former one says nothing.

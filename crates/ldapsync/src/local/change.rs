@@ -16,7 +16,7 @@ const FOREVER: Timestamp = Timestamp::from_millis(u64::MAX >> 1);
 impl Local {
     /// Lets an object give up the addresses that its plan takes from it, before it takes its own: it stands in a
     /// circle, like two people who swap. In the place of its address it has a name that nobody wants. Should the
-    /// process die here, the round is repeated, for its cookie is not committed.
+    /// process die here, the round is repeated, for its cookie is not committed; so what the plan discards is kept now.
     pub(crate) async fn park(&self, plan: &Plan, seen: &mut Seen) -> Result<(), StoreError> {
         let origin = Origin::Connector(self.connector.clone());
         let Some(found) = self.store.association_by_uuid(&self.connector, plan.uuid)? else {
@@ -48,6 +48,7 @@ impl Local {
                 let change = AccountChange {
                     address: address(&account.address)?,
                     aliases: aliases(&account.aliases),
+                    sync: self.conflicts(plan, seen.local),
                     ..AccountChange::default()
                 };
                 let changed = self.store.update_account(id, seen.version, change, &origin);
@@ -60,6 +61,7 @@ impl Local {
                 let change = GroupChange {
                     address: address(&group.address)?,
                     aliases: aliases(&group.aliases),
+                    sync: self.conflicts(plan, seen.local),
                     ..GroupChange::default()
                 };
                 let changed = self.store.update_group(id, seen.version, change, &origin);

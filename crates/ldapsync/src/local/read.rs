@@ -5,7 +5,8 @@ use super::{Local, Seen, own_id, store_id};
 use crate::field::{Field, Image, Values};
 use crate::link;
 use crate::plan::{
-    Link, LocalId, LocalObject, LocalState, Reason, Remote, Removal, Situation, Standing, fields_of, kind_of,
+    Link, LocalId, LocalObject, LocalState, Reason, Remote, Removal, Situation, Standing, fields_of,
+    is_parked, kind_of,
 };
 use directory::config::Direction;
 use model::{Address, EntryUuid};
@@ -112,6 +113,11 @@ impl Local {
                 passwords: crate::plan::Passwords::default(),
                 until: None,
             });
+        }
+        if let (Some(link), Some(local)) = (&link, &local)
+            && is_parked(&local.image)
+        {
+            by_address = self.holders(link.base.get(Field::Address), &mut seen)?;
         }
         seen.old.clone_from(&link);
         let name = match &link {

@@ -123,12 +123,25 @@ fn still_apart(sides: &Sides, images: Images<'_>, merged: &mut Merged) {
         (true, false) => {
             // As long as this is not written, a second look must come to the same end.
             merged.marks.apart.insert(sides.field, known);
+            overwrite(sides, Side::Remote, &sides.remote, merged);
             settle(sides, &sides.local, cause_of(&sides.local), merged);
         }
-        (false, true) => settle(sides, &sides.remote, cause_of(&sides.remote), merged),
+        (false, true) => {
+            overwrite(sides, Side::Local, &sides.local, merged);
+            settle(sides, &sides.remote, cause_of(&sides.remote), merged);
+        }
         _ => {
             merged.marks.apart.insert(sides.field, now);
         }
+    }
+}
+
+/// A value that was kept apart goes, and whoever edited the other side may never have seen it.
+fn overwrite(sides: &Sides, loser: Side, value: &Values, merged: &mut Merged) {
+    if !value.is_empty() {
+        merged
+            .discarded
+            .push(sides.discarded(Rule::NoChange, vec![loser]));
     }
 }
 

@@ -320,8 +320,8 @@ fn fields_that_never_were_common_follow_the_next_edit() {
         "and a second look does not clear both"
     );
     for (local, remote, expected) in [
-        ("Di", "Cy", "r>Di apart b=Di"),
-        ("Bo", "Di", "l>Di b=Di"),
+        ("Di", "Cy", "r>Di lost Cy apart b=Di"),
+        ("Bo", "Di", "l>Di lost Bo b=Di"),
         ("Di", "Di", "b=Di"),
         ("Di", "Ed", "apart b=-"),
     ] {

@@ -37,6 +37,18 @@ fn yield_to(situation: &Situation, field: Field, values: &Values, plan: &mut Pla
     };
     let was = local.image.get(field);
     if matches!(local.state, LocalState::MovedAway { .. }) && !was.equals(values) {
+        let known = link.base.get(field);
+        // What somebody changed here since is lost, and nobody else knows it.
+        if !was.equals(known) && !was.is_empty() && !is_parked(&local.image) {
+            plan.discarded.push(Discarded {
+                field,
+                losers: vec![Side::Local],
+                base: known.clone(),
+                local: was.clone(),
+                remote: values.clone(),
+                rule: Rule::OneWay,
+            });
+        }
         plan.ops.push(Op::Set {
             field,
             was: was.clone(),

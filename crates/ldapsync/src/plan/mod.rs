@@ -30,7 +30,7 @@ pub(crate) use newcomer::{Birth, Creation, Found, Newcomer, plan_newcomer};
 pub use op::{Farewell, Hazard, Kind, LocalId, LocalState, Op};
 pub use outcome::Wait;
 pub(crate) use outcome::{Decision, LinkValues, Plan};
-pub(crate) use parking::{parked, parked_rdn};
+pub(crate) use parking::{is_parked, parked, parked_rdn};
 pub(crate) use password::{Credentials, Hash, Passwords, RemotePassword};
 pub use password::{Digest, PasswordMove};
 pub(crate) use reason::Reason;

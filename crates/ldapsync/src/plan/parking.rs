@@ -3,7 +3,8 @@
 //! Two people who swap their addresses stand in a circle: one takes such a name for a moment. An account that has moved
 //! away and whose entry is gone takes one for good, so that a successor can have its addresses.
 
-use super::situation::LocalObject;
+use super::op::LocalState;
+use super::situation::{Link, LocalObject, RemoteObject};
 use crate::field::{Field, Image};
 use crate::merge::{Cause, Write};
 use ldap::{Dn, Rdn};
@@ -31,7 +32,7 @@ pub(crate) fn is_parked_name(uuid: EntryUuid, dn: &Dn) -> bool {
 
 /// Whether an object has stepped aside, now or a crash ago. Whose UUID it is does not matter: another connector may
 /// have asked it to.
-pub(super) fn is_parked(image: &Image) -> bool {
+pub(crate) fn is_parked(image: &Image) -> bool {
     let stepped_aside = |key: &str| {
         let name = key.split_once('@').map(|(name, _)| name);
         name.and_then(|name| name.strip_prefix(PREFIX))
@@ -43,10 +44,38 @@ pub(super) fn is_parked(image: &Image) -> bool {
         .any(|(key, _)| stepped_aside(key))
 }
 
+/// The object as if it had not stepped aside: our own name for a moment is no edit of anybody's, so it stands for the
+/// address that was common last. When somebody here has that one by now, a crash came between the two halves of a swap,
+/// and what is left is the address that the entry has.
+pub(super) fn as_if_not_parked(
+    local: &LocalObject,
+    link: &Link,
+    remote: &RemoteObject,
+    holders: &[LocalObject],
+) -> Image {
+    let taken = holders.iter().any(|holder| holder.id != local.id);
+    let from = if taken { &remote.image } else { &link.base };
+    let mut image = local.image.clone();
+    image.set(Field::Address, from.get(Field::Address).clone());
+    if loses_aliases(local) {
+        image.set(Field::Aliases, link.base.get(Field::Aliases).clone());
+    }
+    image
+}
+
+/// Whoever steps aside for good gives all of them up; for a moment, only those that its plan takes from it.
+const fn loses_aliases(local: &LocalObject) -> bool {
+    matches!(local.state, LocalState::MovedAway { .. })
+}
+
 /// It takes its addresses back.
 pub(super) fn unpark(local: &LocalObject, base: &Image, writes: &mut Vec<Write>) {
-    writes.retain(|write| !matches!(write.field, Field::Address | Field::Aliases));
-    for field in [Field::Aliases, Field::Address] {
+    let fields: &[Field] = match loses_aliases(local) {
+        true => &[Field::Aliases, Field::Address],
+        false => &[Field::Address],
+    };
+    writes.retain(|write| !fields.contains(&write.field));
+    for field in fields.iter().copied() {
         let (was, values) = (local.image.get(field), base.get(field));
         if was != values {
             writes.insert(

@@ -4,7 +4,7 @@ use super::absent::{idle, lost};
 use super::join::join;
 use super::op::{Kind, LocalState, Op};
 use super::outcome::{Decision, Plan, Wait};
-use super::parking::{is_parked, unpark};
+use super::parking::{as_if_not_parked, is_parked, unpark};
 use super::password::{Hash, PasswordMove, Passwords, after, credentials, decide};
 use super::remote_op::RemoteOp;
 use super::situation::{
@@ -64,6 +64,10 @@ fn removed_here(situation: &Situation, remote: &RemoteObject, link: &Link, polic
             ConflictResolution::LocalWins => {}
             ConflictResolution::LdapWins => return back(situation, remote, policy),
             ConflictResolution::NoChange => {
+                // Whoever has made it anew here, a person or another connector, has decided.
+                if let (None, Ok(Some(found))) = (&situation.local, join(situation, remote)) {
+                    return unite(situation, remote, Some(found), policy);
+                }
                 let mut plan = idle(situation);
                 plan.waits.push(Wait::DeletedHere);
                 return Decision::Act(plan);
@@ -118,14 +122,11 @@ fn unite(
     }
     let mut next = Image::default();
     arrive(local, link, policy, &mut plan, &mut next);
-    // Our own name for a moment is no edit of anybody's.
-    let parked = is_parked(&local.image);
-    let mut image = local.image.clone();
-    if let (true, Some(link)) = (parked, link) {
-        for field in [Field::Address, Field::Aliases] {
-            image.set(field, link.base.get(field).clone());
-        }
-    }
+    let parked = link.filter(|_| is_parked(&local.image));
+    let image = match parked {
+        Some(link) => as_if_not_parked(local, link, remote, &situation.by_address),
+        None => local.image.clone(),
+    };
     let none = Marks::default();
     let there = with_unusable_members(remote, &image, link);
     let merged = merge(
@@ -139,7 +140,7 @@ fn unite(
         &rules(remote, policy),
     );
     let mut writes = merged.local;
-    if parked {
+    if parked.is_some() {
         unpark(local, &merged.base, &mut writes);
     }
     plan.ops.extend(writes.into_iter().map(|write| Op::Set {

@@ -215,7 +215,8 @@ pub(crate) struct Situation {
     pub(crate) link: Option<Link>,
     /// The linked local object; none when there is no link or the object was erased.
     pub(crate) local: Option<LocalObject>,
-    /// Without a link: the local objects that have the entry's address.
+    /// Without a link: the local objects that have the entry's address. With one, of an object that has stepped aside:
+    /// those that have the address that was common last.
     pub(crate) by_address: Vec<LocalObject>,
     /// Without a link: the local objects that have one of its aliases.
     pub(crate) by_alias: Vec<LocalObject>,

@@ -182,7 +182,7 @@ async fn a_relaxed_write_is_synced_without_another_write() {
         mark: None,
         reserve: None,
     };
-    let committer = Committer::start(memory(), clock, start).expect("starts");
+    let committer = Committer::start(memory(), clock, start, Hands::Thread).expect("starts");
     let mut batch = put(b"a");
     batch.class = Class::Relaxed;
     committer.commit(batch).await.expect("commits");

@@ -98,6 +98,26 @@ impl Worker {
         }
     }
 
+    /// Everything that is queued, on the thread of whoever waits for it.
+    pub(super) fn carry_out(&mut self, queue: &Receiver<Message>) {
+        let (mut requests, mut closing) = (Vec::new(), Vec::new());
+        for message in queue.try_iter() {
+            match message {
+                Message::Commit(request) if closing.is_empty() => requests.push(*request),
+                Message::Commit(request) => group::refuse(*request, StoreError::Closed),
+                Message::Close(answer) => closing.push(answer),
+            }
+        }
+        self.commit(requests);
+        if !closing.is_empty() {
+            let end = self.stop();
+            for answer in closing {
+                // Whoever asked may have gone.
+                let _ = answer.send(end.clone());
+            }
+        }
+    }
+
     fn next(&self, queue: &Receiver<Message>) -> Result<Message, RecvTimeoutError> {
         if self.unsynced_since.is_some() {
             queue.recv_timeout(RELAXED)

@@ -128,3 +128,23 @@ async fn whoever_waits_for_the_journal_is_woken_and_finds_the_row() {
         .expect("stored");
     assert!(!told.has_changed().expect("the store is open"));
 }
+
+#[tokio::test]
+async fn without_a_thread_whoever_waits_carries_out_what_is_queued() {
+    let clock = Arc::new(ManualClock::new(model::Timestamp::from_millis(1))) as Arc<dyn Clock>;
+    let store = Store::simulated(clock).expect("a store");
+    let origin = Origin::Admin("test".to_owned());
+    let domains = ["one.test", "two.test"].map(|name| Domain::parse(name).expect("a domain"));
+    let (one, two) = tokio::join!(
+        store.create_domain(&domains[0], &origin),
+        store.create_domain(&domains[1], &origin)
+    );
+    one.expect("created");
+    two.expect("created");
+    assert_eq!(store.list_domains().expect("reads").len(), 2);
+    store.close().await.expect("closed");
+    let refused = store
+        .create_domain(&Domain::parse("three.test").expect("a domain"), &origin)
+        .await;
+    assert!(matches!(refused, Err(StoreError::Closed)), "{refused:?}");
+}

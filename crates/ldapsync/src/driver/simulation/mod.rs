@@ -61,7 +61,7 @@ fn config(guard: u64, clustered: bool) -> ConnectorConfig {
 impl World {
     async fn new(seed: u64, config: ConnectorConfig) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_800_000_000_000)));
-        let store = Store::in_memory(Arc::clone(&clock) as Arc<dyn Clock>).expect("a store");
+        let store = Store::simulated(Arc::clone(&clock) as Arc<dyn Clock>).expect("a store");
         store
             .create_domain(&Domain::parse("example.test").expect("a domain"), &admin())
             .await

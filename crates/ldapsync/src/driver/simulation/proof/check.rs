@@ -4,6 +4,7 @@ use super::super::fake::Person;
 use super::server::values_of;
 use super::steps::{Schedule, Shape};
 use super::world::{SECRET, Site, World, account_values, postmaster};
+use crate::field::Field;
 use crate::link::decode;
 use crate::mapping::canonical_host;
 use directory::EntryKind;
@@ -259,9 +260,16 @@ fn passwords(world: &World) -> Result<(), Violation> {
 // 5.
 fn intents(world: &World) -> Result<(), Violation> {
     for site in &world.sites {
-        let left = world.stores[site.node]
+        let mut left = world.stores[site.node]
             .list_intents(site.name, None, 256)
             .expect("reads");
+        // What waits in quarantine keeps it: should the write have taken place, that is how it is known.
+        let aside = aside(&world.stores[site.node], site.name);
+        left.retain(|intent| {
+            !intent
+                .remote
+                .is_some_and(|uuid| aside.contains(&uuid.to_string()))
+        });
         Invariant::CrashSafety.holds(left.is_empty(), || format!("begun and never ended: {left:?}"))?;
         let parked = world.accounts(site.node);
         // Who moved away keeps such a name once its entry is gone: a successor may have the address.
@@ -280,6 +288,12 @@ fn intents(world: &World) -> Result<(), Violation> {
     Ok(())
 }
 
+/// The objects in quarantine.
+fn aside(store: &Store, connector: &str) -> BTreeSet<String> {
+    let rows = store.quarantine_after(connector, None, 256).expect("reads");
+    rows.into_iter().map(|row| row.object).collect()
+}
+
 /// Whether the entry is this server's.
 fn is_here(world: &World, node: usize, entry: &Person) -> bool {
     let host = entry.host.as_deref().map(canonical_host);
@@ -291,12 +305,7 @@ fn is_here(world: &World, node: usize, entry: &Person) -> bool {
 // 1 and 11.
 fn convergence(world: &World, schedule: &Schedule, (_, site): (usize, &Site)) -> Result<(), Violation> {
     let store = &world.stores[site.node];
-    let aside: BTreeSet<String> = store
-        .quarantine_after(site.name, None, 256)
-        .expect("reads")
-        .into_iter()
-        .map(|row| row.object)
-        .collect();
+    let aside = aside(store, site.name);
     let server = world.server.lock();
     for entry in server.live.entries.values().filter(|entry| entry.in_scope) {
         let is_aside = aside.contains(&entry.uuid.to_string());
@@ -312,9 +321,10 @@ fn convergence(world: &World, schedule: &Schedule, (_, site): (usize, &Site)) ->
             let name_taken = rows
                 .iter()
                 .any(|row| row.reason.contains("another entry has this DN"));
-            Invariant::Isolation.holds(name_taken || is_contested(world, &server, entry), || {
-                format!("{} is set aside for no reason: {rows:?}", entry.dn)
-            })?;
+            Invariant::Isolation.holds(
+                name_taken || is_contested(world, schedule, &server, entry),
+                || format!("{} is set aside for no reason: {rows:?}", entry.dn),
+            )?;
             continue;
         }
         if !is_here(world, site.node, entry) {
@@ -324,7 +334,8 @@ fn convergence(world: &World, schedule: &Schedule, (_, site): (usize, &Site)) ->
         let Some(link) = link else {
             // Erased here and edited there: under `no-change` a person decides.
             let waits = schedule.terms.resolution == "no-change" && world.deleted_here.contains(&entry.uuid);
-            let linked = world.shape == Shape::ToLdap || waits || is_contested(world, &server, entry);
+            let linked =
+                world.shape == Shape::ToLdap || waits || is_contested(world, schedule, &server, entry);
             Invariant::Convergence.holds(linked, || format!("{} has no object here", entry.dn))?;
             continue;
         };
@@ -398,9 +409,11 @@ fn same(
                 return Invariant::Convergence.broken_if(true, &entry.dn);
             };
             // Whose entry cannot be used now stays a member, and nobody becomes one.
-            let unusable = |uuid: &EntryUuid| {
-                let entry = server.live.entries.get(uuid);
-                entry.is_some_and(|entry| entry.broken)
+            // Whose entry is gone and cannot be made again is a member here alone.
+            let aside = aside(store, &link.connector);
+            let unusable = |uuid: &EntryUuid| match server.live.entries.get(uuid) {
+                Some(entry) => entry.broken,
+                None => aside.contains(&uuid.to_string()),
             };
             let here: BTreeSet<EntryUuid> = group
                 .members
@@ -446,18 +459,31 @@ impl Invariant {
 }
 
 /// Whether somebody else has, or had and keeps, one of its addresses or its name.
-fn is_contested(world: &World, server: &super::server::Server, entry: &Person) -> bool {
+fn is_contested(world: &World, schedule: &Schedule, server: &super::server::Server, entry: &Person) -> bool {
     let keys = |person: &Person| -> BTreeSet<String> {
         std::iter::once(&person.address)
             .chain(&person.aliases)
             .map(model::Address::key)
             .collect()
     };
-    if world.shape == Shape::Ring {
-        // An entry that one connector makes again is another entry to the other, which asks a person.
+    if world.shape == Shape::Ring && !server.made_by_us.is_empty() {
+        // An entry that one connector made, or made again, is a namesake to the other, which asks a person.
         return true;
     }
-    let mine = keys(entry);
+    let mut mine = keys(entry);
+    if schedule.terms.resolution == "no-change" {
+        // It goes back to the addresses that were common last, and somebody may have taken them since.
+        for site in &world.sites {
+            let link = world.stores[site.node].association_by_uuid(site.name, entry.uuid);
+            let base = link
+                .expect("reads")
+                .map(|link| decode(&link.data.base))
+                .unwrap_or_default();
+            let both = [Field::Address, Field::Aliases]
+                .map(|field| base.get(field).to_addresses().collect::<Vec<_>>());
+            mine.extend(both.iter().flatten().map(model::Address::key));
+        }
+    }
     let others = server
         .live
         .entries
@@ -583,10 +609,7 @@ fn lost_updates(world: &World) -> Result<(), Violation> {
         format!("nobody edited the directory, and yet these were discarded: {journaled:?}")
     })?;
     for value in world.ledger.made.iter().chain(&server.ledger.made) {
-        // The addresses of an account that moved away are those of its entry.
-        let follows = world.clustered() && value.starts_with("here") && value.contains('@');
-        let known = follows
-            || visible.contains(value)
+        let known = visible.contains(value)
             || world.ledger.replaced.contains(value)
             || server.ledger.replaced.contains(value)
             || journaled.contains(value.as_str());

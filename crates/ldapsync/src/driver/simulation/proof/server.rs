@@ -459,6 +459,11 @@ impl Server {
             }
             Write::Delete { target, precondition } => {
                 let person = self.meant(target.uuid, precondition)?;
+                if self.hidden == Hidden::Aliases {
+                    // What nobody may read, nobody can keep.
+                    self.ledger
+                        .replace(person.aliases.iter().map(ToString::to_string));
+                }
                 self.delete(person.uuid);
                 self.writes += 1;
                 self.deleted_by_us.push(person.uuid);

@@ -94,7 +94,7 @@ impl World {
         }
         let (mut stores, mut postmasters) = (Vec::new(), Vec::new());
         for _ in 0..schedule.shape.nodes() {
-            let store = Store::in_memory(Arc::clone(&ticking)).expect("a store");
+            let store = Store::simulated(Arc::clone(&ticking)).expect("a store");
             for domain in ["example.test", "other.test"] {
                 let domain = Domain::parse(domain).expect("a domain");
                 store.create_domain(&domain, &admin()).await.expect("created");
