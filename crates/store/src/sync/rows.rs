@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 const VERSION: u8 = 1;
 /// Connector states: 2 has `last_full` at its end, 3 the guard of the directory's side, 4 what an administrator has
-/// started and stopped. Earlier rows are read as well.
-const STATE_VERSION: u8 = 4;
+/// started and stopped, 5 the versions that a directory lost. Earlier rows are read as well.
+const STATE_VERSION: u8 = 5;
 
 fn owned(r: &mut Reader<'_>) -> Decoded<Bytes> {
     r.bytes().map(Bytes::copy_from_slice)
@@ -132,6 +132,9 @@ pub(super) fn write_state(state: &ConnectorState) -> Bytes {
         .list(state.begun.iter(), |w, domain| {
             w.text(domain);
         })
+        .list(state.void_versions.iter(), |w, (after, upto)| {
+            w.text(after).text(upto);
+        })
         .done()
 }
 
@@ -171,11 +174,15 @@ pub(super) fn read_state(row: &[u8]) -> Decoded<ConnectorState> {
             _ => r.list(|r| Ok((r.time()?, r.num32()?)))?,
         },
         stopped: match version {
-            STATE_VERSION => r.u8()? == 1,
+            4.. => r.u8()? == 1,
             _ => false,
         },
         begun: match version {
-            STATE_VERSION => r.list(Reader::text)?,
+            4.. => r.list(Reader::text)?,
+            _ => Vec::new(),
+        },
+        void_versions: match version {
+            STATE_VERSION => r.list(|r| Ok((r.text()?, r.text()?)))?,
             _ => Vec::new(),
         },
     };
@@ -224,6 +231,7 @@ mod tests {
             guard_remote: vec![(Timestamp::from_millis(3), 4)],
             stopped: true,
             begun: vec!["example.test".to_owned()],
+            void_versions: vec![("a".to_owned(), "b".to_owned())],
             ..ConnectorState::default()
         }
     }
@@ -241,25 +249,31 @@ mod tests {
     #[test]
     fn states_of_earlier_versions_still_read() {
         let mut old = ConnectorState {
-            stopped: false,
-            begun: Vec::new(),
+            void_versions: Vec::new(),
             ..state()
         };
-        // Version 3 ended before what was started and stopped, which is two bytes when that is nothing.
+        // Version 4 ended before the lost versions, which are one byte when there are none.
         let mut row = write_state(&old).to_vec();
-        assert_eq!((row[0], row.pop(), row.pop()), (STATE_VERSION, Some(0), Some(0)));
+        assert_eq!((row[0], row.pop()), (STATE_VERSION, Some(0)));
+        row[0] = 4;
+        assert_eq!(read_state(&row).expect("reads"), old);
+        // Version 3 ended before what was started and stopped, two bytes when that is nothing.
+        old.stopped = false;
+        old.begun = Vec::new();
+        let mut row = write_state(&old).to_vec();
+        row.truncate(row.len() - 3);
         row[0] = 3;
         assert_eq!(read_state(&row).expect("reads"), old);
         // Version 2 ended before the second guard, which is one byte when it has counted nothing.
         old.guard_remote = Vec::new();
         let mut row = write_state(&old).to_vec();
-        row.truncate(row.len() - 3);
+        row.truncate(row.len() - 4);
         row[0] = 2;
         assert_eq!(read_state(&row).expect("reads"), old);
         // Version 1 ended before `last_full`, likewise.
         old.last_full = None;
         let mut row = write_state(&old).to_vec();
-        row.truncate(row.len() - 4);
+        row.truncate(row.len() - 5);
         row[0] = VERSION;
         assert_eq!(read_state(&row).expect("reads"), old);
         row[0] = STATE_VERSION + 1;

@@ -147,6 +147,9 @@ pub struct ConnectorState {
     /// The domains whose synchronisation has begun, by the connector's own word for them. Empty in a row of an
     /// earlier release too.
     pub begun: Vec<String>,
+    /// Versions that a directory which was set back no longer knows: those after the first and up to the second say
+    /// nothing of how far a server must have come. A few ranges, by the connector's own way to write them.
+    pub void_versions: Vec<(String, String)>,
 }
 
 /// An object that could not be synced and waits.
