@@ -12,6 +12,7 @@ mod farewell;
 mod faults;
 mod floods;
 mod front;
+mod front_door;
 mod front_end;
 mod local;
 mod login;

@@ -1,6 +1,7 @@
 """Logs in by each way that is named, and holds the session until a line comes: one JSON line for each way.
 
-argv[1] is a JSON list of {protocol, tls, port, source, login, password, ca}.
+argv[1] is a JSON list of {protocol, tls, port, source, login, password, ca, name}; name is the server's, localhost
+if there is none. Whoever is not let in, or not shown the right certificate, gets the reply "closed".
 """
 
 import json
@@ -17,7 +18,7 @@ def connect(way):
 
 def wrap(way, sock):
     context = ssl.create_default_context(cafile=way["ca"])
-    return context.wrap_socket(sock, server_hostname="localhost")
+    return context.wrap_socket(sock, server_hostname=way.get("name", "localhost"))
 
 
 class Line:
@@ -63,14 +64,20 @@ def pop3(way, sock):
     return sock, reply.lstrip("+")
 
 
+def talk(way, sock):
+    if way["tls"] == "implicit":
+        sock = wrap(way, sock)
+    return imap(way, sock) if way["protocol"] == "imap" else pop3(way, sock)
+
+
 for way in json.loads(sys.argv[1]):
     sock = connect(way)
     local = "%s:%d" % sock.getsockname()
-    if way["tls"] == "implicit":
-        sock = wrap(way, sock)
-    talk = imap if way["protocol"] == "imap" else pop3
-    sock, reply = talk(way, sock)
-    print(json.dumps({"local": local, "reply": reply}), flush=True)
+    try:
+        sock, reply = talk(way, sock)
+    except OSError:
+        reply = ""
+    print(json.dumps({"local": local, "reply": reply or "closed"}), flush=True)
     sys.stdin.readline()
     if reply.startswith("OK"):
         sock.sendall(b"z LOGOUT\r\n" if way["protocol"] == "imap" else b"QUIT\r\n")
