@@ -14,6 +14,7 @@ mod dialogue;
 mod dovecot;
 
 mod homing;
+mod nginx;
 mod people;
 mod postfix;
 mod process;
@@ -28,6 +29,7 @@ pub use dialogue::{Dialogue, ImapClient, Pop3Client, SmtpClient, SmtpReply};
 
 pub use dovecot::Dovecot;
 pub use homing::{Homing, HomingBinary};
+pub use nginx::Nginx;
 pub use people::{Group, People, Person};
 pub use postfix::Postfix;
 pub use process::{Child, allow_open_files, command_exists, inherited_by_children};

@@ -228,6 +228,9 @@ impl Outgoing {
         if self.is_end_stream() || matches!(self.content, Content::Whole(_)) {
             trail.is_done();
         }
+        if let Content::Whole(Some(text)) = &self.content {
+            trail.count(u64::try_from(text.len()).unwrap_or(u64::MAX));
+        }
         if let Content::Home(download) = &mut self.content
             && download.body.is_end_stream()
         {

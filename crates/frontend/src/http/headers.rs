@@ -2,8 +2,8 @@
 
 use super::cookie;
 use hyper::header::{
-    AUTHORIZATION, CONNECTION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY,
-    TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
+    STRICT_TRANSPORT_SECURITY, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use model::{Secret, TraceId};
 
@@ -119,6 +119,10 @@ pub(super) fn introduce(headers: &mut HeaderMap, host: &str, key: Option<&Secret
 
 /// Makes a home's fields fit to be sent to a client.
 pub(super) fn clean_response(headers: &mut HeaderMap) {
+    // RFC 9112 section 6.3: chunks were read, so a length beside them means nothing, and must not go on.
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
     end_hop(headers);
     cookie::strip_response(headers);
 }
@@ -147,7 +151,10 @@ mod tests {
     }
 
     fn names(headers: &HeaderMap) -> Vec<&str> {
-        headers.keys().map(HeaderName::as_str).collect()
+        // Removing fields changes their order.
+        let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
     }
 
     #[test]
@@ -203,6 +210,9 @@ mod tests {
         ]);
         clean_response(&mut all);
         assert_eq!(names(&all), ["content-type", "set-cookie"]);
+        let mut both = headers(&[("content-length", "5"), ("transfer-encoding", "chunked")]);
+        clean_response(&mut both);
+        assert!(both.is_empty());
         tell_hsts(&mut all, 0);
         assert!(!all.contains_key(STRICT_TRANSPORT_SECURITY));
         tell_hsts(&mut all, 60);

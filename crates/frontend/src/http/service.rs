@@ -214,9 +214,6 @@ impl HttpProxy {
         trail: &mut Trail,
     ) -> Answer {
         let Exchange { door, parts, visit } = *exchange;
-        if forwarded::is_loop(&parts.headers) {
-            return Failure::Loop.into();
-        }
         if visit.target.path.path().starts_with(page::PREFIX) {
             return match self.own(exchange, body).await {
                 Ok(response) => Answer::Plain(response),
@@ -263,6 +260,9 @@ impl HttpProxy {
         trail: &Trail,
     ) -> Result<Answer, Fault> {
         let Exchange { door, parts, visit } = *exchange;
+        if forwarded::is_loop(&parts.headers) {
+            return Err(Failure::Loop.into());
+        }
         let home = login.login().home();
         if self.gate.context.dialer.is_drained(home) {
             return Err(Failure::Drained(home.to_string()).into());
@@ -412,8 +412,10 @@ impl HttpProxy {
     /// Says why the front end answers by itself.
     fn explain(&self, parts: &Parts, fault: &Fault, trail: &mut Trail) -> Response<Outgoing> {
         trail.failed(fault);
+        // What was wrong with a login has been logged with it.
         if let Fault::Failure(failure) = fault
             && failure.is_alarming()
+            && trail.is_known()
         {
             tracing::error!(trace = %trail.peer.trace, %failure, "a request failed");
         }

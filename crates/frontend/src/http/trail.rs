@@ -81,6 +81,11 @@ impl Trail {
         self.home = Some(login.home().to_string());
     }
 
+    /// Whether it is known whose request it is.
+    pub(super) const fn is_known(&self) -> bool {
+        self.account.is_some()
+    }
+
     pub(super) fn failed(&mut self, fault: &Fault) {
         self.outcome = fault.kind();
         self.cause = Some(fault.to_string());

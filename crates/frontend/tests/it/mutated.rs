@@ -6,6 +6,15 @@ mod mutations;
 #[path = "../../../../fuzz/bodies/assertion.rs"]
 mod assertion;
 
+#[path = "../../../../fuzz/bodies/http_request.rs"]
+mod http_request;
+
+#[test]
+fn http_requests() {
+    assert!(!mutations::seeds("http_request").is_empty());
+    mutations::each("http_request", 60, http_request::run);
+}
+
 #[test]
 fn assertions() {
     assert!(!mutations::seeds("assertion").is_empty());

@@ -96,6 +96,18 @@ async fn a_cut_answer_is_seen_to_be_cut() {
 }
 
 #[tokio::test]
+async fn a_length_beside_chunks_is_not_passed_on() {
+    let answer =
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let (name, _) = raw(Raw::Says(answer)).await;
+    let web = super::web(&name).await;
+    let answer = web.get("/", "").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.field("content-length"), None);
+    assert!(answer.body.contains("hello"), "{answer:?}");
+}
+
+#[tokio::test]
 async fn two_front_ends_that_send_each_other_the_same_request_stop() {
     // A port that is known before anybody listens on it.
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");

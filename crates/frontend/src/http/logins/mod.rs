@@ -3,21 +3,24 @@
 //!
 //! Nothing here outlives the process or has to: a credential that is not known is checked again.
 
-use super::cookie::{Ticket, TicketId};
-use super::reply::Fault;
+mod watch;
+
 use crate::failure::{Failure, Rejection};
+use crate::http::cookie::{Ticket, TicketId};
+use crate::http::reply::Fault;
 use crate::login::{Admitted, Gate, Proof, log_failure};
 use aws_lc_rs::hmac;
 use directory::HomeRef;
 use model::{Address, Clock, Credential, Peer, Protocol, Secret};
-use net::{Cached, Metric, Metrics, NewSession, Session, SessionEnd, TtlCache};
+use net::{Cached, Metric, NewSession, TtlCache};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
+use watch::Watch;
 
 /// Logins remembered.
 const MAX_LOGINS: usize = 100_000;
@@ -25,13 +28,7 @@ const MAX_LOGINS: usize = 100_000;
 const IDLE: Duration = Duration::from_secs(300);
 /// A token is looked at again after this: it may have expired.
 const TOKEN_FOR: Duration = Duration::from_secs(60);
-/// How often a login is looked at.
-const TICK: Duration = Duration::from_secs(5);
 
-const ENDED: Metric = Metric {
-    name: "homing_proxy_sessions_ended_total",
-    help: "Relayed sessions that have ended, by protocol, home and reason.",
-};
 const LOGINS: Metric = Metric {
     name: "homing_proxy_logins_total",
     help: "Logins through the front end, by protocol, home and outcome.",
@@ -207,17 +204,23 @@ impl Logins {
         // A login may end between two steps; more than once in a row, and the server is stopping.
         for _ in 0..3 {
             let slot = self.slot(key)?;
+            let slot = Waiting {
+                logins: self,
+                key,
+                slot,
+            };
+            let slot = &slot.slot;
             let begun = slot
                 .0
                 .get_or_try_init(|| self.begin(key, brought, gate, peer))
                 .await;
             match begun {
-                Ok(login) => match self.take(&key, &slot, login, limit) {
+                Ok(login) => match self.take(&key, slot, login, limit) {
                     Some(taken) => return taken,
-                    None => self.forget(&key, &slot),
+                    None => self.forget(&key, slot),
                 },
                 Err(failure) => {
-                    self.forget(&key, &slot);
+                    self.forget(&key, slot);
                     return Err(failure.into());
                 }
             }
@@ -390,76 +393,27 @@ impl Logins {
     }
 }
 
-/// The task of one login: waits for its end.
-struct Watch {
-    session: Session,
-    login: Arc<Login>,
-    logins: Weak<Logins>,
+/// A request that waits for its login to be checked. When its client goes away meanwhile, and nobody else waits,
+/// nothing is left behind.
+struct Waiting<'a> {
+    logins: &'a Logins,
     key: Key,
-    expires: Option<Duration>,
-    metrics: Metrics,
+    slot: Arc<Slot>,
 }
 
-impl Watch {
-    async fn run(self) {
-        let why = loop {
-            tokio::select! {
-                end = self.session.ended() => break end.as_str(),
-                () = self.login.logged_out.cancelled() => break "logged out",
-                () = tokio::time::sleep(TICK) => {
-                    if let Some(why) = self.look() {
-                        break why;
-                    }
-                }
-            }
-        };
-        let login = &self.login;
-        if let Some(logins) = self.logins.upgrade() {
-            logins.remove(&mut logins.table.lock(), &self.key, login);
-            // Whoever is kicked has to log in again; a browser would send the cookie for ever.
-            if let (Some(ticket), Some(SessionEnd::Kicked)) = (login.ticket, self.session.ending()) {
-                let left = self.expires.unwrap_or_default();
-                logins.bury(ticket, left.saturating_sub(login.clock.monotonic()));
-            }
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.slot.0.initialized() {
+            return;
         }
-        login.winds_down.cancel();
-        if why == SessionEnd::Drained.as_str() {
-            // Answers that are on their way may arrive. The deadline is the listener's.
-            while login.running.load(Ordering::Acquire) > 0 {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
+        let mut table = self.logins.table.lock();
+        let is_it = table
+            .get(&self.key)
+            .is_some_and(|known| Arc::ptr_eq(known, &self.slot));
+        // The table's own, and this one.
+        if is_it && Arc::strong_count(&self.slot) <= 2 {
+            table.remove(&self.key);
         }
-        login.cut.cancel();
-        self.tell(why);
-    }
-
-    /// Why it is over; none while it goes on.
-    fn look(&self) -> Option<&'static str> {
-        let login = &self.login;
-        let (up, down) = (&login.up, &login.down);
-        self.session
-            .count(up.load(Ordering::Relaxed), down.load(Ordering::Relaxed));
-        if self.expires.is_some_and(|end| login.clock.monotonic() >= end) {
-            return Some("expired");
-        }
-        let is_over = match self.logins.upgrade() {
-            Some(logins) => logins.retire_if_idle(&self.key, login),
-            None => login.running.load(Ordering::Acquire) == 0,
-        };
-        is_over.then_some("idle")
-    }
-
-    fn tell(&self, why: &str) {
-        let about = self.session.about();
-        let home = about.home.as_deref().unwrap_or("-");
-        let labels = [("protocol", "http"), ("home", home), ("reason", why)];
-        self.metrics.counter(ENDED, &labels).add(1);
-        let (up, down) = (&self.login.up, &self.login.down);
-        tracing::info!(
-            protocol = "http", trace = %about.trace, client = %about.client, account = %about.account, home,
-            up = up.load(Ordering::Relaxed), down = down.load(Ordering::Relaxed),
-            seconds = self.session.age().as_secs(), end = why, "session ended"
-        );
     }
 }
 
@@ -472,3 +426,6 @@ pub(super) fn is_wrong(fault: &Fault) -> bool {
 pub(super) fn nobody() -> Fault {
     Fault::Failure(Failure::Rejected(Rejection::NoSuchAccount))
 }
+
+#[cfg(test)]
+mod tests;
