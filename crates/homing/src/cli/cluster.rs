@@ -3,6 +3,7 @@
 use super::{Failure, Global, output};
 use clap::{Subcommand, ValueEnum};
 use frontend::assertion::{KeyError, KeyInfo, dovecot_tree, jwks};
+use frontend::http::SessionKeys;
 use model::{Clock, SystemClock};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,17 @@ pub(crate) enum ClusterCommand {
     /// The keys of this front end, for homes with login = "assertion".
     #[command(subcommand)]
     Key(KeyCommand),
+    /// The keys that front ends share, which seal the cookie of a login by HTTP.
+    #[command(subcommand)]
+    SessionKey(SessionKeyCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionKeyCommand {
+    /// Put a new key first. Cookies of the two keys before it stay good. Copy the file to the other front ends; they
+    /// and this one read it within seconds.
+    #[command(after_help = "Example: homing cluster session-key rotate")]
+    Rotate,
 }
 
 #[derive(Debug, Subcommand)]
@@ -50,8 +62,19 @@ pub(crate) enum Format {
 }
 
 pub(crate) fn run(global: &Global, command: ClusterCommand) -> Result<(), Failure> {
-    let ClusterCommand::Key(command) = command;
     let config = crate::config::load(global.config.as_deref())?;
+    let command = match command {
+        ClusterCommand::Key(command) => command,
+        ClusterCommand::SessionKey(SessionKeyCommand::Rotate) => {
+            let path = config.session_keys();
+            SessionKeys::rotate(&path).map_err(|error| Failure::Refused(error.to_string()))?;
+            let path = path.display().to_string();
+            output::either(global.json, &json!({ "file": path }), |_| {
+                format!("{path} has a new first key")
+            });
+            return Ok(());
+        }
+    };
     let ring = config.cluster_keys();
     match command {
         KeyCommand::Generate => one(global, &ring.generate(SystemClock::new().now()).map_err(failed)?),
