@@ -1,7 +1,7 @@
 //! The registry: who is in it, who is refused, who is told.
 
 use super::*;
-use model::ManualClock;
+use model::{ManualClock, Protocol};
 
 fn sessions(per_account: u32, per_client: u32) -> Sessions {
     let limits = SessionLimits {
