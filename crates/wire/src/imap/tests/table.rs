@@ -48,6 +48,10 @@ fn before_login() {
         ("a LOGIN {3+}\r\njoe {2+}\r\npw", "a LOGIN \"joe\" \"pw\""),
         ("a LOGIN joe {0}\r\n", "a LOGIN \"joe\" \"\""),
         ("a authenticate plain", "a AUTHENTICATE PLAIN"),
+        (
+            "a xendsession \"0123456789abcdef\" kicked",
+            "a XENDSESSION 0123456789abcdef kicked",
+        ),
         ("a AUTHENTICATE PLAIN =", "a AUTHENTICATE PLAIN ="),
         (
             "a AUTHENTICATE PLAIN AGpvZQBwdw==",
@@ -68,6 +72,9 @@ fn before_login() {
         "a LOGIN joe \"p\\w\"",
         "a LOGIN (joe) pw",
         "a AUTHENTICATE PLAIN ***",
+        "a XENDSESSION",
+        "a XENDSESSION 0123456789abcdef",
+        "a XENDSESSION 0123456789abcdef kicked twice",
         "a AUTHENTICATE",
         "a ID",
         "a ID (\"x\")",
