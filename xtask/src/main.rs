@@ -49,7 +49,7 @@ enum Command {
         #[arg(long, default_value_t = 20_000)]
         seeds: u64,
         /// The first seed.
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, default_value_t = 0)]
         start: u64,
     },
 }
