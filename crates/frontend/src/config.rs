@@ -127,6 +127,10 @@ pub enum HomeProtocol {
     Lmtp,
 }
 
+/// `[lmtp_proxy]` has the keys of `[smtp_proxy]`, but for `multi_home` and `spill_home`: a message goes to all homes at
+/// once, and each recipient has its own reply.
+pub type LmtpProxyConfig = SmtpProxyConfig;
+
 /// What `[smtp_proxy]` holds.
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -225,6 +229,22 @@ impl SmtpProxyConfig {
                 .iter()
                 .fold(Extensions::NONE, |all, one| all.with(one.extension())),
         }
+    }
+
+    /// The same as [`Self::check`] for `[lmtp_proxy]`.
+    #[must_use]
+    pub fn check_lmtp(&self, maps: &[&str]) -> Vec<ConfigProblem> {
+        let mut problems = self.check(maps);
+        let message = "LMTP answers for each recipient, so nothing has to be split or spilled; remove it";
+        for (key, is_set) in [
+            ("multi_home", self.multi_home.is_some()),
+            ("spill_home", self.spill_home.is_some()),
+        ] {
+            if is_set {
+                problems.push(ConfigProblem::new(key, message));
+            }
+        }
+        problems
     }
 
     /// Everything wrong with this section; keys are relative to it. `maps` are the names of the user maps.
@@ -383,6 +403,8 @@ mod tests {
         config.spill_home = Some("not a home".to_owned());
         config.max_recipients = 0;
         config.max_buffered = ByteSize(1 << 20);
+        let lmtp = keys(config.check_lmtp(&[]));
+        assert_eq!(lmtp[lmtp.len() - 2..], ["multi_home", "spill_home"]);
         assert_eq!(
             keys(config.check(&[])),
             ["user_maps.0", "spill_home", "max_recipients", "max_buffered"]

@@ -218,6 +218,10 @@ impl Dialer {
                 name,
             });
         }
+        // This very server, in a protocol that it only passes on: it would connect to itself, again and again.
+        if self.is_self(home) {
+            return Err(Failure::Loop);
+        }
         let place = Place {
             home: home.clone(),
             protocol,
@@ -262,6 +266,15 @@ impl Dialer {
         self.local
             .as_ref()
             .is_some_and(|local| local.is(home.host(), protocol))
+    }
+
+    /// Whether a home is this server and nothing else that the configuration tells of.
+    fn is_self(&self, home: &HomeRef) -> bool {
+        let own = self
+            .local
+            .as_ref()
+            .is_some_and(|local| local.is_named(home.host()));
+        own && home.port().is_none() && !self.homes.names().iter().any(|name| name == home.host())
     }
 
     /// Tells the outcome of the talk that follows: a home that hangs or babbles is as down as one that refuses.
@@ -352,6 +365,28 @@ mod tests {
             dialer.learn(name, Ok(())).expect("as it was");
             assert!(dialer.failing_homes().is_empty());
         }
+    }
+
+    #[tokio::test]
+    async fn a_server_does_not_dial_itself() {
+        let dialer = dialer().serving(LocalHome::new("mail1"));
+        let (_trigger, shutdown) = Shutdown::new();
+        let peer = Peer {
+            client: ([192, 0, 2, 7], 4242).into(),
+            local: ([192, 0, 2, 1], 4190).into(),
+            tls: model::TlsState::Plain,
+            trace: model::TraceId::new(1),
+        };
+        let caller = Caller {
+            peer: &peer,
+            shutdown: &shutdown,
+        };
+        let own = HomeRef::parse("Mail1.").expect("a home");
+        let refused = dialer.dial(&own, Protocol::ManageSieve, caller).await.map(drop);
+        assert_eq!(refused, Err(Failure::Loop));
+        // Another service on the same machine is told by its port, or by a [[home]].
+        assert!(!dialer.is_self(&HomeRef::parse("mail1:4191").expect("a home")));
+        assert!(!dialer.is_self(&HomeRef::parse("mail2").expect("a home")));
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
 //! The front end: one routing plane for every protocol. Any number of identical ones may run.
 //!
-//! Owns the IMAP, POP3, ManageSieve and submission proxies (authenticate, resolve, connect, replay the login, relay) and the SMTP
-//! proxy that routes mail per recipient. A session has one failure kind ([`Failure`]) with one fixed text per
-//! protocol.
+//! Owns the IMAP, POP3, ManageSieve and submission proxies (authenticate, resolve, connect, replay the login,
+//! relay), and the SMTP and LMTP proxies that route mail per recipient. A session has one failure kind
+//! ([`Failure`]) with one fixed text per protocol.
 //!
 //! Never sees the store, never owns a message (250 only once a back end has it), and never answers a wrong
 //! password for anything but a wrong password.
@@ -32,8 +32,8 @@ pub mod smtp;
 pub mod submission;
 
 pub use config::{
-    AuthenticateAt, HomeProtocol, ImapProxyConfig, LoginProxyConfig, ManageSieveProxyConfig, MultiHome,
-    Pop3ProxyConfig, SmtpProxyConfig, SubmissionProxyConfig,
+    AuthenticateAt, HomeProtocol, ImapProxyConfig, LmtpProxyConfig, LoginProxyConfig, ManageSieveProxyConfig,
+    MultiHome, Pop3ProxyConfig, SmtpProxyConfig, SubmissionProxyConfig,
 };
 pub use dial::Dialer;
 pub use failure::{Failure, Rejection};

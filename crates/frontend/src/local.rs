@@ -37,6 +37,11 @@ impl LocalHome {
         (!self.servers.read().is_empty()).then_some(&*self.name)
     }
 
+    /// Whether this process has this name, whatever it serves.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        *self.name == *name
+    }
+
     /// Whether a home of this name is this process, for this protocol.
     pub(crate) fn is(&self, name: &str, protocol: Protocol) -> bool {
         *self.name == *name && self.servers.read().contains_key(&protocol)

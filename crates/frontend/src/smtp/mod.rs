@@ -1,4 +1,4 @@
-//! The SMTP proxy in front of the homes: mail from other servers, routed per recipient.
+//! The SMTP and LMTP proxies in front of the homes: mail from other servers, routed per recipient.
 //!
 //! Owns the receiving session (`session`, `client`, `intake`), the recipients and legs of one transaction
 //! (`transaction`, `routing`), the dialogue with one home (`leg`) and what a message asks of it (`needs`), the
@@ -8,11 +8,12 @@
 //! Never owns a message: 250 is said only when a back end has durably taken every accepted recipient. Never
 //! takes mail for a domain that is not listed, whatever a map says.
 //!
-//! Follows RFC 5321, RFC 2033 (LMTP towards homes), RFC 1870, RFC 2034, RFC 2920, RFC 3030, RFC 3207, RFC 3461,
+//! Follows RFC 5321, RFC 2033 (LMTP, both sides), RFC 1870, RFC 2034, RFC 2920, RFC 3030, RFC 3207, RFC 3461,
 //! RFC 6152, RFC 6531, RFC 8689, RFC 9422, and Postfix's XCLIENT and XFORWARD.
 
 mod client;
 mod delivery;
+mod dialect;
 mod intake;
 mod leg;
 mod message;

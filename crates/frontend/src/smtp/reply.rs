@@ -100,6 +100,10 @@ fixed! {
     help => 214 0 0 "See RFC 5321";
     cannot_verify => 252 0 0 "Send some mail; whether it arrives will be seen";
     no_expansion => 502 5 1 "Lists are not shown";
+    ehlo_instead => 500 5 1 "This is SMTP; say EHLO";
+    lhlo_instead => 500 5 1 "This is LMTP; say LHLO";
+    /// RFC 2033 section 4.2.
+    rcpt_first => 503 5 1 "No valid recipients";
     hello_first => 503 5 1 "Say EHLO first";
     mail_first => 503 5 1 "MAIL comes first";
     nested_mail => 503 5 1 "A transaction is open already";

@@ -1,12 +1,13 @@
 //! The receiving session: read a command, do it, write the reply.
 
 use super::client::{Client, Hello};
+use super::dialect::{Dialect, Verb};
 use super::intake::{self, Chunks, NoMessage};
 use super::leg::{Leg, LegSettings};
 use super::message::Message;
 use super::reply;
 use super::transaction::{Recipient, Sender, Transaction};
-use crate::config::SmtpProxyConfig;
+use crate::config::{LmtpProxyConfig, SmtpProxyConfig};
 use crate::login::ProxyContext;
 use bytes::Bytes;
 use directory::{HomeRef, HomeRefError};
@@ -17,7 +18,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::smtp::{
     Capabilities, ClaimVerb, ClientClaims, Command, CommandError, Extensions, ForwardPath, Limits,
-    MailParameters, RcptParameters, Received, Reply, Transmission, hop_count,
+    MailParameters, RcptParameters, Received, Reply, hop_count,
 };
 
 /// The longest command. RFC 5321 section 4.5.3.1.4 has 512 octets; extensions lengthen MAIL.
@@ -33,6 +34,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The SMTP proxy of this server.
 pub struct SmtpProxy {
+    pub(super) dialect: Dialect,
     pub(super) config: SmtpProxyConfig,
     pub(super) context: ProxyContext,
     pub(super) spill_home: Option<HomeRef>,
@@ -44,12 +46,22 @@ pub struct SmtpProxy {
 impl SmtpProxy {
     /// Builds the proxy. Fails when a home in the configuration is none, which its `check` has reported.
     pub fn new(config: SmtpProxyConfig, context: ProxyContext) -> Result<Self, HomeRefError> {
+        Self::with(Dialect::Smtp, config, context)
+    }
+
+    /// The same for clients that speak LMTP: each recipient has its own reply to the message.
+    pub fn lmtp(config: LmtpProxyConfig, context: ProxyContext) -> Result<Self, HomeRefError> {
+        Self::with(Dialect::Lmtp, config, context)
+    }
+
+    fn with(dialect: Dialect, config: SmtpProxyConfig, context: ProxyContext) -> Result<Self, HomeRefError> {
         let spill_home = config.spill_home.as_deref().map(HomeRef::parse).transpose()?;
         let group_home = config.group_home.as_deref().map(HomeRef::parse).transpose()?;
         Ok(Self {
             group_home: group_home.or_else(|| spill_home.clone()),
             spill_home,
             space: Budget::new(config.max_buffered.0),
+            dialect,
             config,
             context,
         })
@@ -147,7 +159,8 @@ impl Session {
         }
         self.let_go().await;
         let (trace, client) = (self.client.peer.trace, self.client.peer.client);
-        tracing::debug!(protocol = "smtp", %trace, %client, errors = self.errors, "session ended");
+        let protocol = self.proxy.dialect.name();
+        tracing::debug!(protocol, %trace, %client, errors = self.errors, "session ended");
         self.stream.close(FAREWELL).await;
     }
 
@@ -169,7 +182,8 @@ impl Session {
     }
 
     fn greet(&mut self) -> After {
-        let greeting = format!("{} ESMTP Homing", self.proxy.context.server_name);
+        let (name, dialect) = (&self.proxy.context.server_name, self.proxy.dialect);
+        let greeting = format!("{name} {} Homing", dialect.greeting());
         // RFC 2034 section 3: the greeting has no enhanced code.
         self.say(&Reply::new(220, None, greeting))
     }
@@ -256,18 +270,9 @@ impl Session {
             self.errors += u32::from(self.idle_commands > MAX_IDLE_COMMANDS);
         }
         match command {
-            Command::Ehlo(name) => {
-                self.let_go().await;
-                let reply = self.capabilities().reply(&name);
-                self.client.hello = Some(Hello { name, esmtp: true });
-                self.say(&reply)
-            }
-            Command::Helo(name) => {
-                self.let_go().await;
-                self.client.hello = Some(Hello { name, esmtp: false });
-                let name = self.proxy.context.server_name.clone();
-                self.say(&Reply::new(250, None, name))
-            }
+            Command::Ehlo(name) => self.hello(name, Verb::Ehlo).await,
+            Command::Lhlo(name) => self.hello(name, Verb::Lhlo).await,
+            Command::Helo(name) => self.hello(name, Verb::Helo).await,
             Command::StartTls => self.start_tls().await,
             Command::Mail { from, parameters } => self.mail(from, parameters),
             Command::Rcpt { to, parameters } => self.rcpt(to, parameters).await,
@@ -287,8 +292,24 @@ impl Session {
             Command::Help => self.say(&reply::help()),
             Command::Xclient(claims) => self.xclient(claims).await,
             Command::Xforward(claims) => self.xforward(claims),
-            Command::Lhlo(_) | Command::Auth { .. } => self.error(&reply::not_here()),
+            Command::Auth { .. } => self.error(&reply::not_here()),
         }
+    }
+
+    async fn hello(&mut self, name: String, verb: Verb) -> After {
+        if let Some(refusal) = self.proxy.dialect.refuses(verb) {
+            return self.error(&refusal);
+        }
+        self.let_go().await;
+        let (esmtp, reply) = match verb {
+            Verb::Ehlo | Verb::Lhlo => (true, self.capabilities().reply(&name)),
+            Verb::Helo => {
+                let own = self.proxy.context.server_name.clone();
+                (false, Reply::new(250, None, own))
+            }
+        };
+        self.client.hello = Some(Hello { name, esmtp });
+        self.say(&reply)
     }
 
     /// The session is the named client's from now on.
@@ -411,7 +432,7 @@ impl Session {
         let refusal = match &self.transaction {
             None => Some(reply::mail_first()),
             // RFC 5321 section 3.3; the transaction stays open for further recipients.
-            Some(transaction) if !transaction.has_recipients() => Some(reply::no_recipients()),
+            Some(transaction) if transaction.recipients() == 0 => Some(self.proxy.dialect.no_recipients()),
             // RFC 3030 section 3.
             Some(transaction) if transaction.is_binary() => Some(reply::binary_needs_chunks()),
             Some(_) => None,
@@ -425,7 +446,8 @@ impl Session {
         }
         self.say(&reply::go_on());
         let message = intake::data(&mut self.stream, &self.proxy).await;
-        self.deliver(message).await
+        let answers = self.answers();
+        self.deliver(message, answers).await
     }
 
     /// A chunk (RFC 3030 section 2). A refused one ends the transaction: the next must not begin a message that
@@ -434,7 +456,7 @@ impl Session {
         let limit = self.proxy.command_limit();
         let refusal = match &self.transaction {
             None => Some(reply::mail_first()),
-            Some(transaction) if !transaction.has_recipients() => Some(reply::no_recipients()),
+            Some(transaction) if transaction.recipients() == 0 => Some(self.proxy.dialect.no_recipients()),
             Some(_) if self.chunks.is_none() && self.proxy.space.is_exhausted() => Some(reply::no_space()),
             Some(transaction) => {
                 let (proxy, binary) = (&self.proxy, transaction.is_binary());
@@ -458,11 +480,21 @@ impl Session {
             (Ok(()), None) => Err(NoMessage::Lost),
             (Err(error), _) => Err(error),
         };
-        self.deliver(message).await
+        // RFC 2033 section 4.3: a chunk that is not the last one has one reply.
+        let answers = if last { self.answers() } else { 1 };
+        self.deliver(message, answers).await
     }
 
-    /// Brings a message to its homes, or says why there is none; either way the transaction is over.
-    async fn deliver(&mut self, message: Result<Message, NoMessage>) -> After {
+    /// How many replies the end of a message has.
+    fn answers(&self) -> usize {
+        let dialect = self.proxy.dialect;
+        // Outside of a transaction it is a command in the wrong place, like any other.
+        let recipients = self.transaction.as_ref().map(Transaction::recipients);
+        recipients.map_or(1, |recipients| dialect.answers(recipients))
+    }
+
+    /// Brings a message to its homes, or says so many times why there is none; either way the transaction is over.
+    async fn deliver(&mut self, message: Result<Message, NoMessage>, answers: usize) -> After {
         // RFC 5321 section 6.3.
         let most = usize::try_from(self.proxy.config.max_received).unwrap_or(usize::MAX);
         let message = message.and_then(|message| match hop_count(message.head()) >= most {
@@ -474,7 +506,13 @@ impl Session {
             Err(error) => {
                 self.abandon().await;
                 return match error {
-                    NoMessage::Refused(reply) => self.error(&reply),
+                    NoMessage::Refused(reply) => {
+                        self.errors += 1;
+                        for _ in 0..answers {
+                            self.say(&reply);
+                        }
+                        After::Next
+                    }
                     NoMessage::End(reply) => {
                         self.say(&reply);
                         After::End
@@ -490,23 +528,24 @@ impl Session {
         self.idle_commands = 0;
         let (from, to, homes) = transaction.describe();
         let (size, started) = (message.len(), Instant::now());
-        let (reply, kept) = transaction.deliver(received, message).await;
+        let (replies, kept) = transaction.deliver(received, message).await;
         self.kept = kept;
         self.client.forget_forwarded();
+        let reply: Vec<String> = replies.iter().map(ToString::to_string).collect();
         tracing::info!(
-            protocol = "smtp", trace = %self.client.peer.trace, client = %self.client.peer.client, from, ?to, ?homes,
-            size, milliseconds = started.elapsed().as_millis(), reply = %reply, "message"
+            protocol = self.proxy.dialect.name(), trace = %self.client.peer.trace,
+            client = %self.client.peer.client, from, ?to, ?homes, size,
+            milliseconds = started.elapsed().as_millis(), reply = reply.join("; "), "message"
         );
-        self.say(&reply)
+        for reply in &replies {
+            self.say(reply);
+        }
+        After::Next
     }
 
     /// The trace field (RFC 5321 section 4.4).
     fn received(&self, transaction: &Transaction) -> String {
-        let with = match (self.client.is_esmtp(), self.stream.is_encrypted()) {
-            (false, _) => Transmission::Smtp,
-            (true, false) => Transmission::Esmtp,
-            (true, true) => Transmission::Esmtps,
-        };
+        let with = self.proxy.dialect.transmission(&self.client, &self.stream);
         let received = Received {
             helo: self.client.helo(),
             client: self.client.peer.client.ip(),

@@ -1,6 +1,7 @@
 //! One transaction: its recipients, their homes, and the message's way to all of them.
 
 use super::delivery::Delivery;
+use super::dialect::Dialect;
 use super::leg::{Identity, Leg, LegSettings, Offered};
 use super::message::Message;
 use super::reply;
@@ -113,8 +114,9 @@ impl Transaction {
         )
     }
 
-    pub(super) fn has_recipients(&self) -> bool {
-        !self.envelope.recipients.is_empty()
+    /// How many recipients a home has accepted.
+    pub(super) fn recipients(&self) -> usize {
+        self.envelope.recipients.len()
     }
 
     /// Whether the message is binary (RFC 3030 section 3).
@@ -160,7 +162,7 @@ impl Transaction {
                 }
             }
         }
-        let answered = match self.proxy.config.multi_home() {
+        let answered = match self.proxy.dialect.multi_home(&self.proxy.config) {
             MultiHome::Split => self.one_home(offers).await,
             MultiHome::Parallel => self.all_homes(offers).await,
         };
@@ -286,8 +288,10 @@ impl Transaction {
         }
     }
 
-    /// Brings the message to every home; gives the one honest reply, and the homes that are still open.
-    pub(super) async fn deliver(mut self, trace: String, message: Message) -> (Reply, Vec<Leg>) {
+    /// Brings the message to every home; gives the one honest reply, or in LMTP that of each recipient, and the homes
+    /// that are still open.
+    pub(super) async fn deliver(mut self, trace: String, message: Message) -> (Vec<Reply>, Vec<Leg>) {
+        let dialect = self.proxy.dialect;
         let legs = std::mem::take(&mut self.legs);
         let delivery = Arc::new(Delivery {
             proxy: self.proxy,
@@ -305,6 +309,10 @@ impl Transaction {
             }
         }
         let mut untold = arrived.untold;
+        if dialect == Dialect::Lmtp {
+            delivery.tell(&untold).await;
+            return (arrived.replies.iter().map(pass_on).collect(), self.kept);
+        }
         let reply = match judge(&arrived.replies) {
             Verdict::Accept(reply) | Verdict::Refuse(reply) => reply,
             Verdict::Spill(failing) => match delivery.spill(&failing).await {
@@ -323,7 +331,7 @@ impl Transaction {
         if reply.is_completed() {
             delivery.tell(&untold).await;
         }
-        (reply, self.kept)
+        (vec![reply], self.kept)
     }
 
     /// Lets go of the homes that wait for a message; gives the others.

@@ -1,12 +1,13 @@
 //! Dovecot and Postfix as homes of ManageSieve and submission: every way of a client to the front end, every way of
-//! the front end to the home, and whether the home learns who the client is.
+//! the front end to the home, and whether the home learns who the client is. And as both sides of LMTP.
 
 use crate::support::{Client, Front, OnePassword, SOON, context_with, front};
 use frontend::assertion::{KeyRing, Minter, dovecot_tree};
 use frontend::{
-    AuthenticateAt, ManageSieveProxyConfig, ProxyContext, SubmissionProxyConfig, managesieve, submission,
+    AuthenticateAt, HomeProtocol, LmtpProxyConfig, ManageSieveProxyConfig, ProxyContext,
+    SubmissionProxyConfig, managesieve, smtp, submission,
 };
-use model::{Clock, Protocol, SystemClock};
+use model::{Clock, Domain, Protocol, SystemClock};
 use net::{ListenerConfig, TlsMode};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
@@ -397,6 +398,53 @@ async fn a_postfix_is_a_home_for_submission() {
     let message = postfix.messages(BOB).expect("readable").remove(0);
     let text = String::from_utf8(message).expect("text");
     assert!(text.ends_with("\n\nXCLIENT x\nlast\n"), "{text}");
+}
+
+/// A Postfix as the client of the LMTP proxy: of two recipients one is delivered and the other tried again later, in
+/// one transaction and without a second copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn postfix_hands_mail_over_by_lmtp() {
+    let dovecot = Dovecot::start(&[(ALICE, "secret")], "").expect("Dovecot starts");
+    let home = json!({ "name": "store", "host": "127.0.0.1", "lmtp": { "port": dovecot.lmtp } });
+    // Nobody listens there.
+    let context = context_with(&[(ALICE, "store"), (BOB, "127.0.0.1:1")], &[home]);
+    let config = LmtpProxyConfig {
+        domains: vec![Domain::parse("example.test").expect("a domain")],
+        home_protocol: HomeProtocol::Lmtp,
+        ..LmtpProxyConfig::default()
+    };
+    let proxy = Arc::new(smtp::SmtpProxy::lmtp(config, context).expect("good homes"));
+    let front = front(
+        Protocol::Lmtp,
+        |_| {},
+        move |accepted| smtp::serve(accepted, proxy.clone()),
+    )
+    .await;
+    let settings = format!(
+        "virtual_transport = lmtp:inet:127.0.0.1:{}\n",
+        front.address.port()
+    );
+    let postfix = Postfix::start(&[ALICE, BOB], &settings).expect("Postfix starts");
+    let address = ([127, 0, 0, 1], postfix.smtp).into();
+    let mut client = Client::connect(address).await;
+    client.line().await;
+    client.until("EHLO client.test", "250 ").await;
+    client.ask("MAIL FROM:<sender@elsewhere.test>").await;
+    for to in [ALICE, BOB] {
+        let reply = client.ask(&format!("RCPT TO:<{to}>")).await;
+        assert!(reply.starts_with("250"), "{reply}");
+    }
+    client.ask("DATA").await;
+    let reply = client.ask("Subject: by LMTP\r\n\r\nx\r\n.").await;
+    assert!(reply.starts_with("250"), "{reply}");
+    let sent = logged(|| postfix.log(), &format!("to=<{ALICE}>, relay=127.0.0.1")).await;
+    assert!(sent.contains("dsn=2.") && sent.contains("status=sent"), "{sent}");
+    let put_off = logged(|| postfix.log(), &format!("to=<{BOB}>, relay=127.0.0.1")).await;
+    assert!(
+        put_off.contains("dsn=4.4.1") && put_off.contains("status=deferred"),
+        "{put_off}"
+    );
+    logged(|| dovecot.log(), "saved mail to INBOX").await;
 }
 
 /// What swaks does is what an administrator tries first.

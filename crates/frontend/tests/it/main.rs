@@ -8,6 +8,7 @@ mod faults;
 mod foreign;
 mod http;
 mod imap;
+mod lmtp;
 mod managesieve;
 mod mutated;
 mod pop3;
