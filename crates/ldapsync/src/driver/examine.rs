@@ -52,11 +52,7 @@ impl Worker<'_> {
                 elsewhere.push((entry.uuid, Some(now)));
             }
         }
-        let csn = entry
-            .account
-            .as_ref()
-            .ok()
-            .and_then(|account| account.entry_csn.clone());
+        let csn = version(entry).map(str::to_owned);
         if let Some(csn) = &csn {
             self.engine.note_version(csn);
         }
@@ -120,11 +116,7 @@ impl Worker<'_> {
     /// What a message of the feed is, before anything is planned.
     pub(super) fn freshness(&self, entry: &ChangedEntry) -> Result<Freshness, Trouble> {
         let (parts, uuid) = (self.parts, entry.uuid);
-        let csn = entry
-            .account
-            .as_ref()
-            .ok()
-            .and_then(|account| account.entry_csn.as_deref());
+        let csn = version(entry);
         let compared = self.engine.compares_all() || self.doubtful || self.engine.is_aside(uuid);
         let (Some(csn), false) = (csn, compared) else {
             return Ok(Freshness::News);
@@ -214,6 +206,11 @@ impl Worker<'_> {
         }
         let (mut elsewhere, mut parents) = (Vec::new(), gone::Parents::default());
         for (uuid, presence) in uuids.iter().zip(answers) {
+            let found = match &presence {
+                Presence::InScope(entry) => version(entry),
+                Presence::Gone | Presence::OutOfScope(_) => None,
+            };
+            self.engine.note_found(*uuid, found, self.parts.now());
             match presence {
                 Presence::Gone => {
                     let remote = parents.judge(self.parts, &mut *self.source, *uuid).await?;
@@ -325,6 +322,12 @@ pub(super) enum Freshness {
     /// Older than what is known. A transaction that was rolled back shows its values all the same, under a version of
     /// its own; so which of the two is true, only another look tells.
     Older,
+}
+
+/// The version of an entry that can be mapped.
+pub(super) fn version(entry: &ChangedEntry) -> Option<&str> {
+    let account = entry.account.as_ref().ok()?;
+    account.entry_csn.as_deref()
 }
 
 /// The plan's view of a password.

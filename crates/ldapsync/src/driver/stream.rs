@@ -3,7 +3,7 @@
 //! What waits here is bounded by the feed itself (`directory::feed::Following`): while a batch is carried out the
 //! next one gathers there, and past the bound the search is given up and resumed by its cookie.
 
-use super::examine::Freshness;
+use super::examine::{Freshness, version};
 use super::worker::{Worker, save};
 use crate::engine::{Checkpoint, Input, Notice, Trouble};
 use crate::mapping::Members;
@@ -205,6 +205,12 @@ impl Worker<'_> {
         Ok(())
     }
 
+    fn note_told(&mut self, entry: &ChangedEntry) {
+        if let Some(version) = version(entry) {
+            self.engine.note_told(entry.uuid, Some(version), self.parts.now());
+        }
+    }
+
     async fn portion(&mut self, changes: &[Change]) -> Result<(), Trouble> {
         let mut entries: BTreeMap<EntryUuid, &ChangedEntry> = BTreeMap::new();
         for change in changes {
@@ -215,6 +221,7 @@ impl Worker<'_> {
                         // Named and taken back: which of the two is true, a look tells, also where no absence counts.
                         self.step(Input::Noticed(Notice::Here(*uuid)));
                     }
+                    self.engine.note_told(*uuid, None, self.parts.now());
                     self.step(Input::Noticed(Notice::Absent(*uuid)));
                 }
                 Change::Entry(entry) => match entry.kind {
@@ -222,7 +229,10 @@ impl Worker<'_> {
                         // The last message of an object says all.
                         entries.insert(entry.uuid, entry);
                     }
-                    Some(EntryKind::Group) => self.step(Input::Noticed(Notice::Group(entry.uuid))),
+                    Some(EntryKind::Group) => {
+                        self.note_told(entry);
+                        self.step(Input::Noticed(Notice::Group(entry.uuid)));
+                    }
                     None => self.step(Input::Noticed(Notice::Absent(entry.uuid))),
                 },
             }
@@ -241,6 +251,7 @@ impl Worker<'_> {
                     continue;
                 }
             }
+            self.note_told(entry);
             self.step(Input::Noticed(Notice::Account(uuid)));
             (self.parts.remotes.sessions.changed)(uuid);
             self.examine(entry, Members::default(), &mut elsewhere).await?;

@@ -2,7 +2,9 @@
 
 use super::stream::Unsaved;
 use super::{Request, SyncEngine, quarantine};
-use crate::engine::{Aside, Checkpoint, Effect, Engine, Input, Newest, Scope, Settings, Trouble, Wake};
+use crate::engine::{
+    Aside, Checkpoint, Effect, Engine, Input, Newest, Scope, Settings, Trouble, Wake, is_void,
+};
 use crate::guard::Limits;
 use crate::local::{Seen, is_living};
 use crate::plan::{Creation, LocalId};
@@ -63,13 +65,16 @@ impl<'a> Worker<'a> {
             last_full: state.last_full,
             guard: state.guard,
             guard_remote: state.guard_remote,
+            void: state.void_versions,
         };
         let (mut linked, mut ends, mut newest) = (0u64, Vec::new(), Newest::default());
         parts.local.associations(|found| {
             linked += u64::from(is_living(found));
             // One that is gone may have come from a directory that was replaced by a backup since.
             if let (LinkState::Linked, Some(csn)) = (&found.data.state, &found.data.version) {
-                newest.note(csn);
+                if !is_void(&checkpoint.void, csn) {
+                    newest.note(csn);
+                }
             }
             ends.extend(crate::link::until(&found.data.digests).map(|end| (found.remote, end)));
         })?;
@@ -348,6 +353,7 @@ pub(super) async fn save(
     state.last_full = checkpoint.last_full;
     state.guard = checkpoint.guard;
     state.guard_remote = checkpoint.guard_remote;
+    state.void_versions = checkpoint.void;
     state.journal_offset = offset;
     state.last_error = None;
     store

@@ -125,6 +125,7 @@ impl Engine {
     pub(super) fn due(&self, now: Timestamp) -> BTreeSet<EntryUuid> {
         let due = self.aside.iter().filter(|(_, row)| row.is_due(now));
         let due = due.map(|(uuid, _)| *uuid).chain(self.ended_by_now(now));
+        let due = due.chain(self.told_by_now(now));
         due.chain(self.owed.iter().copied()).collect()
     }
 
@@ -141,7 +142,8 @@ impl Engine {
         }
         let waiting = self.aside.values().filter(|row| !row.is_held());
         let waiting = waiting.chain(self.strangers.values());
-        let again = waiting.map(|row| row.next).chain(self.next_end()).min();
+        let again = waiting.map(|row| row.next).chain(self.next_end());
+        let again = again.chain(self.next_told()).min();
         let audit = self.checkpoint.next_audit().unwrap_or(now);
         let next = again.map_or(audit, |again| again.min(audit));
         not_before_now(next).min(now.after(LONGEST_SLEEP))

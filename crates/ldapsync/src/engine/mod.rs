@@ -21,9 +21,10 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod timed;
+mod told;
 
 pub(crate) use aside::{Aside, short_hex};
-pub(crate) use newest::Newest;
+pub(crate) use newest::{Newest, Void, is_void};
 pub use operate::RoundStatus;
 pub use status::{AsideStatus, Counts, FeedState, GuardStatus, State, StrangerStatus, SyncStatus};
 
@@ -74,6 +75,8 @@ pub(crate) struct Checkpoint {
     pub(crate) guard: Vec<(Timestamp, u32)>,
     /// The same for what was done to the directory.
     pub(crate) guard_remote: Vec<(Timestamp, u32)>,
+    /// Versions that say nothing any more.
+    pub(crate) void: Vec<Void>,
 }
 
 impl Checkpoint {
@@ -275,6 +278,8 @@ pub(crate) struct Engine {
     owed: BTreeSet<EntryUuid>,
     /// Entries whose state ends by itself before the next comparisons of everything: no message tells of it.
     timed: BTreeMap<EntryUuid, Timestamp>,
+    /// What the open feed told and is looked at once more.
+    told: BTreeMap<EntryUuid, told::Told>,
     /// How far a server must have come to be believed, beside the cookie.
     newest: Newest,
 }
@@ -332,6 +337,7 @@ impl Engine {
             log_lost: false,
             owed: BTreeSet::new(),
             timed: BTreeMap::new(),
+            told: BTreeMap::new(),
             newest: Newest::default(),
         }
     }
@@ -428,7 +434,10 @@ impl Engine {
         let cookie = cookie.filter(|_| !audit && !rescoped && !self.log_lost);
         let due = self.due(now);
         let mut round = Round::new(server.suffix_uuid, changed || rescoped, cookie.is_none(), due);
-        round.anew = anew.then(Newest::default);
+        if anew {
+            round.anew = Some(Newest::default());
+            round.void = self.newest.lost_by(&server);
+        }
         self.phase = Phase::InRound(Box::new(round));
         vec![Effect::Poll(cookie)]
     }

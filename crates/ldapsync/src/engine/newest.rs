@@ -31,6 +31,41 @@ impl Newest {
             .iter()
             .any(|(sid, csn)| reported(sid).is_some_and(|own| own < csn))
     }
+
+    /// What a server that is believed all the same does not have: the versions after its own and up to what was seen.
+    pub(super) fn lost_by(&self, server: &Fingerprint) -> Vec<Void> {
+        let lost = self.0.iter().filter_map(|(sid, csn)| {
+            let own = server.context_csns.get(sid)?;
+            (own < csn).then(|| (own.clone(), csn.clone()))
+        });
+        lost.collect()
+    }
+}
+
+/// Versions of a directory that was set back, after the first and up to the second. Links may have them for a long time:
+/// where their entries are gone and somebody has to decide, or came back with the same values. They do not count.
+pub(crate) type Void = (String, String);
+
+/// As many as are remembered.
+const MOST_VOID: usize = 16;
+
+/// Whether a version belongs to a past that is no more.
+pub(crate) fn is_void(ranges: &[Void], csn: &str) -> bool {
+    let sid = |csn: &str| csn.split('#').nth(2).map(str::to_owned);
+    ranges
+        .iter()
+        .any(|(after, upto)| sid(upto) == sid(csn) && csn > after.as_str() && csn <= upto.as_str())
+}
+
+/// Adds ranges; the oldest go.
+pub(super) fn add_void(ranges: &mut Vec<Void>, more: Vec<Void>) {
+    for range in more {
+        if !ranges.contains(&range) {
+            ranges.push(range);
+        }
+    }
+    let surplus = ranges.len().saturating_sub(MOST_VOID);
+    ranges.drain(..surplus);
 }
 
 impl Engine {
@@ -71,5 +106,22 @@ mod tests {
         assert!(newest.is_ahead_of(&server(4)));
         assert!(!newest.is_ahead_of(&server(5)));
         assert!(!Newest::default().is_ahead_of(&server(1)));
+        // Set back to the third second: what came after it until then is void, and nothing else is.
+        let mut ranges = Vec::new();
+        add_void(&mut ranges, newest.lost_by(&server(3)));
+        add_void(&mut ranges, newest.lost_by(&server(5)));
+        for (second, sid, void) in [
+            (3, 1, false),
+            (4, 1, true),
+            (5, 1, true),
+            (6, 1, false),
+            (4, 7, false),
+        ] {
+            assert_eq!(is_void(&ranges, &csn(second, sid)), void, "{second} {sid}");
+        }
+        for second in 0..40 {
+            add_void(&mut ranges, vec![(csn(second, 2), csn(59, 2))]);
+        }
+        assert_eq!(ranges.len(), MOST_VOID);
     }
 }

@@ -1,5 +1,6 @@
 //! One round: the stages between a poll and its commit.
 
+use super::newest::{Void, add_void};
 use super::{Checkpoint, Effect, Engine, Newest, Phase};
 use crate::plan::LocalId;
 use directory::feed::Cookie;
@@ -70,6 +71,8 @@ pub(super) struct Round {
     pub(super) unanswered: u32,
     /// What was seen of a directory that is believed whatever was seen before; kept once the round ended well.
     pub(super) anew: Option<Newest>,
+    /// And what it has lost of that.
+    pub(super) void: Vec<Void>,
 }
 
 impl Round {
@@ -97,6 +100,7 @@ impl Round {
             applying: BTreeMap::new(),
             unanswered: 0,
             anew: None,
+            void: Vec::new(),
         }
     }
 
@@ -199,6 +203,7 @@ impl Engine {
                     None => {}
                 }
                 self.checkpoint.server = Some(round.server);
+                add_void(&mut self.checkpoint.void, std::mem::take(&mut round.void));
                 self.checkpoint.guard = self.guard.counted();
                 self.checkpoint.guard_remote = self.guard_remote.counted();
                 let full = round.full.then_some(now);

@@ -56,6 +56,7 @@ fn known() -> Checkpoint {
         last_full: Some(NOW),
         guard: Vec::new(),
         guard_remote: Vec::new(),
+        void: Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)] // A failed step must end the test.
 
 mod ad;
+mod backup;
 mod conflicts;
 mod crashes;
 mod facts;
@@ -139,9 +140,25 @@ impl Home {
     /// The connector leaves a server that failed alone for a moment, so the first rounds after an outage may
     /// still fail.
     async fn sync_after_an_outage(&self) -> SyncStatus {
-        for _ in 0..100 {
+        for _ in 0..600 {
             let status = self.sync().await;
             if status.error.is_none() || status.state == State::Fault {
+                return status;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        panic!("{:?}", self.engine.status());
+    }
+
+    /// The server is back and is not believed.
+    async fn sync_after_an_outage_fails(&self) -> SyncStatus {
+        for _ in 0..600 {
+            let status = self.sync().await;
+            if status
+                .error
+                .as_ref()
+                .is_some_and(|error| error.contains("is behind"))
+            {
                 return status;
             }
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;

@@ -35,7 +35,13 @@ impl Slapd {
         };
         write_new(&options.output_dir, &static_setup(&options).expect("a set-up")).expect("written");
         // A copy, because Debian's AppArmor profile goes by the path and would keep it from this folder.
-        std::fs::copy("/usr/sbin/slapd", folder.path().join("slapd")).expect("Debian's slapd is installed");
+        // By another process: a file that this one has open for writing, or a child that another thread is about to
+        // start, cannot be executed.
+        let copied = Command::new("cp")
+            .arg("/usr/sbin/slapd")
+            .arg(folder.path().join("slapd"))
+            .status();
+        assert!(copied.expect("cp runs").success(), "Debian's slapd is installed");
         std::fs::write(folder.path().join("people.ldif"), ldif).expect("written");
         let mut slapd = Self { folder, child: None };
         slapd.fill();
@@ -90,7 +96,7 @@ impl Slapd {
             .args(["-d", "0", "-h", &self.url(), "-f"])
             .arg(self.path("setup/slapd.conf"));
         self.child = Some(command.stderr(Stdio::null()).spawn().expect("slapd starts"));
-        for _ in 0..200 {
+        for _ in 0..2400 {
             let mut probe = Command::new("ldapsearch");
             probe.args(["-x", "-H", &self.url(), "-s", "base", "-b", "", "1.1"]);
             if probe.output().expect("ldap-utils is installed").status.success() {
@@ -100,6 +106,35 @@ impl Slapd {
             std::thread::sleep(std::time::Duration::from_millis(25));
         }
         panic!("slapd does not answer");
+    }
+
+    /// Copies the database while nothing runs: a backup, or its return.
+    fn copy(&self, from: &str, to: &str) {
+        let _ = std::fs::remove_dir_all(self.path(to));
+        let copied = Command::new("cp")
+            .arg("-r")
+            .arg(self.path(from))
+            .arg(self.path(to))
+            .status();
+        assert!(copied.expect("cp runs").success());
+    }
+
+    /// In order, for a slapd that was killed before it ever wrote its contextCSN down makes one up of the time of its
+    /// start.
+    pub(crate) fn back_up(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let told = Command::new("kill").arg(child.id().to_string()).status();
+            assert!(told.expect("kill runs").success());
+            child.wait().expect("reaped");
+        }
+        self.copy("db", "backup");
+        self.restart();
+    }
+
+    pub(crate) fn restore(&mut self) {
+        self.stop();
+        self.copy("backup", "db");
+        self.restart();
     }
 
     /// Ends it; SIGTERM would be politer, but a killed slapd is the harder case.
