@@ -242,7 +242,7 @@ async fn every_fault_of_a_home_is_try_later() {
         .iter()
         .map(|(name, port, tls)| {
             serde_json::json!({
-                "name": name, "host": "localhost", "connect_timeout": 1, "smtp": { "port": port, "tls": tls },
+                "name": name, "host": "localhost", "connect_timeout": 3, "smtp": { "port": port, "tls": tls },
             })
         })
         .collect();
@@ -261,7 +261,7 @@ async fn every_fault_of_a_home_is_try_later() {
         context_with(&rules, &sections),
         |_| {},
         |config| {
-            config.home_timeout = 1;
+            config.home_timeout = 3;
             config.spill_home = Some(good.name.clone());
             config.max_recipients = 20;
         },
@@ -317,7 +317,7 @@ async fn a_home_that_dies_in_the_middle_of_the_message() {
 async fn clients_that_only_hold_the_line() {
     let home = Home::start(GOOD).await;
     let front = smtp(&[("@example.test", &home.name)], |config| {
-        config.command_timeout = 1
+        config.command_timeout = 3
     })
     .await;
     let mut slow = greeted(&front).await;
