@@ -123,7 +123,7 @@ pub(crate) struct Told {
     /// What an approval of what the guard holds takes; none when this object is not held.
     pub(crate) held: Option<String>,
     /// Why the connector does nothing now.
-    pub(crate) rests: Option<&'static str>,
+    pub(crate) rests: Option<String>,
     /// The newest first.
     pub(crate) events: Vec<Event>,
 }
@@ -181,7 +181,7 @@ pub(crate) fn explain_newcomer(
         }
         Birth::Leave => "It is left alone: it is not in use, or of no domain of this connector.".into(),
     };
-    let mut next: Vec<String> = told.rests.iter().map(|why| (*why).to_owned()).collect();
+    let mut next: Vec<String> = told.rests.iter().cloned().collect();
     next.push(what);
     Explanation {
         subject: image
@@ -276,7 +276,7 @@ fn verdict(
 }
 
 fn next(situation: &Situation, decision: &Decision, told: &Told) -> Vec<String> {
-    let mut out: Vec<String> = told.rests.iter().map(|why| (*why).to_owned()).collect();
+    let mut out: Vec<String> = told.rests.iter().cloned().collect();
     match (&told.held, &told.aside) {
         (Some(hash), _) => out.push(format!(
             "The guard holds the destructive part of this until somebody types: homing sync approve {hash}"

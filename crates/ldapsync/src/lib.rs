@@ -29,7 +29,7 @@ pub use driver::{
     Rates, SetAsideObject, SyncEngine, SyncError,
 };
 pub use engine::{
-    AsideStatus, Counts, FeedState, GuardStatus, RoundStatus, State, StrangerStatus, SyncStatus,
+    AsideStatus, Counts, FeedState, GuardStatus, RoundStatus, State, StrangerStatus, SyncStatus, is_held,
 };
 pub use explain::{Event, Explanation, FieldView, Verdict};
 pub use field::{Field, Image, Values};

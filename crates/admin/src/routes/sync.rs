@@ -179,7 +179,9 @@ pub(super) async fn quarantine(
                 "reason": entry.reason,
                 "attempts": entry.attempts,
                 "since": super::time::rfc3339(entry.since),
-                "next_try": super::time::rfc3339(entry.next),
+                // What the guard holds waits for a person.
+                "held": ldapsync::is_held(&entry.reason),
+                "next_try": (!ldapsync::is_held(&entry.reason)).then(|| super::time::rfc3339(entry.next)),
             })
         })
         .collect();
@@ -200,10 +202,13 @@ pub(super) async fn retry(
 ) -> Result<Json<Value>, ApiError> {
     let engine = engine(&admin, &name)?;
     let (tried, status) = engine.retry(body.object.as_deref()).await?;
-    let left = engine.status().quarantine.len();
+    let now = engine.status();
+    let left = now.quarantine.len() + now.strangers.len();
     match &status.error {
         Some(error) => Err(ApiError::Temporary(error.clone())),
-        None => Ok(Json(json!({ "tried": tried, "left": left }))),
+        None => Ok(Json(
+            json!({ "tried": tried, "left": left, "held": now.guard.held, "hash": now.guard.hash }),
+        )),
     }
 }
 

@@ -147,7 +147,8 @@ impl Client {
 
     /// Waits between two looks.
     pub(crate) fn pause(&self, span: Duration) {
-        self.runtime.block_on(tokio::time::sleep(span));
+        // A timer is made inside the runtime or not at all.
+        self.runtime.block_on(async { tokio::time::sleep(span).await });
     }
 
     fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failure> {

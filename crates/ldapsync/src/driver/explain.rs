@@ -144,12 +144,13 @@ impl SyncEngine {
         let (store, name) = (&self.local.store, &self.config.name);
         let status = self.status();
         let mut told = Told {
-            rests: match status.state {
-                State::Stopped => Some("The connector is stopped; after homing sync start:"),
-                State::WaitingForApproval => {
-                    Some("The connector waits for approval; after homing sync start or apply:")
+            rests: match (status.state, &status.error) {
+                (State::Stopped, _) => Some("The connector is stopped; after homing sync start:".to_owned()),
+                (State::WaitingForApproval, _) => {
+                    Some("The connector waits for approval; after homing sync start or apply:".to_owned())
                 }
-                _ => None,
+                (_, Some(error)) => Some(format!("Nothing for now ({error}); once that is over:")),
+                (_, None) => None,
             },
             ..Told::default()
         };

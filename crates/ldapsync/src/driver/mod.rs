@@ -395,6 +395,7 @@ impl SyncEngine {
             Direction::LocalToLdap => "local-to-ldap",
             Direction::BothWays => "both-ways",
         };
+        status.domains = self.config.domains.iter().map(ToString::to_string).collect();
         status.rates = self.rates.lock().rates(&status.counts, now);
         match waiting::outbox(self) {
             Ok(outbox) => status.outbox = outbox,

@@ -92,7 +92,18 @@ impl SyncEngine {
     /// takes [`Consent::Given`].
     pub async fn start(&self, consent: Consent) -> Result<SyncStatus, SyncError> {
         self.order(Order::Start(consent)).await?;
-        Ok(self.status())
+        // What is told is what came of it: it works, or it waits for somebody's word.
+        let mut rest = self.rest.subscribe();
+        let begun = rest.wait_for(|rest| match (consent, rest) {
+            (_, None) => true,
+            (Consent::Missing, Some(Rest::Asks { .. })) => true,
+            (Consent::Given, Some(Rest::Asks { .. })) | (_, Some(Rest::Stopped)) => false,
+        });
+        match tokio::time::timeout(LET_GO, begun).await {
+            Ok(Ok(_)) => Ok(self.status()),
+            Ok(Err(_)) => Err(SyncError::NotRunning),
+            Err(_) => Err(SyncError::Busy),
+        }
     }
 
     /// Stops it, also over a restart. A round that is under way is given up; what it did stays, and the rest comes

@@ -384,7 +384,11 @@ impl Making<'_> {
         if !new || self.joined.contains(&local) {
             return Ok(());
         }
-        let pushes = parts.remotes.outlet.is_some() && is_written(parts, address);
+        // Another connector's, or nobody's.
+        if !is_written(parts, address) {
+            return Ok(());
+        }
+        let pushes = parts.remotes.outlet.is_some();
         let found = match pushes {
             true => newcomer(parts, local)
                 .await

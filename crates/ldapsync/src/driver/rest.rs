@@ -55,6 +55,11 @@ impl SyncEngine {
             let reason = self.reason().await;
             let wait = match &reason {
                 Ok(None) => {
+                    let mut status = self.status.lock();
+                    if matches!(status.state, State::Stopped | State::WaitingForApproval) {
+                        status.state = State::Starting;
+                    }
+                    drop(status);
                     self.rest.send_replace(None);
                     return Next::Again;
                 }

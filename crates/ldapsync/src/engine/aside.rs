@@ -52,12 +52,18 @@ impl Aside {
     }
 
     pub(crate) fn is_held(&self) -> bool {
-        self.reason.starts_with(HELD)
+        is_held(&self.reason)
     }
 
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         self.next <= now && !self.is_held()
     }
+}
+
+/// Whether the text of a stored row says that the guard holds it: a person decides then, not the time.
+#[must_use]
+pub fn is_held(reason: &str) -> bool {
+    reason.starts_with(HELD)
 }
 
 impl Reason {

@@ -23,6 +23,7 @@ mod tests;
 mod timed;
 mod told;
 
+pub use aside::is_held;
 pub(crate) use aside::{Aside, short_hex};
 pub(crate) use newest::{Newest, Void, is_void};
 pub use operate::RoundStatus;

@@ -14,6 +14,8 @@ pub struct SyncStatus {
     pub connector: String,
     /// Which side is written.
     pub direction: &'static str,
+    /// The connector's own domains; none: every domain of this server.
+    pub domains: Vec<String>,
     /// Whether it works.
     pub state: State,
     /// What the last round failed with.
@@ -58,6 +60,7 @@ impl SyncStatus {
         Self {
             connector: connector.to_owned(),
             direction: "",
+            domains: Vec::new(),
             state: State::Starting,
             error: None,
             lag_seconds: None,
@@ -269,6 +272,7 @@ impl Engine {
         let mut status = SyncStatus {
             connector: connector.to_owned(),
             direction: "",
+            domains: Vec::new(),
             state: self.state(),
             error: self.trouble.as_ref().map(ToString::to_string),
             lag_seconds: None,

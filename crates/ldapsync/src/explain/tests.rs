@@ -212,7 +212,7 @@ fn what_waits_is_told_with_what_to_type() {
         "{aside}"
     );
     let stopped = with(Told {
-        rests: Some("The connector is stopped; after homing sync start:"),
+        rests: Some("The connector is stopped; after homing sync start:".into()),
         ..Told::default()
     });
     assert!(stopped.contains("stopped"), "{stopped}");

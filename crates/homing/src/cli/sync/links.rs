@@ -21,7 +21,7 @@ pub(crate) struct Chosen {
     /// Which addresses --all means: `*` stands for any text, for example '*@example.org'.
     #[arg(long, value_name = "PATTERN")]
     filter: Option<String>,
-    /// The connector; may be left out when there is only one.
+    /// The connector, or a domain that it alone has; may be left out when there is only one.
     #[arg(long)]
     connector: Option<String>,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Relink {
     /// Only say what would be linked with what.
     #[arg(long, requires = "by")]
     dry_run: bool,
-    /// The connector; may be left out when there is only one.
+    /// The connector, or a domain that it alone has; may be left out when there is only one.
     #[arg(long)]
     connector: Option<String>,
 }

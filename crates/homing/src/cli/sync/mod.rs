@@ -24,7 +24,7 @@ pub(crate) enum SyncCommand {
         after_help = "Example: homing sync plan corp\n\nWith --json the plan comes as JSON lines; the last one has the hash."
     )]
     Plan {
-        /// The connector; may be left out when there is only one.
+        /// The connector, or a domain that it alone has; may be left out when there is only one.
         connector: Option<String>,
     },
     /// Carry out a plan that was looked at. Refused when it would be another one by now.
@@ -35,13 +35,13 @@ pub(crate) enum SyncCommand {
         /// The hash that "homing sync plan" printed.
         #[arg(long, value_name = "HASH")]
         plan: String,
-        /// The connector; may be left out when there is only one.
+        /// The connector, or a domain that it alone has; may be left out when there is only one.
         connector: Option<String>,
     },
     /// Sync now and wait for the end.
     #[command(after_help = "Example: homing sync run corp --full")]
     Run {
-        /// The connector; may be left out when there is only one.
+        /// The connector, or a domain that it alone has; may be left out when there is only one.
         connector: Option<String>,
         /// Compare everything instead of asking only for changes.
         #[arg(long)]
@@ -52,7 +52,7 @@ pub(crate) enum SyncCommand {
     /// In the second case the plan is shown first, and nothing begins without --yes.
     #[command(after_help = "Example: homing sync start corp --yes")]
     Start {
-        /// The connector; may be left out when there is only one.
+        /// The connector, or a domain that it alone has; may be left out when there is only one.
         connector: Option<String>,
         /// Begin although accounts are in the way; the plan has been looked at.
         #[arg(long)]
@@ -61,7 +61,7 @@ pub(crate) enum SyncCommand {
     /// Stop a connector. It stays stopped over a restart of the server.
     #[command(after_help = "Example: homing sync stop corp")]
     Stop {
-        /// The connector; may be left out when there is only one.
+        /// The connector, or a domain that it alone has; may be left out when there is only one.
         connector: Option<String>,
     },
     /// Tell why an account or group is as it is: both sides, what they had in common, the rule, the last events.
@@ -69,13 +69,13 @@ pub(crate) enum SyncCommand {
     Explain {
         /// An address, a login, or the UUID of an entry.
         object: String,
-        /// The connector; may be left out when there is only one.
+        /// The connector, or a domain that it alone has; may be left out when there is only one.
         connector: Option<String>,
     },
     /// List values that lost a conflict, the newest first, with both values and the rule.
     #[command(after_help = "Example: homing sync conflicts --connector corp")]
     Conflicts {
-        /// The connector; may be left out when there is only one.
+        /// The connector, or a domain that it alone has; may be left out when there is only one.
         #[arg(long)]
         connector: Option<String>,
     },
@@ -87,7 +87,7 @@ pub(crate) enum SyncCommand {
         /// Whose value, where both lost: here or directory.
         #[arg(long, value_name = "SIDE")]
         side: Option<String>,
-        /// The connector; may be left out when there is only one.
+        /// The connector, or a domain that it alone has; may be left out when there is only one.
         #[arg(long)]
         connector: Option<String>,
     },
@@ -97,7 +97,7 @@ pub(crate) enum SyncCommand {
         after_help = "Example: homing sync quarantine corp\nExample: homing sync quarantine retry --all"
     )]
     Quarantine {
-        /// The connector; may be left out when there is only one.
+        /// The connector, or a domain that it alone has; may be left out when there is only one.
         connector: Option<String>,
         #[command(subcommand)]
         command: Option<QuarantineCommand>,
@@ -107,7 +107,7 @@ pub(crate) enum SyncCommand {
     Approve {
         /// The hash that "homing sync status" shows beside the guard.
         hash: String,
-        /// The connector; may be left out when there is only one.
+        /// The connector, or a domain that it alone has; may be left out when there is only one.
         connector: Option<String>,
     },
     /// Part accounts or groups from their entries: pending writes stop, nothing is deleted, and neither side is joined
@@ -130,7 +130,7 @@ pub(crate) enum SyncCommand {
     /// List what waits: writes that the directory has not acknowledged, members without an entry or an address.
     #[command(after_help = "Example: homing sync pending corp")]
     Pending {
-        /// The connector; may be left out when there is only one.
+        /// The connector, or a domain that it alone has; may be left out when there is only one.
         connector: Option<String>,
     },
 }
@@ -146,7 +146,7 @@ pub(crate) enum QuarantineCommand {
         /// All of them.
         #[arg(long, conflicts_with = "object")]
         all: bool,
-        /// The connector; may be left out when there is only one.
+        /// The connector, or a domain that it alone has; may be left out when there is only one.
         #[arg(long)]
         connector: Option<String>,
     },
@@ -214,11 +214,18 @@ pub(crate) fn run(global: &Global, command: SyncCommand) -> Result<(), Failure> 
                 let answer = client.post(&path(&name, "quarantine/retry"), json!({ "object": object }))?;
                 output::either(global.json, &answer, |done| {
                     let number = |key: &str| done.get(key).and_then(Value::as_u64).unwrap_or(0);
-                    format!(
+                    let text = format!(
                         "tried {} again; {} are set aside now",
                         number("tried"),
                         number("left")
-                    )
+                    );
+                    match number("held") {
+                        0 => text,
+                        held => format!(
+                            "{text}, {held} of them held by the guard until: homing sync approve {}",
+                            field(done, "hash")
+                        ),
+                    }
                 });
             }
         },
@@ -289,12 +296,11 @@ fn conflict_text(row: &Value) -> String {
 
 fn aside_text(row: &Value) -> String {
     let get = |key| field(row, key);
-    format!(
-        "{}  next try {}\n  {}",
-        get("entry"),
-        get("next_try"),
-        get("reason")
-    )
+    let when = match row.get("held").and_then(Value::as_bool) {
+        Some(true) => "waits for homing sync approve".to_owned(),
+        _ => format!("next try {}", get("next_try")),
+    };
+    format!("{}  {when}\n  {}", get("entry"), get("reason"))
 }
 
 fn pending_text(row: &Value) -> String {
@@ -312,26 +318,53 @@ fn pending_text(row: &Value) -> String {
     }
 }
 
-/// The connector that was named, or the only one there is.
+/// The connector that was named, by its name or by the domain that is its alone, or the only one there is.
 fn connector_name(client: &Client, named: Option<String>) -> Result<String, Failure> {
-    if let Some(name) = named {
-        return Ok(name);
-    }
     let status = client.get("/v1/sync")?;
-    let names: Vec<&str> = status
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|row| row.get("connector")?.as_str())
-        .collect();
-    match names.as_slice() {
-        [only] => Ok((*only).to_owned()),
-        [] => Err(Failure::Refused(
-            "this server has no connector that synchronises".to_owned(),
-        )),
-        several => Err(Failure::Usage(format!(
-            "name the connector, one of: {}",
-            several.join(", ")
-        ))),
+    let rows: Vec<(&str, Vec<&str>)> = status.as_array().into_iter().flatten().map(own).collect();
+    let Some(named) = named else {
+        return match rows.as_slice() {
+            [(only, _)] => Ok((*only).to_owned()),
+            [] => Err(Failure::Refused(
+                "this server has no connector that synchronises".to_owned(),
+            )),
+            several => {
+                let names: Vec<&str> = several.iter().map(|(name, _)| *name).collect();
+                Err(Failure::Usage(format!(
+                    "name the connector, one of: {}",
+                    names.join(", ")
+                )))
+            }
+        };
+    };
+    if rows.iter().any(|(name, _)| *name == named) {
+        return Ok(named);
     }
+    let has = |domains: &[&str]| domains.iter().any(|domain| domain.eq_ignore_ascii_case(&named));
+    let found: Vec<&(&str, Vec<&str>)> = rows.iter().filter(|(_, domains)| has(domains)).collect();
+    match found.as_slice() {
+        [(name, domains)] if domains.len() == 1 => Ok((*name).to_owned()),
+        [(name, domains)] => Err(Failure::Usage(format!(
+            "{named} is synchronised by {name} together with others ({}): name {name} to mean all of them, or give \
+             {named} a connector of its own",
+            domains.join(", ")
+        ))),
+        [] => Err(Failure::Refused(format!(
+            "no connector of this server has the name {named:?}, and none synchronises a domain {named}"
+        ))),
+        several => {
+            let names: Vec<&str> = several.iter().map(|(name, _)| *name).collect();
+            Err(Failure::Usage(format!(
+                "several connectors synchronise {named}; name one of: {}",
+                names.join(", ")
+            )))
+        }
+    }
+}
+
+/// The name and the domains of a connector.
+fn own(row: &Value) -> (&str, Vec<&str>) {
+    let domains = row.get("domains").and_then(Value::as_array);
+    let domains = domains.into_iter().flatten().filter_map(Value::as_str);
+    (field(row, "connector"), domains.collect())
 }

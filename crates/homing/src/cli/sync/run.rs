@@ -7,6 +7,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::io::IsTerminal;
 
+/// The state of a connector that has accounts in its way.
+const WAITS: &str = "waiting_for_approval";
+
 /// Posts, shows how far it has come, and then the state at the end.
 pub(super) fn long(global: &Global, client: &Client, target: &str, body: Value) -> Result<(), Failure> {
     let bar = bar(global);
@@ -76,16 +79,23 @@ pub(super) fn start(global: &Global, client: &Client, connector: &str, yes: bool
         let mut rows = all.as_array().into_iter().flatten();
         let own = rows.find(|row| row.get("connector").and_then(Value::as_str) == Some(connector));
         let state = own.and_then(|row| row.get("state")?.as_str());
-        Ok(state == Some("waiting_for_approval"))
+        Ok(state == Some(WAITS))
     };
-    if !yes && waits()? {
+    let ask = || -> Result<(), Failure> {
         let hash = plan::show(global, client, connector)?;
-        return Err(Failure::Refused(format!(
+        Err(Failure::Refused(format!(
             "accounts are in the way, so nothing has begun. This plan: homing sync apply --plan {hash} {connector}. \
              Whatever is there by then: homing sync start --yes {connector}"
-        )));
+        )))
+    };
+    if !yes && waits()? {
+        return ask();
     }
     let answer = client.post(&path(connector, "start"), json!({ "yes": yes }))?;
+    // It was stopped, and begins with accounts in its way.
+    if !yes && answer.get("state").and_then(Value::as_str) == Some(WAITS) {
+        return ask();
+    }
     output::either(global.json, &answer, |_| format!("{connector} is started"));
     Ok(())
 }
