@@ -22,6 +22,7 @@ mod one_tier;
 mod other_schema;
 mod reload;
 mod spill;
+mod sync_commands;
 mod sync_operations;
 mod takeover;
 mod tls;

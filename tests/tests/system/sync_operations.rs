@@ -6,28 +6,28 @@ use system_tests::steps::eventually;
 use testkit::{Homing, HomingBinary, Slapd, SlapdOptions, SmtpClient, free_port};
 
 const SUFFIX: &str = "dc=example,dc=test";
-const USERS: &str = "ou=Users,o=example,dc=example,dc=test";
+pub(super) const USERS: &str = "ou=Users,o=example,dc=example,dc=test";
 
-fn person(name: &str) -> String {
+pub(super) fn person(name: &str) -> String {
     format!(
         "dn: uid={name},{USERS}\nobjectClass: inetOrgPerson\nuid: {name}\ncn: {name}\nsn: {name}\n\
          displayName: {name}\nmail: {name}@example.test\n\n"
     )
 }
 
-fn set(name: &str, attribute: &str, value: &str) -> String {
+pub(super) fn set(name: &str, attribute: &str, value: &str) -> String {
     format!("dn: uid={name},{USERS}\nchangetype: modify\nreplace: {attribute}\n{attribute}: {value}\n\n")
 }
 
-struct Site {
-    binary: HomingBinary,
-    slapd: Slapd,
-    homing: Homing,
+pub(super) struct Site {
+    pub(super) binary: HomingBinary,
+    pub(super) slapd: Slapd,
+    pub(super) homing: Homing,
     lmtp: u16,
 }
 
 impl Site {
-    fn start(more: &str, people: &[&str]) -> Result<Self> {
+    pub(super) fn start(more: &str, people: &[&str]) -> Result<Self> {
         let binary = HomingBinary::find()?;
         let options = SlapdOptions {
             suffix: SUFFIX.to_owned(),
@@ -70,7 +70,7 @@ impl Site {
         Ok((code.context("ended by a signal")?, out, error))
     }
 
-    fn expect(&self, args: &[&str], code: i32, part: &str) -> Result<String> {
+    pub(super) fn expect(&self, args: &[&str], code: i32, part: &str) -> Result<String> {
         let (found, out, error) = self.run(args)?;
         ensure!(
             found == code && (out.contains(part) || error.contains(part)),
@@ -93,14 +93,14 @@ impl Site {
     }
 
     /// Waits until the command's output has this in it.
-    fn until(&self, args: &[&str], part: &str) -> Result<()> {
+    pub(super) fn until(&self, args: &[&str], part: &str) -> Result<()> {
         eventually(&format!("{args:?} says {part}"), || {
             let (_, out, error) = self.run(args)?;
             Ok(out.contains(part) || error.contains(part))
         })
     }
 
-    fn followed(&self) -> Result<()> {
+    pub(super) fn followed(&self) -> Result<()> {
         self.until(&["sync", "status"], "state          following")
     }
 

@@ -2,4 +2,5 @@
 
 mod disaster;
 mod examples;
+mod sync;
 mod transcript;

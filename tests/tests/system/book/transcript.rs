@@ -36,9 +36,12 @@ pub(crate) fn chapter(name: &str) -> Result<BTreeMap<String, Vec<Typed>>> {
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let mut found: BTreeMap<String, Vec<Typed>> = BTreeMap::new();
     let (mut heading, mut inside, mut document) = (String::new(), false, false);
+    // A block that begins with something else is a file, not a terminal.
+    let mut terminal = false;
     for line in text.lines() {
         if line.starts_with("```") {
             inside = !inside;
+            terminal = false;
         } else if !inside {
             if let Some(title) = line
                 .trim_start_matches('#')
@@ -48,12 +51,16 @@ pub(crate) fn chapter(name: &str) -> Result<BTreeMap<String, Vec<Typed>>> {
                 heading = title.replace('`', "");
             }
         } else if let Some(command) = line.strip_prefix("$ ") {
-            document = command.contains("<<END");
+            (document, terminal) = (command.contains("<<END"), true);
             found.entry(heading.clone()).or_default().push(Typed {
                 command: command.to_owned(),
                 printed: Vec::new(),
             });
-        } else if let Some(last) = found.get_mut(&heading).and_then(|all| all.last_mut()) {
+        } else if let Some(last) = found
+            .get_mut(&heading)
+            .and_then(|all| all.last_mut())
+            .filter(|_| terminal)
+        {
             if document {
                 last.command.push('\n');
                 last.command.push_str(line);
