@@ -1,6 +1,7 @@
 //! Bodies on their way: a client's to its home, a home's to the client. Never held as a whole, never waited for
 //! without end.
 
+use super::connection::Taking;
 use super::logins::InUse;
 use super::pool::Lease;
 use super::reply::Fault;
@@ -177,6 +178,7 @@ pub(super) struct Download {
     lease: Lease,
     login: InUse,
     pause: Pause,
+    taking: Arc<Taking>,
     /// When the login ends, this does too.
     end: Pin<Box<WaitForCancellationFutureOwned>>,
     /// An event stream can end at any time: its client asks again.
@@ -190,6 +192,7 @@ impl Download {
         login: InUse,
         idle: Duration,
         is_event_stream: bool,
+        taking: Arc<Taking>,
     ) -> Self {
         let order = match is_event_stream {
             true => login.login().winds_down.clone(),
@@ -200,6 +203,7 @@ impl Download {
             lease,
             login,
             pause: Pause::new(idle),
+            taking,
             end: Box::pin(order.cancelled_owned()),
             is_event_stream,
         }
@@ -285,6 +289,7 @@ impl Download {
                 trail.ends(end);
             }
         };
+        self.taking.is_done();
         if self.end.as_mut().poll(cx).is_ready() {
             note("login ended");
             return Poll::Ready(match self.is_event_stream {
@@ -316,6 +321,7 @@ impl Download {
                     self.pause.begin_anew();
                     let Ok(data) = frame.into_data() else { continue };
                     let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
+                    self.taking.begins();
                     self.login.login().count(0, length);
                     if let Some(trail) = trail.as_mut() {
                         trail.count(length);

@@ -47,9 +47,9 @@ pub struct HttpProxyConfig {
     pub home_requests: u32,
     /// Requests that may wait for room at one home; past it a client hears 503. 0 to 1000000, default 1000.
     pub home_queue: u32,
-    /// Requests, event streams and WebSockets that one login may have at once; past it a client hears 429. 1 to
+    /// Requests, event streams and WebSockets that one account may have at once; past it a client hears 429. 1 to
     /// 100000, default 100.
-    pub login_requests: u32,
+    pub account_requests: u32,
     /// Failed logins after which a connection ends; 1 to 100, default 5.
     pub max_login_failures: u32,
     /// Seconds for which browsers are told to use TLS only (HSTS), on TLS listeners that are not on loopback; 0 for
@@ -76,7 +76,7 @@ impl Default for HttpProxyConfig {
             home_timeout: 60,
             home_requests: 2_000,
             home_queue: 1_000,
-            login_requests: 100,
+            account_requests: 100,
             max_login_failures: 5,
             hsts: 31_536_000,
         }
@@ -125,7 +125,7 @@ impl HttpProxyConfig {
             ("home_timeout", self.home_timeout, 1..=3600),
             ("home_requests", self.home_requests.into(), 1..=1_000_000),
             ("home_queue", self.home_queue.into(), 0..=1_000_000),
-            ("login_requests", self.login_requests.into(), 1..=100_000),
+            ("account_requests", self.account_requests.into(), 1..=100_000),
             ("max_login_failures", self.max_login_failures.into(), 1..=100),
             ("hsts", self.hsts, 0..=63_072_000),
         ] {
@@ -148,7 +148,7 @@ mod tests {
         config.listener = vec![listener];
         config.hosts = vec!["mail.example.test".to_owned(), "mail:443".to_owned()];
         config.auth = vec!["nobody".to_owned()];
-        config.login_requests = 0;
+        config.account_requests = 0;
         let keys: Vec<String> = config
             .check(&["people"], &["people"])
             .into_iter()
@@ -161,7 +161,7 @@ mod tests {
                 "user_maps",
                 "auth.0",
                 "hosts.1",
-                "login_requests"
+                "account_requests"
             ]
         );
     }

@@ -8,12 +8,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use model::{Peer, TlsState};
 use net::{Accepted, Connection, ListenerConfig, Shutdown, new_trace_id};
+use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -31,6 +32,10 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Whether an HTTP/2 client is still there is asked this often.
 const PING: Duration = Duration::from_secs(30);
 
+/// An answer is asked for in pieces as large as the buffer: a client on a thin line takes several times what it may
+/// pause to take one.
+const STALLS: u32 = 5;
+
 /// What all requests of a connection share.
 pub(super) struct Door {
     proxy: Arc<HttpProxy>,
@@ -44,10 +49,41 @@ pub(super) struct Door {
     quiet_since: AtomicU64,
     started: Instant,
     closes: CancellationToken,
+    /// Answers on their way.
+    answers: Mutex<Vec<Weak<Taking>>>,
     /// The connection is gone, whatever still runs.
     pub(super) gone: CancellationToken,
     /// WebSockets that were opened on it.
     pub(super) relays: TaskTracker,
+}
+
+/// How an answer is taken by its client. In HTTP/2 a client can refuse one stream and keep the others going, and
+/// nobody asks the body then.
+pub(super) struct Taking {
+    /// Since when the client has something to take, in milliseconds of the connection; 0 for nothing.
+    since: AtomicU64,
+    cut: CancellationToken,
+    door: Weak<Door>,
+}
+
+impl Taking {
+    /// Something was handed to the client.
+    pub(super) fn begins(&self) {
+        if let Some(door) = self.door.upgrade() {
+            self.since.store(door.age().max(1), Ordering::Relaxed);
+        }
+    }
+
+    /// The client has room for more.
+    pub(super) fn is_done(&self) {
+        self.since.store(0, Ordering::Relaxed);
+    }
+
+    fn is_stuck(&self, now: u64, limit: Duration) -> bool {
+        let since = self.since.load(Ordering::Relaxed);
+        let waits = u128::from(now.saturating_sub(since));
+        since > 0 && (self.cut.is_cancelled() || waits >= limit.as_millis())
+    }
 }
 
 /// A request that runs.
@@ -73,6 +109,7 @@ impl Door {
             quiet_since: AtomicU64::new(0),
             started: Instant::now(),
             closes: CancellationToken::new(),
+            answers: Mutex::default(),
             gone: CancellationToken::new(),
             relays: TaskTracker::new(),
         }
@@ -85,6 +122,28 @@ impl Door {
     pub(super) fn busy(self: &Arc<Self>) -> Busy {
         self.running.fetch_add(1, Ordering::AcqRel);
         Busy(Arc::clone(self))
+    }
+
+    /// Looks after an answer; `cut` ends it.
+    pub(super) fn taking(self: &Arc<Self>, cut: CancellationToken) -> Arc<Taking> {
+        let taking = Arc::new(Taking {
+            // Whoever takes nothing at all never asks the body a first time.
+            since: AtomicU64::new(self.age().max(1)),
+            cut,
+            door: Arc::downgrade(self),
+        });
+        let mut answers = self.answers.lock();
+        answers.retain(|known| known.strong_count() > 0);
+        answers.push(Arc::downgrade(&taking));
+        taking
+    }
+
+    /// Whether the client has refused an answer for too long.
+    fn is_stuck(&self, limit: Duration) -> bool {
+        let now = self.age();
+        let answers = self.answers.lock();
+        let mut known = answers.iter().filter_map(Weak::upgrade);
+        known.any(|taking| taking.is_stuck(now, limit))
     }
 
     fn is_idle(&self, limit: Duration) -> bool {
@@ -155,13 +214,7 @@ pub async fn serve(accepted: Accepted, proxy: Arc<HttpProxy>) {
             // RFC 8441 section 3.
             .enable_connect_protocol();
         let connection = http2.serve_connection(io, service);
-        drive(
-            connection,
-            |connection| connection.graceful_shutdown(),
-            &door,
-            limits.header_timeout,
-        )
-        .await;
+        drive(connection, |connection| connection.graceful_shutdown(), &door).await;
     } else {
         let mut http1 = http1::Builder::new();
         http1
@@ -169,24 +222,21 @@ pub async fn serve(accepted: Accepted, proxy: Arc<HttpProxy>) {
             .header_read_timeout(limits.header_timeout)
             .max_buf_size(max_header);
         let connection = http1.serve_connection(io, service).with_upgrades();
-        drive(
-            connection,
-            |connection| connection.graceful_shutdown(),
-            &door,
-            limits.header_timeout,
-        )
-        .await;
+        drive(connection, |connection| connection.graceful_shutdown(), &door).await;
     }
     door.relays.close();
     door.relays.wait().await;
 }
 
 /// Runs a connection until it ends, is idle for too long, or has to make room.
-async fn drive<C>(connection: C, wind_down: impl Fn(Pin<&mut C>), door: &Door, idle: Duration)
+async fn drive<C>(connection: C, wind_down: impl Fn(Pin<&mut C>), door: &Door)
 where
     C: Future<Output = hyper::Result<()>>,
 {
     let mut connection = std::pin::pin!(connection);
+    let limits = door.proxy.limits;
+    let (idle, stall) = (limits.header_timeout, limits.body_timeout * STALLS);
+    let tick = idle.min(limits.body_timeout);
     let mut asked = false;
     loop {
         tokio::select! {
@@ -198,7 +248,11 @@ where
             }
             () = door.shutdown.requested(), if !asked => {}
             () = door.closes.cancelled(), if !asked => {}
-            () = tokio::time::sleep(idle) => {
+            () = tokio::time::sleep(tick) => {
+                if door.is_stuck(stall) {
+                    tracing::debug!(client = %door.peer.client, "an answer is not taken: the connection is closed");
+                    return;
+                }
                 if !door.is_idle(idle) {
                     continue;
                 }

@@ -125,7 +125,7 @@ impl HttpProxy {
             return page.map(|page| with_status(page, StatusCode::FORBIDDEN));
         };
         let brought = Brought::Ticket(ticket.clone());
-        let limit = self.config.login_requests;
+        let limit = self.config.account_requests;
         let entered = self.logins.enter(&brought, &self.gate, &visit.peer, limit).await;
         if let Err(fault) = entered {
             let wrong = is_wrong(&fault);

@@ -1,6 +1,7 @@
 //! A request on its way to its home: the credential, the connection, the deadline, one more try.
 
 use super::body::{Download, Moves, Outgoing, Upload};
+use super::connection::Door;
 use super::forwarded::{self, Told};
 use super::headers;
 use super::logins::InUse;
@@ -17,6 +18,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use model::{Protocol, Secret};
 use net::Shutdown;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::sasl::encode_base64;
@@ -193,7 +195,7 @@ impl HttpProxy {
         lease: Lease,
         login: InUse,
         response: Response<Incoming>,
-        idle: Duration,
+        door: &Arc<Door>,
     ) -> Result<Response<Outgoing>, Fault> {
         let home = lease.name().to_owned();
         let (mut head, body) = response.into_parts();
@@ -216,7 +218,8 @@ impl HttpProxy {
         headers::clean_response(&mut head.headers);
         self.sign(&mut head.headers);
         let is_event_stream = is_event_stream(&head.headers);
-        let download = Download::new(body, lease, login, idle, is_event_stream);
+        let taking = door.taking(login.login().cut.clone());
+        let download = Download::new(body, lease, login, door.config.idle(), is_event_stream, taking);
         let mut response = Response::new(Outgoing::home(download));
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;

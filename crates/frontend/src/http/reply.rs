@@ -28,7 +28,7 @@ pub(super) enum Fault {
     Slow,
     /// The client went away in the middle of its body.
     Gone,
-    /// The login has too many requests at once.
+    /// The account has too many requests at once.
     TooMany,
     /// The home has too many requests, and too many wait.
     Busy(String),

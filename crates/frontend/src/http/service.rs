@@ -234,7 +234,7 @@ impl HttpProxy {
         {
             return Fault::CrossSite.into();
         }
-        let limit = self.config.login_requests;
+        let limit = self.config.account_requests;
         let login = match self.logins.enter(&brought, &self.gate, &visit.peer, limit).await {
             Ok(login) => login,
             Err(fault) if is_wrong(&fault) => {
@@ -321,7 +321,7 @@ impl HttpProxy {
                 return Err(failure.into());
             }
         }
-        let response = self.relay(lease, login, response, visit.idle)?;
+        let response = self.relay(lease, login, response, door)?;
         Ok(Answer::Plain(response))
     }
 

@@ -78,6 +78,8 @@ type Key = [u8; 32];
 /// The logins of this process.
 pub(super) struct Logins {
     table: Mutex<HashMap<Key, Arc<Slot>>>,
+    /// Requests that run, by account.
+    running: Arc<Mutex<HashMap<Address, u32>>>,
     /// Tickets that were logged out or refused here.
     dead: Mutex<TtlCache<TicketId, ()>>,
     /// Keys of the table cannot be guessed from outside, and hold no secret.
@@ -136,18 +138,28 @@ fn millis(span: Duration) -> u64 {
 }
 
 /// A login that serves a request. It does not end by itself meanwhile.
-pub(super) struct InUse(Arc<Login>);
+pub(super) struct InUse {
+    login: Arc<Login>,
+    running: Arc<Mutex<HashMap<Address, u32>>>,
+}
 
 impl InUse {
     pub(super) fn login(&self) -> &Arc<Login> {
-        &self.0
+        &self.login
     }
 }
 
 impl Drop for InUse {
     fn drop(&mut self) {
-        self.0.touch();
-        self.0.running.fetch_sub(1, Ordering::AcqRel);
+        self.login.touch();
+        self.login.running.fetch_sub(1, Ordering::AcqRel);
+        let mut running = self.running.lock();
+        if let Some(count) = running.get_mut(self.login.address()) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                running.remove(self.login.address());
+            }
+        }
     }
 }
 
@@ -156,6 +168,7 @@ impl Logins {
         let secret: [u8; 32] = net::fresh_random()?;
         Ok(Arc::new(Self {
             table: Mutex::default(),
+            running: Arc::default(),
             dead: Mutex::new(TtlCache::new(Arc::clone(&clock), MAX_LOGINS)),
             secret: hmac::Key::new(hmac::HMAC_SHA256, &secret),
             clock,
@@ -256,12 +269,18 @@ impl Logins {
             return None;
         }
         // Under the lock of the table, or it could be retired as idle at this very moment.
-        if login.running.fetch_add(1, Ordering::AcqRel) >= limit {
-            login.running.fetch_sub(1, Ordering::AcqRel);
+        let mut running = self.running.lock();
+        let count = running.entry(login.address().clone()).or_default();
+        if *count >= limit {
             return Some(Err(Fault::TooMany));
         }
+        *count += 1;
+        login.running.fetch_add(1, Ordering::AcqRel);
         login.touch();
-        Some(Ok(InUse(Arc::clone(login))))
+        Some(Ok(InUse {
+            login: Arc::clone(login),
+            running: Arc::clone(&self.running),
+        }))
     }
 
     fn forget(&self, key: &Key, slot: &Arc<Slot>) {

@@ -201,6 +201,8 @@ pub(crate) enum Raw {
     Says(&'static [u8]),
     /// Answers with this many octets of a header.
     Floods(usize),
+    /// Answers with a body of this many octets, and waits for nobody.
+    Pours(usize),
     /// Reads and says nothing.
     Hangs,
     /// Answers with this, and says nothing more.
@@ -231,6 +233,11 @@ pub(crate) async fn raw(what: Raw) -> (String, Arc<Mutex<Vec<String>>>) {
                     Raw::Floods(octets) => {
                         let head = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(octets));
                         drop(stream.write_all(head.as_bytes()).await);
+                    }
+                    Raw::Pours(octets) => {
+                        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {octets}\r\n\r\n");
+                        drop(stream.write_all(head.as_bytes()).await);
+                        drop(stream.write_all(&vec![b'x'; octets]).await);
                     }
                     Raw::Hangs => std::future::pending().await,
                     Raw::Stops(answer) => {

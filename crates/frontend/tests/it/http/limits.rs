@@ -89,10 +89,10 @@ async fn whoever_is_slow_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn one_login_does_not_take_everything() {
+async fn one_account_does_not_take_everything() {
     let app = App::start().await;
     let mut setup = Setup::default();
-    setup.config.login_requests = 2;
+    setup.config.account_requests = 2;
     let web = setup.start(&app.name).await;
     let mut held = Vec::new();
     for number in 1..=2 {
@@ -104,6 +104,12 @@ async fn one_login_does_not_take_everything() {
     }
     let refused = web.get("/", "").await;
     assert_eq!((refused.status, refused.field("retry-after")), (429, Some("1")));
+    // Another login of the same account is none the better.
+    let other = wire::sasl::encode_base64(b"Alice@Example.test:secret");
+    let refused = web
+        .anonymous("/", &format!("Authorization: Basic {other}\r\n"))
+        .await;
+    assert_eq!(refused.status, 429);
     app.gate.add_permits(2);
     for mut connection in held {
         read_until(&mut connection, "hello").await;
@@ -177,7 +183,7 @@ async fn passwords_are_not_taken_in_the_clear() {
 async fn a_thousand_at_once() {
     let app = App::start().await;
     let mut setup = Setup::default();
-    setup.config.login_requests = 1_000;
+    setup.config.account_requests = 1_000;
     let web = setup.start(&app.name).await;
     let mut all = Vec::with_capacity(1_000);
     for _ in 0..1_000 {

@@ -110,6 +110,11 @@ async fn events_arrive_one_by_one_and_end_with_the_login() {
 
 /// A client of HTTP/2 over TLS, as browsers are.
 async fn http2(web: &Web) -> hyper::client::conn::http2::SendRequest<Empty<Bytes>> {
+    http2_with(web, 1 << 20).await
+}
+
+/// One that takes so many octets of an answer before it is asked for more.
+async fn http2_with(web: &Web, window: u32) -> hyper::client::conn::http2::SendRequest<Empty<Bytes>> {
     let ca = web.front.certificate();
     let mut roots = rustls::RootCertStore::empty();
     let certificate = rustls::pki_types::CertificateDer::from_pem_file(ca).expect("a certificate");
@@ -128,6 +133,7 @@ async fn http2(web: &Web) -> hyper::client::conn::http2::SendRequest<Empty<Bytes
     let tls = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream);
     let io = TokioIo::new(tls.await.expect("TLS"));
     let (sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(window)
         .handshake(io)
         .await
         .expect("HTTP/2");
@@ -191,4 +197,33 @@ async fn http2_requests_and_a_websocket_inside_a_stream() {
     let mut rest = Vec::new();
     let read = tokio::time::timeout(super::SOON, socket.read_to_end(&mut rest)).await;
     read.map(drop).expect("it ends with its login");
+}
+
+#[tokio::test]
+async fn a_stream_that_is_never_read_does_not_hold_its_home() {
+    const BODY: usize = 400_000;
+    let (name, _) = super::app::raw(super::app::Raw::Pours(BODY)).await;
+    let mut setup = Setup {
+        listener: |config| config.tls = Some(net::TlsMode::Implicit),
+        ..Setup::default()
+    };
+    setup.config.body_timeout = 1;
+    let web = setup.start(&name).await;
+    let mut sender = http2_with(&web, 1_000).await;
+    let request = Request::get("https://localhost/a")
+        .header("authorization", AUTHORIZATION)
+        .body(Empty::new())
+        .expect("a request");
+    let response = sender.send_request(request).await.expect("an answer");
+    // Nothing of the body is read, and the connection is kept going.
+    let closed = tokio::time::timeout(super::SOON, async {
+        while !sender.is_closed() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    });
+    closed.await.expect("it is given up");
+    assert!(
+        response.into_body().collect().await.is_err(),
+        "and does not look whole"
+    );
 }
