@@ -65,7 +65,7 @@ macro_rules! login_section {
     };
 }
 
-/// What scripts may require at every home of today: RFC 5228 and the extensions that Dovecot and Cyrus both have on
+/// What scripts may require at every home of today: the extensions that Dovecot and Cyrus both have on
 /// by default.
 const SIEVE: [&str; 17] = [
     "fileinto",

@@ -152,7 +152,7 @@ impl Talk {
     /// What anything but 235 to the login means.
     fn refusal(&self, gate: &Gate, done: &Reply) -> Failure {
         match done.code() {
-            // RFC 4954 section 6, and RFC 5248: wrong credentials, and nothing else.
+            // RFC 4954 section 6: wrong credentials, and nothing else.
             535 => gate.home_refused(&self.line.name, &done.to_string()),
             // TLS first, another mechanism, a password that has to be changed: not the fault of these credentials.
             500..=599 => Failure::HomeRefusedLogin {

@@ -415,9 +415,11 @@ fn proxy_maps(config: &Config) -> Vec<(&'static str, Vec<String>)> {
     let login = login
         .into_iter()
         .map(|(_, service, section)| (service, section.user_maps));
-    std::iter::once(("smtp_proxy", config.smtp_proxy.user_maps.clone()))
-        .chain(login)
-        .collect()
+    let routed = [
+        ("smtp_proxy", config.smtp_proxy.user_maps.clone()),
+        ("lmtp_proxy", config.lmtp_proxy.user_maps.clone()),
+    ];
+    routed.into_iter().chain(login).collect()
 }
 
 /// A home with a port can serve one protocol only.

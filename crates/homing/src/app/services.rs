@@ -79,14 +79,15 @@ pub(super) fn serve_locally(
     if !config.holds_accounts() {
         return Ok(());
     }
-    let delivery = match config.smtp_proxy.home_protocol {
+    let delivery = |section: &frontend::SmtpProxyConfig| match section.home_protocol {
         frontend::HomeProtocol::Smtp => "smtp",
         frontend::HomeProtocol::Lmtp => "lmtp",
     };
     for (proxy, name) in [
         ("imap_proxy", "imap"),
         ("pop3_proxy", "pop3"),
-        ("smtp_proxy", delivery),
+        ("smtp_proxy", delivery(&config.smtp_proxy)),
+        ("lmtp_proxy", delivery(&config.lmtp_proxy)),
     ] {
         if !slots.contains_key(proxy) {
             continue;
@@ -239,6 +240,11 @@ fn build(
             let proxy = SmtpProxy::new(config.smtp_proxy.clone(), context(parts, name))
                 .map_err(|error| config.fault("smtp_proxy", error.to_string()))?;
             (Protocol::Smtp, Server::SmtpProxy(Arc::new(proxy)))
+        }
+        "lmtp_proxy" => {
+            let proxy = SmtpProxy::lmtp(config.lmtp_proxy.clone(), context(parts, name))
+                .map_err(|error| config.fault("lmtp_proxy", error.to_string()))?;
+            (Protocol::Lmtp, Server::SmtpProxy(Arc::new(proxy)))
         }
         "imap_proxy" => {
             let section = &config.imap_proxy;

@@ -126,6 +126,7 @@ impl Config {
         let maps: Vec<&str> = self.user_map.iter().map(|map| map.name.as_str()).collect();
         let sources = self.password_sources();
         within("smtp_proxy", self.smtp_proxy.check(&maps), problems);
+        within("lmtp_proxy", self.lmtp_proxy.check_lmtp(&maps), problems);
         within("imap_proxy", self.imap_proxy.check(&maps, &sources), problems);
         within("pop3_proxy", self.pop3_proxy.check(&maps, &sources), problems);
         within(

@@ -77,6 +77,8 @@ pub(crate) struct Config {
     pub(crate) pop3: access::Pop3Config,
     /// The SMTP front end, which sends each recipient's mail home.
     pub(crate) smtp_proxy: frontend::SmtpProxyConfig,
+    /// The LMTP front end, which sends each recipient's mail home and answers for each.
+    pub(crate) lmtp_proxy: frontend::LmtpProxyConfig,
     /// The IMAP front end, which sends each session home.
     pub(crate) imap_proxy: frontend::ImapProxyConfig,
     /// The POP3 front end, which sends each session home.
@@ -161,6 +163,7 @@ impl Default for Config {
             imap: access::imap::ImapConfig::default(),
             pop3: access::Pop3Config::default(),
             smtp_proxy: frontend::SmtpProxyConfig::default(),
+            lmtp_proxy: frontend::LmtpProxyConfig::default(),
             imap_proxy: frontend::ImapProxyConfig::default(),
             pop3_proxy: frontend::Pop3ProxyConfig::default(),
             managesieve_proxy: frontend::ManageSieveProxyConfig::default(),
@@ -335,10 +338,11 @@ impl Config {
         for map in &mut self.user_map {
             map.domain_aliases = aliases.clone();
         }
-        let domains = &mut self.smtp_proxy.domains;
-        for (alias, main) in aliases.iter() {
-            if domains.contains(main) && !domains.contains(alias) {
-                domains.push(alias.clone());
+        for domains in [&mut self.smtp_proxy.domains, &mut self.lmtp_proxy.domains] {
+            for (alias, main) in aliases.iter() {
+                if domains.contains(main) && !domains.contains(alias) {
+                    domains.push(alias.clone());
+                }
             }
         }
     }
@@ -387,6 +391,7 @@ impl Config {
         ];
         let front_end = [
             &self.smtp_proxy.listener,
+            &self.lmtp_proxy.listener,
             &self.imap_proxy.listener,
             &self.pop3_proxy.listener,
             &self.managesieve_proxy.listener,
@@ -404,13 +409,14 @@ impl Config {
     }
 
     /// Every service with a listener, by the name of its section.
-    pub(crate) fn listeners(&self) -> [(&'static str, &[net::ListenerConfig]); 10] {
+    pub(crate) fn listeners(&self) -> [(&'static str, &[net::ListenerConfig]); 11] {
         [
             ("smtp", &self.smtp.listener),
             ("lmtp", &self.lmtp.listener),
             ("imap", &self.imap.listener),
             ("pop3", &self.pop3.listener),
             ("smtp_proxy", &self.smtp_proxy.listener),
+            ("lmtp_proxy", &self.lmtp_proxy.listener),
             ("imap_proxy", &self.imap_proxy.listener),
             ("pop3_proxy", &self.pop3_proxy.listener),
             ("managesieve_proxy", &self.managesieve_proxy.listener),
