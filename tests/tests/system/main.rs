@@ -14,6 +14,7 @@ mod floods;
 mod front;
 mod front_door;
 mod front_end;
+mod http;
 mod local;
 mod login;
 mod logins;
