@@ -372,9 +372,10 @@ pub(crate) fn openldap_version() -> String {
         let all = [output.stdout, output.stderr].concat();
         String::from_utf8_lossy(&all).into_owned()
     });
+    // `$OpenLDAP: ldapsearch 2.5.13 (when it was built) $`
     let found = text.ok().and_then(|text| {
-        text.lines()
-            .find_map(|line| line.split("OpenLDAP: ").nth(1).map(str::to_owned))
+        let line = text.lines().find_map(|line| line.split("OpenLDAP: ").nth(1))?;
+        line.split(" (").next().map(str::to_owned)
     });
     found.unwrap_or_else(|| "OpenLDAP".to_owned())
 }

@@ -35,6 +35,8 @@ struct Person {
     taken: BTreeSet<String>,
     is_deleted: bool,
     log: VecDeque<String>,
+    /// What was done to its places in groups: seldom, so all of it is kept.
+    seats: Vec<String>,
 }
 
 impl Person {
@@ -131,7 +133,8 @@ impl Chronicle {
             self.people
                 .entry(number)
                 .or_default()
-                .remember(format!("{editor:?} put {address} into {team}"));
+                .seats
+                .push(format!("{editor:?} put {address} into {team}"));
         }
     }
 
@@ -142,7 +145,8 @@ impl Chronicle {
             self.people
                 .entry(number)
                 .or_default()
-                .remember(format!("{editor:?} took {address} out of {team}"));
+                .seats
+                .push(format!("{editor:?} took {address} out of {team}"));
         }
     }
 
@@ -209,11 +213,13 @@ impl Chronicle {
                 problems.extend(person.log.iter().map(|line| format!("    {line}")));
             }
         }
-        problems.extend(self.seats(end, &people));
+        problems.extend(self.seats(end, &people, lost));
         problems
     }
 
-    fn seats(&self, end: &Side, people: &BTreeMap<u32, &super::talk::Person>) -> Vec<String> {
+    /// Members that are not as the editors left them. With the conflict scope `entry` the loser's changes of a whole
+    /// group are dropped, and stand in the journal.
+    fn seats(&self, end: &Side, people: &BTreeMap<u32, &super::talk::Person>, lost: &[Lost]) -> Vec<String> {
         let mut problems = Vec::new();
         for seat @ (team, number) in &self.joined {
             let deleted = self.people.get(number).is_some_and(|person| person.is_deleted);
@@ -224,10 +230,19 @@ impl Chronicle {
                 .teams
                 .iter()
                 .any(|known| known.address == *team && known.members.contains(&person.address));
-            if is_in == self.left.contains(seat) {
+            let names = [format!("p{number}@"), format!("p{number}.")];
+            let is_lost = lost.iter().any(|row| {
+                row.field == "members"
+                    && row.subject == *team
+                    && names.iter().any(|name| row.values.contains(name))
+            });
+            if is_in == self.left.contains(seat) && !is_lost {
                 let is = if is_in { "is still" } else { "is not" };
                 problems.push(format!("p{number} {is} in {team}"));
-                let log = self.people.get(number).map(|person| &person.log);
+                let log = self
+                    .people
+                    .get(number)
+                    .map(|person| person.log.iter().chain(&person.seats));
                 problems.extend(log.into_iter().flatten().map(|line| format!("    {line}")));
             }
         }
@@ -338,6 +353,12 @@ mod tests {
         all.left(Editor::Here, "team0@localdomain.test", WHO);
         assert!(all.missing(&end("a", &["y"]), &[])[0].contains("is still in"));
         assert!(all.has_sat("team0@localdomain.test", "p7@localdomain.test"));
+        let row = Lost {
+            subject: "team0@localdomain.test".to_owned(),
+            field: "members".to_owned(),
+            values: "p7@localdomain.test".to_owned(),
+        };
+        assert!(all.missing(&end("a", &["y"]), &[row]).is_empty());
     }
 
     #[test]

@@ -196,10 +196,11 @@ impl Server {
             .map(drop)
     }
 
-    /// A comparison of everything, to its end.
-    pub(super) fn audit(&mut self) -> Result<Status> {
+    /// A round that is asked for, to its end.
+    pub(super) fn run(&mut self, what: Comparison) -> Result<Status> {
         let path = format!("/v1/sync/{}/run", self.connector);
-        let answer = self.api.post(&path, &json!({ "full": true }))?;
+        let full = what == Comparison::Everything;
+        let answer = self.api.post(&path, &json!({ "full": full }))?;
         Ok(Status::of(&answer))
     }
 
@@ -234,6 +235,14 @@ impl Server {
         ensure!(status.aside == 0 && status.error.is_none(), "{status:?}");
         Ok(status)
     }
+}
+
+/// What a round looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Comparison {
+    /// What the cookie does not cover.
+    Changes,
+    Everything,
 }
 
 /// What is looked at of the status of a connector.
