@@ -30,7 +30,7 @@ pub(crate) struct Which {
     /// At this home.
     #[arg(long, value_name = "HOME")]
     home: Option<String>,
-    /// In this protocol: imap, pop3, submission, managesieve.
+    /// In this protocol: imap, pop3, submission, managesieve, http.
     #[arg(long, value_name = "PROTOCOL")]
     protocol: Option<String>,
 }
