@@ -71,10 +71,10 @@ impl<'a> Worker<'a> {
         parts.local.associations(|found| {
             linked += u64::from(is_living(found));
             // One that is gone may have come from a directory that was replaced by a backup since.
-            if let (LinkState::Linked, Some(csn)) = (&found.data.state, &found.data.version) {
-                if !is_void(&checkpoint.void, csn) {
-                    newest.note(csn);
-                }
+            if let (LinkState::Linked, Some(csn)) = (&found.data.state, &found.data.version)
+                && !is_void(&checkpoint.void, csn)
+            {
+                newest.note(csn);
             }
             ends.extend(crate::link::until(&found.data.digests).map(|end| (found.remote, end)));
         })?;
