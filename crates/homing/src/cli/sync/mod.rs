@@ -212,21 +212,7 @@ pub(crate) fn run(global: &Global, command: SyncCommand) -> Result<(), Failure> 
             }) => {
                 let name = connector_name(&client, connector)?;
                 let answer = client.post(&path(&name, "quarantine/retry"), json!({ "object": object }))?;
-                output::either(global.json, &answer, |done| {
-                    let number = |key: &str| done.get(key).and_then(Value::as_u64).unwrap_or(0);
-                    let text = format!(
-                        "tried {} again; {} are set aside now",
-                        number("tried"),
-                        number("left")
-                    );
-                    match number("held") {
-                        0 => text,
-                        held => format!(
-                            "{text}, {held} of them held by the guard until: homing sync approve {}",
-                            field(done, "hash")
-                        ),
-                    }
-                });
+                output::either(global.json, &answer, retried_text);
             }
         },
         SyncCommand::Approve { hash, connector } => {
@@ -301,6 +287,23 @@ fn aside_text(row: &Value) -> String {
         _ => format!("next try {}", get("next_try")),
     };
     format!("{}  {when}\n  {}", get("entry"), get("reason"))
+}
+
+/// What a retry came to; what the guard holds it does not touch.
+fn retried_text(done: &Value) -> String {
+    let number = |key: &str| done.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let text = format!(
+        "tried {} again; {} are set aside now",
+        number("tried"),
+        number("left")
+    );
+    match number("held") {
+        0 => text,
+        held => format!(
+            "{text}, {held} of them held by the guard until: homing sync approve {}",
+            field(done, "hash")
+        ),
+    }
 }
 
 fn pending_text(row: &Value) -> String {
