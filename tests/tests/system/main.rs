@@ -22,6 +22,7 @@ mod matrix;
 mod one_tier;
 mod other_schema;
 mod reload;
+mod scripts_and_mail;
 mod smtp_extensions;
 mod spill;
 mod sync_commands;
