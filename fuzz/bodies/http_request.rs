@@ -116,8 +116,11 @@ async fn keep(mut connection: Connection, log: Arc<Mutex<Vec<Vec<u8>>>>) {
     }
 }
 
+/// The fields of a head, names in lower case.
+type Fields = Vec<(String, String)>;
+
 /// A request as the home reads it: its fields, and what stands behind the head.
-fn split(text: &[u8]) -> Option<(Vec<(String, String)>, &[u8])> {
+fn split(text: &[u8]) -> Option<(Fields, &[u8])> {
     let end = text.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&text[..end]).into_owned();
     let mut lines = head.split("\r\n");
