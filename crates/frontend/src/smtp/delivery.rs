@@ -2,9 +2,9 @@
 
 use super::leg::{Identity, Leg, LegSettings, Offered};
 use super::message::Message;
+use super::proxy::SmtpProxy;
 use super::relayed::{Relayed, Told};
 use super::reply;
-use super::session::SmtpProxy;
 use super::transaction::{Envelope, Recipient, Sender};
 use crate::config::HomeProtocol;
 use crate::failure::Failure;

@@ -4,8 +4,8 @@
 //! for commands.
 
 use super::message::{Message, MessageWriter};
+use super::proxy::SmtpProxy;
 use super::reply;
-use super::session::SmtpProxy;
 use net::{LineStream, ReadError};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};

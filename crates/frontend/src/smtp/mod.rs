@@ -1,6 +1,6 @@
 //! The SMTP and LMTP proxies in front of the homes: mail from other servers, routed per recipient.
 //!
-//! Owns the receiving session (`session`, `client`, `intake`), the recipients and legs of one transaction
+//! Owns the receiving session (`proxy`, `session`, `client`, `intake`, and `dialect` for LMTP), the recipients and legs of one transaction
 //! (`transaction`, `routing`), the dialogue with one home (`leg`) and what a message asks of it (`needs`), the
 //! message on its way (`message`, `delivery`), the rule that makes one reply of several (`verdict`), and the
 //! notification for homes that send none (`relayed`).
@@ -19,6 +19,7 @@ mod leg;
 mod message;
 mod needs;
 mod offer;
+mod proxy;
 mod relayed;
 mod reply;
 mod routing;
@@ -27,4 +28,5 @@ mod transaction;
 mod verdict;
 
 pub use offer::{BareLineEndPolicy, OfferedExtension};
-pub use session::{SmtpProxy, serve};
+pub use proxy::SmtpProxy;
+pub use session::serve;

@@ -1,7 +1,7 @@
 //! Where a recipient's mail goes. The list of domains is asked first, whatever a map says.
 
+use super::proxy::SmtpProxy;
 use super::reply;
-use super::session::SmtpProxy;
 use super::transaction::Recipient;
 use crate::failure::{Failure, Rejection};
 use directory::{EntryKind, HomeRef, Route};

@@ -1,24 +1,22 @@
 //! The receiving session: read a command, do it, write the reply.
 
 use super::client::{Client, Hello};
-use super::dialect::{Dialect, Verb};
+use super::dialect::Verb;
 use super::intake::{self, Chunks, NoMessage};
 use super::leg::{Leg, LegSettings};
 use super::message::Message;
+use super::proxy::SmtpProxy;
 use super::reply;
 use super::transaction::{Recipient, Sender, Transaction};
-use crate::config::{LmtpProxyConfig, SmtpProxyConfig};
-use crate::login::ProxyContext;
 use bytes::Bytes;
-use directory::{HomeRef, HomeRefError};
-use model::{ReversePath, TlsState};
-use net::{Accepted, Budget, LineStream, ReadError};
+use model::ReversePath;
+use net::{Accepted, LineStream, ReadError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::smtp::{
-    Capabilities, ClaimVerb, ClientClaims, Command, CommandError, Extensions, ForwardPath, Limits,
-    MailParameters, RcptParameters, Received, Reply, hop_count,
+    Capabilities, ClientClaims, Command, CommandError, Extensions, ForwardPath, MailParameters,
+    RcptParameters, Received, Reply, hop_count,
 };
 
 /// The longest command. RFC 5321 section 4.5.3.1.4 has 512 octets; extensions lengthen MAIL.
@@ -31,51 +29,6 @@ const MAX_IDLE_COMMANDS: u32 = 100;
 const MAX_BATCH: usize = 100;
 /// How long the last words may take.
 const FAREWELL: Duration = Duration::from_secs(5);
-
-/// The SMTP proxy of this server.
-pub struct SmtpProxy {
-    pub(super) dialect: Dialect,
-    pub(super) config: SmtpProxyConfig,
-    pub(super) context: ProxyContext,
-    pub(super) spill_home: Option<HomeRef>,
-    pub(super) group_home: Option<HomeRef>,
-    /// Space for the messages of all sessions.
-    space: Budget,
-}
-
-impl SmtpProxy {
-    /// Builds the proxy. Fails when a home in the configuration is none, which its `check` has reported.
-    pub fn new(config: SmtpProxyConfig, context: ProxyContext) -> Result<Self, HomeRefError> {
-        Self::with(Dialect::Smtp, config, context)
-    }
-
-    /// The same for clients that speak LMTP: each recipient has its own reply to the message.
-    pub fn lmtp(config: LmtpProxyConfig, context: ProxyContext) -> Result<Self, HomeRefError> {
-        Self::with(Dialect::Lmtp, config, context)
-    }
-
-    fn with(dialect: Dialect, config: SmtpProxyConfig, context: ProxyContext) -> Result<Self, HomeRefError> {
-        let spill_home = config.spill_home.as_deref().map(HomeRef::parse).transpose()?;
-        let group_home = config.group_home.as_deref().map(HomeRef::parse).transpose()?;
-        Ok(Self {
-            group_home: group_home.or_else(|| spill_home.clone()),
-            spill_home,
-            space: Budget::new(config.max_buffered.0),
-            dialect,
-            config,
-            context,
-        })
-    }
-
-    pub(super) fn command_limit(&self) -> Duration {
-        Duration::from_secs(self.config.command_timeout)
-    }
-
-    /// A share of the space for messages that holds nothing yet.
-    pub(super) fn share(&self) -> net::Share {
-        self.space.share()
-    }
-}
 
 /// Serves one client to its end.
 pub async fn serve(accepted: Accepted, proxy: Arc<SmtpProxy>) {
@@ -197,35 +150,11 @@ impl Session {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let config = &self.proxy.config;
-        let mut extensions = Extensions::PIPELINING
-            .with(Extensions::SIZE)
-            .with(Extensions::ENHANCED_STATUS_CODES)
-            .with(Extensions::LIMITS)
-            .with(config.offered());
+        let mut announced = self.proxy.announced(&self.client);
         if self.tls.is_some() {
-            extensions = extensions.with(Extensions::STARTTLS);
+            announced.extensions = announced.extensions.with(Extensions::STARTTLS);
         }
-        // RFC 8689 section 2: only over TLS.
-        if self.client.peer.tls == TlsState::Plain {
-            extensions = extensions.without(Extensions::REQUIRETLS);
-        }
-        if self.client.trusted {
-            extensions = extensions.with(Extensions::XCLIENT).with(Extensions::XFORWARD);
-        }
-        let words = |verb: ClaimVerb| verb.attributes().iter().map(|&word| word.to_owned()).collect();
-        Capabilities {
-            name: self.proxy.context.server_name.clone(),
-            extensions,
-            size_limit: Some(config.max_message_size.0),
-            xclient: words(ClaimVerb::Xclient),
-            xforward: words(ClaimVerb::Xforward),
-            limits: Limits {
-                rcpt_max: Some(config.max_recipients),
-                mail_max: None,
-            },
-            ..Capabilities::default()
-        }
+        announced
     }
 
     fn say(&mut self, reply: &Reply) -> After {

@@ -1,0 +1,85 @@
+//! What all sessions of one proxy share.
+
+use super::client::Client;
+use super::dialect::Dialect;
+use crate::config::{LmtpProxyConfig, SmtpProxyConfig};
+use crate::login::ProxyContext;
+use directory::{HomeRef, HomeRefError};
+use model::TlsState;
+use net::Budget;
+use std::time::Duration;
+use wire::smtp::{Capabilities, ClaimVerb, Extensions, Limits};
+
+/// The SMTP proxy of this server.
+pub struct SmtpProxy {
+    pub(super) dialect: Dialect,
+    pub(super) config: SmtpProxyConfig,
+    pub(super) context: ProxyContext,
+    pub(super) spill_home: Option<HomeRef>,
+    pub(super) group_home: Option<HomeRef>,
+    /// Space for the messages of all sessions.
+    pub(super) space: Budget,
+}
+
+impl SmtpProxy {
+    /// Builds the proxy. Fails when a home in the configuration is none, which its `check` has reported.
+    pub fn new(config: SmtpProxyConfig, context: ProxyContext) -> Result<Self, HomeRefError> {
+        Self::with(Dialect::Smtp, config, context)
+    }
+
+    /// The same for clients that speak LMTP: each recipient has its own reply to the message.
+    pub fn lmtp(config: LmtpProxyConfig, context: ProxyContext) -> Result<Self, HomeRefError> {
+        Self::with(Dialect::Lmtp, config, context)
+    }
+
+    fn with(dialect: Dialect, config: SmtpProxyConfig, context: ProxyContext) -> Result<Self, HomeRefError> {
+        let spill_home = config.spill_home.as_deref().map(HomeRef::parse).transpose()?;
+        let group_home = config.group_home.as_deref().map(HomeRef::parse).transpose()?;
+        Ok(Self {
+            group_home: group_home.or_else(|| spill_home.clone()),
+            spill_home,
+            space: Budget::new(config.max_buffered.0),
+            dialect,
+            config,
+            context,
+        })
+    }
+
+    pub(super) fn command_limit(&self) -> Duration {
+        Duration::from_secs(self.config.command_timeout)
+    }
+
+    /// A share of the space for messages that holds nothing yet.
+    pub(super) fn share(&self) -> net::Share {
+        self.space.share()
+    }
+
+    /// What is announced to a client, STARTTLS apart.
+    pub(super) fn announced(&self, client: &Client) -> Capabilities {
+        let mut extensions = Extensions::PIPELINING
+            .with(Extensions::SIZE)
+            .with(Extensions::ENHANCED_STATUS_CODES)
+            .with(Extensions::LIMITS)
+            .with(self.config.offered());
+        // RFC 8689 section 2: only over TLS.
+        if client.peer.tls == TlsState::Plain {
+            extensions = extensions.without(Extensions::REQUIRETLS);
+        }
+        if client.trusted {
+            extensions = extensions.with(Extensions::XCLIENT).with(Extensions::XFORWARD);
+        }
+        let words = |verb: ClaimVerb| verb.attributes().iter().map(|&word| word.to_owned()).collect();
+        Capabilities {
+            name: self.context.server_name.clone(),
+            extensions,
+            size_limit: Some(self.config.max_message_size.0),
+            xclient: words(ClaimVerb::Xclient),
+            xforward: words(ClaimVerb::Xforward),
+            limits: Limits {
+                rcpt_max: Some(self.config.max_recipients),
+                mail_max: None,
+            },
+            ..Capabilities::default()
+        }
+    }
+}
