@@ -166,7 +166,11 @@ impl Slapd {
     /// Everything in the database as slapcat prints it, with UUIDs and versions: a backup.
     pub fn backup(&self) -> Result<String> {
         let config = self.config().display().to_string();
-        run_with_input(&self.tool("slapcat")?, &["-o", "ldif_wrap=no", "-f", &config], b"")
+        run_with_input(
+            &self.tool("slapcat")?,
+            &["-o", "ldif_wrap=no", "-f", &config],
+            b"",
+        )
     }
 
     /// Stops it and puts a backup, or entries alone, in the place of its database. [`Slapd::restart`] starts it again.
