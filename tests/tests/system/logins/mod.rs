@@ -3,6 +3,7 @@
 mod budget;
 mod certificates;
 mod change;
+mod copies;
 mod issuer;
 mod mechanisms;
 mod tokens;
