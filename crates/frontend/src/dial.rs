@@ -302,6 +302,8 @@ impl Dialer {
             .await
             .map_err(|error| match error.kind() {
                 io::ErrorKind::TimedOut => Failure::Timeout(name.to_owned()),
+                // Or a front end at its own limit would take every home for down.
+                _ if net::is_exhausted(&error) => Failure::Exhausted(error.to_string()),
                 _ => Failure::Connect {
                     home: name.to_owned(),
                     cause: error.to_string(),

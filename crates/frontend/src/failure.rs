@@ -72,6 +72,9 @@ pub enum Failure {
     /// The message that waits here cannot be read back.
     #[error("cannot read the buffered message: {0}")]
     Buffer(String),
+    /// This server has no descriptor, port or memory left for a connection: no fault of the home.
+    #[error("nothing is left for a connection: {0}")]
+    Exhausted(String),
     /// The account or the client has too many sessions already.
     #[error("{0}")]
     TooMany(#[from] net::TooMany),
@@ -139,6 +142,7 @@ impl Failure {
                 | Self::Ambiguous(_)
                 | Self::Tls { .. }
                 | Self::Buffer(_)
+                | Self::Exhausted(_)
                 | Self::LoginMode { .. }
                 | Self::Loop
         )
@@ -161,6 +165,7 @@ impl Failure {
             Self::HomeRefusedLogin { .. } => "home_refused",
             Self::HomeTemporary { .. } => "home_temporary",
             Self::Buffer(_) => "buffer",
+            Self::Exhausted(_) => "exhausted",
             Self::TooMany(_) => "limit",
             Self::Drained(_) => "drained",
             Self::LoginMode { .. } => "login_mode",
@@ -210,6 +215,7 @@ pub(crate) mod tests {
                 text: text(),
             },
             Failure::Buffer(text()),
+            Failure::Exhausted(text()),
             Failure::TooMany(net::TooMany::Account),
             Failure::Drained(home()),
             Failure::LoginMode {

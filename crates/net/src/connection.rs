@@ -228,3 +228,33 @@ impl AsyncWrite for Connection {
         delegate!(self, stream => Pin::new(stream).poll_shutdown(cx), Ok(()))
     }
 }
+/// Whether a connection failed for want of something of this machine: descriptors, ports, memory.
+#[must_use]
+pub fn is_exhausted(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let own = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+        Errno::ADDRNOTAVAIL,
+    ];
+    error
+        .raw_os_error()
+        .is_some_and(|code| own.iter().any(|errno| errno.raw_os_error() == code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_exhausted;
+    use rustix::io::Errno;
+    use std::io;
+
+    #[test]
+    fn only_this_machines_own_want_is_its_fault() {
+        let of = |errno: Errno| io::Error::from_raw_os_error(errno.raw_os_error());
+        assert!(is_exhausted(&of(Errno::MFILE)) && is_exhausted(&of(Errno::NFILE)));
+        assert!(!is_exhausted(&of(Errno::CONNREFUSED)) && !is_exhausted(&of(Errno::HOSTUNREACH)));
+        assert!(!is_exhausted(&io::ErrorKind::TimedOut.into()));
+    }
+}

@@ -30,7 +30,7 @@ pub use access::{Access, AccessRule};
 pub use budget::{Budget, Share};
 pub use cache::{Cached, TtlCache};
 pub use config::{CertificateConfig, ClientName, ClientTlsConfig, ListenerConfig, TlsConfig, TlsMode};
-pub use connection::{Connection, ServerStream};
+pub use connection::{Connection, ServerStream, is_exhausted};
 pub use dns::{DnsError, Resolver};
 pub use line::{LinePolicy, LineStream, ReadError};
 pub use listener::{Accepted, BindError, Inherited, Listener, ListenerControl, Rest};

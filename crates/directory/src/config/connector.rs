@@ -62,8 +62,8 @@ pub struct ConnectorConfig {
     #[serde(default)]
     pub password_scheme: PasswordScheme,
     /// Whether synchronisation keeps a copy of the password hash that the directory shows as the account's hash here,
-    /// so that `local` can check logins while the directory is away. Clear text is never copied. Needs the right to
-    /// read the password attribute, and a direction that writes here; default false.
+    /// so that they log in while the directory is away, where the domain's `auth` has `local` too. Clear text is never
+    /// copied. Needs the right to read the password attribute, and a direction that writes here; default false.
     #[serde(default)]
     pub copy_passwords: bool,
     /// Who writes a changed password: `off`, `as-user` (the user, with the old password; an administrator cannot
@@ -185,7 +185,7 @@ pub struct ConnectorConfig {
     /// What a deletion in the directory does here: `disable`, `delete` or `ignore`; default `disable`.
     #[serde(default)]
     pub on_delete: OnDelete,
-    /// Days for which the mail of a disabled or deleted account is kept; 1 to 3650, default 30.
+    /// Days for which the mail of a deleted account is kept (with `on_delete = "disable"` until somebody deletes it); 1 to 3650, default 30.
     #[serde(default = "default_retention")]
     pub retention: u64,
     /// What an attribute that was there and is now absent does: `keep` or `clear`; default `keep`.

@@ -27,7 +27,11 @@ pub(super) fn failure(failure: &Failure) -> StatusLine {
             Code::Unavailable,
             "The mail server of this account is not available; try again later.",
         ),
-        Failure::Tls { .. } | Failure::Protocol { .. } | Failure::Buffer(_) | Failure::LoginMode { .. } => (
+        Failure::Tls { .. }
+        | Failure::Protocol { .. }
+        | Failure::Buffer(_)
+        | Failure::Exhausted(_)
+        | Failure::LoginMode { .. } => (
             Code::Unavailable,
             "The mail server of this account has a problem; try again later.",
         ),

@@ -30,7 +30,11 @@ pub(super) fn failure(failure: &Failure) -> Response {
             ResponseCode::SysTemp,
             "The mail server of this account is not available; try again later.",
         ),
-        Failure::Tls { .. } | Failure::Protocol { .. } | Failure::Buffer(_) | Failure::LoginMode { .. } => (
+        Failure::Tls { .. }
+        | Failure::Protocol { .. }
+        | Failure::Buffer(_)
+        | Failure::Exhausted(_)
+        | Failure::LoginMode { .. } => (
             ResponseCode::SysTemp,
             "The mail server of this account has a problem; try again later.",
         ),

@@ -25,7 +25,11 @@ pub(super) fn failure(failure: &Failure) -> Reply {
         Failure::HomeDown(_) | Failure::Connect { .. } | Failure::Timeout(_) | Failure::Drained(_) => {
             later("The mail server of this account is not available; try again later")
         }
-        Failure::Tls { .. } | Failure::Protocol { .. } | Failure::Buffer(_) | Failure::LoginMode { .. } => {
+        Failure::Tls { .. }
+        | Failure::Protocol { .. }
+        | Failure::Buffer(_)
+        | Failure::Exhausted(_)
+        | Failure::LoginMode { .. } => {
             later("The mail server of this account has a problem; try again later")
         }
         Failure::HomeRefusedLogin { .. } | Failure::HomeTemporary { .. } => {
