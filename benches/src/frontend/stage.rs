@@ -250,8 +250,8 @@ fn homing(
          [tls]\ncertificate = {certificate:?}\nkey = {key:?}\n[sessions]\nmax_per_account = 10000\nmax_per_client = 100000\n\
          [[connector]]\nname = \"directory\"\nserver_type = \"openldap\"\nuris = [{uri:?}]\nbind_dn = {dn:?}\n\
          bind_password = {password:?}\naccounts.base_dn = [{users:?}]\n{cache}\
-         [[user_map]]\nname = \"people\"\nkind = \"ldap-password\"\nconnector = \"directory\"\nlive = true\n\
-         [[domain]]\nname = \"{DOMAIN}\"\nauth = [\"{method}\"]\nconnector = \"directory\"\n",
+         [[user_map]]\nname = \"people\"\nkind = \"{method}\"\nconnector = \"directory\"\nlive = true\n\
+         [[domain]]\nname = \"{DOMAIN}\"\nconnector = \"directory\"\n",
         certificate = tls.certificate.display().to_string(),
         key = tls.key.display().to_string(),
         uri = slapd.uri(),
