@@ -48,8 +48,8 @@ use model::{
 };
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// How a password is checked.
@@ -72,8 +72,6 @@ pub struct LdapAuthenticator {
     proofs: Arc<proof::ProofCache>,
     /// Some entry has shown its password attribute, so the service identity may read it.
     password_seen: AtomicBool,
-    /// Copies of the directory's passwords, for when it is away.
-    copies: OnceLock<Arc<dyn Authenticator>>,
 }
 
 impl LdapAuthenticator {
@@ -113,14 +111,7 @@ impl LdapAuthenticator {
             seen: recheck::Seen::new(&clock),
             throttle: Throttle::new(clock),
             password_seen: AtomicBool::new(false),
-            copies: OnceLock::new(),
         }))
-    }
-
-    /// Who is asked while the directory is away and the login is not remembered. Only its yes counts: what it does not
-    /// accept is tried again later. Set once; a second call changes nothing.
-    pub fn set_copies(&self, copies: Arc<dyn Authenticator>) {
-        drop(self.copies.set(copies));
     }
 
     async fn decide(&self, request: &AuthRequest) -> AuthOutcome {
@@ -155,10 +146,7 @@ impl LdapAuthenticator {
                 dns.len(),
                 dns.join(" | ")
             ))),
-            Found::Unavailable(why) => match self.remembered(request, password, why) {
-                AuthOutcome::Unavailable(why) => self.copied(request, why).await,
-                outcome => outcome,
-            },
+            Found::Unavailable(why) => self.remembered(request, password, why),
             Found::One(found) => {
                 let (account, entry) = *found;
                 self.check_entry(request, password, &account, &entry, &stamp, began)
@@ -187,20 +175,6 @@ impl LdapAuthenticator {
             address: known.address,
             entry: Some(known.uuid),
         })
-    }
-
-    /// The same for a copy of the password that synchronisation keeps.
-    async fn copied(&self, request: &AuthRequest, why: Unavailable) -> AuthOutcome {
-        let Some(copies) = self.copies.get() else {
-            return AuthOutcome::Unavailable(why);
-        };
-        match copies.check(request).await {
-            accepted @ AuthOutcome::Accepted(_) => {
-                tracing::info!(login = %request.login, connector = %self.connector.name(), "the directory is away; a copied password passes");
-                accepted
-            }
-            _ => AuthOutcome::Unavailable(why),
-        }
     }
 
     async fn check_entry(

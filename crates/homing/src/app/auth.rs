@@ -1,7 +1,6 @@
 //! Who is asked whether a login is right: chains built from the configuration, and the last word of the
 //! store about the account's state.
 
-use super::copies::Copies;
 use super::parts::Parts;
 use crate::cli::Failure;
 use crate::config::{AuthMethod, Config, DomainConfig};
@@ -187,11 +186,7 @@ fn chain(
             AuthMethod::LdapBind => LdapMethod::Bind,
         };
         for connector in &connectors {
-            let source = ldap(config, parts, connector, method)?;
-            if methods.contains(&AuthMethod::Local) {
-                copies(config, parts, connector, &source);
-            }
-            sources.push(source);
+            sources.push(ldap(config, parts, connector, method)?);
         }
     }
     Ok(Arc::new(
@@ -204,27 +199,15 @@ fn ldap(
     parts: &Parts,
     connector: &Arc<Connector>,
     method: LdapMethod,
-) -> Result<Arc<LdapAuthenticator>, Failure> {
-    LdapAuthenticator::new(
+) -> Result<Arc<dyn Authenticator>, Failure> {
+    let made = LdapAuthenticator::new(
         Arc::clone(connector),
         method,
         parts.passwords.clone(),
         Arc::clone(&parts.clock),
-    )
-    .map_err(|problem| config.faults("", vec![problem]))
-}
-
-/// What synchronisation copied serves where `local` is asked too.
-fn copies(config: &Config, parts: &Parts, connector: &Connector, source: &LdapAuthenticator) {
-    if let (true, Some(store)) = (connector.config().copy_passwords, &parts.store) {
-        source.set_copies(Arc::new(Copies::new(
-            connector.name(),
-            store.clone(),
-            parts.passwords.clone(),
-            config.login_domain(),
-            Arc::clone(&parts.clock),
-        )));
-    }
+    );
+    made.map(|made| made as Arc<dyn Authenticator>)
+        .map_err(|problem| config.faults("", vec![problem]))
 }
 
 fn local(config: &Config, parts: &Parts) -> Option<Arc<dyn Authenticator>> {
@@ -239,7 +222,7 @@ fn local(config: &Config, parts: &Parts) -> Option<Arc<dyn Authenticator>> {
 }
 
 /// The address that a login stands for.
-pub(super) fn address_of(login: &str, login_domain: Option<&Domain>) -> Option<Address> {
+fn address_of(login: &str, login_domain: Option<&Domain>) -> Option<Address> {
     match (login.contains('@'), login_domain) {
         (true, _) | (false, None) => Address::parse(login).ok(),
         (false, Some(domain)) => Address::parse(&format!("{login}@{domain}")).ok(),

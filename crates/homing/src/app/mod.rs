@@ -4,7 +4,6 @@
 //! SIGINT drains with a deadline. SIGHUP has the configuration read again while sessions go on. Holds no logic of mail or directories.
 
 mod auth;
-mod copies;
 mod front;
 mod handover;
 mod parts;

@@ -3,7 +3,6 @@
 mod budget;
 mod certificates;
 mod change;
-mod copies;
 mod issuer;
 mod mechanisms;
 mod tokens;
