@@ -62,8 +62,9 @@ pub struct ConnectorConfig {
     #[serde(default)]
     pub password_scheme: PasswordScheme,
     /// Whether synchronisation keeps a copy of the password hash that the directory shows as the account's hash here,
-    /// so that they log in while the directory is away, where the domain's `auth` has `local` too. Clear text is never
-    /// copied. Needs the right to read the password attribute, and a direction that writes here; default false.
+    /// for the day on which the account becomes this server's own (`homing sync unlink`, `release`): `local` checks no account that
+    /// is linked. Clear text is never copied. Needs the right to read the password attribute, and a direction that
+    /// writes here; default false.
     #[serde(default)]
     pub copy_passwords: bool,
     /// Who writes a changed password: `off`, `as-user` (the user, with the old password; an administrator cannot
