@@ -13,7 +13,7 @@ const ENDED: Metric = Metric {
     name: "homing_proxy_sessions_ended_total",
     help: "Relayed sessions that have ended, by protocol, home and reason.",
 };
-const BYTES: Metric = Metric {
+pub(crate) const BYTES: Metric = Metric {
     name: "homing_proxy_bytes_total",
     help: "Octets relayed, by protocol, home and direction.",
 };

@@ -88,6 +88,14 @@ fn an_internationalised_message_in_chunks() -> Result<()> {
         "{trace} is not in the home's log: {}",
         explain()
     );
+    let metrics = local.server.command(&["service", "metrics"])?;
+    for line in [
+        r#"homing_proxy_recipients_total{protocol="smtp",home="one",outcome="ok"} 2"#,
+        r#"homing_proxy_deliveries_total{protocol="smtp",home="one",outcome="ok"} 2"#,
+        r#"homing_proxy_messages_total{protocol="smtp",outcome="ok"} 1"#,
+    ] {
+        ensure!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
+    }
     Ok(())
 }
 

@@ -45,8 +45,13 @@ impl Delivery {
     pub(super) async fn to_homes(self: &Arc<Self>, legs: Vec<Leg>) -> Arrived {
         let mut replies = vec![reply::leg_lost(); self.envelope.recipients.len()];
         let mut untold: Vec<Told> = legs.iter().flat_map(|leg| self.untold(leg)).collect();
+        let takers = legs.iter().filter(|leg| !leg.recipients.is_empty());
+        let takers: Vec<(HomeRef, Vec<usize>)> = takers
+            .map(|leg| (leg.home.clone(), leg.recipients.clone()))
+            .collect();
         let ready = self.send(legs, &mut replies).await;
         let open = self.commit(ready, &mut replies).await;
+        self.count(&takers, &replies);
         untold.retain_mut(|told| match replies.get(told.index) {
             Some(reply) if reply.is_completed() => {
                 told.reply = reply.to_string();
@@ -58,6 +63,17 @@ impl Delivery {
             replies,
             open,
             untold,
+        }
+    }
+
+    fn count(&self, takers: &[(HomeRef, Vec<usize>)], replies: &[Reply]) {
+        let tally = self.proxy.tally();
+        tally.deliveries(takers.iter().flat_map(|(home, places)| {
+            let answers = places.iter().filter_map(|place| replies.get(*place));
+            answers.map(move |reply| (home, reply))
+        }));
+        for (home, _) in takers {
+            tally.sent(home, self.message.len());
         }
     }
 

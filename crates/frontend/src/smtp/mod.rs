@@ -3,7 +3,7 @@
 //! Owns the receiving session (`proxy`, `session`, `client`, `intake`, and `dialect` for LMTP), the recipients and legs of one transaction
 //! (`transaction`, `routing`), the dialogue with one home (`leg`) and what a message asks of it (`needs`), the
 //! message on its way (`message`, `delivery`), the rule that makes one reply of several (`verdict`), and the
-//! notification for homes that send none (`relayed`).
+//! notification for homes that send none (`relayed`), and the numbers (`tally`).
 //!
 //! Never owns a message: 250 is said only when a back end has durably taken every accepted recipient. Never
 //! takes mail for a domain that is not listed, whatever a map says.
@@ -24,6 +24,7 @@ mod relayed;
 mod reply;
 mod routing;
 mod session;
+mod tally;
 mod transaction;
 mod verdict;
 

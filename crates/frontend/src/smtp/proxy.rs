@@ -2,6 +2,7 @@
 
 use super::client::Client;
 use super::dialect::Dialect;
+use super::tally::Tally;
 use crate::config::{LmtpProxyConfig, SmtpProxyConfig};
 use crate::login::ProxyContext;
 use directory::{HomeRef, HomeRefError};
@@ -43,6 +44,14 @@ impl SmtpProxy {
             config,
             context,
         })
+    }
+
+    /// Where this proxy counts.
+    pub(super) fn tally(&self) -> Tally<'_> {
+        Tally {
+            metrics: &self.context.metrics,
+            dialect: self.dialect,
+        }
     }
 
     pub(super) fn command_limit(&self) -> Duration {

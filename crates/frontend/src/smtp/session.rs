@@ -460,11 +460,13 @@ impl Session {
         let (replies, kept) = transaction.deliver(received, message).await;
         self.kept = kept;
         self.client.forget_forwarded();
+        let took = started.elapsed();
+        self.proxy.tally().message(&replies, took);
         let reply: Vec<String> = replies.iter().map(ToString::to_string).collect();
         tracing::info!(
             protocol = self.proxy.dialect.name(), trace = %self.client.peer.trace,
             client = %self.client.peer.client, from, ?to, ?homes, size,
-            milliseconds = started.elapsed().as_millis(), reply = reply.join("; "), "message"
+            milliseconds = took.as_millis(), reply = reply.join("; "), "message"
         );
         for reply in &replies {
             self.say(reply);

@@ -150,12 +150,18 @@ impl Transaction {
         let routes = routes(&self.proxy, &batch).await;
         let mut replies = vec![reply::leg_lost(); batch.len()];
         let mut offers: Vec<Offer> = Vec::new();
+        let mut homes: Vec<Option<HomeRef>> = vec![None; batch.len()];
         for (place, (recipient, route)) in batch.iter().zip(routes).enumerate() {
             match route.and_then(|home| self.utf8_declared(recipient).map(|()| home)) {
-                Ok(home) => match offers.iter_mut().find(|offer| offer.home == home) {
-                    Some(offer) => offer.add(place, recipient),
-                    None => offers.push(Offer::new(home, place, recipient)),
-                },
+                Ok(home) => {
+                    if let Some(slot) = homes.get_mut(place) {
+                        *slot = Some(home.clone());
+                    }
+                    match offers.iter_mut().find(|offer| offer.home == home) {
+                        Some(offer) => offer.add(place, recipient),
+                        None => offers.push(Offer::new(home, place, recipient)),
+                    }
+                }
                 Err(reply) => {
                     tracing::info!(trace = %self.settings.trace, to = %recipient.to, %reply, "recipient refused");
                     set(&mut replies, place, reply);
@@ -189,6 +195,8 @@ impl Transaction {
                 self.envelope.recipients.push(recipient);
             }
         }
+        let counted = homes.iter().map(Option::as_ref).zip(&replies);
+        self.proxy.tally().recipients(counted);
         replies
     }
 
