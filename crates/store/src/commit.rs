@@ -16,6 +16,7 @@ pub(crate) use thread::{mark_bytes, read_mark};
 use crate::StoreError;
 use crate::engine::{Engine, Space};
 use crate::mail::BodyId;
+use crate::sync::Tally;
 use bytes::Bytes;
 use model::Clock;
 use parking_lot::Mutex;
@@ -70,6 +71,8 @@ pub(crate) enum Op {
 }
 
 /// Where the caches of one account stand against what is committed.
+    /// What a change means for the sums of a connector's links.
+    Tally(String, Tally),
 #[derive(Debug, Default)]
 pub(crate) struct Fence {
     generation: AtomicU64,

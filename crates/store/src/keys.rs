@@ -46,6 +46,11 @@ pub(crate) fn name(address: &Address) -> Vec<u8> {
     key
 }
 
+/// All links of all connectors, by the object here.
+pub(crate) const fn links() -> &'static [u8] {
+    b"L"
+}
+
 pub(crate) fn links_of(local: LocalId) -> Vec<u8> {
     tagged(b'L', &[&local.to_bytes()])
 }
@@ -64,6 +69,11 @@ pub(crate) fn remote(connector: &str, uuid: EntryUuid) -> Vec<u8> {
 
 pub(crate) fn connector(name: &str) -> Vec<u8> {
     tagged(b'S', &[name.as_bytes()])
+}
+
+/// What the links of a connector come to.
+pub(crate) fn sums(connector: &str) -> Vec<u8> {
+    tagged(b'Y', &[connector.as_bytes()])
 }
 
 pub(crate) fn quarantine_of(connector: &str) -> Vec<u8> {

@@ -41,6 +41,6 @@ pub use maintain::Maintenance;
 pub use open::{LostCommits, Store};
 pub use sync::{
     Association, Conflict, ConflictId, ConnectorState, Elsewhere, Intent, IntentKind, JournalPage, LinkData,
-    LinkState, Loser, MemberRef, NewAssociation, Phase, Precondition, QuarantineEntry, RemovedBy, SyncChange,
-    Tombstone,
+    LinkState, LinkSums, Loser, MemberRef, NewAssociation, Phase, Precondition, QuarantineEntry, RemovedBy,
+    STATE_UNTIL, SyncChange, Tombstone,
 };

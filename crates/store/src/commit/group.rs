@@ -5,6 +5,7 @@ use crate::StoreError;
 use crate::engine::{Snapshot, Space, Write, after_key, after_prefix};
 use crate::keys;
 use crate::mail::BodyId;
+use crate::sync::SumsRow;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
@@ -15,6 +16,14 @@ pub(super) struct Group<'a> {
     committed: Snapshot<'a>,
     staged: Staged,
     journal: u64,
+    /// Sums that this group changes, by connector: read once, written once.
+    sums: BTreeMap<String, Sums>,
+}
+
+#[derive(Default)]
+struct Sums {
+    row: SumsRow,
+    changed: bool,
 }
 
 impl<'a> Group<'a> {
@@ -23,6 +32,7 @@ impl<'a> Group<'a> {
             committed,
             staged: Staged::new(),
             journal,
+            sums: BTreeMap::new(),
         }
     }
 
@@ -31,10 +41,13 @@ impl<'a> Group<'a> {
     }
 
     pub(super) fn into_writes(self) -> Vec<Write> {
-        self.staged
-            .into_iter()
-            .map(|((space, key), value)| (space, key, value))
-            .collect()
+        let rows = self.staged.into_iter().map(|((space, key), value)| (space, key, value));
+        let changed = self.sums.into_iter().filter(|(_, sums)| sums.changed);
+        let sums = changed.map(|(connector, sums)| {
+            let row = Some(sums.row.write());
+            (Space::Directory, keys::sums(&connector), row)
+        });
+        rows.chain(sums).collect()
     }
 
     /// Adds the batch, or nothing of it.
@@ -51,6 +64,7 @@ impl<'a> Group<'a> {
         }
         // Counts are read before anything is staged, because reading may fail.
         let counts = self.counts(batch)?;
+        self.ready_sums(batch)?;
         for op in &batch.ops {
             match op {
                 Op::Put(space, key, value) => {
@@ -64,11 +78,37 @@ impl<'a> Group<'a> {
                     self.journal += 1;
                     self.staged.insert((Space::Log, key), Some(row.clone()));
                 }
+                Op::Tally(connector, tally) => {
+                    let sums = self.sums.entry(connector.clone()).or_default();
+                    sums.row.apply(tally);
+                    sums.changed = true;
+                }
                 Op::Share(..) | Op::Release(_) => {}
             }
         }
         for (body, count) in counts {
             self.count(body, count);
+        }
+        Ok(())
+    }
+
+    /// Reads the sums that the batch changes; a count that was overtaken does not fit.
+    fn ready_sums(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        for op in &batch.ops {
+            let Op::Tally(connector, tally) = op else { continue };
+            if !self.sums.contains_key(connector) {
+                let row = self.committed.get(Space::Directory, &keys::sums(connector))?;
+                let row = row.map(|row| SumsRow::read(&row)).unwrap_or_default();
+                let sums = Sums { row, changed: false };
+                self.sums.insert(connector.clone(), sums);
+            }
+            if self
+                .sums
+                .get(connector)
+                .is_some_and(|sums| !sums.row.takes(tally))
+            {
+                return Err(StoreError::Conflict);
+            }
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! Links between local objects and directory entries.
 
-use super::check_name;
 use super::rows::{read_link, write_link};
 use super::types::Association;
+use super::{check_name, sums};
 use crate::commit::{Batch, Class, Expect};
 use crate::engine::{Space, after_key, after_prefix};
 use crate::{LocalId, Store, StoreError, keys};
@@ -33,15 +33,21 @@ impl Store {
 
     /// Every link of a local object.
     pub fn associations_of(&self, local: LocalId) -> Result<Vec<Association>, StoreError> {
+        let links = self.link_rows_of(local)?;
+        Ok(links.into_iter().map(|(link, _)| link).collect())
+    }
+
+    /// The same with the rows as they are stored.
+    pub(super) fn link_rows_of(&self, local: LocalId) -> Result<Vec<(Association, Bytes)>, StoreError> {
         let prefix = keys::links_of(local);
         let rows = self.engine().snapshot().all(Space::Directory, &prefix)?;
-        rows.iter()
+        rows.into_iter()
             .map(|(key, row)| {
                 let connector = key
                     .get(prefix.len()..)
                     .and_then(|name| std::str::from_utf8(name).ok())
                     .ok_or_else(corrupt)?;
-                read_link(connector, local, row)
+                Ok((read_link(connector, local, &row)?, row))
             })
             .collect()
     }
@@ -109,6 +115,7 @@ impl Store {
         );
         batch.delete(Space::Directory, key);
         batch.delete(Space::Directory, keys::remote(connector, link.remote));
+        sums::stage(batch, (connector, link.remote), Some(&link.data), None);
         self.stage_intent_done(batch, connector, local)
     }
 
@@ -127,12 +134,15 @@ impl Store {
         let row = write_link(link);
         let local = Bytes::copy_from_slice(&link.local.to_bytes());
         let taken = || StoreError::AlreadyExists(format!("a link of entry {} or its object", link.remote));
+        let mut before = None;
         let expect = match snapshot.get(Space::Directory, &here)? {
             Some(old) if old == row => return Ok(false),
             Some(old) => {
-                if read_link(&link.connector, link.local, &old)?.remote != link.remote {
+                let known = read_link(&link.connector, link.local, &old)?;
+                if known.remote != link.remote {
                     return Err(taken());
                 }
+                before = Some(known.data);
                 Expect::Equals(old)
             }
             None => Expect::Absent,
@@ -146,6 +156,8 @@ impl Store {
         batch.expect(Space::Directory, there.clone(), expect, taken());
         batch.put(Space::Directory, here, row);
         batch.put(Space::Directory, there, local);
+        let about = (link.connector.as_str(), link.remote);
+        sums::stage(batch, about, before.as_ref(), Some(&link.data));
         Ok(true)
     }
 }

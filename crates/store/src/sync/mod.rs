@@ -15,6 +15,7 @@ mod intent;
 mod origin;
 mod pending;
 mod rows;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod tombstone;
@@ -26,6 +27,8 @@ pub use elsewhere::Elsewhere;
 pub use intent::{Intent, IntentKind, Precondition};
 pub use origin::JournalPage;
 pub use pending::MemberRef;
+pub use sums::{LinkSums, STATE_UNTIL};
+pub(crate) use sums::{Row as SumsRow, Tally};
 pub use tombstone::{RemovedBy, Tombstone};
 pub use types::{Association, ConnectorState, LinkData, LinkState, NewAssociation, Phase, QuarantineEntry};
 

@@ -85,7 +85,7 @@ fn read_link_row(connector: &str, local: LocalId, row: &[u8]) -> Decoded<Associa
     })
 }
 
-fn checksum(cookie: &[u8]) -> [u8; 16] {
+pub(super) fn checksum(cookie: &[u8]) -> [u8; 16] {
     let mut short = [0; 16];
     short
         .iter_mut()

@@ -3,9 +3,9 @@
 
 use super::change::{local_of, prefix};
 use super::rows::{read_link, write_link};
-use super::{Association, LinkState, check_name};
+use super::{Association, LinkState, check_name, sums};
 use crate::codec::{Decoded, Reader, Writer};
-use crate::commit::Batch;
+use crate::commit::{Batch, Expect};
 use crate::engine::{Space, after_key, after_prefix};
 use crate::{LocalId, Origin, Store, StoreError, keys};
 use bytes::Bytes;
@@ -104,7 +104,7 @@ impl Store {
         local: LocalId,
         origin: &Origin,
     ) -> Result<(), StoreError> {
-        let links = self.associations_of(local)?;
+        let links = self.link_rows_of(local)?;
         let left = |link: &Association| {
             matches!(
                 link.data.state,
@@ -112,12 +112,17 @@ impl Store {
             )
         };
         // Where one connector has switched the object off, its end is that connector's doing.
-        let by_sync = matches!(origin, Origin::Connector(_)) || links.iter().any(left);
+        let by_sync = matches!(origin, Origin::Connector(_)) || links.iter().any(|(link, _)| left(link));
         let since = self.clock().now();
-        for link in links {
+        for (link, row) in links {
             let own = matches!(origin, Origin::Connector(name) if *name == link.connector);
-            batch.delete(Space::Directory, keys::link(&link.connector, local));
+            let key = keys::link(&link.connector, local);
+            // What goes is what was read: the sums lose that.
+            let unchanged = Expect::Equals(row);
+            batch.expect(Space::Directory, key.clone(), unchanged, StoreError::Conflict);
+            batch.delete(Space::Directory, key);
             batch.delete(Space::Directory, keys::remote(&link.connector, link.remote));
+            sums::stage(batch, (&link.connector, link.remote), Some(&link.data), None);
             self.stage_intent_done(batch, &link.connector, local)?;
             if let LocalId::Group(_) = local {
                 self.stage_pending(batch, &link.connector, local, &[])?;

@@ -34,6 +34,14 @@ pub enum LinkState {
     UnlinkedHeld,
 }
 
+impl LinkState {
+    /// Whether the object is in use: what an empty directory is compared with.
+    #[must_use]
+    pub const fn is_living(&self) -> bool {
+        !matches!(self, Self::Gone { .. } | Self::OutOfScope { .. })
+    }
+}
+
 /// What a link holds, apart from whose it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkData {
