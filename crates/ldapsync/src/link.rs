@@ -6,7 +6,7 @@ use crate::plan::{Digest, Passwords, Standing};
 use bytes::Bytes;
 use model::{Address, EntryUuid, Timestamp};
 use std::collections::BTreeMap;
-use store::LinkState;
+use store::{LinkState, STATE_UNTIL};
 
 pub(crate) const FIELDS: [Field; 8] = [
     Field::Address,
@@ -84,7 +84,6 @@ pub(crate) fn values(field: Field, texts: &[&str]) -> Values {
 }
 
 const UNDER_WAY: &str = "acquaintance.under-way";
-const UNTIL: &str = "state-until";
 
 /// What is not settled and what stands for the passwords, as digests beside the base.
 pub(crate) fn encode_digests(
@@ -110,14 +109,14 @@ pub(crate) fn encode_digests(
     }
     if let Some(until) = until {
         let until = until.as_millis().to_be_bytes();
-        digests.insert(UNTIL.to_owned(), Bytes::copy_from_slice(&until));
+        digests.insert(STATE_UNTIL.to_owned(), Bytes::copy_from_slice(&until));
     }
     digests
 }
 
 /// When the state of the entry ends by itself.
 pub(crate) fn until(digests: &BTreeMap<String, Bytes>) -> Option<Timestamp> {
-    let millis = digests.get(UNTIL)?.as_ref().try_into().ok()?;
+    let millis = digests.get(STATE_UNTIL)?.as_ref().try_into().ok()?;
     Some(Timestamp::from_millis(u64::from_be_bytes(millis)))
 }
 

@@ -1,7 +1,7 @@
 //! Reading both sides of an object for the engine, and looking entries up without a filter.
 
 use super::worker::{Worker, store_trouble};
-use super::{SyncEngine, gone, rivals};
+use super::{SyncEngine, gone, rivals, sums};
 use crate::engine::{Input, Notice, Trouble};
 use crate::local::{Copies, store_id};
 use crate::mapping::Members;
@@ -245,12 +245,9 @@ impl Worker<'_> {
     }
 
     /// Every UUID that is known here: linked, or noted at another home.
-    pub(super) fn all_known(&self) -> Result<Vec<EntryUuid>, Trouble> {
-        let mut known = Vec::new();
-        self.parts
-            .local
-            .associations(|found| known.push(found.remote))
-            .map_err(store_trouble)?;
+    pub(super) async fn all_known(&mut self) -> Result<Vec<EntryUuid>, Trouble> {
+        let entries = sums::entries(self.parts, self.engine.void());
+        let mut known = entries.await.map_err(store_trouble)?;
         let mut after = None;
         loop {
             let store = &self.parts.local.store;

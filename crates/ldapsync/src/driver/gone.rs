@@ -2,7 +2,6 @@
 
 use super::SyncEngine;
 use crate::engine::Trouble;
-use crate::local::is_living;
 use crate::plan::Remote;
 use directory::feed::ChangeSource;
 use model::EntryUuid;
@@ -25,7 +24,7 @@ impl Parents {
             .association_by_uuid(name, uuid)
             .map_err(|error| Trouble::Store(error.to_string()))?;
         let dn = found
-            .filter(is_living)
+            .filter(|link| link.data.state.is_living())
             .and_then(|found| ldap::Dn::parse(&found.data.dn).ok());
         let Some(parent) = dn.and_then(|dn| dn.parent()).map(|parent| parent.to_string()) else {
             return Ok(Remote::Gone);

@@ -24,6 +24,7 @@ mod restore;
 mod rivals;
 mod sessions;
 mod stream;
+mod sums;
 mod waiting;
 mod worker;
 mod writes;
@@ -300,7 +301,7 @@ impl SyncEngine {
     /// Synchronises until the process ends or the connector is to rest.
     async fn follow(&self, inbox: &mut mpsc::Receiver<Request>, stop: &CancellationToken) -> Next {
         let mut worker = loop {
-            match Worker::load(self) {
+            match Worker::load(self).await {
                 Ok(worker) => break worker,
                 Err(error) => {
                     tracing::error!(connector = %self.config.name, %error, "the state of the sync cannot be read");

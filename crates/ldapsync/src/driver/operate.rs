@@ -6,7 +6,7 @@ use super::rest::{Consent, Rest};
 use super::worker::{Worker, store_trouble};
 use super::{Request, SyncEngine, SyncError, report};
 use crate::engine::{Input, Notice, SyncStatus, Wake};
-use crate::local::{is_living, own_id};
+use crate::local::own_id;
 use directory::Lookup;
 use directory::feed::{Coverage, PollEnd};
 use model::EntryUuid;
@@ -269,7 +269,7 @@ impl Worker<'_> {
                 let changed = self.parts.change_links(order, &objects, &by).await?;
                 for link in &changed {
                     self.engine.forget_aside(link.remote, own_id(link.local));
-                    if order == LinkOrder::Release && is_living(link) {
+                    if order == LinkOrder::Release && link.data.state.is_living() {
                         self.linked = self.linked.saturating_sub(1);
                     }
                 }

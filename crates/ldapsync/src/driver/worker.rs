@@ -1,18 +1,16 @@
 //! One connector's work: feeds the engine, carries out its effects.
 
 use super::stream::Unsaved;
-use super::{Request, SyncEngine, quarantine};
-use crate::engine::{
-    Aside, Checkpoint, Effect, Engine, Input, Newest, Scope, Settings, Trouble, Wake, is_void,
-};
+use super::{Request, SyncEngine, quarantine, sums};
+use crate::engine::{Aside, Checkpoint, Effect, Engine, Input, Scope, Settings, Trouble, Wake};
 use crate::guard::Limits;
-use crate::local::{Seen, is_living};
+use crate::local::Seen;
 use crate::plan::{Creation, LocalId};
 use directory::feed::{ChangeSource, Cookie, Following};
 use model::{EntryUuid, Timestamp};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
-use store::{ConnectorState, LinkState, Phase, QuarantineEntry, StoreError};
+use store::{ConnectorState, Phase, QuarantineEntry, StoreError};
 
 /// How often a long round shows how far it has come.
 const SHOWN_EVERY: Duration = Duration::from_millis(250);
@@ -44,8 +42,8 @@ pub(super) struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    /// Reads the checkpoint, the quarantine and the number of links.
-    pub(super) fn load(parts: &'a SyncEngine) -> Result<Self, StoreError> {
+    /// Reads the checkpoint, the quarantine and what is known of all links together.
+    pub(super) async fn load(parts: &'a SyncEngine) -> Result<Self, StoreError> {
         let store = &parts.local.store;
         let state = store.connector_state(&parts.config.name)?;
         if state.cookie_damaged {
@@ -67,17 +65,7 @@ impl<'a> Worker<'a> {
             guard_remote: state.guard_remote,
             void: state.void_versions,
         };
-        let (mut linked, mut ends, mut newest) = (0u64, Vec::new(), Newest::default());
-        parts.local.associations(|found| {
-            linked += u64::from(is_living(found));
-            // One that is gone may have come from a directory that was replaced by a backup since.
-            if let (LinkState::Linked, Some(csn)) = (&found.data.state, &found.data.version)
-                && !is_void(&checkpoint.void, csn)
-            {
-                newest.note(csn);
-            }
-            ends.extend(crate::link::until(&found.data.digests).map(|end| (found.remote, end)));
-        })?;
+        let (linked, newest) = sums::known(parts, &checkpoint.void).await?;
         let guard = parts.config.guard;
         let counted = (checkpoint.guard.clone(), checkpoint.guard_remote.clone());
         let (aside, strangers) = quarantine::rows(parts)?;
@@ -95,8 +83,9 @@ impl<'a> Worker<'a> {
         };
         let mut engine = Engine::new(settings, checkpoint, linked, aside, strangers);
         engine.believe_from(newest);
-        for (uuid, end) in ends {
-            engine.remember_end(uuid, end, parts.now());
+        let now = parts.now();
+        for (uuid, end) in sums::ends(parts, Engine::remembers_until(now))? {
+            engine.remember_end(uuid, end, now);
         }
         let source = (parts.remotes.source)();
         Ok(Self {
@@ -235,7 +224,7 @@ impl<'a> Worker<'a> {
             Effect::Examine(_) | Effect::Abandon => {}
             Effect::LookUp(uuids) => self.look_up(&uuids).await?,
             Effect::ListLinks => {
-                let links = self.all_known()?;
+                let links = self.all_known().await?;
                 self.step(Input::Links(links));
             }
             Effect::Sample(absent) => self.sample(&absent).await?,

@@ -74,6 +74,11 @@ impl Engine {
         self.newest = newest;
     }
 
+    /// Versions that say nothing, as last committed.
+    pub(crate) fn void(&self) -> &[Void] {
+        &self.checkpoint.void
+    }
+
     /// An entry that is linked, or was just written, has this version.
     pub(crate) fn note_version(&mut self, csn: &str) {
         self.newest.note(csn);

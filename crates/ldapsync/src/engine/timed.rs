@@ -5,10 +5,14 @@ use crate::plan::{Remote, Situation};
 use model::{EntryUuid, Timestamp};
 
 impl Engine {
+    /// What ends later is seen by the daily comparison first: memory does not grow with the directory.
+    pub(crate) fn remembers_until(now: Timestamp) -> Timestamp {
+        now.after(AUDIT.saturating_mul(2))
+    }
+
     /// What was written down of an entry before this process began.
     pub(crate) fn remember_end(&mut self, uuid: EntryUuid, end: Timestamp, now: Timestamp) {
-        // What ends later is seen by the daily comparison first: memory does not grow with the directory.
-        if end <= now.after(AUDIT.saturating_mul(2)) {
+        if end <= Self::remembers_until(now) {
             self.timed.insert(uuid, end);
         }
     }

@@ -18,7 +18,7 @@ use model::{Address, Clock, EntryUuid, Secret};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Association, LinkData, LinkState, Member, Store, StoreError};
+use store::{Association, LinkData, Member, Store, StoreError};
 
 /// One connector's view of the store.
 #[derive(Clone)]
@@ -128,14 +128,6 @@ impl Local {
             }
         }
     }
-}
-
-/// Links of objects that are in use: what an empty directory is compared with.
-pub(crate) fn is_living(association: &Association) -> bool {
-    !matches!(
-        association.data.state,
-        LinkState::Gone { .. } | LinkState::OutOfScope { .. }
-    )
 }
 
 /// The id as the store has it.

@@ -130,7 +130,7 @@ impl World {
 
     /// A round, perhaps with a process that dies in it. True when it came to its end.
     async fn round(&mut self, wake: Wake) -> bool {
-        let mut worker = Worker::load(&self.engine).expect("the store reads");
+        let mut worker = Worker::load(&self.engine).await.expect("the store reads");
         tokio::select! {
             () = worker.round(wake) => self.engine.status().error.is_none(),
             () = self.crash.notified() => false,
@@ -466,7 +466,7 @@ async fn run(seed: u64, trust: Trust) {
     let mut world = World::new(seed, config(1_000_000, true)).await;
     world.directory.lock().persist = !seed.is_multiple_of(3);
     let engine = Arc::clone(&world.engine);
-    let mut worker = Worker::load(&engine).expect("the store reads");
+    let mut worker = Worker::load(&engine).await.expect("the store reads");
     for _ in 0..30 {
         for _ in 0..world.random.below(5) {
             world.edit_directory();
@@ -504,7 +504,7 @@ async fn run(seed: u64, trust: Trust) {
             world.check_always();
         }
         if !alive || world.random.chance(10) {
-            worker = Worker::load(&engine).expect("the store reads");
+            worker = Worker::load(&engine).await.expect("the store reads");
         }
         world.check_always();
     }

@@ -115,7 +115,7 @@ async fn the_guard_holds_a_mass_deletion_and_nothing_else() {
         (removed(&world), world.engine.status().guard.hash.as_ref()),
         (19, Some(&hash))
     );
-    let mut worker = Worker::load(&world.engine).expect("loads");
+    let mut worker = Worker::load(&world.engine).await.expect("loads");
     assert!(
         !worker.approve("0000000000000000"),
         "only what was seen can be approved"

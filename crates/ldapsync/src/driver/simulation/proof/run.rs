@@ -95,7 +95,7 @@ async fn take<'a>(
             } else {
                 wake
             };
-            let worker = alive(engines, workers, on);
+            let worker = alive(engines, workers, on).await;
             world.crash.arm(crash);
             let lives = until_crash(&world.crash, worker.round(wake)).await.is_some();
             world.server.lock().faults = Faults::default();
@@ -131,12 +131,16 @@ async fn take<'a>(
     }
 }
 
-fn alive<'w, 'a>(
+async fn alive<'w, 'a>(
     engines: &'a [Arc<SyncEngine>],
     workers: &'w mut Workers<'a>,
     on: usize,
 ) -> &'w mut Worker<'a> {
-    workers[on].get_or_insert_with(|| Worker::load(&engines[on]).expect("the store reads"))
+    if workers[on].is_none() {
+        let loaded = Worker::load(&engines[on]).await;
+        workers[on] = Some(loaded.expect("the store reads"));
+    }
+    workers[on].as_mut().expect("just loaded")
 }
 
 /// A process that died leaves its commits to the store, which carries them out or not before the next one looks.
@@ -206,7 +210,7 @@ async fn rest<'a>(
         world.clock.advance(Duration::from_secs(3700));
         let before = written(world);
         for (on, engine) in engines.iter().enumerate() {
-            let worker = alive(engines, workers, on);
+            let worker = alive(engines, workers, on).await;
             if let Some(hash) = engine.status().guard.hash {
                 world.approved = true;
                 worker.approve(&hash);
@@ -262,7 +266,7 @@ async fn replay<'a>(
     for wake in [Wake::Now, Wake::Full, Wake::Full] {
         let before = written(world);
         for on in 0..engines.len() {
-            let worker = alive(engines, workers, on);
+            let worker = alive(engines, workers, on).await;
             worker.round(wake).await;
             listen(worker).await;
         }
@@ -300,7 +304,7 @@ async fn bounded<'a>(
         world.edit_there(900 + u16::from(*who), *who * 5 + 1, super::steps::There::Name);
     }
     for on in 0..engines.len() {
-        let worker = alive(engines, workers, on);
+        let worker = alive(engines, workers, on).await;
         worker.round(Wake::Now).await;
         listen(worker).await;
     }

@@ -1,0 +1,43 @@
+//! What is known of all links together, from the sums that the store keeps: a start reads no link.
+
+use super::SyncEngine;
+use crate::engine::{Newest, Void, is_void};
+use model::{EntryUuid, Timestamp};
+use store::StoreError;
+
+/// How many objects are in use, and how far a server must have come to be believed.
+pub(super) async fn known(parts: &SyncEngine, void: &[Void]) -> Result<(u64, Newest), StoreError> {
+    let (store, name) = (&parts.local.store, &parts.config.name);
+    let counts = |csn: &str| !is_void(void, csn);
+    let kept = store.link_sums(name)?;
+    let certain = kept.filter(|sums| {
+        let newest = sums.newest.as_ref();
+        newest.is_some_and(|newest| newest.iter().all(|csn| counts(csn)))
+    });
+    let sums = match certain {
+        Some(sums) => sums,
+        // A store of an earlier release, a damaged row, or the newest entry of all went.
+        None => store.count_links(name, counts).await?,
+    };
+    let mut newest = Newest::default();
+    for csn in sums.newest.iter().flatten() {
+        newest.note(csn);
+    }
+    Ok((sums.living, newest))
+}
+
+/// Entries whose state ends by itself up to then.
+pub(super) fn ends(parts: &SyncEngine, then: Timestamp) -> Result<Vec<(EntryUuid, Timestamp)>, StoreError> {
+    parts.local.store.ends_until(&parts.config.name, then)
+}
+
+/// Every linked entry. Whoever reads them all can tell whether the sums are true.
+pub(super) async fn entries(parts: &SyncEngine, void: &[Void]) -> Result<Vec<EntryUuid>, StoreError> {
+    let (store, name) = (&parts.local.store, &parts.config.name);
+    let (entries, kept) = store.linked_entries(name)?;
+    if kept != Some(entries.len() as u64) {
+        tracing::warn!(connector = %name, links = entries.len(), ?kept, "the links are counted anew");
+        store.count_links(name, |csn| !is_void(void, csn)).await?;
+    }
+    Ok(entries)
+}
