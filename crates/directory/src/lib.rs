@@ -2,8 +2,8 @@
 //! of a new server's set-up.
 //!
 //! Owns the pool and failover of each [`Connector`], the reading of entries through an attribute mapping, the
-//! answer to "which back end is this account's home" ([`UserMaps`]), [`LdapAuthenticator`], [`feed`], and the
-//! writing half ([`mod@write`]).
+//! answers to "which back end is this account's home" ([`UserMaps`]) and "is this domain ours" ([`Domains`]),
+//! [`LdapAuthenticator`], [`feed`], and the writing half ([`mod@write`]).
 //!
 //! Never writes mail or accounts, and never takes an unreachable server for "no such user": "no" and "try
 //! later" are different variants everywhere. Two entries for one name are an error, never a choice.
@@ -15,6 +15,7 @@ mod auth;
 pub mod check;
 pub mod config;
 mod connector;
+mod domains;
 pub mod export;
 pub mod feed;
 mod home;
@@ -22,6 +23,7 @@ mod map;
 mod patterns;
 mod placeholder;
 pub mod setup;
+mod watched;
 pub mod write;
 
 pub use account::{AccountState, DirectoryAccount, EntryProblem, Host, Lookup, StateEnd};
@@ -30,8 +32,9 @@ pub use auth::{
     ChainAuthenticator, ChangedBy, Heard, LdapAuthenticator, LdapMethod, PasswordChangeError, PasswordOrigin,
     PasswordSeen, ScramSalts, Throttle, TokenAuthenticator, Trial,
 };
-pub use config::{ConnectorConfig, HomeConfig, LoginMode, UserMapConfig};
+pub use config::{ConnectorConfig, DomainSourceConfig, DomainsConfig, HomeConfig, LoginMode, UserMapConfig};
 pub use connector::{Attempt, Connector, OpenError, Operator, ResolvedMembers, Rights};
+pub use domains::{DomainAnswer, Domains};
 pub use home::{HomeRef, HomeRefError, HomeTarget, Homes, Master};
 pub use map::{
     ExplainStep, Explanation, Freshness, LineError, LiveDriver, Route, RoutedHome, Source, Table, Target,

@@ -1,12 +1,14 @@
 //! `[imap_proxy]`, `[pop3_proxy]`, `[managesieve_proxy]`, `[submission_proxy]` and `[smtp_proxy]`.
 
 mod login;
+mod relaying;
 
 pub use login::{ManageSieveProxyConfig, SubmissionProxyConfig};
 
 use crate::smtp::{BareLineEndPolicy, OfferedExtension};
-use model::{ByteSize, ConfigProblem, Domain};
-use net::ListenerConfig;
+use directory::DomainsConfig;
+use model::{ByteSize, ConfigProblem};
+use net::{ListenerConfig, Network};
 use std::path::PathBuf;
 use std::time::Duration;
 use wire::smtp::Extensions;
@@ -140,9 +142,18 @@ pub struct SmtpProxyConfig {
     /// Names of the `[[user_map]]` that are asked for a recipient's home, in this order. Required when there is
     /// a listener.
     pub user_maps: Vec<String>,
-    /// The domains that mail is taken for. Required when there is a listener: a recipient in any other domain
-    /// is refused, whatever a map says, or this would be an open relay.
-    pub domains: Vec<Domain>,
+    /// The domains that mail is taken for: a list, `["example.org"]`, or a table that says who knows them, a file or
+    /// a directory. Required when there is a listener: a recipient in any other domain is refused, whatever a map
+    /// says, or this would be an open relay.
+    pub domains: DomainsConfig,
+    /// Networks whose mail for other domains is relayed, by `relay_home`. Behind a PROXY header, and behind a trusted
+    /// front end's XCLIENT, it is the client that is judged. Default: nobody's.
+    pub relay_from: Vec<Network>,
+    /// DNS names of client certificates whose holders may relay too; verified with `[tls] client_ca`. Default: none.
+    pub relay_certificates: Vec<String>,
+    /// The server that mail for other domains is offered to, while its client waits, and whose reply the client gets:
+    /// `host[:port]` or the name of a `[[home]]`. It must relay for us. Default: `spill_home`.
+    pub relay_home: Option<String>,
     /// `split` or `parallel`. Default: `parallel` when there is a `spill_home`, else `split`.
     pub multi_home: Option<MultiHome>,
     /// The back end that takes recipients whose home failed while others took the message: `host[:port]` or the
@@ -151,7 +162,9 @@ pub struct SmtpProxyConfig {
     /// Where mail for groups whose entry names no home goes, and mail for `postmaster` when no map knows it.
     /// Default: `spill_home`.
     pub group_home: Option<String>,
-    /// `smtp` (default) or `lmtp` towards the homes. The spill home is always spoken to in SMTP.
+    /// `smtp` (default) or `lmtp` towards the homes. The spill home is always spoken to in SMTP. With `lmtp` and without
+    /// a `spill_home`, a message in `[smtp_proxy]` has one recipient: a home may take it for one and refuse it for
+    /// another, which one reply cannot say.
     pub home_protocol: HomeProtocol,
     /// The largest message; 1 KiB to 1 GiB, default 64 MiB.
     pub max_message_size: ByteSize,
@@ -186,7 +199,10 @@ impl Default for SmtpProxyConfig {
         Self {
             listener: Vec::new(),
             user_maps: Vec::new(),
-            domains: Vec::new(),
+            domains: DomainsConfig::default(),
+            relay_from: Vec::new(),
+            relay_certificates: Vec::new(),
+            relay_home: None,
             multi_home: None,
             spill_home: None,
             group_home: None,
@@ -233,12 +249,16 @@ impl SmtpProxyConfig {
 
     /// The same as [`Self::check`] for `[lmtp_proxy]`.
     #[must_use]
-    pub fn check_lmtp(&self, maps: &[&str]) -> Vec<ConfigProblem> {
-        let mut problems = self.check(maps);
-        let message = "LMTP answers for each recipient, so nothing has to be split or spilled; remove it";
-        for (key, is_set) in [
-            ("multi_home", self.multi_home.is_some()),
-            ("spill_home", self.spill_home.is_some()),
+    pub fn check_lmtp(&self, maps: &[&str], connectors: &[&str]) -> Vec<ConfigProblem> {
+        let mut problems = self.check(maps, connectors);
+        let split = "LMTP answers for each recipient, so nothing has to be split or spilled; remove it";
+        let relay = "LMTP delivers and does not relay (RFC 2033 section 5); remove it, or use [smtp_proxy]";
+        for (key, is_set, message) in [
+            ("multi_home", self.multi_home.is_some(), split),
+            ("spill_home", self.spill_home.is_some(), split),
+            ("relay_from", !self.relay_from.is_empty(), relay),
+            ("relay_certificates", !self.relay_certificates.is_empty(), relay),
+            ("relay_home", self.relay_home.is_some(), relay),
         ] {
             if is_set {
                 problems.push(ConfigProblem::new(key, message));
@@ -247,12 +267,16 @@ impl SmtpProxyConfig {
         problems
     }
 
-    /// Everything wrong with this section; keys are relative to it. `maps` are the names of the user maps.
+    /// Everything wrong with this section; keys are relative to it. `maps` and `connectors` are the names of the user
+    /// maps and of the connectors.
     #[must_use]
-    pub fn check(&self, maps: &[&str]) -> Vec<ConfigProblem> {
+    pub fn check(&self, maps: &[&str], connectors: &[&str]) -> Vec<ConfigProblem> {
         let mut problems = ListenerConfig::check_all(&self.listener);
         check_maps(&mut problems, &self.listener, &self.user_maps, maps);
         let offered = self.offered();
+        problems.extend(self.domains.check(connectors));
+        relaying::check(self, &mut problems);
+        self.check_limits(&mut problems);
         if offered.has(Extensions::BINARYMIME) && !offered.has(Extensions::CHUNKING) {
             // RFC 3030 section 3.
             problems.push(ConfigProblem::new(
@@ -260,7 +284,7 @@ impl SmtpProxyConfig {
                 "BINARYMIME cannot be used without CHUNKING; offer both",
             ));
         }
-        if !self.listener.is_empty() && self.domains.is_empty() {
+        if !self.listener.is_empty() && self.domains.is_absent() {
             problems.push(ConfigProblem::new(
                 "domains",
                 "without a list of domains this would be an open relay; write domains = [\"example.org\"]",
@@ -272,26 +296,29 @@ impl SmtpProxyConfig {
                 "\"parallel\" needs a spill_home for recipients whose home fails; name one or use \"split\"",
             ));
         }
-        for (key, home) in [("spill_home", &self.spill_home), ("group_home", &self.group_home)] {
+        for (key, home) in [
+            ("spill_home", &self.spill_home),
+            ("group_home", &self.group_home),
+            ("relay_home", &self.relay_home),
+        ] {
             if let Some(Err(error)) = home.as_deref().map(directory::HomeRef::parse) {
                 problems.push(ConfigProblem::new(key, error.to_string()));
             }
         }
         in_range(
-            &mut problems,
+        problems
+    }
+
+    fn check_limits(&self, problems: &mut Vec<ConfigProblem>) {
+            problems,
             "max_message_size",
             self.max_message_size.0,
             1 << 10..=1 << 30,
         );
         in_range(
-            &mut problems,
-            "max_recipients",
-            self.max_recipients.into(),
-            1..=1000,
-        );
-        in_range(&mut problems, "max_received", self.max_received.into(), 1..=999);
-        in_range(
-            &mut problems,
+        in_range(problems, "max_recipients", self.max_recipients.into(), 1..=1000);
+        in_range(problems, "max_received", self.max_received.into(), 1..=999);
+            problems,
             "buffer_memory",
             self.buffer_memory.0,
             64 << 10..=64 << 20,
@@ -305,21 +332,15 @@ impl SmtpProxyConfig {
         } else if self.max_buffered.0 > 1 << 40 {
             problems.push(ConfigProblem::new("max_buffered", "must be at most 1024 GiB"));
         }
-        in_range(&mut problems, "command_timeout", self.command_timeout, 10..=3600);
-        in_range(&mut problems, "home_timeout", self.home_timeout, 1..=600);
-        in_range(
-            &mut problems,
-            "home_data_timeout",
-            self.home_data_timeout,
-            1..=3600,
-        );
+        in_range(problems, "command_timeout", self.command_timeout, 10..=3600);
+        in_range(problems, "home_timeout", self.home_timeout, 1..=600);
+        in_range(problems, "home_data_timeout", self.home_data_timeout, 1..=3600);
         if let Some(dir) = self.buffer_dir.as_ref().filter(|dir| !dir.is_dir()) {
             problems.push(ConfigProblem::new(
                 "buffer_dir",
                 format!("{} is not a folder", dir.display()),
             ));
         }
-        problems
     }
 }
 
@@ -395,19 +416,29 @@ mod tests {
             user_maps: vec!["people".to_owned()],
             ..SmtpProxyConfig::default()
         };
-        assert_eq!(keys(config.check(&["people"])), ["domains"]);
-        config.domains = vec![Domain::parse("example.test").expect("a domain")];
-        assert!(config.check(&["people"]).is_empty());
+        assert_eq!(keys(config.check(&["people"], &[])), ["domains"]);
+        let empty = serde_json::json!({});
+        config.domains = serde_json::from_value(empty).expect("a table");
+        assert_eq!(keys(config.check(&["people"], &[])), ["domains"]);
+        let query = serde_json::json!({ "connector": "corp", "filter": "(objectClass=*)" });
+        config.domains = serde_json::from_value(query).expect("a table");
+        assert_eq!(
+            keys(config.check(&["people"], &["corp"])),
+            ["domains.filter"],
+            "every domain would match"
+        );
+        config.domains = serde_json::from_value(serde_json::json!(["example.test"])).expect("a list");
+        assert!(config.check(&["people"], &[]).is_empty());
         config.multi_home = Some(MultiHome::Parallel);
-        assert_eq!(keys(config.check(&["people"])), ["multi_home"]);
+        assert_eq!(keys(config.check(&["people"], &[])), ["multi_home"]);
         config.spill_home = Some("not a home".to_owned());
         config.max_recipients = 0;
         config.max_buffered = ByteSize(1 << 20);
-        let lmtp = keys(config.check_lmtp(&[]));
+        let lmtp = keys(config.check_lmtp(&[], &[]));
         assert_eq!(lmtp[lmtp.len() - 2..], ["multi_home", "spill_home"]);
         assert_eq!(
-            keys(config.check(&[])),
-            ["user_maps.0", "spill_home", "max_recipients", "max_buffered"]
+            keys(config.check(&[], &[])),
+            ["user_maps.0", "max_recipients", "max_buffered", "spill_home"]
         );
     }
 
@@ -431,16 +462,16 @@ mod tests {
             config.offered(),
             Extensions::BINARYMIME.with(Extensions::EIGHT_BIT_MIME)
         );
-        assert_eq!(keys(config.check(&[])), ["offer"]);
+        assert_eq!(keys(config.check(&[], &[])), ["offer"]);
         config.offer = Some(Vec::new());
         assert_eq!(config.offered(), Extensions::NONE);
-        assert!(config.check(&[]).is_empty());
+        assert!(config.check(&[], &[]).is_empty());
     }
 
     #[test]
     fn spilling_decides_the_default() {
         let mut config = SmtpProxyConfig::default();
-        assert!(config.check(&[]).is_empty(), "an absent section is in order");
+        assert!(config.check(&[], &[]).is_empty(), "an absent section is in order");
         assert_eq!(config.multi_home(), MultiHome::Split);
         config.spill_home = Some("store1".to_owned());
         assert_eq!(config.multi_home(), MultiHome::Parallel);

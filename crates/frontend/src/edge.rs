@@ -6,7 +6,7 @@ use crate::failure::{Failure, Rejection};
 use crate::login::{Arrived, Claims, Gate, log_failure};
 use crate::relaying::Handover;
 use model::{Peer, Protocol, RejectReason, TlsState};
-use net::{Accepted, LinePolicy, LineStream, ServerTls, Shutdown};
+use net::{Accepted, LinePolicy, LineStream, ListenerConfig, ServerTls, Shutdown};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -33,7 +33,7 @@ pub(crate) struct Edge<'a> {
     pub(crate) errors: u32,
     refused: u32,
     pub(crate) shutdown: Shutdown,
-    idle: Duration,
+    listener: Arc<ListenerConfig>,
     pub(crate) protocol: Protocol,
 }
 
@@ -75,7 +75,7 @@ impl<'a> Edge<'a> {
             errors: 0,
             refused: 0,
             shutdown: accepted.shutdown,
-            idle: accepted.config.idle(),
+            listener: accepted.config,
         }
     }
 
@@ -127,6 +127,7 @@ impl<'a> Edge<'a> {
             return None;
         }
         // Claims from before the handshake may be anybody's who sits on the way.
+        self.trusted |= self.listener.trusts_holder(self.stream.connection());
         self.peer = self.connected.clone();
         self.peer.tls = TlsState::Encrypted;
         self.claims = Claims::new(&self.peer);
@@ -188,7 +189,7 @@ impl<'a> Edge<'a> {
             client: self.stream,
             home: arrived.stream,
             session: arrived.session,
-            idle: self.idle,
+            idle: self.listener.idle(),
             metrics: self.gate.context.metrics.clone(),
             dialer: Arc::clone(&self.gate.context.dialer),
         })

@@ -1,6 +1,6 @@
 //! Configuration that every TCP service shares: listeners, the server's certificate, trust towards others.
 
-use crate::{AccessRule, Network};
+use crate::{AccessRule, Connection, Network};
 use model::ConfigProblem;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -49,6 +49,10 @@ pub struct ListenerConfig {
     /// Default: none.
     #[serde(default)]
     pub trusted_networks: Vec<Network>,
+    /// DNS names of client certificates whose holders are believed as those in `trusted_networks` are, wherever they
+    /// connect from: other front ends. The certificate is verified with `[tls] client_ca`. Default: none.
+    #[serde(default)]
+    pub trusted_certificates: Vec<String>,
     /// Whether every connection from `trusted_networks` begins with a PROXY protocol header (v1 or v2);
     /// default false. Others are never asked for one.
     #[serde(default)]
@@ -62,6 +66,17 @@ pub struct ListenerConfig {
     /// `net.ipv4.tcp_migrate_req=1`, or connections that are just being made may be reset.
     #[serde(default)]
     pub reuse_port: bool,
+}
+
+/// Names that a certificate can have.
+pub fn check_certificate_names(key: &str, names: &[String], problems: &mut Vec<ConfigProblem>) {
+    for (index, name) in names.iter().enumerate() {
+        if model::Domain::parse(name).is_err() {
+            let message =
+                format!("{name:?} is no DNS name of a certificate; write for example \"front1.example.org\"");
+            problems.push(ConfigProblem::new(format!("{key}.{index}"), message));
+        }
+    }
 }
 
 /// An address with its port; the error says what one looks like.
@@ -99,6 +114,7 @@ impl ListenerConfig {
             max_connections_per_peer: default_max_connections_per_peer(),
             idle_timeout: default_idle_timeout(),
             trusted_networks: Vec::new(),
+            trusted_certificates: Vec::new(),
             proxy_protocol: false,
             access: Vec::new(),
             reuse_port: false,
@@ -141,6 +157,13 @@ impl ListenerConfig {
         Network::any_contains(&self.trusted_networks, address)
     }
 
+    /// Whether what the other end of this connection says about its client is believed, for the certificate that it
+    /// has shown.
+    #[must_use]
+    pub fn trusts_holder(&self, connection: &Connection) -> bool {
+        connection.holds_certificate_of(&self.trusted_certificates)
+    }
+
     /// What is wrong with this listener. Keys are relative to it.
     #[must_use]
     pub fn check(&self) -> Vec<ConfigProblem> {
@@ -160,6 +183,7 @@ impl ListenerConfig {
             let message = format!("{} is not between 10 and 86400 seconds", self.idle_timeout);
             problems.push(ConfigProblem::new("idle_timeout", message));
         }
+        check_certificate_names("trusted_certificates", &self.trusted_certificates, &mut problems);
         if self.proxy_protocol && self.trusted_networks.is_empty() {
             problems.push(ConfigProblem::new(
                 "proxy_protocol",
@@ -307,6 +331,7 @@ mod tests {
         bad.max_connections = 0;
         bad.idle_timeout = 1;
         bad.proxy_protocol = true;
+        bad.trusted_certificates = vec!["front1.example.org".to_owned(), "CN=front1".to_owned()];
         let keys: Vec<_> = ListenerConfig::check_all(&[good, bad])
             .into_iter()
             .map(|p| p.key)
@@ -316,6 +341,7 @@ mod tests {
             [
                 "listener.1.max_connections",
                 "listener.1.idle_timeout",
+                "listener.1.trusted_certificates.1",
                 "listener.1.proxy_protocol",
                 "listener.1.address"
             ]

@@ -1,6 +1,6 @@
 //! One connection, whatever it runs over.
 
-use crate::tls::{client_certificate, server_end_point};
+use crate::tls::{client_certificate, dns_names, server_end_point};
 use crate::{Alpn, ClientTls, Resolver, ServerTls, TlsBindings, TlsError};
 use model::ClientCertificate;
 use std::io;
@@ -103,6 +103,23 @@ impl Connection {
         client_certificate(tls.peer_certificates()?.first()?)
     }
 
+    /// Whether the client has shown a certificate with one of these DNS names: the handshake has verified it.
+    #[must_use]
+    pub fn holds_certificate_of(&self, names: &[String]) -> bool {
+        let Self::TlsServer(server) = self else {
+            return false;
+        };
+        let (_, tls) = server.stream.get_ref();
+        let Some(leaf) = tls.peer_certificates().and_then(<[_]>::first) else {
+            return false;
+        };
+        // Most listeners name nobody, and a certificate need not be read for them.
+        !names.is_empty()
+            && dns_names(leaf)
+                .iter()
+                .any(|own| names.iter().any(|name| is_same_name(own, name)))
+    }
+
     /// What the client and this server have agreed to speak inside TLS (RFC 7301).
     #[must_use]
     pub fn agreed_protocol(&self) -> Option<&[u8]> {
@@ -191,6 +208,12 @@ impl Connection {
             Err(_) => Err(TlsError::TimedOut),
         }
     }
+}
+
+/// Whether two DNS names are one. No wildcard: a certificate for many is nobody's in particular.
+fn is_same_name(one: &str, other: &str) -> bool {
+    let plain = |name: &str| name.trim_end_matches('.').to_ascii_lowercase();
+    plain(one) == plain(other)
 }
 
 macro_rules! delegate {

@@ -29,7 +29,10 @@ mod trace;
 pub use access::{Access, AccessRule};
 pub use budget::{Budget, Share};
 pub use cache::{Cached, TtlCache};
-pub use config::{CertificateConfig, ClientName, ClientTlsConfig, ListenerConfig, TlsConfig, TlsMode};
+pub use config::{
+    CertificateConfig, ClientName, ClientTlsConfig, ListenerConfig, TlsConfig, TlsMode,
+    check_certificate_names,
+};
 pub use connection::{Connection, ServerStream, is_exhausted};
 pub use dns::{DnsError, Resolver};
 pub use line::{LinePolicy, LineStream, ReadError};

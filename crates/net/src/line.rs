@@ -237,6 +237,12 @@ impl LineStream {
         self.connection.client_certificate()
     }
 
+    /// The connection under the lines.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Whether the other end is in this process.
     #[must_use]
     pub fn is_internal(&self) -> bool {

@@ -86,7 +86,7 @@ impl Accepted {
     /// Whether what the other side says about its client is believed.
     #[must_use]
     pub fn is_trusted(&self) -> bool {
-        self.config.trusts(self.connected.ip())
+        self.config.trusts(self.connected.ip()) || self.config.trusts_holder(&self.connection)
     }
 }
 

@@ -33,6 +33,18 @@ impl Network {
         }
     }
 
+    /// How many bits of an address are given.
+    #[must_use]
+    pub const fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
+    /// Whether it is one of IPv4.
+    #[must_use]
+    pub const fn is_ipv4(&self) -> bool {
+        self.address.is_ipv4()
+    }
+
     /// Whether any of the networks contains the address.
     #[must_use]
     pub fn any_contains(networks: &[Self], address: IpAddr) -> bool {

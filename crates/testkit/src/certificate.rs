@@ -69,6 +69,20 @@ impl Authority {
                 .subject_alt_names
                 .push(SanType::Rfc822Name((*address).try_into()?));
         }
+        self.sign(name, &params)
+    }
+
+    /// The certificate of a server with this DNS name, which shows it to other servers too.
+    pub fn server(&self, name: &str) -> Result<Certificate> {
+        let mut params = CertificateParams::new(vec![name.to_owned()])?;
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ClientAuth,
+            ExtendedKeyUsagePurpose::ServerAuth,
+        ];
+        self.sign(name, &params)
+    }
+
+    fn sign(&self, name: &str, params: &CertificateParams) -> Result<Certificate> {
         let key = KeyPair::generate()?;
         let made = params.signed_by(&key, &self.issuer)?;
         let file = |kind: &str| self.folder.join(format!("{name}.{kind}"));

@@ -18,6 +18,7 @@ mod http;
 mod local;
 mod login;
 mod logins;
+mod mail_domains;
 mod matrix;
 mod one_tier;
 mod other_schema;

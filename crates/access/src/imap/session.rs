@@ -195,6 +195,7 @@ impl Session {
     /// Called when STARTTLS succeeded.
     pub(super) fn encrypted(&mut self) {
         self.tls = None;
+        self.trusted |= self.listener.trusts_holder(self.stream.connection());
         self.peer.tls = TlsState::Encrypted;
     }
 

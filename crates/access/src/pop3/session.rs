@@ -254,6 +254,7 @@ impl Driver {
         // RFC 2595 section 4: what was learnt before the handshake is forgotten.
         self.session.state = State::Authorization { user: None };
         self.session.stls = false;
+        self.session.trusted |= self.listener.trusts_holder(self.stream.connection());
         self.session.peer = self.session.connected.clone();
         self.session.peer.tls = TlsState::Encrypted;
         let authenticator = self.session.service.parts.authenticator.as_ref();

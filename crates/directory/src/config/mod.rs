@@ -1,4 +1,4 @@
-//! The configuration of this crate: `[[connector]]`, `[[user_map]]`, `[[home]]`.
+//! The configuration of this crate: `[[connector]]`, `[[user_map]]`, `[[home]]`, `domains`.
 //!
 //! Owns the keys, their defaults and the checks that need more than one key. Unknown keys are refused by the
 //! deserializer; everything else that is wrong comes from `check`, as a list, so that an administrator sees
@@ -8,6 +8,7 @@ mod attributes;
 mod challenge;
 mod connector;
 mod connector_check;
+mod domains;
 mod enabled_attribute;
 mod home;
 mod oauth;
@@ -24,6 +25,7 @@ pub use challenge::ChallengeMechanism;
 pub use connector::{
     AccountsConfig, ConnectorConfig, ConnectorTls, GroupsConfig, Referrals, SearchScope, ServerType,
 };
+pub use domains::{DomainSourceConfig, DomainsConfig};
 pub use home::{HomeConfig, HomeServiceConfig, LoginMode};
 pub use oauth::{OauthConfig, TokenAlgorithm};
 pub use passwords::{PasswordChangeMode, PasswordScheme};

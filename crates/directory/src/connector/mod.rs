@@ -10,6 +10,7 @@ mod explain;
 mod health;
 pub(crate) mod identity;
 mod indirect;
+mod listed;
 mod members;
 mod operator;
 mod pool;

@@ -6,6 +6,7 @@ mod ad;
 mod authentication;
 mod checking;
 mod clock_jumps;
+mod domains;
 mod faults;
 mod feed;
 mod file_map;

@@ -3,9 +3,12 @@
 //! XCLIENT and XFORWARD are announced to, and believed from, the listener's trusted networks only. From anybody
 //! else they are unknown commands, so that no home ever hears such a claim.
 
+use super::routing::Standing;
+use crate::config::SmtpProxyConfig;
 use crate::failure::Failure;
 use crate::login::Claims;
 use model::Peer;
+use net::{Connection, Network};
 use wire::smtp::ClientClaims;
 
 /// The client's name, and how it said it.
@@ -27,8 +30,8 @@ pub(super) struct Client {
     pub(super) hello: Option<Hello>,
     /// What XCLIENT said of the session.
     session: Claims,
-    /// HELO of an XCLIENT, which stands for the client's own.
-    taken_over: ClientClaims,
+    /// XCLIENT, whose HELO stands for the client's own.
+    taken_over: Option<ClientClaims>,
     /// XFORWARD's attributes, for the next transaction.
     forwarded: ClientClaims,
 }
@@ -41,7 +44,7 @@ impl Client {
             peer,
             trusted,
             hello: None,
-            taken_over: ClientClaims::default(),
+            taken_over: None,
             forwarded: ClientClaims::default(),
         }
     }
@@ -69,7 +72,23 @@ impl Client {
         }
         // A count can only fall, whatever is said.
         self.session.limit_hops(claims.ttl.unwrap_or(u8::MAX));
-        self.taken_over = claims;
+        self.taken_over = Some(claims);
+    }
+
+    /// Whether the client may relay: by where it is, or by the certificate that it has shown itself. A certificate
+    /// says nothing about somebody whom its holder names, nor does an address about somebody who has none.
+    pub(super) fn standing(&self, config: &SmtpProxyConfig, connection: &Connection) -> Standing {
+        let is_in = |address| Network::any_contains(&config.relay_from, address);
+        let may = match &self.taken_over {
+            Some(named) => named.addr.is_some_and(is_in),
+            None => {
+                is_in(self.peer.client.ip()) || connection.holds_certificate_of(&config.relay_certificates)
+            }
+        };
+        match may {
+            true => Standing::MayRelay,
+            false => Standing::Stranger,
+        }
     }
 
     /// XFORWARD: attributes for the next transaction; several commands add up.
@@ -86,7 +105,8 @@ impl Client {
     /// The name that goes into the Received field.
     pub(super) fn helo(&self) -> &str {
         let own = self.hello.as_ref().map(|hello| hello.name.as_str());
-        self.taken_over.helo.as_deref().or(own).unwrap_or("unknown")
+        let named = self.taken_over.as_ref().and_then(|named| named.helo.as_deref());
+        named.or(own).unwrap_or("unknown")
     }
 
     pub(super) fn is_esmtp(&self) -> bool {
@@ -96,11 +116,15 @@ impl Client {
     /// What XCLIENT tells a home; a failure when the session has passed too many front ends.
     pub(super) fn as_client(&self) -> Result<ClientClaims, Failure> {
         let proto = if self.is_esmtp() { "ESMTP" } else { "SMTP" };
+        let (name, named_proto) = match &self.taken_over {
+            Some(named) => (named.name.clone(), named.proto.clone()),
+            None => (None, None),
+        };
         Ok(ClientClaims {
-            name: self.taken_over.name.clone(),
+            name,
             addr: Some(self.peer.client.ip()),
             port: Some(self.peer.client.port()),
-            proto: Some(self.taken_over.proto.clone().unwrap_or_else(|| proto.to_owned())),
+            proto: Some(named_proto.unwrap_or_else(|| proto.to_owned())),
             helo: Some(self.helo().to_owned()),
             session: Some(self.session.session.clone()),
             ttl: Some(self.session.next_hop()?),

@@ -1,12 +1,12 @@
 //! A message's way to several homes at once.
 
-use super::leg::{Identity, Leg, LegSettings, Offered};
+use super::leg::{Leg, LegSettings, Offered};
 use super::message::Message;
 use super::proxy::SmtpProxy;
 use super::relayed::{Relayed, Told};
 use super::reply;
+use super::routing::Destination;
 use super::transaction::{Envelope, Recipient, Sender};
-use crate::config::HomeProtocol;
 use crate::failure::Failure;
 use directory::HomeRef;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ impl Delivery {
         let mut untold: Vec<Told> = legs.iter().flat_map(|leg| self.untold(leg)).collect();
         let takers = legs.iter().filter(|leg| !leg.recipients.is_empty());
         let takers: Vec<(HomeRef, Vec<usize>)> = takers
-            .map(|leg| (leg.home.clone(), leg.recipients.clone()))
+            .map(|leg| (leg.to.home.clone(), leg.recipients.clone()))
             .collect();
         let ready = self.send(legs, &mut replies).await;
         let open = self.commit(ready, &mut replies).await;
@@ -85,7 +85,7 @@ impl Delivery {
         });
         let told = |index| Told {
             index,
-            home: leg.home.host().to_owned(),
+            home: leg.to.home.host().to_owned(),
             reply: String::new(),
         };
         silent.map(told).collect()
@@ -140,12 +140,8 @@ impl Delivery {
         // While the client was still sending, a home may have lost patience. Nothing is committed yet, so the
         // message can go there over a new connection. One that hangs is not tried twice.
         if leg.is_over() && !matches!(started, Err(Failure::Timeout(_))) {
-            let home = leg.home.clone();
-            let protocol = self.proxy.config.home_protocol;
-            match self
-                .open(&home, protocol, Identity::Client, &leg.recipients)
-                .await
-            {
+            let to = leg.to.clone();
+            match self.open(&to, &leg.recipients).await {
                 Ok(fresh) => {
                     leg = fresh;
                     started = leg.data().await;
@@ -190,26 +186,18 @@ impl Delivery {
     /// Its recipients keep the reply that they have from the beginning: try later.
     fn lost(&self, leg: &Leg, failure: &Failure, what: &'static str) {
         self.proxy.context.dialer.report(leg.name(), failure);
-        tracing::warn!(trace = %self.settings.trace, home = %leg.home, %failure, "{what}");
+        tracing::warn!(trace = %self.settings.trace, home = %leg.to.home, %failure, "{what}");
     }
 
     /// Opens a transaction with a home for these recipients: all of them, or it is a failure.
-    async fn open(
-        &self,
-        home: &HomeRef,
-        protocol: HomeProtocol,
-        identity: Identity,
-        indices: &[usize],
-    ) -> Result<Leg, Failure> {
+    async fn open(&self, to: &Destination, indices: &[usize]) -> Result<Leg, Failure> {
         let known = indices.iter().copied().filter_map(|index| {
             let recipient = self.envelope.recipients.get(index)?;
             Some((index, recipient.clone()))
         });
         let (indices, recipients): (Vec<usize>, Vec<Recipient>) = known.unzip();
         let sender = &self.envelope.sender;
-        let mut leg = self
-            .open_for(home, protocol, identity, sender, &recipients)
-            .await?;
+        let mut leg = self.open_for(to, sender, &recipients).await?;
         leg.recipients = indices;
         Ok(leg)
     }
@@ -217,19 +205,17 @@ impl Delivery {
     /// The same for any sender and recipients.
     async fn open_for(
         &self,
-        home: &HomeRef,
-        protocol: HomeProtocol,
-        identity: Identity,
+        to: &Destination,
         sender: &Sender,
         recipients: &[Recipient],
     ) -> Result<Leg, Failure> {
         let dialer = &self.proxy.context.dialer;
-        let mut leg = Leg::open(dialer, home, protocol, identity, &self.settings).await?;
+        let mut leg = Leg::open(dialer, to, &self.settings).await?;
         match leg.begin(sender, recipients).await? {
-            Offered::Refused(reply) => taken(home, &reply)?,
+            Offered::Refused(reply) => taken(&to.home, &reply)?,
             Offered::Answers(answers) => {
                 for answer in answers {
-                    taken(home, &answer?)?;
+                    taken(&to.home, &answer?)?;
                 }
             }
         }
@@ -238,10 +224,8 @@ impl Delivery {
 
     /// Hands the recipients whose home failed to the spill home, all or none. Gives those that it tells nobody of.
     pub(super) async fn spill(&self, failing: &[usize]) -> Result<Vec<Told>, Failure> {
-        let home = self.proxy.spill_home.as_ref().ok_or(Failure::NoHome)?;
-        let leg = self
-            .open(home, HomeProtocol::Smtp, Identity::Relay, failing)
-            .await?;
+        let home = self.proxy.spill_home.clone().ok_or(Failure::NoHome)?;
+        let leg = self.open(&Destination::relay(home), failing).await?;
         let mut untold = self.untold(&leg);
         let reply = self.hand_over(leg, &self.trace, &self.message).await?;
         for told in &mut untold {
@@ -252,7 +236,7 @@ impl Delivery {
 
     /// Sends a message over a leg that waits for it; gives the reply that takes it.
     async fn hand_over(&self, mut leg: Leg, trace: &str, message: &Message) -> Result<Reply, Failure> {
-        let home = leg.home.clone();
+        let home = leg.to.home.clone();
         if let Some(refusal) = leg.home().refuses_message(message.is_eight_bit()) {
             taken(&home, &refusal)?;
         }
@@ -278,7 +262,7 @@ impl Delivery {
     pub(super) async fn tell(&self, untold: &[Told]) {
         let (Some(sender), Some(home), false) = (
             self.envelope.sender.address(),
-            self.proxy.spill_home.as_ref(),
+            self.proxy.spill_home.clone(),
             untold.is_empty(),
         ) else {
             return;
@@ -295,15 +279,8 @@ impl Delivery {
         let text = Message::small(notification.to_string(), self.proxy.share());
         let (from, to) = notification.envelope();
         let told = async {
-            let mut leg = self
-                .open_for(
-                    home,
-                    HomeProtocol::Smtp,
-                    Identity::Relay,
-                    &from,
-                    std::slice::from_ref(&to),
-                )
-                .await?;
+            let spill = Destination::relay(home);
+            let mut leg = self.open_for(&spill, &from, std::slice::from_ref(&to)).await?;
             leg.recipients = vec![0];
             self.hand_over(leg, "", &text).await
         };

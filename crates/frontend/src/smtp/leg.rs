@@ -3,12 +3,12 @@
 use super::message::Message;
 use super::needs::Home;
 use super::reply;
+use super::routing::Destination;
 use super::transaction::{Recipient, Sender};
 use crate::config::HomeProtocol;
 use crate::dial::{Caller, Dialer, Dialled};
 use crate::failure::Failure;
 use crate::home_line::HomeLine;
-use directory::HomeRef;
 use model::{Peer, Protocol, TraceId};
 use net::{LinePolicy, Shutdown, TlsMode};
 use std::time::Duration;
@@ -51,6 +51,8 @@ pub(super) struct LegSettings {
     pub(super) origin: ClientClaims,
     /// We can send notifications that a home does not send.
     pub(super) tells: bool,
+    /// What the homes speak.
+    pub(super) home_protocol: HomeProtocol,
 }
 
 /// What became of an offer.
@@ -65,7 +67,7 @@ pub(super) enum Offered {
 /// One home, with MAIL not yet sent or sent.
 pub(super) struct Leg {
     line: HomeLine,
-    pub(super) home: HomeRef,
+    pub(super) to: Destination,
     protocol: HomeProtocol,
     capabilities: Capabilities,
     /// Nobody can listen in: verified TLS, or a home in this process.
@@ -92,34 +94,36 @@ impl Leg {
     /// Connects and greets; the home knows who the client is when this returns.
     pub(super) async fn open(
         dialer: &Dialer,
-        home: &HomeRef,
-        protocol: HomeProtocol,
-        identity: Identity,
+        to: &Destination,
         settings: &LegSettings,
     ) -> Result<Self, Failure> {
         let caller = Caller {
             peer: &settings.peer,
             shutdown: &settings.shutdown,
         };
+        let protocol = match to.identity {
+            Identity::Client => settings.home_protocol,
+            // Only SMTP relays (RFC 2033 section 5).
+            Identity::Relay => HomeProtocol::Smtp,
+        };
         let dialled = match protocol {
-            HomeProtocol::Smtp => dialer.dial(home, Protocol::Smtp, caller).await?,
-            HomeProtocol::Lmtp => dialer.dial(home, Protocol::Lmtp, caller).await?,
+            HomeProtocol::Smtp => dialer.dial(&to.home, Protocol::Smtp, caller).await?,
+            HomeProtocol::Lmtp => dialer.dial(&to.home, Protocol::Lmtp, caller).await?,
         };
         let name = dialled.name.clone();
-        let greeted = Self::greet(dialled, home, protocol, identity, settings).await;
+        let greeted = Self::greet(dialled, to, protocol, settings).await;
         dialer.learn(&name, greeted)
     }
 
     async fn greet(
         dialled: Dialled,
-        home: &HomeRef,
+        to: &Destination,
         protocol: HomeProtocol,
-        identity: Identity,
         settings: &LegSettings,
     ) -> Result<Self, Failure> {
         let (line, target) = HomeLine::new(dialled, MAX_LINE, LinePolicy::Strict);
         // A home in this process is no further hop.
-        let client = match (identity, &settings.client) {
+        let client = match (to.identity, &settings.client) {
             (Identity::Relay, _) => None,
             (Identity::Client, Ok(client)) => Some(client),
             (Identity::Client, Err(_)) if line.stream.is_internal() => None,
@@ -129,7 +133,7 @@ impl Leg {
         let mut leg = Self {
             private: line.stream.is_internal() || verified,
             line,
-            home: home.clone(),
+            to: to.clone(),
             protocol,
             capabilities: Capabilities::default(),
             data_limit: settings.data_limit,
@@ -296,7 +300,7 @@ impl Leg {
             return Some(reply::too_many_recipients());
         }
         if self.hears && !self.tells && self.home().keeps_silent(recipient) {
-            tracing::error!(home = %self.home, "the home knows no DSN, and there is no spill_home to send notifications by");
+            tracing::error!(home = %self.to.home, "the home knows no DSN, and there is no spill_home to send notifications by");
             return Some(reply::no_notification());
         }
         None
@@ -425,7 +429,9 @@ impl Leg {
         while replies.len() < wanted && !self.over {
             match self.reply().await {
                 Ok(reply) => replies.push(reply),
-                Err(failure) => tracing::warn!(home = %self.home, %failure, "leg lost between its replies"),
+                Err(failure) => {
+                    tracing::warn!(home = %self.to.home, %failure, "leg lost between its replies")
+                }
             }
         }
         self.line.limit = limit;

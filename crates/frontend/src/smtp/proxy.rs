@@ -5,9 +5,10 @@ use super::dialect::Dialect;
 use super::tally::Tally;
 use crate::config::{LmtpProxyConfig, SmtpProxyConfig};
 use crate::login::ProxyContext;
-use directory::{HomeRef, HomeRefError};
+use directory::{Domains, HomeRef, HomeRefError};
 use model::TlsState;
 use net::Budget;
+use std::sync::Arc;
 use std::time::Duration;
 use wire::smtp::{Capabilities, ClaimVerb, Extensions, Limits};
 
@@ -18,27 +19,48 @@ pub struct SmtpProxy {
     pub(super) context: ProxyContext,
     pub(super) spill_home: Option<HomeRef>,
     pub(super) group_home: Option<HomeRef>,
+    /// The domains that mail is taken for.
+    pub(super) domains: Arc<Domains>,
+    /// Takes mail for other domains from those who may relay.
+    pub(super) relay_home: Option<HomeRef>,
     /// Space for the messages of all sessions.
     pub(super) space: Budget,
 }
 
 impl SmtpProxy {
-    /// Builds the proxy. Fails when a home in the configuration is none, which its `check` has reported.
-    pub fn new(config: SmtpProxyConfig, context: ProxyContext) -> Result<Self, HomeRefError> {
-        Self::with(Dialect::Smtp, config, context)
+    /// Builds the proxy; `domains` are what its configuration says of them. Fails when a home in the configuration is
+    /// none, which its `check` has reported.
+    pub fn new(
+        config: SmtpProxyConfig,
+        context: ProxyContext,
+        domains: Arc<Domains>,
+    ) -> Result<Self, HomeRefError> {
+        Self::with(Dialect::Smtp, config, context, domains)
     }
 
     /// The same for clients that speak LMTP: each recipient has its own reply to the message.
-    pub fn lmtp(config: LmtpProxyConfig, context: ProxyContext) -> Result<Self, HomeRefError> {
-        Self::with(Dialect::Lmtp, config, context)
+    pub fn lmtp(
+        config: LmtpProxyConfig,
+        context: ProxyContext,
+        domains: Arc<Domains>,
+    ) -> Result<Self, HomeRefError> {
+        Self::with(Dialect::Lmtp, config, context, domains)
     }
 
-    fn with(dialect: Dialect, config: SmtpProxyConfig, context: ProxyContext) -> Result<Self, HomeRefError> {
+    fn with(
+        dialect: Dialect,
+        config: SmtpProxyConfig,
+        context: ProxyContext,
+        domains: Arc<Domains>,
+    ) -> Result<Self, HomeRefError> {
         let spill_home = config.spill_home.as_deref().map(HomeRef::parse).transpose()?;
         let group_home = config.group_home.as_deref().map(HomeRef::parse).transpose()?;
         Ok(Self {
             group_home: group_home.or_else(|| spill_home.clone()),
+        let relay_home = config.relay_home.as_deref().map(HomeRef::parse).transpose()?;
             spill_home,
+            relay_home: relay_home.or_else(|| spill_home.clone()),
+            domains,
             space: Budget::new(config.max_buffered.0),
             dialect,
             config,

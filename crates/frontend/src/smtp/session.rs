@@ -10,7 +10,7 @@ use super::reply;
 use super::transaction::{Recipient, Sender, Transaction};
 use bytes::Bytes;
 use model::ReversePath;
-use net::{Accepted, LineStream, ReadError};
+use net::{Accepted, LineStream, ListenerConfig, ReadError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -47,6 +47,7 @@ struct Session {
     client: Client,
     tls: Option<net::ServerTls>,
     shutdown: net::Shutdown,
+    listener: Arc<ListenerConfig>,
     transaction: Option<Transaction>,
     /// The message, when it comes in chunks and is not whole yet.
     chunks: Option<Chunks>,
@@ -67,6 +68,7 @@ impl Session {
             client: Client::new(accepted.peer, trusted),
             tls: accepted.tls,
             shutdown: accepted.shutdown,
+            listener: accepted.config,
             transaction: None,
             chunks: None,
             kept: Vec::new(),
@@ -273,6 +275,7 @@ impl Session {
             return After::End;
         }
         self.client.encrypted();
+        self.client.trusted |= self.listener.trusts_holder(self.stream.connection());
         After::Next
     }
 
@@ -311,6 +314,7 @@ impl Session {
             client: self.client.as_client(),
             origin,
             tells: self.proxy.spill_home.is_some(),
+            home_protocol: config.home_protocol,
         };
         let mut kept = std::mem::take(&mut self.kept);
         // XFORWARD is told anew with each transaction.
@@ -327,6 +331,7 @@ impl Session {
             return self.error(&reply::chunks_begun());
         }
         let extensions = self.extensions();
+        let standing = self.client.standing(&self.proxy.config, self.stream.connection());
         let Some(transaction) = &mut self.transaction else {
             return self.error(&reply::mail_first());
         };
@@ -347,7 +352,7 @@ impl Session {
                 }
             }
         }
-        for reply in transaction.rcpts(batch).await {
+        for reply in transaction.rcpts(batch, standing).await {
             self.errors += u32::from(reply.code() / 100 == 5);
             self.say(&reply);
         }

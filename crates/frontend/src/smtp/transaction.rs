@@ -2,15 +2,14 @@
 
 use super::delivery::Delivery;
 use super::dialect::Dialect;
-use super::leg::{Identity, Leg, LegSettings, Offered};
+use super::leg::{Leg, LegSettings, Offered};
 use super::message::Message;
 use super::proxy::SmtpProxy;
 use super::reply;
-use super::routing::routes;
+use super::routing::{Destination, Standing, routes};
 use super::verdict::{Verdict, judge, pass_on};
 use crate::config::MultiHome;
 use crate::failure::Failure;
-use directory::HomeRef;
 use model::{Address, ReversePath};
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -66,7 +65,7 @@ pub(super) struct Transaction {
 
 /// Recipients of one home that it has not been asked about yet, by their place in the batch.
 struct Offer {
-    home: HomeRef,
+    to: Destination,
     places: Vec<usize>,
     recipients: Vec<Recipient>,
 }
@@ -110,7 +109,7 @@ impl Transaction {
         (
             self.envelope.sender.from.to_string(),
             recipients.map(|recipient| recipient.to.to_string()).collect(),
-            taking_part.map(|leg| leg.home.to_string()).collect(),
+            taking_part.map(|leg| leg.to.home.to_string()).collect(),
         )
     }
 
@@ -140,26 +139,26 @@ impl Transaction {
                 break;
             }
             let later = batch.split_off(batch.len().min(room));
-            replies.append(&mut self.offer_batch(batch).await);
+            replies.append(&mut self.offer_batch(batch, standing).await);
             batch = later;
         }
         replies
     }
 
-    async fn offer_batch(&mut self, batch: Vec<Recipient>) -> Vec<Reply> {
-        let routes = routes(&self.proxy, &batch).await;
+    async fn offer_batch(&mut self, batch: Vec<Recipient>, standing: Standing) -> Vec<Reply> {
+        let routes = routes(&self.proxy, &batch, standing).await;
         let mut replies = vec![reply::leg_lost(); batch.len()];
         let mut offers: Vec<Offer> = Vec::new();
-        let mut homes: Vec<Option<HomeRef>> = vec![None; batch.len()];
+        let mut named: Vec<Option<Destination>> = vec![None; batch.len()];
         for (place, (recipient, route)) in batch.iter().zip(routes).enumerate() {
-            match route.and_then(|home| self.utf8_declared(recipient).map(|()| home)) {
-                Ok(home) => {
-                    if let Some(slot) = homes.get_mut(place) {
-                        *slot = Some(home.clone());
+            match route.and_then(|to| self.utf8_declared(recipient).map(|()| to)) {
+                Ok(to) => {
+                    if let Some(slot) = named.get_mut(place) {
+                        *slot = Some(to.clone());
                     }
-                    match offers.iter_mut().find(|offer| offer.home == home) {
+                    match offers.iter_mut().find(|offer| offer.to == to) {
                         Some(offer) => offer.add(place, recipient),
-                        None => offers.push(Offer::new(home, place, recipient)),
+                        None => offers.push(Offer::new(to, place, recipient)),
                     }
                 }
                 Err(reply) => {
@@ -173,7 +172,7 @@ impl Transaction {
             MultiHome::Parallel => self.all_homes(offers).await,
         };
         // Accepted recipients keep the order in which the client named them.
-        let mut owners: Vec<Option<HomeRef>> = vec![None; batch.len()];
+        let mut owners: Vec<Option<Destination>> = vec![None; batch.len()];
         for Answered {
             leg,
             places,
@@ -182,20 +181,21 @@ impl Transaction {
         {
             for (place, reply) in places.into_iter().zip(found) {
                 if let (Some(owner), Some(leg), true) = (owners.get_mut(place), &leg, reply.is_completed()) {
-                    *owner = Some(leg.home.clone());
+                    *owner = Some(leg.to.clone());
                 }
                 set(&mut replies, place, reply);
             }
             self.legs.extend(leg);
         }
         for (recipient, owner) in batch.into_iter().zip(owners) {
-            let leg = owner.and_then(|home| self.legs.iter_mut().find(|leg| leg.home == home));
+            let leg = owner.and_then(|to| self.legs.iter_mut().find(|leg| leg.to == to));
             if let Some(leg) = leg {
                 leg.recipients.push(self.envelope.recipients.len());
                 self.envelope.recipients.push(recipient);
             }
         }
-        let counted = homes.iter().map(Option::as_ref).zip(&replies);
+        let homes = named.iter().map(|to| to.as_ref().map(|to| &to.home));
+        let counted = homes.zip(&replies);
         self.proxy.tally().recipients(counted);
         replies
     }
@@ -214,17 +214,17 @@ impl Transaction {
     /// that has refused every recipient so far does not bind the transaction to itself.
     async fn one_home(&mut self, offers: Vec<Offer>) -> Vec<Answered> {
         let bound = self.legs.iter().find(|leg| !leg.recipients.is_empty());
-        let mut bound = bound.map(|leg| leg.home.clone());
+        let mut bound = bound.map(|leg| leg.to.clone());
         let mut all = Vec::new();
         for offer in offers {
-            if bound.as_ref().is_some_and(|home| *home != offer.home) {
+            if bound.as_ref().is_some_and(|to| *to != offer.to) {
                 all.push(offer.refused(reply::one_home()));
                 continue;
             }
-            let home = offer.home.clone();
+            let to = offer.to.clone();
             let answered = self.ask_one(offer).await;
             if answered.replies.iter().any(Reply::is_completed) {
-                bound = Some(home);
+                bound = Some(to);
             }
             all.push(answered);
         }
@@ -245,7 +245,7 @@ impl Transaction {
         // Legs that are asked are taken out meanwhile.
         let mut legs = self.legs.len();
         for offer in offers {
-            let (leg, kept) = self.take(&offer.home);
+            let (leg, kept) = self.take(&offer.to);
             if leg.is_none() {
                 if legs >= MAX_LEGS {
                     self.kept.extend(kept);
@@ -267,7 +267,7 @@ impl Transaction {
     }
 
     async fn ask_one(&mut self, offer: Offer) -> Answered {
-        let (leg, kept) = self.take(&offer.home);
+        let (leg, kept) = self.take(&offer.to);
         if leg.is_none() && self.legs.len() >= MAX_LEGS {
             self.kept.extend(kept);
             return offer.refused(reply::one_home());
@@ -276,9 +276,9 @@ impl Transaction {
     }
 
     /// Takes out the leg to a home, and one that an earlier transaction has left open.
-    fn take(&mut self, home: &HomeRef) -> (Option<Leg>, Option<Leg>) {
+    fn take(&mut self, to: &Destination) -> (Option<Leg>, Option<Leg>) {
         let out = |legs: &mut Vec<Leg>| {
-            let index = legs.iter().position(|leg| leg.home == *home)?;
+            let index = legs.iter().position(|leg| leg.to == *to)?;
             Some(legs.swap_remove(index))
         };
         let leg = out(&mut self.legs);
@@ -352,9 +352,9 @@ impl Transaction {
 }
 
 impl Offer {
-    fn new(home: HomeRef, place: usize, recipient: &Recipient) -> Self {
+    fn new(to: Destination, place: usize, recipient: &Recipient) -> Self {
         Self {
-            home,
+            to,
             places: vec![place],
             recipients: vec![recipient.clone()],
         }
@@ -384,7 +384,7 @@ struct Asking {
 impl Asking {
     /// Asks the home of an offer: over the transaction's leg, or a kept one, or a new one.
     async fn answered(&self, offer: Offer, leg: Option<Leg>, kept: Option<Leg>) -> Answered {
-        let (trace, home) = (self.settings.trace, &offer.home);
+        let (trace, home) = (self.settings.trace, &offer.to.home);
         let (leg, replies) = match self.ask(&offer, leg, kept).await {
             Ok((leg, Offered::Answers(answers))) => {
                 let replies = answers.into_iter().zip(&offer.recipients);
@@ -440,8 +440,7 @@ impl Asking {
             self.report(&leg, &answers);
             return Ok((leg, Offered::Answers(answers)));
         }
-        let protocol = self.proxy.config.home_protocol;
-        let mut leg = Leg::open(dialer, &offer.home, protocol, Identity::Client, &self.settings).await?;
+        let mut leg = Leg::open(dialer, &offer.to, &self.settings).await?;
         match leg.begin(&self.sender, &offer.recipients).await {
             Ok(Offered::Answers(answers)) => {
                 self.report(&leg, &answers);

@@ -1,12 +1,12 @@
 //! A real Dovecot as a foreign home: TLS to it, the login, and whether it learns who the client is.
 
-use crate::support::{Client, OnePassword, SOON, context_with, front};
+use crate::support::{Client, OnePassword, SOON, context_with, domains, front, listed_domains};
 use frontend::assertion::{KeyRing, Minter, dovecot_tree};
 use frontend::{
     HomeProtocol, ImapProxyConfig, ManageSieveProxyConfig, Pop3ProxyConfig, ProxyContext, SmtpProxyConfig,
     imap, managesieve, pop3, smtp,
 };
-use model::{Clock, Domain, Protocol, SystemClock};
+use model::{Clock, Protocol, SystemClock};
 use net::ListenerConfig;
 use serde_json::json;
 use std::sync::Arc;
@@ -61,11 +61,13 @@ async fn from_afar(address: std::net::SocketAddr) -> Client {
 
 pub(crate) async fn deliver(context: ProxyContext) {
     let config = SmtpProxyConfig {
-        domains: vec![Domain::parse("example.test").expect("a domain")],
+        domains: listed_domains(&["example.test"]),
         home_protocol: HomeProtocol::Lmtp,
         ..SmtpProxyConfig::default()
     };
-    let proxy = Arc::new(smtp::SmtpProxy::new(config, context).expect("good homes"));
+    let proxy = Arc::new(
+        smtp::SmtpProxy::new(config.clone(), context, domains(&config.domains)).expect("good homes"),
+    );
     let front = front(
         Protocol::Smtp,
         |_| {},

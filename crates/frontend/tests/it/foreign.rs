@@ -1,13 +1,13 @@
 //! Dovecot and Postfix as homes of ManageSieve and submission: every way of a client to the front end, every way of
 //! the front end to the home, and whether the home learns who the client is. And as both sides of LMTP.
 
-use crate::support::{Client, Front, OnePassword, SOON, context_with, front};
+use crate::support::{Client, Front, OnePassword, SOON, context_with, domains, front, listed_domains};
 use frontend::assertion::{KeyRing, Minter, dovecot_tree};
 use frontend::{
     AuthenticateAt, HomeProtocol, LmtpProxyConfig, ManageSieveProxyConfig, ProxyContext,
     SubmissionProxyConfig, managesieve, smtp, submission,
 };
-use model::{Clock, Domain, Protocol, SystemClock};
+use model::{Clock, Protocol, SystemClock};
 use net::{ListenerConfig, TlsMode};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
@@ -409,11 +409,13 @@ async fn postfix_hands_mail_over_by_lmtp() {
     // Nobody listens there.
     let context = context_with(&[(ALICE, "store"), (BOB, "127.0.0.1:1")], &[home]);
     let config = LmtpProxyConfig {
-        domains: vec![Domain::parse("example.test").expect("a domain")],
+        domains: listed_domains(&["example.test"]),
         home_protocol: HomeProtocol::Lmtp,
         ..LmtpProxyConfig::default()
     };
-    let proxy = Arc::new(smtp::SmtpProxy::lmtp(config, context).expect("good homes"));
+    let proxy = Arc::new(
+        smtp::SmtpProxy::lmtp(config.clone(), context, domains(&config.domains)).expect("good homes"),
+    );
     let front = front(
         Protocol::Lmtp,
         |_| {},

@@ -1,22 +1,24 @@
 //! RFC 2033 at the edge: one reply for each recipient, whatever the homes of the others do.
 
 use crate::smtp::{GOOD, Home, Manners};
-use crate::support::{Client, Front, context, front};
+use crate::support::{Client, Front, context, domains, front, listed_domains};
 use frontend::smtp::{SmtpProxy, serve};
 use frontend::{HomeProtocol, LmtpProxyConfig};
-use model::{ByteSize, Domain, Protocol};
+use model::{ByteSize, Protocol};
 use std::sync::Arc;
 
 fn config() -> LmtpProxyConfig {
     LmtpProxyConfig {
-        domains: vec![Domain::parse("example.test").expect("a domain")],
+        domains: listed_domains(&["example.test"]),
         max_message_size: ByteSize(64 << 10),
         ..LmtpProxyConfig::default()
     }
 }
 
 async fn lmtp(rules: &[(&str, &str)], config: LmtpProxyConfig) -> Front {
-    let proxy = Arc::new(SmtpProxy::lmtp(config, context(rules)).expect("good homes"));
+    let proxy = Arc::new(
+        SmtpProxy::lmtp(config.clone(), context(rules), domains(&config.domains)).expect("good homes"),
+    );
     front(
         Protocol::Lmtp,
         |_| {},

@@ -18,6 +18,7 @@ mod smtp_claims;
 mod smtp_extensions;
 mod smtp_faults;
 mod smtp_many;
+mod smtp_relay;
 mod smtp_servers;
 mod submission;
 mod support;

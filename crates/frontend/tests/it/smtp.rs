@@ -1,9 +1,9 @@
 //! RFC 5321 at the edge, per-recipient routing, and every mix of homes' replies in both modes.
 
-use crate::support::{Client, Front, SOON, context, front};
+use crate::support::{Client, Front, SOON, context, domains, front, listed_domains};
 use frontend::smtp::{SmtpProxy, serve};
 use frontend::{HomeProtocol, ProxyContext, SmtpProxyConfig};
-use model::{ByteSize, Domain, Protocol};
+use model::{ByteSize, Protocol};
 use net::{LineStream, ListenerConfig};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -206,12 +206,13 @@ pub(crate) async fn smtp_with(
     configure: impl FnOnce(&mut SmtpProxyConfig),
 ) -> Front {
     let mut config = SmtpProxyConfig {
-        domains: vec![Domain::parse("example.test").expect("a domain")],
+        domains: listed_domains(&["example.test"]),
         max_recipients: 5,
         ..SmtpProxyConfig::default()
     };
     configure(&mut config);
-    let proxy = Arc::new(SmtpProxy::new(config, context).expect("good homes"));
+    let proxy =
+        Arc::new(SmtpProxy::new(config.clone(), context, domains(&config.domains)).expect("good homes"));
     front(Protocol::Smtp, listener, move |accepted| {
         serve(accepted, proxy.clone())
     })

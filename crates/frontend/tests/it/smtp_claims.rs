@@ -1,10 +1,10 @@
 //! Who the client is: believed from trusted front ends only, told to homes; and front ends in a circle.
 
 use crate::smtp::{GOOD, Home, deliver, greeted, smtp, smtp_with};
-use crate::support::{Client, Front, SOON, context};
+use crate::support::{Client, Front, SOON, context, domains, listed_domains};
 use frontend::SmtpProxyConfig;
 use frontend::smtp::{SmtpProxy, serve};
-use model::{Domain, Protocol};
+use model::Protocol;
 use net::{Listener, ListenerConfig, Shutdown, ShutdownTrigger};
 use std::sync::Arc;
 use testkit::free_port;
@@ -126,10 +126,12 @@ async fn front_at(port: u16, next: u16, listener: fn(&mut ListenerConfig)) -> Sh
     let rules = [("@example.test".to_owned(), format!("127.0.0.1:{next}"))];
     let rules: Vec<(&str, &str)> = rules.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
     let config = SmtpProxyConfig {
-        domains: vec![Domain::parse("example.test").expect("a domain")],
+        domains: listed_domains(&["example.test"]),
         ..SmtpProxyConfig::default()
     };
-    let proxy = Arc::new(SmtpProxy::new(config, context(&rules)).expect("good homes"));
+    let proxy = Arc::new(
+        SmtpProxy::new(config.clone(), context(&rules), domains(&config.domains)).expect("good homes"),
+    );
     let mut at = ListenerConfig::at(([127, 0, 0, 1], port).into());
     listener(&mut at);
     let listener = Listener::bind(at, Protocol::Smtp, None)

@@ -1,6 +1,6 @@
 //! Front ends under test, homes that follow a script, and a client that speaks lines.
 
-use directory::{Homes, UserMap, UserMaps};
+use directory::{Domains, DomainsConfig, Homes, UserMap, UserMaps};
 use frontend::{Dialer, ProxyContext};
 use model::{
     AuthOutcome, AuthRequest, Authenticated, Authenticator, BoxFuture, Credential, Protocol, RejectReason,
@@ -41,6 +41,18 @@ pub(crate) fn context_with(rules: &[(&str, &str)], homes: &[serde_json::Value]) 
         assertions: None,
         clock,
     }
+}
+
+/// These domains are ours.
+pub(crate) fn listed_domains(names: &[&str]) -> DomainsConfig {
+    let domain = |name: &&str| model::Domain::parse(name).expect("a domain");
+    DomainsConfig::Listed(names.iter().map(domain).collect())
+}
+
+/// Who knows the domains that are configured like this; no directory does.
+pub(crate) fn domains(config: &DomainsConfig) -> Arc<Domains> {
+    let aliases = model::DomainAliases::default();
+    Domains::new(config, None, aliases, Arc::new(SystemClock::new())).expect("good domains")
 }
 
 /// A map in a file, as an administrator would write it.

@@ -4,7 +4,7 @@ use super::auth;
 use super::front::Front;
 use crate::cli::Failure;
 use crate::config::Config;
-use directory::{Connector, Homes, UserMap, UserMaps};
+use directory::{Connector, Domains, Homes, UserMap, UserMaps};
 use frontend::Dialer;
 use ldapsync::SyncEngine;
 use model::{Authenticator, Clock, Domain, OnDemand, OnDemandOutcome, SystemClock};
@@ -27,6 +27,8 @@ pub(super) struct Parts {
     pub(super) on_demand: Option<OnDemand>,
     /// The maps of each proxy service, in its order.
     pub(super) maps: Vec<(&'static str, Arc<UserMaps>)>,
+    /// The domains that each mail proxy takes mail for.
+    pub(super) domains: Vec<(&'static str, Arc<Domains>)>,
     /// Every user map, used or not.
     pub(super) all_maps: Vec<Arc<UserMap>>,
     pub(super) dialer: Arc<Dialer>,
@@ -91,6 +93,7 @@ impl Parts {
         let Routing {
             connectors,
             maps: all_maps,
+            domains,
             homes,
         } = Routing::build(config, &clock, None)?;
         make_data_dir(config)?;
@@ -113,6 +116,7 @@ impl Parts {
             sync,
             on_demand,
             maps,
+            domains,
             all_maps,
             dialer,
             front,
@@ -133,6 +137,7 @@ impl Parts {
         let Routing {
             connectors,
             maps: all_maps,
+            domains,
             homes,
         } = Routing::build(config, &old.clock, Some(before))?;
         let dialer = if before.same(config, &["home"], None) && before.same_elsewhere(config) {
@@ -155,6 +160,7 @@ impl Parts {
             on_demand: old.on_demand.clone(),
             maps: service_maps(config, &all_maps),
             all_maps,
+            domains,
             dialer,
             front: old.front.clone(),
             accounts: old.accounts.clone(),
@@ -181,6 +187,12 @@ impl Parts {
     }
 
     /// The maps of a proxy service.
+    /// The domains of a mail proxy.
+    pub(super) fn domains_of(&self, service: &str) -> Option<&Arc<Domains>> {
+        let found = self.domains.iter().find(|(name, _)| *name == service);
+        found.map(|(_, domains)| domains)
+    }
+
     pub(super) fn maps_of(&self, service: &str) -> Arc<UserMaps> {
         let found = self.maps.iter().find(|(name, _)| *name == service);
         found.map_or_else(
@@ -196,6 +208,7 @@ struct Routing {
     connectors: Vec<Arc<Connector>>,
     maps: Vec<Arc<UserMap>>,
     homes: Homes,
+    domains: Vec<(&'static str, Arc<Domains>)>,
 }
 
 impl Routing {
@@ -204,11 +217,13 @@ impl Routing {
         let maps = all_maps(config, &connectors, clock, before)?;
         check_ports(config, &maps)?;
         let homes = Homes::new(config.home.clone(), &ClientTlsConfig::default())
+        let domains = all_domains(config, &connectors, clock, before)?;
             .map_err(|found| config.faults("", found))?;
         Ok(Self {
             connectors,
             maps,
             homes,
+            domains,
         })
     }
 }
@@ -408,6 +423,48 @@ fn service_maps(config: &Config, all: &[Arc<UserMap>]) -> Vec<(&'static str, Arc
         .filter(|(_, names)| !names.is_empty());
     used.map(|(service, names)| (service, pick(&names))).collect()
 }
+/// Who knows the domains of the mail proxies. One that says what it said keeps what it knows; its file is read again.
+fn all_domains(
+    config: &Config,
+    connectors: &[Arc<Connector>],
+    clock: &Arc<dyn Clock>,
+    before: Option<Before<'_>>,
+) -> Result<Vec<(&'static str, Arc<Domains>)>, Failure> {
+    let aliases = config.domain_aliases();
+    let kept = |service: &str, connector: Option<&Arc<Connector>>| {
+        let before = before?;
+        let sections = before.config.mail_proxies();
+        let old = sections.iter().find(|(name, _)| *name == service);
+        let now = config.mail_proxies();
+        let now = now.iter().find(|(name, _)| *name == service);
+        let same = old.map(|(_, section)| &section.domains) == now.map(|(_, section)| &section.domains)
+            && before.config.domain_aliases() == aliases
+            && connector.is_none_or(|now| {
+                let old = before.parts.connector(now.name());
+                old.is_some_and(|old| Arc::ptr_eq(old, now))
+            });
+        before.parts.domains_of(service).filter(|_| same).cloned()
+    };
+    let build = |(service, section): (&'static str, &frontend::SmtpProxyConfig)| {
+        let named = section.domains.connector();
+        let connector = connectors
+            .iter()
+            .find(|connector| Some(connector.name()) == named);
+        let domains = match kept(service, connector) {
+            Some(kept) => kept.read_again().map(|()| kept),
+            None => Domains::new(
+                &section.domains,
+                connector.cloned(),
+                aliases.clone(),
+                Arc::clone(clock),
+            ),
+        };
+        let domains = domains.map_err(|found| config.faults(service, found))?;
+        Ok((service, domains))
+    };
+    config.mail_proxies().into_iter().map(build).collect()
+}
+
 
 /// The maps that each proxy names.
 fn proxy_maps(config: &Config) -> Vec<(&'static str, Vec<String>)> {

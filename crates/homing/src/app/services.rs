@@ -8,6 +8,7 @@ use access::imap::ImapService;
 use access::{Pop3Parts, Pop3Service};
 use admin::Service;
 use arc_swap::ArcSwap;
+use directory::Domains;
 use frontend::ProxyContext;
 use frontend::http::{HttpProxy, SessionKeys};
 use frontend::imap::ImapProxy;
@@ -134,8 +135,13 @@ pub(super) fn rebuild(
             (Some(before), Some(now)) => Arc::ptr_eq(before, now),
             _ => false,
         },
-        Server::SmtpProxy(_)
-        | Server::ImapProxy(_)
+        Server::SmtpProxy(_) => {
+            let (old, now) = (before.parts.domains_of(name), parts.domains_of(name));
+            Arc::ptr_eq(&before.parts.dialer, &parts.dialer)
+                && same_items(&before.parts.all_maps, &parts.all_maps)
+                && old.zip(now).is_some_and(|(old, now)| Arc::ptr_eq(old, now))
+        }
+        Server::ImapProxy(_)
         | Server::Pop3Proxy(_)
         | Server::ManageSieveProxy(_)
         | Server::SubmissionProxy(_)
@@ -237,12 +243,14 @@ fn build(
         "imap" => (Protocol::Imap, Server::Imap(imap(config, parts)?)),
         "pop3" => (Protocol::Pop3, Server::Pop3(pop3(config, parts, running)?)),
         "smtp_proxy" => {
-            let proxy = SmtpProxy::new(config.smtp_proxy.clone(), context(parts, name))
+            let domains = domains(parts, name)?;
+            let proxy = SmtpProxy::new(config.smtp_proxy.clone(), context(parts, name), domains)
                 .map_err(|error| config.fault("smtp_proxy", error.to_string()))?;
             (Protocol::Smtp, Server::SmtpProxy(Arc::new(proxy)))
         }
         "lmtp_proxy" => {
-            let proxy = SmtpProxy::lmtp(config.lmtp_proxy.clone(), context(parts, name))
+            let domains = domains(parts, name)?;
+            let proxy = SmtpProxy::lmtp(config.lmtp_proxy.clone(), context(parts, name), domains)
                 .map_err(|error| config.fault("lmtp_proxy", error.to_string()))?;
             (Protocol::Lmtp, Server::SmtpProxy(Arc::new(proxy)))
         }
@@ -328,6 +336,11 @@ fn imap(config: &Config, parts: &Parts) -> Result<Arc<ImapService>, Failure> {
         parts.front.sessions.clone(),
         config.imap.clone(),
     ))
+}
+
+fn domains(parts: &Parts, service: &str) -> Result<Arc<Domains>, Failure> {
+    let found = parts.domains_of(service).map(Arc::clone);
+    found.ok_or_else(|| Failure::Usage(format!("{service} has no domains")))
 }
 
 fn pop3(config: &Config, parts: &Parts, running: Option<&Server>) -> Result<Arc<Pop3Service>, Failure> {

@@ -125,8 +125,18 @@ impl Config {
         within("pop3", self.pop3.check(), problems);
         let maps: Vec<&str> = self.user_map.iter().map(|map| map.name.as_str()).collect();
         let sources = self.password_sources();
-        within("smtp_proxy", self.smtp_proxy.check(&maps), problems);
-        within("lmtp_proxy", self.lmtp_proxy.check_lmtp(&maps), problems);
+        let connectors: Vec<&str> = self
+            .connector
+            .iter()
+            .map(|connector| connector.name.as_str())
+            .collect();
+        within("smtp_proxy", self.smtp_proxy.check(&maps, &connectors), problems);
+        within(
+            "lmtp_proxy",
+            self.lmtp_proxy.check_lmtp(&maps, &connectors),
+            problems,
+        );
+        self.check_certificates(problems);
         within("imap_proxy", self.imap_proxy.check(&maps, &sources), problems);
         within("pop3_proxy", self.pop3_proxy.check(&maps, &sources), problems);
         within(
@@ -154,6 +164,26 @@ impl Config {
                                authenticate = \"home\"";
                 problems.push(ConfigProblem::new(format!("{service}.auth"), message));
             }
+        }
+    }
+
+    /// Nobody shows a certificate who is not asked for one.
+    fn check_certificates(&self, problems: &mut Vec<ConfigProblem>) {
+        if self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()) {
+            return;
+        }
+        let message =
+            "clients are asked for certificates only with client_ca in [tls]; name the authority there";
+        for (service, listeners) in self.listeners() {
+            let naming =
+                |(_, listener): &(usize, &net::ListenerConfig)| !listener.trusted_certificates.is_empty();
+            for (index, _) in listeners.iter().enumerate().filter(naming) {
+                let key = format!("{service}.listener.{index}.trusted_certificates");
+                problems.push(ConfigProblem::new(key, message));
+            }
+        }
+        if !self.smtp_proxy.relay_certificates.is_empty() {
+            problems.push(ConfigProblem::new("smtp_proxy.relay_certificates", message));
         }
     }
 

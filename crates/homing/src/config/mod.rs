@@ -325,8 +325,7 @@ impl Config {
         DomainAliases::new(self.domain.iter().flat_map(of))
     }
 
-    /// Tells every section that looks at addresses. The front end takes mail for what is another name of one of its
-    /// domains.
+    /// Tells every section that looks at addresses.
     fn tell_aliases(&mut self) {
         let aliases = self.domain_aliases();
         if aliases.is_empty() {
@@ -337,13 +336,6 @@ impl Config {
         }
         for map in &mut self.user_map {
             map.domain_aliases = aliases.clone();
-        }
-        for domains in [&mut self.smtp_proxy.domains, &mut self.lmtp_proxy.domains] {
-            for (alias, main) in aliases.iter() {
-                if domains.contains(main) && !domains.contains(alias) {
-                    domains.push(alias.clone());
-                }
-            }
         }
     }
 
@@ -442,6 +434,11 @@ impl Config {
             ),
             (Protocol::Http, "http_proxy", self.http_proxy.login()),
         ]
+    }
+
+    /// The proxies that route mail, by the name of their section.
+    pub(crate) fn mail_proxies(&self) -> [(&'static str, &frontend::SmtpProxyConfig); 2] {
+        [("smtp_proxy", &self.smtp_proxy), ("lmtp_proxy", &self.lmtp_proxy)]
     }
 
     /// The names of the services that will run.

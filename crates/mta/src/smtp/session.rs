@@ -7,7 +7,7 @@ use super::state::{Hello, Phase, Session, State, Transaction};
 use crate::deliver::deliver;
 use crate::receiver::{Dialect, Receiver};
 use model::TlsState;
-use net::{Accepted, LineStream, ReadError, ServerTls, Shutdown};
+use net::{Accepted, LineStream, ListenerConfig, ReadError, ServerTls, Shutdown};
 use std::sync::Arc;
 use std::time::Duration;
 use wire::smtp::{ClientClaims, Command, CommandError, Received, Reply, Severity};
@@ -50,6 +50,7 @@ struct Driver {
     stream: LineStream,
     tls: Option<ServerTls>,
     shutdown: Shutdown,
+    listener: Arc<ListenerConfig>,
     idle: Duration,
     session: Session,
     /// The message, when it comes in chunks and is not whole yet.
@@ -65,6 +66,7 @@ impl Driver {
             tls: accepted.tls,
             shutdown: accepted.shutdown,
             idle: accepted.config.idle().min(COMMAND),
+            listener: accepted.config,
             chunks: None,
             session: Session {
                 receiver,
@@ -194,6 +196,7 @@ impl Driver {
         self.session.forget();
         self.session.peer.client = self.session.connected;
         self.session.starttls = false;
+        self.session.trusted |= self.listener.trusts_holder(self.stream.connection());
         self.session.peer.tls = TlsState::Encrypted;
         None
     }

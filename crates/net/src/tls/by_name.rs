@@ -97,7 +97,8 @@ fn load(certificate: &Path, key: &Path) -> Result<(Arc<Shown>, Vec<String>), Tls
     Ok((Arc::new(shown), names))
 }
 
-fn dns_names(certificate: &[u8]) -> Vec<String> {
+/// The DNS names of a certificate, in lower case (RFC 5280 section 4.2.1.6).
+pub(crate) fn dns_names(certificate: &[u8]) -> Vec<String> {
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
         return Vec::new();
     };

@@ -11,6 +11,7 @@ mod server;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use by_name::dns_names;
 pub use client::ClientTls;
 pub use error::TlsError;
 pub use identity::TlsBindings;
