@@ -26,6 +26,9 @@ pub struct ResolvedMembers {
     /// Names that lead to no entry now: somebody who is gone, or somebody whose entry was renamed a moment ago while the
     /// group still has the old name. Placeholders are not among them.
     pub dangling: Vec<String>,
+    /// Why it cannot be told who the members are, in the server's words: it refuses one of them, say. Then nothing
+    /// above counts. It is a matter of this group; a server that does not answer is an error instead.
+    pub unusable: Option<String>,
 }
 
 /// What the entries of members are asked for.
@@ -42,7 +45,21 @@ impl Connector {
     /// not kept.
     pub async fn resolve_members(&self, names: &[String]) -> Result<ResolvedMembers, Unavailable> {
         let client = self.service().await?;
-        let failed = |error: LdapError| self.pool.unavailable(&format!("members of a group: {error}"));
+        match self.resolve(&client, names).await {
+            Ok(found) => Ok(found),
+            // Whoever edits a group decides what is asked here. An answer is about that group, however odd it is;
+            // only a server that gives none stands in the way of the others.
+            Err(error) if !error.is_transient() || matches!(error, LdapError::Protocol(_)) => {
+                Ok(ResolvedMembers {
+                    unusable: Some(format!("its members cannot be told: {error}")),
+                    ..ResolvedMembers::default()
+                })
+            }
+            Err(error) => Err(self.pool.unavailable(&format!("members of a group: {error}"))),
+        }
+    }
+
+    async fn resolve(&self, client: &Client, names: &[String]) -> Result<ResolvedMembers, LdapError> {
         let mail = self.patterns().map.mail.clone();
         let asked = Asked {
             attributes: [
@@ -61,7 +78,7 @@ impl Connector {
         let mut level: Vec<String> = names.to_vec();
         for _ in 0..MAX_DEPTH {
             let mut inner = Vec::new();
-            let (entries, dangling) = self.entries(&client, &level, &asked).await.map_err(failed)?;
+            let (entries, dangling) = self.entries(client, &level, &asked).await?;
             found.dangling.extend(dangling);
             for entry in entries {
                 let Some(uuid) = entry_uuid(&entry) else { continue };
@@ -81,7 +98,7 @@ impl Connector {
             if inner.is_empty() {
                 return Ok(found);
             }
-            level = self.members_of(&client, &inner).await.map_err(failed)?;
+            level = self.members_of(client, &inner).await?;
         }
         tracing::warn!(connector = %self.name(), depth = MAX_DEPTH, "groups are nested too deep; the rest is left out");
         Ok(found)
@@ -141,7 +158,8 @@ impl Connector {
                 .attributes(asked.attributes.iter().cloned());
             match client.search_all(request, dns.len()).await {
                 Ok(entries) => found = entries,
-                Err(error) if is_absent(&error) => {}
+                // The searches for each of them tell whose fault it is.
+                Err(error) if !error.is_transient() => {}
                 Err(error) => return Err(error),
             }
         }
@@ -166,24 +184,20 @@ impl Connector {
         logins: &[&str],
         asked: &Asked,
     ) -> Result<Vec<Entry>, LdapError> {
-        let (half, login) = (&self.patterns().accounts, &self.patterns().map.login);
-        let any = Filter::Or(logins.iter().map(|name| equality(login, name)).collect());
-        let filter = Filter::And(vec![half.filter(), any]);
-        let scope = match half.scope {
-            SearchScope::One => Scope::OneLevel,
-            SearchScope::Sub => Scope::Subtree,
+        let login = &self.patterns().map.login;
+        let most = logins.len().saturating_mul(4);
+        let found = match self.named(client, logins, asked, most).await {
+            // Many entries with one name: each name is asked for alone then.
+            Err(LdapError::TooMany(_)) => self.named_one_by_one(client, logins, asked).await?,
+            found => found?,
         };
         let mut by_name: HashMap<String, Vec<Entry>> = HashMap::new();
-        for base in &half.bases {
-            let request = SearchRequest::new(base.to_string(), scope, filter.clone())
-                .attributes(asked.attributes.iter().cloned());
-            for entry in client.search_all(request, logins.len().saturating_mul(4)).await? {
-                let name = entry.first_str(login).unwrap_or_default().to_lowercase();
-                let same = by_name.entry(name).or_default();
-                // Bases may lie one in the other.
-                if same.iter().all(|other| other.dn != entry.dn) {
-                    same.push(entry);
-                }
+        for entry in found {
+            let name = entry.first_str(login).unwrap_or_default().to_lowercase();
+            let same = by_name.entry(name).or_default();
+            // Bases may lie one in the other.
+            if same.iter().all(|other| other.dn != entry.dn) {
+                same.push(entry);
             }
         }
         let mut found = Vec::with_capacity(by_name.len());
@@ -193,6 +207,50 @@ impl Connector {
                 _ => {
                     tracing::error!(connector = %self.name(), name, "two entries have the name of one group member; neither counts");
                 }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The entries of accounts with these login names, at most `most` in each base.
+    async fn named(
+        &self,
+        client: &Client,
+        logins: &[&str],
+        asked: &Asked,
+        most: usize,
+    ) -> Result<Vec<Entry>, LdapError> {
+        let half = &self.patterns().accounts;
+        let any = logins.iter().map(|name| equality(&self.patterns().map.login, name));
+        let filter = Filter::And(vec![half.filter(), Filter::Or(any.collect())]);
+        let scope = match half.scope {
+            SearchScope::One => Scope::OneLevel,
+            SearchScope::Sub => Scope::Subtree,
+        };
+        let mut found = Vec::new();
+        for base in &half.bases {
+            let request = SearchRequest::new(base.to_string(), scope, filter.clone())
+                .attributes(asked.attributes.iter().cloned());
+            found.extend(client.search_all(request, most).await?);
+        }
+        Ok(found)
+    }
+
+    /// The same, a search for each name. One that more entries have than are read is nobody's.
+    async fn named_one_by_one(
+        &self,
+        client: &Client,
+        logins: &[&str],
+        asked: &Asked,
+    ) -> Result<Vec<Entry>, LdapError> {
+        let mut found = Vec::new();
+        for name in logins {
+            match self.named(client, &[name], asked, 4).await {
+                Ok(entries) => found.extend(entries),
+                Err(LdapError::TooMany(_)) => {
+                    tracing::error!(connector = %self.name(), name, "many entries have the name of one group member; none counts");
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(found)
@@ -247,10 +305,12 @@ fn without_uid(name: &str) -> &str {
     }
 }
 
+/// No entry that this server has: a referral says that it would be another's (RFC 4511 section 4.1.10), such as a
+/// member from another domain of the forest.
 fn is_absent(error: &LdapError) -> bool {
     matches!(
         error.code(),
-        Some(ResultCode::NoSuchObject | ResultCode::InvalidDnSyntax)
+        Some(ResultCode::NoSuchObject | ResultCode::InvalidDnSyntax | ResultCode::Referral)
     )
 }
 

@@ -210,7 +210,9 @@ impl InParts {
                 for entry in self.entries(search.scope, &search.filter, &search.attributes) {
                     Message::<Response>::new(message.id, Response::SearchEntry(entry)).encode(&mut out);
                 }
-                let done = Response::SearchDone(LdapResult::new(ResultCode::Success));
+                let refused = search.base.contains("uid=refused");
+                let code = if refused { ResultCode::InsufficientAccessRights } else { ResultCode::Success };
+                let done = Response::SearchDone(LdapResult::new(code));
                 Message::<Response>::new(message.id, done).encode(&mut out);
             }
             if stream.write_all(&out).await.is_err() {
@@ -220,7 +222,7 @@ impl InParts {
     }
 }
 
-async fn look_up_in_parts(broken: bool) -> Lookup {
+async fn in_parts<T>(broken: bool, ask: impl AsyncFnOnce(std::sync::Arc<Connector>) -> T) -> T {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let uri = format!("ldap://{}", listener.local_addr().expect("an address"));
     let server = async move {
@@ -232,11 +234,51 @@ async fn look_up_in_parts(broken: bool) -> Lookup {
     let server = tokio::spawn(server);
     let mut config = ConnectorConfig::openldap("parts", vec![uri], vec!["dc=t".to_owned()]);
     config.groups.base_dn = vec!["dc=t".to_owned()];
-    let lookup = connect(config, &clock())
-        .lookup_address(&address("g@example.test"))
-        .await;
+    let answer = ask(connect(config, &clock())).await;
     server.abort();
-    lookup
+    answer
+}
+
+async fn look_up_in_parts(broken: bool) -> Lookup {
+    in_parts(broken, async |connector| {
+        connector.lookup_address(&address("g@example.test")).await
+    })
+    .await
+}
+
+/// One refused member is a matter of its group: were it one of the server, no other object would be looked at.
+#[tokio::test]
+async fn a_member_that_the_server_refuses() {
+    let names: Vec<String> = ["uid=a,dc=t", "uid=refused,dc=t"].map(str::to_owned).into();
+    let found = in_parts(false, async |connector| connector.resolve_members(&names).await).await;
+    let found = found.expect("an answer");
+    let why = found.unusable.expect("a reason");
+    assert!(why.contains("insufficientAccessRights"), "{why}");
+    assert_eq!(found.members, []);
+}
+
+#[tokio::test]
+async fn members_beyond_a_referral_and_many_of_one_name() {
+    let slapd = Slapd::start();
+    slapd.person("anna", "");
+    slapd.modify(&format!(
+        "dn: ou=away,{SUFFIX}\nobjectClass: referral\nobjectClass: extensibleObject\nou: away\n\
+         ref: ldap://127.0.0.1:9/ou=away,{SUFFIX}\n"
+    ));
+    for number in 0..9 {
+        slapd.modify(&format!(
+            "dn: cn=same{number},ou=Users,{SUFFIX}\nobjectClass: inetOrgPerson\nuid: same\ncn: same{number}\nsn: s\n\
+             mail: same{number}@localdomain.test\n"
+        ));
+    }
+    let connector = connect(config(&[&slapd]), &clock());
+    let beyond = format!("uid=x,ou=away,{SUFFIX}");
+    let found = connector.resolve_members(&[user("anna"), beyond.clone()]).await;
+    let found = found.expect("an answer");
+    assert_eq!((found.members.len(), found.dangling), (1, vec![beyond]));
+    assert_eq!(found.unusable, None);
+    let names = ["same", "anna"].map(str::to_owned);
+    assert_eq!(members(&connector, &names).await, ["anna"], "nine are nobody");
 }
 
 #[tokio::test]
