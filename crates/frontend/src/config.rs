@@ -168,7 +168,8 @@ pub struct SmtpProxyConfig {
     pub home_protocol: HomeProtocol,
     /// The largest message; 1 KiB to 1 GiB, default 64 MiB.
     pub max_message_size: ByteSize,
-    /// Recipients in one transaction; 1 to 1000, default 100.
+    /// Recipients in one transaction; 1 to 1000, default 100. It is one in `[smtp_proxy]` with `home_protocol =
+    /// "lmtp"` and without a `spill_home`.
     pub max_recipients: u32,
     /// Received fields at which a message is taken for a loop; 1 to 999, default 30.
     pub max_received: u32,
@@ -273,10 +274,10 @@ impl SmtpProxyConfig {
     pub fn check(&self, maps: &[&str], connectors: &[&str]) -> Vec<ConfigProblem> {
         let mut problems = ListenerConfig::check_all(&self.listener);
         check_maps(&mut problems, &self.listener, &self.user_maps, maps);
-        let offered = self.offered();
         problems.extend(self.domains.check(connectors));
         relaying::check(self, &mut problems);
         self.check_limits(&mut problems);
+        let offered = self.offered();
         if offered.has(Extensions::BINARYMIME) && !offered.has(Extensions::CHUNKING) {
             // RFC 3030 section 3.
             problems.push(ConfigProblem::new(
@@ -305,19 +306,19 @@ impl SmtpProxyConfig {
                 problems.push(ConfigProblem::new(key, error.to_string()));
             }
         }
-        in_range(
         problems
     }
 
     fn check_limits(&self, problems: &mut Vec<ConfigProblem>) {
+        in_range(
             problems,
             "max_message_size",
             self.max_message_size.0,
             1 << 10..=1 << 30,
         );
-        in_range(
         in_range(problems, "max_recipients", self.max_recipients.into(), 1..=1000);
         in_range(problems, "max_received", self.max_received.into(), 1..=999);
+        in_range(
             problems,
             "buffer_memory",
             self.buffer_memory.0,

@@ -2,7 +2,7 @@
 
 use super::client::Client;
 use super::reply;
-use crate::config::{MultiHome, SmtpProxyConfig};
+use crate::config::{HomeProtocol, MultiHome, SmtpProxyConfig};
 use net::LineStream;
 use wire::smtp::{Reply, Transmission};
 
@@ -52,6 +52,16 @@ impl Dialect {
         match self {
             Self::Smtp => config.multi_home(),
             Self::Lmtp => MultiHome::Parallel,
+        }
+    }
+
+    /// Recipients in one transaction. A home that speaks LMTP may take the message for one of them and not for another
+    /// (RFC 2033 section 4.2), and an SMTP client has one reply for both: where nobody takes over the other, its retry
+    /// would bring the message to the first again and again.
+    pub(super) fn max_recipients(self, config: &SmtpProxyConfig) -> u32 {
+        match (self, config.home_protocol, &config.spill_home) {
+            (Self::Smtp, HomeProtocol::Lmtp, None) => 1,
+            _ => config.max_recipients,
         }
     }
 

@@ -25,6 +25,8 @@ pub struct SmtpProxy {
     pub(super) relay_home: Option<HomeRef>,
     /// Space for the messages of all sessions.
     pub(super) space: Budget,
+    /// Recipients in one transaction.
+    pub(super) max_recipients: u32,
 }
 
 impl SmtpProxy {
@@ -55,13 +57,14 @@ impl SmtpProxy {
     ) -> Result<Self, HomeRefError> {
         let spill_home = config.spill_home.as_deref().map(HomeRef::parse).transpose()?;
         let group_home = config.group_home.as_deref().map(HomeRef::parse).transpose()?;
-        Ok(Self {
-            group_home: group_home.or_else(|| spill_home.clone()),
         let relay_home = config.relay_home.as_deref().map(HomeRef::parse).transpose()?;
-            spill_home,
+        Ok(Self {
             relay_home: relay_home.or_else(|| spill_home.clone()),
             domains,
+            group_home: group_home.or_else(|| spill_home.clone()),
+            spill_home,
             space: Budget::new(config.max_buffered.0),
+            max_recipients: dialect.max_recipients(&config),
             dialect,
             config,
             context,
@@ -107,7 +110,7 @@ impl SmtpProxy {
             xclient: words(ClaimVerb::Xclient),
             xforward: words(ClaimVerb::Xforward),
             limits: Limits {
-                rcpt_max: Some(self.config.max_recipients),
+                rcpt_max: Some(self.max_recipients),
                 mail_max: None,
             },
             ..Capabilities::default()

@@ -129,8 +129,8 @@ impl Transaction {
     }
 
     /// Routes recipients and offers them to their homes now; the replies, in their order, are for the client.
-    pub(super) async fn rcpts(&mut self, mut batch: Vec<Recipient>) -> Vec<Reply> {
-        let most = usize::try_from(self.proxy.config.max_recipients).unwrap_or(usize::MAX);
+    pub(super) async fn rcpts(&mut self, mut batch: Vec<Recipient>, standing: Standing) -> Vec<Reply> {
+        let most = usize::try_from(self.proxy.max_recipients).unwrap_or(usize::MAX);
         let mut replies = Vec::with_capacity(batch.len());
         while !batch.is_empty() {
             let room = most.saturating_sub(self.envelope.recipients.len());

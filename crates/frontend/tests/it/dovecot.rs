@@ -81,16 +81,10 @@ pub(crate) async fn deliver(context: ProxyContext) {
     let reply = client.ask("RCPT TO:<alice@example.test>").await;
     assert!(reply.starts_with("250"), "{reply}");
     let reply = client.ask("RCPT TO:<nobody@example.test>").await;
-    assert!(
-        reply.starts_with('2') || reply.starts_with("550 5.1.1"),
-        "{reply}"
-    );
+    assert!(reply.starts_with("452 4.5.3"), "one at a time: {reply}");
     client.ask("DATA").await;
     let reply = client.ask("Subject: through the front\r\n\r\n..x\r\n.").await;
-    assert!(
-        reply.starts_with("250 2.") || reply.starts_with("451 4.3.0"),
-        "{reply}"
-    );
+    assert!(reply.starts_with("250 2."), "{reply}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
