@@ -220,7 +220,7 @@ impl Dialer {
         }
         // This very server, in a protocol that it only passes on: it would connect to itself, again and again.
         if self.is_self(home) {
-            return Err(Failure::Loop);
+            return Err(Failure::NotServed(home.to_string()));
         }
         let place = Place {
             home: home.clone(),
@@ -248,10 +248,10 @@ impl Dialer {
         &self.shared.farewells
     }
 
-    /// A connection for a word with the home itself, in IMAP: also with one that is drained. The home in this process
-    /// hears without one.
-    pub(crate) async fn dial_for_orders(&self, home: &HomeRef) -> Result<Dialled, Failure> {
-        let target = self.homes.target(home, Protocol::Imap);
+    /// A connection for a word with the home itself: also with one that is drained. The home in this process hears
+    /// without one.
+    pub(crate) async fn dial_bare(&self, home: &HomeRef, protocol: Protocol) -> Result<Dialled, Failure> {
+        let target = self.homes.target(home, protocol);
         let name = format!("{}:{}", target.host, target.port);
         let connection = self.connect(&target, &name).await?;
         Ok(Dialled {
@@ -385,7 +385,7 @@ mod tests {
         };
         let own = HomeRef::parse("Mail1.").expect("a home");
         let refused = dialer.dial(&own, Protocol::ManageSieve, caller).await.map(drop);
-        assert_eq!(refused, Err(Failure::Loop));
+        assert_eq!(refused, Err(Failure::NotServed("mail1".to_owned())));
         // Another service on the same machine is told by its port, or by a [[home]].
         assert!(!dialer.is_self(&HomeRef::parse("mail1:4191").expect("a home")));
         assert!(!dialer.is_self(&HomeRef::parse("mail2").expect("a home")));

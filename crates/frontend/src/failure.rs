@@ -89,6 +89,11 @@ pub enum Failure {
         /// Why.
         cause: String,
     },
+    /// The directory names this very server as the home, and it does not serve the protocol: the set-up is wrong.
+    #[error(
+        "the home {0} is this server, which does not serve this protocol itself; what a map says is wrong"
+    )]
+    NotServed(String),
     /// The session has passed too many front ends.
     #[error("the session goes in circles between front ends")]
     Loop,
@@ -144,6 +149,7 @@ impl Failure {
                 | Self::Buffer(_)
                 | Self::Exhausted(_)
                 | Self::LoginMode { .. }
+                | Self::NotServed(_)
                 | Self::Loop
         )
     }
@@ -169,6 +175,7 @@ impl Failure {
             Self::TooMany(_) => "limit",
             Self::Drained(_) => "drained",
             Self::LoginMode { .. } => "login_mode",
+            Self::NotServed(_) => "not_served",
             Self::Loop => "loop",
             Self::ShuttingDown => "shutting_down",
         }
@@ -222,6 +229,7 @@ pub(crate) mod tests {
                 home: home(),
                 cause: text(),
             },
+            Failure::NotServed(home()),
             Failure::Loop,
             Failure::ShuttingDown,
         ]

@@ -5,7 +5,7 @@ use super::{AHEAD, BACK, CONTENT, Claims};
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use model::{Address, Clock, ConfigProblem, Domain, Timestamp};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -109,7 +109,7 @@ impl VerifyError {
 pub struct Verifier {
     home: String,
     clock: Arc<dyn Clock>,
-    front_ends: HashMap<String, FrontEnd>,
+    front_ends: RwLock<HashMap<String, Arc<FrontEnd>>>,
     seen: Mutex<Seen>,
     /// When it began to remember tokens, on both clocks.
     began: (Timestamp, Duration),
@@ -138,20 +138,33 @@ impl Verifier {
     /// Takes over `[[trusted_front_end]]` for the home of this name.
     #[must_use]
     pub fn new(home: &str, configs: &[TrustedFrontEndConfig], clock: Arc<dyn Clock>) -> Self {
-        let of = |config: &TrustedFrontEndConfig| {
-            let front_end = FrontEnd {
-                path: config.keys.clone(),
-                keys: Mutex::default(),
-            };
-            (config.name.to_ascii_lowercase(), front_end)
-        };
-        Self {
+        let verifier = Self {
             home: home.trim_end_matches('.').to_ascii_lowercase(),
             began: (clock.now(), clock.monotonic()),
             clock,
-            front_ends: configs.iter().map(of).collect(),
+            front_ends: RwLock::default(),
             seen: Mutex::default(),
+        };
+        for config in configs {
+            verifier.trust(config);
         }
+        verifier
+    }
+
+    /// Believes this front end too from now on; what is known of the others, and which tokens were used, stays.
+    pub fn trust(&self, config: &TrustedFrontEndConfig) {
+        let front_end = FrontEnd {
+            path: config.keys.clone(),
+            keys: Mutex::default(),
+        };
+        let name = config.name.to_ascii_lowercase();
+        self.front_ends.write().insert(name, Arc::new(front_end));
+    }
+
+    /// Whether it believes anybody.
+    #[must_use]
+    pub fn trusts_anybody(&self) -> bool {
+        !self.front_ends.read().is_empty()
     }
 
     /// Whether the token vouches for somebody. A token is good once.
@@ -223,7 +236,11 @@ impl Verifier {
     }
 
     fn key(&self, front_end: &str, kid: &str) -> Result<DecodingKey, VerifyError> {
-        let found = self.front_ends.get(&front_end.to_ascii_lowercase());
+        let found = self
+            .front_ends
+            .read()
+            .get(&front_end.to_ascii_lowercase())
+            .cloned();
         let found = found.ok_or_else(|| VerifyError::UnknownFrontEnd(front_end.to_owned()))?;
         let now = self.clock.monotonic();
         let mut keys = found.keys.lock();

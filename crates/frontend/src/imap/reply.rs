@@ -17,7 +17,7 @@ pub(super) fn failure(failure: &Failure) -> StatusLine {
             Code::Unavailable,
             "The directory is not available; try again later.",
         ),
-        Failure::NoHome | Failure::Ambiguous(_) => (
+        Failure::NoHome | Failure::Ambiguous(_) | Failure::NotServed(_) => (
             Code::Unavailable,
             "This account cannot be reached; the administrator has been told.",
         ),

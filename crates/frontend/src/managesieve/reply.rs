@@ -14,7 +14,7 @@ pub(super) fn failure(failure: &Failure) -> Status {
         Failure::Expired => no("The password or the account has expired."),
         Failure::Authorization => no("Logging in on behalf of another user is not supported."),
         Failure::Directory(_) => later("The directory is not available; try again later."),
-        Failure::NoHome | Failure::Ambiguous(_) => {
+        Failure::NoHome | Failure::Ambiguous(_) | Failure::NotServed(_) => {
             later("This account cannot be reached; the administrator has been told.")
         }
         Failure::TooMany(_) => later("Too many sessions; close some and try again."),

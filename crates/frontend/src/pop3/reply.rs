@@ -18,7 +18,7 @@ pub(super) fn failure(failure: &Failure) -> Response {
             ResponseCode::SysTemp,
             "The directory is not available; try again later.",
         ),
-        Failure::NoHome | Failure::Ambiguous(_) => (
+        Failure::NoHome | Failure::Ambiguous(_) | Failure::NotServed(_) => (
             ResponseCode::SysTemp,
             "This account cannot be reached; the administrator has been told.",
         ),

@@ -26,6 +26,13 @@ pub(super) fn failure(failure: &Failure) -> Reply {
             "This recipient is ambiguous; the administrator has been told",
         ),
         Failure::Buffer(_) | Failure::Exhausted(_) => no_space(),
+        // Of the set-up, not of the message: it is put right while the message waits. RFC 3463 section 3.4.
+        Failure::NotServed(_) => reply(
+            451,
+            3,
+            5,
+            "This server is set up wrongly; the administrator has been told",
+        ),
         Failure::Loop => reply(554, 4, 6, "The message goes in circles between servers"),
         Failure::ShuttingDown => shutting_down(),
         Failure::Rejected(_) | Failure::Expired | Failure::Authorization => no_such_account(),
@@ -142,7 +149,7 @@ mod tests {
             let wanted = match &kind {
                 Failure::Rejected(_) | Failure::Expired | Failure::Authorization => "550 5.1.1",
                 Failure::Directory(_) | Failure::NoHome => "451 4.4.3",
-                Failure::Ambiguous(_) => "451 4.3.5",
+                Failure::Ambiguous(_) | Failure::NotServed(_) => "451 4.3.5",
                 Failure::Buffer(_) | Failure::Exhausted(_) => "452 4.3.1",
                 Failure::Loop => "554 5.4.6",
                 Failure::ShuttingDown => "421 4.3.2",
