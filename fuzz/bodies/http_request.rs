@@ -1,7 +1,7 @@
 //! Any bytes as what a client sends to the HTTP proxy, up to what its home gets to see.
 
 use directory::{Homes, UserMap, UserMaps};
-use frontend::http::{HttpProxy, HttpProxyConfig, SessionKeys, serve};
+use frontend::http::{HttpFiles, HttpProxy, HttpProxyConfig, SessionKeys, serve};
 use frontend::{Dialer, LocalHome, ProxyContext};
 use model::{
     Address, AuthOutcome, AuthRequest, Authenticated, Authenticator, BoxFuture, Clock, Credential, Peer,
@@ -83,9 +83,14 @@ fn site() -> Site {
     };
     let (trigger, shutdown) = Shutdown::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let files = HttpFiles {
+        session_keys: &keys,
+        logouts: &folder.path().join("http-logouts"),
+    };
+    let proxy = HttpProxy::new(&config, files, context, Some(Arc::new(Alice)));
     Site {
         runtime: runtime.expect("a runtime"),
-        proxy: Arc::new(HttpProxy::new(&config, &keys, context, Some(Arc::new(Alice))).expect("a proxy")),
+        proxy: Arc::new(proxy.expect("a proxy")),
         seen,
         shutdown: (trigger, shutdown),
         _folder: folder,

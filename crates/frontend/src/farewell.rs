@@ -8,7 +8,7 @@ use crate::dial::Dialer;
 use crate::failure::Failure;
 use crate::imap::Orders;
 use directory::HomeRef;
-use model::TraceId;
+use model::{Protocol, TraceId};
 use net::SessionEnd;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -120,7 +120,7 @@ async fn talk(
     home: &HomeRef,
     orders: &mut mpsc::Receiver<Order>,
 ) -> Result<usize, Failure> {
-    let dialled = dialer.dial_for_orders(home).await?;
+    let dialled = dialer.dial_bare(home, Protocol::Imap).await?;
     let mut talk = match Orders::open(dialled).await? {
         Some(talk) => talk,
         None => {

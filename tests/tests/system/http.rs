@@ -26,9 +26,9 @@ fn front(
     people: &People,
     homes: &[Nginx],
     keys: Option<&Path>,
-    number: usize,
+    (number, ports): (usize, [u16; 2]),
 ) -> Result<Front> {
-    let port = free_port()?;
+    let port = ports[number - 1];
     let mut config = format!(
         "server_name = \"front{number}.{DOMAIN}\"\ndefault_domain = \"{DOMAIN}\"\n\
          [[connector]]\nname = \"corp\"\nserver_type = \"openldap\"\nuris = [\"{}\"]\nbind_dn = \"{}\"\n\
@@ -52,7 +52,9 @@ fn front(
     });
     config += &format!(
         "[http_proxy]\nuser_maps = [\"people\"]\ntitle = \"Example\"\n{keys}\
-         [[http_proxy.listener]]\naddress = \"127.0.0.1:{port}\"\n"
+         front_ends = [\"127.0.0.1:{}\", \"127.0.0.1:{}\"]\n\
+         [[http_proxy.listener]]\naddress = \"127.0.0.1:{port}\"\n",
+        ports[0], ports[1]
     );
     let server = Homing::start(&HomingBinary::find()?, &config)?;
     server.command(&["cluster", "key", "generate"])?;
@@ -79,10 +81,11 @@ impl Site {
                 Ok(home)
             })
             .collect::<Result<Vec<Nginx>>>()?;
-        let one = front(&slapd, &people, &homes, None, 1)?;
+        let ports = [free_port()?, free_port()?];
+        let one = front(&slapd, &people, &homes, None, (1, ports))?;
         // The second one has the first one's keys: by their file, as it would by a copy.
         let keys = one.server.folder().join("data/cluster-keys/session.keys");
-        let two = front(&slapd, &people, &homes, Some(&keys), 2)?;
+        let two = front(&slapd, &people, &homes, Some(&keys), (2, ports))?;
         Ok(Self {
             fronts: vec![one, two],
             slapd,
@@ -129,6 +132,20 @@ impl Site {
         let mut args: Vec<&str> = vec!["-L", "-c", &jar];
         args.extend(fields.iter().map(String::as_str));
         self.curl(front, who, "/.homing/login", &args)
+    }
+
+    fn log_out(&self, front: usize, who: &str) -> Result<()> {
+        let (_, page) = self.curl(front, who, "/.homing/logout", &[])?;
+        let token = page.split("name=\"token\" value=\"").nth(1);
+        let token = token.and_then(|rest| rest.split('"').next());
+        let field = format!("token={}", token.with_context(|| page.clone())?);
+        // Without `-c` the jar keeps the cookie: it is the copy that somebody has stolen.
+        let (status, page) = self.curl(front, who, "/.homing/logout", &["--data-urlencode", &field])?;
+        ensure!(
+            status == "200" && page.contains("You are logged out."),
+            "{status} {page}"
+        );
+        Ok(())
     }
 
     /// A download that takes minutes, unless it is cut.
@@ -223,6 +240,40 @@ fn one_login_for_all_front_ends_until_the_directory_says_otherwise() -> Result<(
         "no password in the log"
     );
     ensure!(log.contains("path=\"/who\""), "a line for each request");
+    Ok(())
+}
+
+/// A copy of the cookie is worth nothing anywhere after the logout: not at the front end that was away meanwhile, nor
+/// after a restart.
+#[test]
+fn a_logout_is_one_at_every_front_end() -> Result<()> {
+    let mut site = Site::start()?;
+    let [alice, bob] = [0, 1].map(|index| site.people.persons[index].uid.clone());
+    for who in [&alice, &bob] {
+        ensure!(site.log_in(0, who)?.0 == "200", "{who} is logged in");
+        ensure!(site.curl(1, who, "/who", &[])?.0 == "200", "{who} is, everywhere");
+    }
+    let mut download = site.download(1, &alice)?;
+    site.log_out(0, &alice)?;
+    for front in 0..2 {
+        ensure!(site.curl(front, &alice, "/who", &[])?.0 == "401", "front end {front}");
+    }
+    let ended = download.wait()?;
+    ensure!(
+        !ended.success() && ended.code() != Some(28),
+        "what the thief was reading was cut: {ended}"
+    );
+    ensure!(site.curl(1, &bob, "/who", &[])?.0 == "200", "Bob is not meant");
+
+    site.fronts[1].server.kill()?;
+    site.log_out(0, &bob)?;
+    site.fronts[1].server.restart()?;
+    for who in [&alice, &bob] {
+        ensure!(site.curl(1, who, "/who", &[])?.0 == "401", "{who}, with the first request");
+    }
+    site.fronts[0].server.kill()?;
+    site.fronts[0].server.restart()?;
+    ensure!(site.curl(0, &bob, "/who", &[])?.0 == "401", "also here");
     Ok(())
 }
 

@@ -32,6 +32,10 @@ pub struct HttpProxyConfig {
     /// Read again within seconds after a change. Default: `cluster-keys/session.keys` in `data_dir`, which is made
     /// when it is missing.
     pub session_keys: Option<PathBuf>,
+    /// The other front ends with the same `session_keys`, each as a `host`, `host:port` or the name of a `[[home]]`
+    /// says where its HTTP listener is. A logout here ends the login there too. This server may be among them, so that
+    /// all have the same list. Default: none.
+    pub front_ends: Vec<String>,
     /// The largest head of a request or of a home's answer; 8 KiB to 1 MiB, default 64 KiB.
     pub max_header_size: ByteSize,
     /// The largest body of a request; 1 KiB to 1 TiB, default 1 GiB.
@@ -69,6 +73,7 @@ impl Default for HttpProxyConfig {
             hosts: Vec::new(),
             session_lifetime: 43_200,
             session_keys: None,
+            front_ends: Vec::new(),
             max_header_size: ByteSize(64 << 10),
             max_body_size: ByteSize(1 << 30),
             header_timeout: 60,
@@ -116,6 +121,14 @@ impl HttpProxyConfig {
                 problems.push(ConfigProblem::new(format!("hosts.{index}"), message));
             }
         }
+        for (index, name) in self.front_ends.iter().enumerate() {
+            if let Err(error) = directory::HomeRef::parse(name) {
+                problems.push(ConfigProblem::new(
+                    format!("front_ends.{index}"),
+                    error.to_string(),
+                ));
+            }
+        }
         for (key, value, range) in [
             ("session_lifetime", self.session_lifetime, 60..=2_592_000),
             ("max_header_size", self.max_header_size.0, 8 << 10..=1 << 20),
@@ -148,6 +161,7 @@ mod tests {
         config.listener = vec![listener];
         config.hosts = vec!["mail.example.test".to_owned(), "mail:443".to_owned()];
         config.auth = vec!["nobody".to_owned()];
+        config.front_ends = vec!["front2:8443".to_owned(), "front 3".to_owned()];
         config.account_requests = 0;
         let keys: Vec<String> = config
             .check(&["people"], &["people"])
@@ -161,6 +175,7 @@ mod tests {
                 "user_maps",
                 "auth.0",
                 "hosts.1",
+                "front_ends.1",
                 "account_requests"
             ]
         );

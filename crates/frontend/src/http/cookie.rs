@@ -4,6 +4,7 @@
 //! changed or the account closed, the ticket is worth nothing, and nobody had to remember it.
 
 use super::keys::SessionKeys;
+use super::logouts::Logout;
 use hyper::HeaderMap;
 use hyper::header::{COOKIE, HeaderValue, SET_COOKIE};
 use model::{Secret, Timestamp};
@@ -38,6 +39,14 @@ impl Ticket {
             login: login.to_owned(),
             password,
         })
+    }
+
+    /// What there is to remember when it is given up.
+    pub(super) fn given_up(&self) -> Logout {
+        Logout {
+            ticket: self.id,
+            expires: self.expires,
+        }
     }
 
     pub(super) fn seal(&self, keys: &SessionKeys) -> Option<String> {

@@ -64,8 +64,9 @@ impl HttpProxy {
             (page::LOGOUT, true, _) => Ok(self.logout_page(parts, visit)),
             (page::LOGOUT, _, true) => {
                 let form = self.read(exchange, body).await?;
-                self.log_out(exchange, &form)
+                self.log_out(exchange, &form).await
             }
+            (page::LOGOUTS, _, true) => self.hear(exchange, body).await,
             (page::STYLE | page::LOGIN | page::LOGOUT, ..) => Err(Fault::Method),
             _ => Ok(page::text(StatusCode::NOT_FOUND, "There is no such page.")),
         }
@@ -176,13 +177,14 @@ impl HttpProxy {
         )
     }
 
-    fn log_out(&self, exchange: &Exchange<'_>, form: &Form) -> Result<Response<Outgoing>, Fault> {
+    async fn log_out(&self, exchange: &Exchange<'_>, form: &Form) -> Result<Response<Outgoing>, Fault> {
         let Exchange { parts, visit, .. } = *exchange;
         if let Some(ticket) = self.ticket(&parts.headers, visit) {
             if !self.is_token("logout", &encode_base64(&ticket.id), &form.token) {
                 return Err(Fault::CrossSite);
             }
-            self.logins.log_out(&ticket, self.limits.session_lifetime);
+            self.logins.log_out(&ticket);
+            self.neighbours.hear_of(self.logins.logouts().newest()).await;
             tracing::info!(
                 protocol = "http", trace = %visit.peer.trace, client = %visit.peer.client, login = ticket.login,
                 "logged out"

@@ -5,7 +5,7 @@
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hmac;
-use model::{Clock, Secret};
+use model::{Clock, Secret, Timestamp};
 use parking_lot::Mutex;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use wire::sasl::{decode_base64, encode_base64};
 
+/// How long a front end's word to another one is good.
+const PASS: Duration = Duration::from_secs(300);
 /// How often the file is read again.
 const REFRESH: Duration = Duration::from_secs(2);
 /// Octets of a key.
@@ -112,6 +114,25 @@ impl SessionKeys {
         self.keys().iter().find_map(open)
     }
 
+    /// What a front end shows another one to be listened to, for a few minutes: `EXPIRY.SIGNATURE`.
+    pub(super) fn pass(&self, now: Timestamp) -> String {
+        let expires = now.after(PASS).as_secs();
+        format!("{expires}.{}", self.sign(pass_text(expires).as_bytes()))
+    }
+
+    /// Whether any front end with these keys has made it a moment ago.
+    pub(super) fn is_pass(&self, pass: &str, now: Timestamp) -> bool {
+        let Some((expires, signature)) = pass.split_once('.') else {
+            return false;
+        };
+        let Ok(expires) = expires.parse::<u64>() else {
+            return false;
+        };
+        // Clocks may differ a little.
+        let until = now.after(PASS * 2).as_secs();
+        now.as_secs() < expires && expires < until && self.is_signed(pass_text(expires).as_bytes(), signature)
+    }
+
     /// Signs a text.
     pub(super) fn sign(&self, text: &[u8]) -> String {
         let keys = self.keys();
@@ -157,6 +178,10 @@ fn fault(path: &Path, cause: &dyn std::fmt::Display) -> SessionKeyError {
         path: path.to_owned(),
         cause: cause.to_string(),
     }
+}
+
+fn pass_text(expires: u64) -> String {
+    format!("front end {expires}")
 }
 
 fn is_key(line: &str) -> bool {
@@ -231,7 +256,7 @@ fn write(path: &Path, lines: &[String]) -> Result<(), SessionKeyError> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use model::{ManualClock, Timestamp};
+    use model::ManualClock;
 
     /// Keys in a scratch folder, which has to outlive them.
     pub(in crate::http) fn scratch() -> (tempfile::TempDir, Arc<ManualClock>, SessionKeys) {
@@ -265,6 +290,22 @@ pub(super) mod tests {
             clock.advance(REFRESH);
         }
         assert!(two.open(b"a", &sealed).is_none() && !two.is_signed(b"x", &signed));
+    }
+
+    #[test]
+    fn a_pass_is_good_for_minutes_and_cannot_be_made_without_the_keys() {
+        let (_dir, clock, keys) = scratch();
+        let (_other_dir, _, others) = scratch();
+        let made = clock.now();
+        let pass = keys.pass(made);
+        assert!(keys.is_pass(&pass, made) && !others.is_pass(&pass, made));
+        assert!(keys.is_pass(&pass, made.after(PASS - Duration::from_secs(1))));
+        assert!(!keys.is_pass(&pass, made.after(PASS)));
+        let (_, signature) = pass.split_once('.').expect("two parts");
+        let later = made.after(PASS).as_secs() + 1;
+        for bad in ["", ".", "x.y", signature, &format!("{later}.{signature}")] {
+            assert!(!keys.is_pass(bad, made), "{bad:?}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Owns the login page and its cookie, HTTP Basic and bearer tokens at the edge, the credential for the home (an
 //! assertion, or the password once more), connections to homes, bodies and WebSockets on their way, and every limit
-//! on them. A request is read once and written anew, so that a home cannot read it as two.
+//! on them, and the word to the other front ends about who has logged out. A request is read once and written anew, so that a home cannot read it as two.
 //!
 //! Never looks into a body, never decides what an account may see, and keeps nothing that another front end with the
 //! same keys would miss.
@@ -20,6 +20,8 @@ mod forwarded;
 mod headers;
 mod keys;
 mod logins;
+mod logouts;
+mod neighbours;
 mod page;
 mod pool;
 mod reply;
@@ -31,4 +33,4 @@ mod websocket;
 pub use config::HttpProxyConfig;
 pub use connection::serve;
 pub use keys::{SessionKeyError, SessionKeys};
-pub use service::{HttpProxy, HttpProxyError};
+pub use service::{HttpFiles, HttpProxy, HttpProxyError};

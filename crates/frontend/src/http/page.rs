@@ -11,6 +11,8 @@ use hyper::{Response, StatusCode};
 /// Where they are. A home's own paths are everything else.
 pub(super) const LOGIN: &str = "/.homing/login";
 pub(super) const LOGOUT: &str = "/.homing/logout";
+/// Where other front ends tell of logouts.
+pub(super) const LOGOUTS: &str = "/.homing/logouts";
 pub(super) const STYLE: &str = "/.homing/style.css";
 /// Everything below it is ours.
 pub(super) const PREFIX: &str = "/.homing/";

@@ -9,6 +9,8 @@ use super::forwarded;
 use super::headers;
 use super::keys::{SessionKeyError, SessionKeys};
 use super::logins::{Brought, InUse, Logins, is_wrong, nobody};
+use super::logouts::Logouts;
+use super::neighbours::{Means, Neighbours};
 use super::page;
 use super::pool::{self, Pool};
 use super::reply::Fault;
@@ -17,6 +19,7 @@ use super::trail::{Start, Trail};
 use super::websocket::{self, Ends};
 use crate::failure::Failure;
 use crate::login::{Gate, ProxyContext};
+use directory::{HomeRef, HomeRefError};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{
     ACCEPT, ALLOW, CONNECTION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
@@ -25,6 +28,7 @@ use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use model::{Authenticator, MechanismSet, Peer};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,8 +37,9 @@ pub struct HttpProxy {
     pub(super) gate: Gate,
     pub(super) config: HttpProxyConfig,
     pub(super) limits: Deadlines,
-    pub(super) keys: SessionKeys,
+    pub(super) keys: Arc<SessionKeys>,
     pub(super) logins: Arc<Logins>,
+    pub(super) neighbours: Neighbours,
     pool: Pool,
 }
 
@@ -68,26 +73,53 @@ pub enum HttpProxyError {
     Keys(#[from] SessionKeyError),
     /// The system has no randomness.
     #[error("no randomness: {0}")]
-    Random(#[from] std::io::Error),
+    Random(std::io::Error),
+    /// What is known of logouts.
+    #[error("{path}: {cause}")]
+    Logouts {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// A name in `front_ends`.
+    #[error(transparent)]
+    FrontEnd(#[from] HomeRefError),
+}
+
+/// The files of an HTTP proxy.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpFiles<'a> {
+    /// That of `session_keys`, which has to be there.
+    pub session_keys: &'a Path,
+    /// Where logouts are remembered over a restart.
+    pub logouts: &'a Path,
 }
 
 impl HttpProxy {
-    /// Builds the proxy; `keys` is the file of `session_keys`, which has to be there.
+    /// Builds the proxy, which keeps in step with its `front_ends` from now on: to be called within a runtime.
     pub fn new(
         config: &HttpProxyConfig,
-        keys: &std::path::Path,
+        files: HttpFiles<'_>,
         context: ProxyContext,
         authenticator: Option<Arc<dyn Authenticator>>,
     ) -> Result<Self, HttpProxyError> {
-        let logins = Logins::new(Arc::clone(&context.clock))?;
-        Self::with(config, keys, context, authenticator, logins)
+        let clock = &context.clock;
+        let logouts = Logouts::load(files.logouts, Arc::clone(clock));
+        let logouts = logouts.map_err(|cause| HttpProxyError::Logouts {
+            path: files.logouts.to_owned(),
+            cause,
+        })?;
+        let logins = Logins::new(Arc::clone(clock), logouts).map_err(HttpProxyError::Random)?;
+        Self::with(config, files.session_keys, context, authenticator, logins)
     }
 
-    /// The same for another configuration, with everybody who is logged in.
+    /// The same for another configuration, with everybody who is logged in or has logged out.
     pub fn renewed(
         &self,
         config: &HttpProxyConfig,
-        keys: &std::path::Path,
+        keys: &Path,
         context: ProxyContext,
         authenticator: Option<Arc<dyn Authenticator>>,
     ) -> Result<Self, HttpProxyError> {
@@ -96,11 +128,21 @@ impl HttpProxy {
 
     fn with(
         config: &HttpProxyConfig,
-        keys: &std::path::Path,
+        keys: &Path,
         context: ProxyContext,
         authenticator: Option<Arc<dyn Authenticator>>,
         logins: Arc<Logins>,
     ) -> Result<Self, HttpProxyError> {
+        let keys = Arc::new(SessionKeys::load(keys, Arc::clone(&context.clock))?);
+        let others = config.front_ends.iter().map(|name| HomeRef::parse(name));
+        let others = others.collect::<Result<Vec<_>, _>>()?;
+        let means = Means {
+            keys: Arc::clone(&keys),
+            logins: Arc::clone(&logins),
+            dialer: Arc::clone(&context.dialer),
+            clock: Arc::clone(&context.clock),
+            host: config.hosts.first().cloned(),
+        };
         let limits = Deadlines {
             header_timeout: Duration::from_secs(config.header_timeout),
             body_timeout: Duration::from_secs(config.body_timeout),
@@ -115,7 +157,8 @@ impl HttpProxy {
         };
         Ok(Self {
             limits,
-            keys: SessionKeys::load(keys, Arc::clone(&context.clock))?,
+            keys,
+            neighbours: Neighbours::start(&others, &means),
             pool: Pool::new(Arc::clone(&context.dialer), Arc::clone(&context.clock), at_homes),
             logins,
             config: config.clone(),
@@ -219,6 +262,9 @@ impl HttpProxy {
                 Ok(response) => Answer::Plain(response),
                 Err(fault) => fault.into(),
             };
+        }
+        if Name::Ticket.values(&parts.headers, visit.secure).next().is_some() {
+            self.neighbours.have_spoken().await;
         }
         let brought = match self.brought(parts, visit) {
             Ok(Some(brought)) => brought,

@@ -7,6 +7,7 @@ mod watch;
 
 use crate::failure::{Failure, Rejection};
 use crate::http::cookie::{Ticket, TicketId};
+use crate::http::logouts::{Logout, Logouts};
 use crate::http::reply::Fault;
 use crate::login::{Admitted, Gate, Proof, log_failure};
 use aws_lc_rs::hmac;
@@ -14,7 +15,7 @@ use directory::HomeRef;
 use model::{Address, Clock, Credential, Peer, Protocol, Secret};
 use net::{Cached, Metric, NewSession, TtlCache};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -65,9 +66,9 @@ impl Brought {
         }
     }
 
-    fn ticket(&self) -> Option<TicketId> {
+    fn ticket(&self) -> Option<Logout> {
         match self {
-            Self::Ticket(ticket) => Some(ticket.id),
+            Self::Ticket(ticket) => Some(ticket.given_up()),
             _ => None,
         }
     }
@@ -80,7 +81,9 @@ pub(super) struct Logins {
     table: Mutex<HashMap<Key, Arc<Slot>>>,
     /// Requests that run, by account.
     running: Arc<Mutex<HashMap<Address, u32>>>,
-    /// Tickets that were logged out or refused here.
+    /// Tickets that were given up, here or at another front end.
+    logouts: Logouts,
+    /// Tickets that were refused here.
     dead: Mutex<TtlCache<TicketId, ()>>,
     /// Keys of the table cannot be guessed from outside, and hold no secret.
     secret: hmac::Key,
@@ -102,7 +105,8 @@ pub(super) struct Login {
     used: AtomicU64,
     up: AtomicU64,
     down: AtomicU64,
-    ticket: Option<TicketId>,
+    /// Its ticket, in case it is given up.
+    ticket: Option<Logout>,
     /// When it has to be checked again.
     stale: Option<Duration>,
     logged_out: CancellationToken,
@@ -164,11 +168,12 @@ impl Drop for InUse {
 }
 
 impl Logins {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> std::io::Result<Arc<Self>> {
+    pub(super) fn new(clock: Arc<dyn Clock>, logouts: Logouts) -> std::io::Result<Arc<Self>> {
         let secret: [u8; 32] = net::fresh_random()?;
         Ok(Arc::new(Self {
             table: Mutex::default(),
             running: Arc::default(),
+            logouts,
             dead: Mutex::new(TtlCache::new(Arc::clone(&clock), MAX_LOGINS)),
             secret: hmac::Key::new(hmac::HMAC_SHA256, &secret),
             clock,
@@ -369,9 +374,29 @@ impl Logins {
         Ok(login)
     }
 
-    /// Whether a ticket was logged out, kicked or refused here.
+    /// Whether a ticket was given up anywhere, or refused here.
     pub(super) fn is_dead(&self, ticket: &TicketId) -> bool {
-        !matches!(self.dead.lock().get(ticket), Cached::Missing)
+        self.logouts.has(ticket) || !matches!(self.dead.lock().get(ticket), Cached::Missing)
+    }
+
+    pub(super) fn logouts(&self) -> &Logouts {
+        &self.logouts
+    }
+
+    /// Another front end tells of these: what runs with them ends here as well.
+    pub(super) fn have_ended(&self, logouts: &[Logout]) {
+        let fresh = self.logouts.add(logouts);
+        if fresh.is_empty() {
+            return;
+        }
+        let tickets: HashSet<TicketId> = fresh.iter().map(|logout| logout.ticket).collect();
+        for slot in self.table.lock().values() {
+            if let Some(login) = slot.0.get()
+                && login.ticket.is_some_and(|own| tickets.contains(&own.ticket))
+            {
+                login.logged_out.cancel();
+            }
+        }
     }
 
     /// A ticket is not taken here again, for as long as it could be good.
@@ -380,8 +405,8 @@ impl Logins {
     }
 
     /// Ends what a ticket has begun.
-    pub(super) fn log_out(&self, ticket: &Ticket, lifetime: Duration) {
-        self.bury(ticket.id, lifetime);
+    pub(super) fn log_out(&self, ticket: &Ticket) {
+        self.logouts.add(&[ticket.given_up()]);
         let key = self.key(&Brought::Ticket(ticket.clone()));
         let slot = self.table.lock().get(&key).cloned();
         if let Some(login) = slot.as_ref().and_then(|slot| slot.0.get()) {

@@ -42,8 +42,7 @@ impl Watch {
             logins.remove(&mut logins.table.lock(), &self.key, login);
             // Whoever is kicked has to log in again; a browser would send the cookie for ever.
             if let (Some(ticket), Some(SessionEnd::Kicked)) = (login.ticket, self.session.ending()) {
-                let left = self.expires.unwrap_or_default();
-                logins.bury(ticket, left.saturating_sub(login.clock.monotonic()));
+                logins.logouts.add(&[ticket]);
             }
         }
         login.winds_down.cancel();

@@ -6,26 +6,26 @@ use net::{SessionEnd, SessionFilter};
 
 const BROWSER: &str = "Accept: text/html,application/xhtml+xml\r\n";
 
-fn cookie_of(answer: &Answer, name: &str) -> Option<String> {
+pub(super) fn cookie_of(answer: &Answer, name: &str) -> Option<String> {
     let wanted = format!("{name}=");
     let set = answer.fields("set-cookie");
     let field = set.iter().find(|field| field.starts_with(&wanted))?;
     field.split(';').next().map(str::to_owned)
 }
 
-fn value_of(html: &str, name: &str) -> String {
+pub(super) fn value_of(html: &str, name: &str) -> String {
     let start = format!("name=\"{name}\" value=\"");
     let rest = html.split(&start).nth(1).expect("a hidden field");
     rest.split('"').next().expect("its end").to_owned()
 }
 
-fn encoded(pairs: &[(&str, &str)]) -> String {
+pub(super) fn encoded(pairs: &[(&str, &str)]) -> String {
     let mut out = url::form_urlencoded::Serializer::new(String::new());
     out.extend_pairs(pairs);
     out.finish()
 }
 
-async fn post(web: &Web, path: &str, fields: &str, body: &str) -> Answer {
+pub(super) async fn post(web: &Web, path: &str, fields: &str, body: &str) -> Answer {
     web.raw(&format!(
         "POST {path} HTTP/1.1\r\nHost: mail.example.test\r\nConnection: close\r\n\
          Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n{fields}\r\n{body}",
@@ -61,7 +61,7 @@ async fn try_password(web: &Web, password: &str) -> Answer {
 }
 
 /// The field with the cookie of a good login.
-async fn log_in(web: &Web) -> String {
+pub(super) async fn log_in(web: &Web) -> String {
     let done = try_password(web, "secret").await;
     assert_eq!(
         (done.status, done.field("location")),

@@ -5,6 +5,7 @@ mod app;
 mod faults;
 mod form;
 mod limits;
+mod logouts;
 mod nginx;
 mod requests;
 mod sessions;
@@ -13,7 +14,7 @@ mod sockets;
 
 use crate::support::{Front, OnePassword, SOON, context_with, front};
 use frontend::ProxyContext;
-use frontend::http::{HttpProxy, HttpProxyConfig, SessionKeys, serve};
+use frontend::http::{HttpFiles, HttpProxy, HttpProxyConfig, SessionKeys, serve};
 use model::{Authenticator, Protocol};
 use net::{Connection, ListenerConfig, TlsMode};
 use serde_json::{Value, json};
@@ -30,6 +31,7 @@ struct Web {
     front: Front,
     context: ProxyContext,
     keys: PathBuf,
+    logouts: PathBuf,
     _folder: tempfile::TempDir,
 }
 
@@ -39,6 +41,7 @@ struct Setup {
     listener: fn(&mut ListenerConfig),
     config: HttpProxyConfig,
     keys: Option<PathBuf>,
+    logouts: Option<PathBuf>,
     authenticator: Arc<dyn Authenticator>,
     context: Option<ProxyContext>,
 }
@@ -53,6 +56,7 @@ impl Default for Setup {
                 ..HttpProxyConfig::default()
             },
             keys: None,
+            logouts: None,
             authenticator: Arc::new(OnePassword),
             context: None,
         }
@@ -67,7 +71,12 @@ impl Setup {
         let context = self
             .context
             .unwrap_or_else(|| context_with(&[(ALICE, home)], &self.homes));
-        let proxy = HttpProxy::new(&self.config, &keys, context.clone(), Some(self.authenticator));
+        let logouts = self.logouts.unwrap_or_else(|| folder.path().join("http-logouts"));
+        let files = HttpFiles {
+            session_keys: &keys,
+            logouts: &logouts,
+        };
+        let proxy = HttpProxy::new(&self.config, files, context.clone(), Some(self.authenticator));
         let proxy = Arc::new(proxy.expect("a good configuration"));
         let front = front(Protocol::Http, self.listener, move |accepted| {
             serve(accepted, proxy.clone())
@@ -77,6 +86,7 @@ impl Setup {
             front,
             context,
             keys,
+            logouts,
             _folder: folder,
         }
     }

@@ -1,0 +1,246 @@
+//! The other front ends with the same keys: each tells the others of logouts.
+//!
+//! A front end that starts, or could not reach another one, tells it everything it knows and hears everything in
+//! return; from then on only what is new. Nobody waits for one that is away, so a logout is not known there until it
+//! is back. docs/design/0014 says why it is done this way.
+
+use super::body::Outgoing;
+use super::keys::SessionKeys;
+use super::logins::Logins;
+use super::logouts::{MAX_TEXT, Tidings};
+use super::page;
+use super::reply::Fault;
+use super::service::{Exchange, HttpProxy};
+use crate::dial::Dialer;
+use bytes::Bytes;
+use directory::HomeRef;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use model::{Clock, Protocol, Secret};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Tells tidings from anything else that is sealed with the same keys.
+const PURPOSE: &[u8] = b"homing-http-logouts-1";
+/// What a front end shows before its tidings are read.
+const SCHEME: &str = "Homing";
+/// How long one exchange may take.
+const LIMIT: Duration = Duration::from_secs(10);
+/// Pauses between tries.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LAST_PAUSE: Duration = Duration::from_secs(15);
+/// How long a logout, and the first requests after a start, wait for the others.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The longest sealed text: base64, with a nonce and a tag.
+const MAX_SEALED: usize = MAX_TEXT.div_ceil(3) * 4 + 64;
+
+/// How far a neighbour has been told.
+#[derive(Debug, Clone, Copy, Default)]
+struct Standing {
+    told: u64,
+    /// It has been tried.
+    tried: bool,
+    /// The last try failed.
+    away: bool,
+}
+
+/// All other front ends. What is under way ends when this is dropped.
+pub(super) struct Neighbours {
+    standings: Vec<watch::Receiver<Standing>>,
+    _ends: DropGuard,
+}
+
+/// What the talk with one of them needs.
+#[derive(Clone)]
+pub(super) struct Means {
+    pub(super) keys: Arc<SessionKeys>,
+    pub(super) logins: Arc<Logins>,
+    pub(super) dialer: Arc<Dialer>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// What requests are addressed to; the neighbour's own name when none.
+    pub(super) host: Option<String>,
+}
+
+impl Neighbours {
+    /// Keeps in step with these from now on.
+    pub(super) fn start(homes: &[HomeRef], means: &Means) -> Self {
+        let ends = CancellationToken::new();
+        let standings = homes.iter().map(|home| {
+            let (standing, watched) = watch::channel(Standing::default());
+            let talk = Talk {
+                home: home.clone(),
+                means: means.clone(),
+                standing,
+            };
+            let ends = ends.clone();
+            tokio::spawn(async move { ends.run_until_cancelled(talk.keep_in_step()).await });
+            watched
+        });
+        Self {
+            standings: standings.collect(),
+            _ends: ends.drop_guard(),
+        }
+    }
+
+    /// Waits until each of them has heard of this logout, or is known to be away.
+    pub(super) async fn hear_of(&self, number: u64) {
+        self.wait(|standing| standing.away || standing.told >= number)
+            .await;
+    }
+
+    /// Waits, right after a start, until the others have told what they know.
+    pub(super) async fn have_spoken(&self) {
+        self.wait(|standing| standing.tried).await;
+    }
+
+    async fn wait(&self, enough: impl Fn(&Standing) -> bool) {
+        let all = async {
+            for standing in &self.standings {
+                let mut standing = standing.clone();
+                // Its task lives as long as this does.
+                let _ = standing.wait_for(&enough).await;
+            }
+        };
+        let _ = timeout(PATIENCE, all).await;
+    }
+}
+
+/// The talk with one front end.
+struct Talk {
+    home: HomeRef,
+    means: Means,
+    standing: watch::Sender<Standing>,
+}
+
+impl Talk {
+    async fn keep_in_step(self) {
+        let mut newest = self.means.logins.logouts().watch();
+        let mut told = None;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            newest.borrow_and_update();
+            match self.tell(told).await {
+                Ok(reached) => {
+                    if told.is_none() {
+                        tracing::info!(front_end = %self.home, "told of logouts, and heard of its own");
+                    }
+                    (told, pause) = (Some(reached), FIRST_PAUSE);
+                    self.standing.send_replace(Standing {
+                        told: reached,
+                        tried: true,
+                        away: false,
+                    });
+                    // Also what came meanwhile: it was marked as seen before.
+                    if newest.changed().await.is_err() {
+                        return;
+                    }
+                }
+                Err(cause) => {
+                    if !self.standing.borrow().away {
+                        tracing::warn!(front_end = %self.home, cause, "it cannot be told of logouts");
+                    }
+                    told = None;
+                    self.standing.send_modify(|standing| {
+                        (standing.tried, standing.away) = (true, true);
+                    });
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LAST_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Tells what is new, or everything, and takes what it gets back. The number of the newest that was told.
+    async fn tell(&self, told: Option<u64>) -> Result<u64, String> {
+        let logouts = self.means.logins.logouts();
+        let (reached, news) = logouts.since(told.unwrap_or(0));
+        if told == Some(reached) {
+            return Ok(reached);
+        }
+        let tidings = Tidings {
+            wants_all: told.is_none(),
+            logouts: news,
+        };
+        let answer = timeout(LIMIT, self.exchange(&tidings)).await;
+        let answer = answer.map_err(|_| "no answer in time".to_owned())??;
+        self.means.logins.have_ended(&answer.logouts);
+        Ok(reached)
+    }
+
+    async fn exchange(&self, tidings: &Tidings) -> Result<Tidings, String> {
+        let sealed = self.means.keys.seal(PURPOSE, &Secret::new(tidings.encode()));
+        let sealed = sealed.ok_or("there is no key")?;
+        let dialled = self.means.dialer.dial_bare(&self.home, Protocol::Http).await;
+        let dialled = dialled.map_err(|failure| failure.to_string())?;
+        let host = self.means.host.as_deref().unwrap_or(&dialled.target.host);
+        let pass = self.means.keys.pass(self.means.clock.now());
+        let request = Request::post(page::LOGOUTS)
+            .header(HOST, host)
+            .header(AUTHORIZATION, format!("{SCHEME} {pass}"))
+            .header(CONTENT_TYPE, "text/plain")
+            .body(Full::new(Bytes::from(sealed)));
+        let request = request.map_err(|error| error.to_string())?;
+        let made = http1::handshake(TokioIo::new(dialled.connection)).await;
+        let (mut sender, connection) = made.map_err(|error| error.to_string())?;
+        // It ends with the sender.
+        tokio::spawn(connection);
+        let response = sender.send_request(request).await;
+        let response = response.map_err(|error| error.to_string())?;
+        if response.status() != StatusCode::OK {
+            return Err(format!(
+                "it answers {}; it must have the same session_keys, and a clock that agrees",
+                response.status()
+            ));
+        }
+        let body = Limited::new(response.into_body(), MAX_SEALED).collect().await;
+        let body = body.map_err(|error| error.to_string())?.to_bytes();
+        opened(&self.means.keys, &body).ok_or_else(|| "its answer cannot be opened".to_owned())
+    }
+}
+
+fn opened(keys: &SessionKeys, sealed: &[u8]) -> Option<Tidings> {
+    let text = keys.open(PURPOSE, std::str::from_utf8(sealed).ok()?.trim_ascii())?;
+    Tidings::decode(text.expose())
+}
+
+impl HttpProxy {
+    /// Another front end tells of logouts. For everybody without the keys there is no such page.
+    pub(super) async fn hear(
+        &self,
+        exchange: &Exchange<'_>,
+        body: Incoming,
+    ) -> Result<Response<Outgoing>, Fault> {
+        let shown = exchange.parts.headers.get(AUTHORIZATION);
+        let pass = shown
+            .and_then(|shown| shown.to_str().ok()?.strip_prefix(SCHEME))
+            .map(str::trim_start);
+        let now = self.gate.context.clock.now();
+        if !pass.is_some_and(|pass| self.keys.is_pass(pass, now)) {
+            return Ok(page::text(StatusCode::NOT_FOUND, "There is no such page."));
+        }
+        let whole = Limited::new(body, MAX_SEALED).collect();
+        let whole = timeout(self.limits.body_timeout, whole).await;
+        let whole = whole.map_err(|_| Fault::Slow)?.map_err(|_| Fault::TooLarge)?;
+        let tidings = opened(&self.keys, &whole.to_bytes());
+        let tidings = tidings.ok_or(Fault::Malformed("this cannot be opened"))?;
+        self.logins.have_ended(&tidings.logouts);
+        let back = match tidings.wants_all {
+            true => self.logins.logouts().since(0).1,
+            false => Vec::new(),
+        };
+        let back = Tidings {
+            wants_all: false,
+            logouts: back,
+        };
+        let sealed = self.keys.seal(PURPOSE, &Secret::new(back.encode()));
+        let sealed = sealed.ok_or(Fault::Own("there is no key"))?;
+        Ok(page::text(StatusCode::OK, &sealed))
+    }
+}
