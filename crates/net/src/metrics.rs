@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Series that one family may have.
 const MAX_SERIES: usize = 2_000;
+/// Characters of a label's value.
+const MAX_VALUE: usize = 200;
 /// Upper bounds of a histogram of durations, in microseconds.
 const BOUNDS: [u64; 12] = [
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000, 30_000_000,
@@ -203,15 +205,21 @@ fn seconds(micros: u64) -> String {
 
 /// `a="x",b="y"`, with what would end a value taken out of it.
 fn text_of(labels: &[(&str, &str)]) -> String {
-    let mut out = String::new();
+    let mut out = String::with_capacity(96);
     for (name, value) in labels {
-        let comma = if out.is_empty() { "" } else { "," };
-        let value: String = value
-            .chars()
-            .filter(|c| !c.is_control() && !matches!(c, '"' | '\\'))
-            .take(200)
-            .collect();
-        let _ = write!(out, "{comma}{name}=\"{value}\"");
+        if !out.is_empty() {
+            out.push(',');
+        }
+        out.push_str(name);
+        out.push_str("=\"");
+        let plain = |octet: u8| matches!(octet, b' '..=b'~') && !matches!(octet, b'"' | b'\\');
+        if value.len() <= MAX_VALUE && value.bytes().all(plain) {
+            out.push_str(value);
+        } else {
+            let harmless = |c: &char| !c.is_control() && !matches!(c, '"' | '\\');
+            out.extend(value.chars().filter(harmless).take(MAX_VALUE));
+        }
+        out.push('"');
     }
     out
 }

@@ -21,8 +21,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-/// Bytes moved at once. A read that fills it is the sign that more is coming.
+/// Bytes moved at once where TLS makes records of them.
 const CHUNK: usize = 64 * 1024;
+/// Between two TCP connections: as much as stays in the processor's nearest cache. A read that fills it is the sign
+/// that more is coming, and that goes through a pipe.
+const PIECE: usize = 16 * 1024;
 /// How long a session that was told to end must be quiet before it is closed.
 const QUIET: Duration = Duration::from_secs(2);
 /// The same when the home has been asked to say goodbye.
@@ -114,6 +117,13 @@ enum State {
     Closed,
 }
 
+/// Whether the other direction still goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    First,
+    Last,
+}
+
 /// Whose fault an error is.
 enum Fault {
     Source(io::Error),
@@ -148,6 +158,7 @@ impl Direction {
         source: &mut Connection,
         sink: &mut Connection,
         pipes: &Arc<Pipes>,
+        order: Order,
     ) -> Poll<Result<(), Fault>> {
         loop {
             if let Some(pending) = &mut self.pending {
@@ -166,6 +177,11 @@ impl Direction {
             }
             match self.state {
                 State::Closed => return Poll::Ready(Ok(())),
+                // Both are closed at once after this, which says the same.
+                State::Closing if order == Order::Last && matches!(sink, Connection::Tcp(_)) => {
+                    self.state = State::Closed;
+                    return Poll::Ready(Ok(()));
+                }
                 State::Closing => {
                     ready!(Pin::new(&mut *sink).poll_shutdown(cx)).map_err(Fault::Sink)?;
                     self.state = State::Closed;
@@ -232,8 +248,12 @@ impl Direction {
         source: &mut Connection,
         sink: &mut Connection,
     ) -> Result<Poll<()>, Fault> {
+        let size = match (&*source, &*sink) {
+            (Connection::Tcp(_), Connection::Tcp(_)) => PIECE,
+            _ => CHUNK,
+        };
         let mut chunk = [const { MaybeUninit::<u8>::uninit() }; CHUNK];
-        let mut chunk = ReadBuf::uninit(&mut chunk);
+        let mut chunk = ReadBuf::uninit(chunk.get_mut(..size).unwrap_or_default());
         match Pin::new(source).poll_read(cx, &mut chunk) {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {}
@@ -244,7 +264,7 @@ impl Direction {
             self.state = State::Closing;
             return Ok(Poll::Ready(()));
         }
-        self.much = bytes.len() == CHUNK;
+        self.much = bytes.len() == size;
         if let Poll::Ready(result) = Pin::new(sink).poll_write(cx, bytes) {
             let written = result.map_err(Fault::Sink)?;
             self.moved += written as u64;
@@ -328,8 +348,14 @@ impl Relay {
     fn transfer(&mut self, cx: &mut Context<'_>) -> Option<RelayEnd> {
         let before = (self.up.moved, self.down.moved, self.up.state, self.down.state);
         let pipes = self.session.pipes();
-        let sent = self.up.poll(cx, &mut self.client, &mut self.home, pipes);
-        let received = self.down.poll(cx, &mut self.home, &mut self.client, pipes);
+        let after = |other: &Direction| match other.state {
+            State::Closed => Order::Last,
+            State::Open | State::Closing => Order::First,
+        };
+        let order = after(&self.down);
+        let sent = self.up.poll(cx, &mut self.client, &mut self.home, pipes, order);
+        let order = after(&self.up);
+        let received = self.down.poll(cx, &mut self.home, &mut self.client, pipes, order);
         match (sent, received) {
             (Poll::Ready(Err(Fault::Source(error))), _) | (_, Poll::Ready(Err(Fault::Sink(error)))) => {
                 return Some(RelayEnd::ClientError(error));

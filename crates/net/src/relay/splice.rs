@@ -1,7 +1,7 @@
 //! Bytes from socket to socket without a copy through this process: by way of a pipe, while much is moving.
 
 use parking_lot::Mutex;
-use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -10,8 +10,11 @@ use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-/// Pipes at once; whoever gets none copies.
-const MAX_PIPES: usize = 256;
+/// Pipes at once; whoever gets none copies. With their size this is half of what Linux lets one ordinary user have.
+const MAX_PIPES: usize = 128;
+/// Bytes in a pipe. Linux makes them for 64 KiB, and then most of the time goes into being called; with much more, the
+/// one who reads waits for the one who writes.
+const SIZE: usize = 256 << 10;
 /// Bytes asked for at once. A pipe takes what fits into its slots.
 const MOST: usize = 1 << 20;
 
@@ -53,7 +56,11 @@ impl Pipes {
             });
         room.ok()?;
         match pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK) {
-            Ok((read, write)) => Some(Pipe { read, write }),
+            Ok((read, write)) => {
+                // A user who has too many already gets no more than Linux gives to all.
+                let _ = fcntl_setpipe_size(&write, SIZE);
+                Some(Pipe { read, write })
+            }
             Err(_) => {
                 self.made.fetch_sub(1, Ordering::AcqRel);
                 None
