@@ -54,7 +54,8 @@ pub struct ListenerConfig {
     #[serde(default)]
     pub trusted_certificates: Vec<String>,
     /// Whether every connection from `trusted_networks` begins with a PROXY protocol header (v1 or v2);
-    /// default false. Others are never asked for one.
+    /// default false. Others are never asked for one. A header that names no client (UNKNOWN, LOCAL, a Unix socket)
+    /// makes the client a stranger at no address: it is believed in nothing and never relays.
     #[serde(default)]
     pub proxy_protocol: bool,
     /// Who may connect here, in order: the first rule that matches wins. The rules of the top-level `[[access]]`
@@ -151,10 +152,10 @@ impl ListenerConfig {
         Duration::from_secs(self.idle_timeout)
     }
 
-    /// Whether what this address says about the client is believed.
+    /// Whether what this address says about the client is believed. The unspecified one is nobody's.
     #[must_use]
     pub fn trusts(&self, address: std::net::IpAddr) -> bool {
-        Network::any_contains(&self.trusted_networks, address)
+        !address.is_unspecified() && Network::any_contains(&self.trusted_networks, address)
     }
 
     /// Whether what the other end of this connection says about its client is believed, for the certificate that it

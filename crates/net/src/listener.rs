@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use control::Settings;
 use model::{Peer, Protocol, TlsState};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+/// The client of a proxy that names none: not the proxy, whose word counts. Nobody connects from there.
+const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 /// How long a PROXY header or a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 /// Connections that the kernel keeps for us.
@@ -69,7 +71,8 @@ fn hint(cause: &io::Error) -> &'static str {
 pub struct Accepted {
     /// The connection; TLS is established already when the listener's TLS is implicit.
     pub connection: Connection,
-    /// The client: behind a PROXY protocol sender, the one that the header names.
+    /// The client: behind a PROXY protocol sender, the one that the header names, and an unspecified address when it
+    /// names none.
     pub peer: Peer,
     /// Whose word this is: the other end of the socket, or the one that a PROXY header names. A load balancer
     /// is trusted for its header, and its clients are strangers all the same.
@@ -487,10 +490,21 @@ impl Opening {
     async fn proxied(&mut self, peer: &mut Peer) -> Option<()> {
         let header = tokio::time::timeout(HANDSHAKE, proxy_protocol::receive(&mut self.stream)).await;
         match header {
-            Ok(Ok(ProxyHeader::Proxied { client, local })) => {
-                peer.client = SocketAddr::new(client.ip().to_canonical(), client.port());
-                peer.local = local;
-                self.from = peer.client;
+            // The balancer's own look, whatever the rules are for clients. But some say so of clients, too.
+            Ok(Ok(ProxyHeader::Local)) => {
+                peer.client = NOBODY;
+                self.from = NOBODY;
+            }
+            Ok(Ok(header)) => {
+                let client = match header {
+                    ProxyHeader::Proxied { client, local } => {
+                        peer.local = local;
+                        SocketAddr::new(client.ip().to_canonical(), client.port())
+                    }
+                    ProxyHeader::Unknown | ProxyHeader::Local => NOBODY,
+                };
+                peer.client = client;
+                self.from = client;
                 if AccessRule::decide(&self.config.access, client.ip()) == Access::Deny {
                     tracing::info!(protocol = %self.protocol, %client, "access denied");
                     return None;
@@ -501,7 +515,6 @@ impl Opening {
                     return None;
                 }
             }
-            Ok(Ok(ProxyHeader::Local)) => {}
             Ok(Err(error)) => {
                 tracing::warn!(protocol = %self.protocol, proxy = %self.from, %error, "PROXY header refused");
                 return None;

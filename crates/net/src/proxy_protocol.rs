@@ -17,8 +17,10 @@ const MAX_V2: usize = 4096;
 /// What the proxy says about the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyHeader {
-    /// The proxy speaks for itself, or does not know: keep the socket's addresses.
+    /// The proxy speaks for itself: it looks whether somebody is there.
     Local,
+    /// There is a client, and the proxy has no address of it.
+    Unknown,
     /// The client and the address it connected to.
     Proxied {
         /// The client.
@@ -81,7 +83,7 @@ fn parse_v1(line: &str) -> Option<ProxyHeader> {
     let mut words = line.split(' ').skip(1);
     let family = words.next()?;
     if family == "UNKNOWN" {
-        return Some(ProxyHeader::Local);
+        return Some(ProxyHeader::Unknown);
     }
     let client: IpAddr = words.next()?.parse().ok()?;
     let local: IpAddr = words.next()?.parse().ok()?;
@@ -110,8 +112,9 @@ fn decode_v2(input: &[u8]) -> Decoded {
         return Decoded::Incomplete(16 + len);
     };
     let header = match (command, family >> 4) {
-        // Section 2.2: version 2 in the high half, LOCAL is 0 and PROXY is 1.
-        (0x20, _) | (0x21, 0x0 | 0x3) => Some(ProxyHeader::Local),
+        // Section 2.2: version 2 in the high half, LOCAL is 0 and PROXY is 1; families AF_UNSPEC and AF_UNIX.
+        (0x20, _) => Some(ProxyHeader::Local),
+        (0x21, 0x0 | 0x3) => Some(ProxyHeader::Unknown),
         (0x21, 0x1) => addresses::<4>(body),
         (0x21, 0x2) => addresses::<16>(body),
         _ => None,
@@ -202,7 +205,7 @@ mod tests {
         );
         assert_eq!(
             decode(b"PROXY UNKNOWN\r\n"),
-            Decoded::Header(ProxyHeader::Local, 15)
+            Decoded::Header(ProxyHeader::Unknown, 15)
         );
         assert!(matches!(
             decode(b"PROXY TCP6 ::1 ::1 1 2\r\n"),
@@ -234,6 +237,10 @@ mod tests {
             decode(&v2(0x20, 0, &[])),
             Decoded::Header(ProxyHeader::Local, 16)
         ));
+        for family in [0x00, 0x31] {
+            let header = v2(0x21, family, &[0; 12]);
+            assert_eq!(decode(&header), Decoded::Header(ProxyHeader::Unknown, 28));
+        }
         assert_eq!(decode(&v2(0x21, 0x11, &[1, 2, 3])), Decoded::Invalid);
         assert_eq!(decode(&v2(0x31, 0x11, &body)), Decoded::Invalid);
         assert_eq!(

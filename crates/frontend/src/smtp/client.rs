@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::login::Claims;
 use model::Peer;
 use net::{Connection, Network};
+use std::net::IpAddr;
 use wire::smtp::ClientClaims;
 
 /// The client's name, and how it said it.
@@ -78,7 +79,9 @@ impl Client {
     /// Whether the client may relay: by where it is, or by the certificate that it has shown itself. A certificate
     /// says nothing about somebody whom its holder names, nor does an address about somebody who has none.
     pub(super) fn standing(&self, config: &SmtpProxyConfig, connection: &Connection) -> Standing {
-        let is_in = |address| Network::any_contains(&config.relay_from, address);
+        // Whom no PROXY header names has no address, in whatever network.
+        let is_in =
+            |address: IpAddr| !address.is_unspecified() && Network::any_contains(&config.relay_from, address);
         let may = match &self.taken_over {
             Some(named) => named.addr.is_some_and(is_in),
             None => {

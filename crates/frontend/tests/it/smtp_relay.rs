@@ -95,6 +95,30 @@ async fn a_client_of_ours_is_relayed_and_a_stranger_is_not() {
     );
 }
 
+/// The balancer is in the network that may relay; a client of it that it cannot name is not.
+#[tokio::test]
+async fn a_client_without_a_name_is_nobody_of_ours() {
+    let (home, relay) = (Home::start(GOOD).await, Home::start(RELAY).await);
+    let rules = [("@example.test", home.name.as_str()), ("*", home.name.as_str())];
+    let configure = relaying(&["127.0.0.0/8", "0.0.0.0/8"], &relay);
+    let front = smtp_with(context(&rules), proxied, configure).await;
+    for header in ["PROXY UNKNOWN\r\n", "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"] {
+        let mut client = Client::connect(front.address).await;
+        client.send(header);
+        assert!(client.line().await.starts_with("220 "), "greeted all the same");
+        client.until("EHLO client.test", "250 ").await;
+        for claim in ["XCLIENT ADDR=127.0.0.1", "XFORWARD ADDR=127.0.0.1"] {
+            let refused = client.ask(claim).await;
+            assert!(refused.starts_with("50"), "{claim}: {refused}");
+        }
+        client.ask("MAIL FROM:<s@example.test>").await;
+        let refused = client.ask("RCPT TO:<a@elsewhere.test>").await;
+        assert!(refused.starts_with("550 5.7.1"), "{refused}");
+        assert!(client.ask("RCPT TO:<a@example.test>").await.starts_with("250"));
+    }
+    assert!(relay.heard("RCPT").is_empty());
+}
+
 /// Homes and the relay at once; the relay is a home of accounts as well, and is another leg there.
 #[tokio::test]
 async fn a_relay_that_is_a_home_too_is_asked_as_both() {

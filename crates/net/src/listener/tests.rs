@@ -138,6 +138,16 @@ async fn a_client_behind_a_balancer_is_counted_by_its_own_address() {
     }
 }
 
+/// LOCAL, as balancers say it when they look whether somebody is there.
+const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+/// Every way to name no client: version 1, LOCAL, AF_UNSPEC, AF_UNIX.
+const NAMELESS: &[&[u8]] = &[
+    b"PROXY UNKNOWN\r\n",
+    LOCAL,
+    b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\0",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x31\0\0",
+];
+
 #[tokio::test]
 async fn proxy_header_only_from_trusted_networks() {
     let mut config = loopback();
@@ -150,14 +160,12 @@ async fn proxy_header_only_from_trusted_networks() {
         client.read_line(SOON).await.expect("greeted"),
         "192.0.2.7:4242 Plain"
     );
-    // The balancer may speak for itself: then its own word counts.
-    let mut client = connect(address).await;
-    client.write(b"PROXY UNKNOWN\r\n");
-    let greeting = client.read_line(SOON).await.expect("greeted");
-    assert!(
-        greeting.starts_with(b"127.0.0.1:") && greeting.ends_with(b" trusted"),
-        "{greeting:?}"
-    );
+    // A client without a name is not the balancer.
+    for header in NAMELESS {
+        let mut client = connect(address).await;
+        client.write(header);
+        assert_eq!(client.read_line(SOON).await.expect("greeted"), "0.0.0.0:0 Plain");
+    }
     let mut client = connect(address).await;
     client.write(b"a1 CAPABILITY\r\n");
     assert!(
@@ -299,6 +307,30 @@ async fn who_is_denied_hears_nothing_and_a_proxy_is_judged_by_its_client() {
     }
 }
 
+/// A list of those who may come has nobody without a name on it, and a balancer may look whether we are there.
+#[tokio::test]
+async fn who_has_no_name_is_on_no_list() {
+    let rules = serde_json::json!([
+        { "action": "allow", "networks": ["192.0.2.7", "127.0.0.0/8"] },
+        { "action": "deny" },
+    ]);
+    let mut config = loopback();
+    config.access = serde_json::from_value(rules).expect("rules");
+    config.proxy_protocol = true;
+    // Even one that trusts everybody does not trust nobody.
+    config.trusted_networks = vec!["0.0.0.0/0".parse().expect("a network")];
+    let (address, _trigger) = start(config, None).await;
+    for header in NAMELESS {
+        let mut stream = connect(address).await;
+        stream.write(header);
+        let line = stream.read_line(SOON).await;
+        match *header == LOCAL {
+            true => assert_eq!(line.expect("greeted"), "0.0.0.0:0 Plain"),
+            false => assert!(line.is_err(), "{header:?}: {line:?}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn those_who_wait_when_the_listener_closes_are_served() {
     let listener = Listener::bind(loopback(), Protocol::Imap, None)
@@ -373,4 +405,51 @@ async fn two_may_listen_when_both_say_so() {
     Listener::bind(config, Protocol::Imap, None)
         .await
         .expect_err("this one does not");
+}
+
+/// A rule's limits: so many at once, so many a minute; by the client's own address behind a load balancer.
+#[tokio::test]
+async fn a_rule_says_how_often() {
+    let rule = |text: serde_json::Value| serde_json::from_value::<AccessRule>(text).expect("a rule");
+    for limit in ["per_minute", "per_minute_together", "max_connections"] {
+        let mut config = loopback();
+        config.access = vec![rule(serde_json::json!({ "action": "allow", limit: 2 }))];
+        let (address, _trigger) = start(config, None).await;
+        let mut held = Vec::new();
+        for _ in 0..2 {
+            let mut client = connect(address).await;
+            client.read_line(SOON).await.expect("greeted");
+            held.push(client);
+        }
+        let mut third = connect(address).await;
+        assert_eq!(
+            third.read_line(SOON).await.expect("last words"),
+            "* BYE full",
+            "{limit}"
+        );
+        held.clear();
+        // What is over counts no longer, but what was done in this minute does.
+        let mut greeted = false;
+        for _ in 0..500 {
+            let line = connect(address).await.read_line(SOON).await.expect("a line");
+            greeted = line != "* BYE full";
+            if greeted || limit != "max_connections" {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(greeted, limit == "max_connections", "{limit}");
+    }
+    let mut config = loopback();
+    config.access = vec![rule(serde_json::json!({ "action": "allow", "per_minute": 1 }))];
+    config.trusted_networks = vec!["127.0.0.1".parse().expect("a network")];
+    config.proxy_protocol = true;
+    let (address, _trigger) = start(config, None).await;
+    for (client, expected) in [(7, "192.0.2.7:1"), (8, "192.0.2.8:1"), (7, "* BYE full")] {
+        let mut stream = connect(address).await;
+        stream.write(format!("PROXY TCP4 192.0.2.{client} 192.0.2.1 1 143\r\n").as_bytes());
+        stream.flush(SOON).await.expect("sent");
+        let line = stream.read_line(SOON).await.expect("a line");
+        assert!(line.starts_with(expected.as_bytes()), "{client}: {line:?}");
+    }
 }
