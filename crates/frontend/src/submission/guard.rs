@@ -12,6 +12,9 @@ const MAX_OWED: usize = 100;
 /// The longest command. RFC 5321 section 4.5.3.1.4 has 512 octets; extensions lengthen MAIL and RCPT.
 pub(super) const MAX_COMMAND: usize = 4096;
 
+/// The largest chunk. A home that counts in 32 bits would take the rest of a larger one for commands.
+const MAX_CHUNK: u32 = i32::MAX.cast_unsigned();
+
 /// What may be said, besides BDAT.
 const COMMANDS: [&str; 11] = [
     "MAIL", "RCPT", "DATA", "EHLO", "HELO", "RSET", "NOOP", "QUIT", "VRFY", "EXPN", "HELP",
@@ -31,7 +34,7 @@ pub(super) enum Turn {
     /// A piece of a message after DATA.
     Data,
     /// So many octets of a chunk.
-    Chunk(u64),
+    Chunk(u32),
 }
 
 /// Whose reply the home owes.
@@ -56,7 +59,7 @@ pub(super) struct Guard {
     /// The message that is being passed on; what the client means by a dot is said again in our words, so that
     /// both ends see the same end.
     message: Option<(DotDecoder, DotEncoder)>,
-    /// The home knows BDAT; to one that does not, the octets would be commands.
+    /// The home has offered BDAT in its last answer to EHLO; to one that has not, the octets would be commands.
     chunking: bool,
 }
 
@@ -68,9 +71,7 @@ impl Guard {
             owed: VecDeque::new(),
             reply: ReplyReader::new(),
             message: None,
-            chunking: said
-                .iter()
-                .any(|line| keyword(line).eq_ignore_ascii_case("CHUNKING")),
+            chunking: offers_chunks(said.iter().map(String::as_str)),
         }
     }
 
@@ -98,19 +99,30 @@ impl Guard {
         );
         let verb = String::from_utf8_lossy(verb).to_ascii_uppercase();
         let owed = match verb.as_str() {
-            "EHLO" => Owed::Hello,
+            // RFC 2920 section 3.1: the last of a group. What the home knows is only known again when it has answered.
+            "EHLO" => {
+                self.turn = Turn::Wait;
+                Owed::Hello
+            }
+            // RFC 5321 section 4.1.1.1: no extension is in force then.
+            "HELO" => {
+                self.chunking = false;
+                Owed::Other
+            }
             "DATA" => {
                 self.turn = Turn::Wait;
                 Owed::Data
             }
             "BDAT" => match chunk(arguments).filter(|_| self.chunking) {
-                Some(octets) => {
-                    self.turn = if octets == 0 {
-                        Turn::Command
-                    } else {
-                        Turn::Chunk(octets)
-                    };
-                    Owed::Other
+                Some((octets, last)) => {
+                    if octets > 0 {
+                        self.turn = Turn::Chunk(octets);
+                    }
+                    self.owed.push_back(Owed::Other);
+                    // In our words: a home that could not read the client's would take the octets for commands.
+                    let last = if last { " LAST" } else { "" };
+                    out.extend_from_slice(format!("BDAT {octets}{last}\r\n").as_bytes());
+                    return;
                 }
                 None => return self.refuse(out),
             },
@@ -134,7 +146,7 @@ impl Guard {
                 let taken = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
                 let (chunk, _) = input.split_at(taken);
                 out.extend_from_slice(chunk);
-                let left = left.saturating_sub(taken as u64);
+                let left = left.saturating_sub(u32::try_from(taken).unwrap_or(left));
                 self.turn = if left == 0 {
                     Turn::Command
                 } else {
@@ -170,7 +182,11 @@ impl Guard {
         }
         let Some(reply) = reply else { return Ok(()) };
         match self.owed.pop_front() {
-            Some(Owed::Hello) => for_clients(&reply).encode(out),
+            Some(Owed::Hello) => {
+                self.turn = Turn::Command;
+                self.chunking = reply.is_completed() && offers_chunks(reply.lines());
+                for_clients(&reply).encode(out);
+            }
             Some(Owed::Data) if reply.code() == 354 => {
                 self.turn = Turn::Data;
                 self.message = Some((DotDecoder::new(BareLineEnds::Normalise), DotEncoder::new()));
@@ -183,14 +199,24 @@ impl Guard {
     }
 }
 
-/// RFC 3030 section 2: how many octets follow.
-fn chunk(arguments: &[u8]) -> Option<u64> {
+/// RFC 3030 section 2: how many octets follow, and whether they are the last.
+fn chunk(arguments: &[u8]) -> Option<(u32, bool)> {
     let text = std::str::from_utf8(arguments).ok()?;
     let mut words = text.split_ascii_whitespace();
     let size = words.next()?;
-    let last = words.next().is_none_or(|word| word.eq_ignore_ascii_case("LAST"));
-    let plain = size.bytes().all(|byte| byte.is_ascii_digit()) && last && words.next().is_none();
-    size.parse().ok().filter(|_| plain)
+    let is_last = match words.next() {
+        None => false,
+        Some(word) if word.eq_ignore_ascii_case("LAST") => true,
+        Some(_) => return None,
+    };
+    let plain = size.bytes().all(|byte| byte.is_ascii_digit()) && words.next().is_none();
+    let size: u32 = size.parse().ok().filter(|size| *size <= MAX_CHUNK)?;
+    plain.then_some((size, is_last))
+}
+
+/// Whether the lines of an EHLO reply name CHUNKING.
+fn offers_chunks<'a>(mut lines: impl Iterator<Item = &'a str>) -> bool {
+    lines.any(|line| keyword(line).eq_ignore_ascii_case("CHUNKING"))
 }
 
 fn keyword(line: &str) -> &str {

@@ -1,4 +1,6 @@
-//! What a home hears, judged by a home that is as lenient as any: it takes a bare LF for a line end, also in data.
+//! What a home hears, judged by a home that is as lenient as any: it takes a bare LF for a line end, also in data. Of
+//! chunks it thinks like the worst: it counts in 32 bits, and what follows a BDAT that it does not understand, or has
+//! not offered since the last greeting, are commands to it.
 
 use super::*;
 use proptest::prelude::*;
@@ -20,6 +22,10 @@ struct LenientHome {
     messages: Vec<Vec<u8>>,
     chunk: usize,
     refuses_data: bool,
+    /// It has offered chunks.
+    chunking: bool,
+    /// It offers them when it is greeted again.
+    stays: bool,
 }
 
 impl LenientHome {
@@ -65,11 +71,26 @@ impl LenientHome {
                     "354 go".to_owned()
                 }
                 "BDAT" => {
-                    let size = text.split_whitespace().nth(1).and_then(|word| word.parse().ok());
-                    self.chunk = size.unwrap_or(0);
-                    "250 2.0.0 chunk".to_owned()
+                    let size = text.get(5..).unwrap_or_default();
+                    let size = size.strip_suffix(" LAST").unwrap_or(size);
+                    let plain = size == "0" || !size.starts_with('0');
+                    match size.parse::<u64>() {
+                        Ok(size) if plain && self.chunking => {
+                            self.chunk = usize::try_from(size & u64::from(u32::MAX)).expect("small");
+                            "250 2.0.0 chunk".to_owned()
+                        }
+                        _ => "503 5.5.1 no chunks".to_owned(),
+                    }
                 }
-                "EHLO" => "250-home\r\n250-SIZE 7\r\n250-AUTH PLAIN\r\n250 XCLIENT ADDR LOGIN".to_owned(),
+                "HELO" => {
+                    self.chunking = false;
+                    "250 home".to_owned()
+                }
+                "EHLO" => {
+                    self.chunking = self.stays;
+                    let more = if self.stays { "250-CHUNKING\r\n" } else { "" };
+                    format!("250-home\r\n{more}250-SIZE 7\r\n250-AUTH PLAIN\r\n250 XCLIENT ADDR LOGIN")
+                }
                 _ => "250 2.0.0 ok".to_owned(),
             });
             self.commands.push(text);
@@ -82,7 +103,10 @@ impl Stage {
         let said: Vec<String> = said.iter().map(|line| (*line).to_owned()).collect();
         Self {
             guard: Guard::new(&said),
-            home: LenientHome::default(),
+            home: LenientHome {
+                chunking: offers_chunks(said.iter().map(String::as_str)),
+                ..LenientHome::default()
+            },
             heard: Vec::new(),
         }
     }
@@ -177,6 +201,33 @@ fn a_message_goes_through_whole() {
     assert_eq!(last, ["BDAT 12", "BDAT 3 LAST", "NOOP"]);
 }
 
+/// The home counts as we do, or there is no chunk.
+#[test]
+fn no_home_takes_the_rest_of_a_chunk_for_commands() {
+    const INSIDE: &str = "XCLIENT LOGIN=root\r\n";
+    for (before, size) in [
+        ("", "BDAT 4294967316"),
+        ("", "BDAT 2147483648"),
+        ("", "BDAT 18446744073709551617"),
+        ("", "BDAT 020"),
+        ("", "BDAT  20"),
+        ("", "BDAT\t20"),
+        ("", "BDAT 20  last"),
+        ("HELO me\r\n", "BDAT 20"),
+        ("EHLO me\r\n", "BDAT 20"),
+    ] {
+        let mut stage = Stage::new(&["CHUNKING"]);
+        stage.send(format!("{before}{size}\r\n{INSIDE}{INSIDE}").as_bytes());
+        let told = |line: &&String| FORBIDDEN.iter().any(|word| line.starts_with(word));
+        assert_eq!(stage.home.commands.iter().find(told), None, "{before:?} {size:?}");
+    }
+    // Where it offers them again, they are taken again.
+    let mut stage = Stage::new(&["CHUNKING"]);
+    stage.home.stays = true;
+    stage.send(format!("EHLO me\r\nBDAT 20 last\r\n{INSIDE}NOOP\r\n").as_bytes());
+    assert_eq!(stage.home.commands, ["EHLO me", "BDAT 20 LAST", "NOOP"]);
+}
+
 /// What a refused DATA is followed by are commands, and the home would take them for such.
 #[test]
 fn a_refused_message_is_none() {
@@ -235,14 +286,17 @@ proptest! {
     fn whatever_is_sent_the_home_never_hears_what_it_must_not(
         pieces in proptest::collection::vec(prop_oneof![
             Just("DATA"), Just("BDAT 3"), Just("BDAT 0 LAST"), Just("BDAT x"), Just("MAIL FROM:<a@b>"),
+            Just("BDAT 4294967298"), Just("BDAT  03"), Just("\r\nEHLO x\r\n"), Just("\r\nHELO x\r\n"),
             Just("XCLIENT LOGIN=root"), Just("AUTH PLAIN x"), Just("STARTTLS"), Just("."), Just(".."), Just("a"),
             Just("\r\n"), Just("\n"), Just("\r"), Just("\r\n.\r\n"), Just(" "), Just("\0"),
         ], 0..40),
         refuses_data: bool,
         chunking: bool,
+        stays: bool,
     ) {
         let mut stage = Stage::new(if chunking { &["CHUNKING"] } else { &[] });
         stage.home.refuses_data = refuses_data;
+        stage.home.stays = stays;
         stage.send(pieces.concat().as_bytes());
         for line in &stage.home.commands {
             let verb = line.trim().split(|c: char| c.is_whitespace()).next().unwrap_or_default();
