@@ -146,6 +146,7 @@ impl<'a> Edge<'a> {
             self.claims.take_session(&mut self.peer, session);
         }
         self.claims.limit_hops(about.ttl.unwrap_or(u8::MAX));
+        self.claims.take_tls(about.tls);
     }
 
     /// Checks the login, and logs in at the home. What failed is logged and counted here; the caller says it.

@@ -8,13 +8,14 @@ use crate::{imap, managesieve, pop3, submission};
 use directory::{HomeRef, Route, RoutedHome, UserMaps};
 use model::{
     Address, AuthOutcome, AuthRequest, Authenticated, Authenticator, Clock, Credential, EntryUuid, Peer,
-    Protocol, RejectReason, Secret, TraceId,
+    Protocol, RejectReason, Secret, TlsState, TraceId,
 };
 use net::{LineStream, Metric, Metrics, NewSession, Session, Sessions};
 use std::net::IpAddr;
 use std::sync::Arc;
 use wire::pop3::ClientClaims;
 use wire::sasl::Login;
+use wire::transport;
 
 /// Front ends that a session may pass.
 const MAX_HOPS: u8 = 7;
@@ -90,6 +91,7 @@ impl Introduction<'_> {
             port: Some(self.peer.client.port()),
             session: Some(self.claims.session.clone()),
             ttl: Some(self.hops),
+            tls: self.claims.tls,
         }
     }
 }
@@ -112,6 +114,10 @@ pub(crate) struct Claims {
     pub(crate) hops: u8,
     /// The name that the client gave in EHLO, where there is such a thing.
     pub(crate) helo: Option<String>,
+    /// Whether the client's own connection is encrypted; none when a front end before us does not tell.
+    pub(crate) tls: Option<TlsState>,
+    /// It has told.
+    told_tls: bool,
 }
 
 impl Claims {
@@ -120,6 +126,8 @@ impl Claims {
             session: peer.trace.to_string(),
             hops: MAX_HOPS,
             helo: None,
+            tls: Some(peer.tls),
+            told_tls: false,
         }
     }
 
@@ -129,6 +137,7 @@ impl Claims {
             "x-originating-ip" => {
                 if let Ok(address) = value.parse::<IpAddr>() {
                     peer.client.set_ip(address);
+                    self.tls = self.tls.filter(|_| self.told_tls);
                 }
             }
             "x-originating-port" => {
@@ -137,6 +146,7 @@ impl Claims {
                 }
             }
             "x-proxy-ttl" => self.limit_hops(value.parse().unwrap_or(0)),
+            "x-forward-transport" => self.take_tls(transport::parse(value)),
             "x-session-id" | "x-session-ext" => self.take_session(peer, value),
             _ => {}
         }
@@ -145,6 +155,12 @@ impl Claims {
     /// Takes over the count of hops; it can only fall.
     pub(crate) fn limit_hops(&mut self, hops: u8) {
         self.hops = self.hops.min(hops);
+    }
+
+    /// Takes over what is told of the client's own connection; nothing may be.
+    pub(crate) fn take_tls(&mut self, tls: Option<TlsState>) {
+        self.tls = tls;
+        self.told_tls = true;
     }
 
     /// Takes over the name of the session in the logs.

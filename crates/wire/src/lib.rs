@@ -12,3 +12,4 @@ pub mod managesieve;
 pub mod pop3;
 pub mod sasl;
 pub mod smtp;
+pub mod transport;

@@ -34,7 +34,7 @@ impl Site {
         };
         let slapd = Slapd::start(&binary, &options, &person("alice@example.test"))?;
         let (smtp, lmtp) = (free_port()?, free_port()?);
-        let map = scratch.write("map", "* 127.0.0.1:1\n")?;
+        let map = scratch.write("map", "* down.example.test\n")?;
         let list = scratch.write("domains", "# ours\nExample.TEST\n")?;
         let config = config(&slapd, &map, &list, (smtp, lmtp));
         Ok(Self {
@@ -53,6 +53,7 @@ fn config(slapd: &Slapd, map: &Path, list: &Path, (smtp, lmtp): (u16, u16)) -> S
         "server_name = \"front.example.test\"\n\
          [[connector]]\nname = \"corp\"\nserver_type = \"openldap\"\nuris = [\"{}\"]\nbind_dn = \"{}\"\n\
          bind_password = \"{}\"\ntimeout = 2\naccounts.base_dn = [\"{USERS}\"]\n\
+         [[home]]\nname = \"down.example.test\"\nhost = \"127.0.0.1\"\nsmtp.port = 1\nlmtp.port = 1\n\
          [[user_map]]\nname = \"all\"\nkind = \"local-file\"\npath = {:?}\n\
          [smtp_proxy]\nuser_maps = [\"all\"]\n\
          domains = {{ connector = \"corp\", filter = \"(mail=*@%d)\", negative_ttl = 0 }}\n\

@@ -40,6 +40,8 @@ pub(super) struct Session {
     pub(super) listener: Arc<ListenerConfig>,
     /// For STARTTLS.
     pub(super) tls: Option<ServerTls>,
+    /// Whether the client's own connection is encrypted; none when its front end does not tell.
+    pub(super) client_tls: Option<TlsState>,
     /// Whether what the client says about its own client is believed.
     pub(super) trusted: bool,
     pub(super) shutdown: Shutdown,
@@ -71,6 +73,7 @@ impl Session {
         let trusted = accepted.is_trusted();
         Self {
             stream: LineStream::new(accepted.connection, SMALL_COMMAND).with_policy(LinePolicy::AcceptLf),
+            client_tls: Some(accepted.peer.tls),
             peer: accepted.peer,
             listener: accepted.config,
             tls: accepted.tls,
@@ -197,6 +200,7 @@ impl Session {
         self.tls = None;
         self.trusted |= self.listener.trusts_holder(self.stream.connection());
         self.peer.tls = TlsState::Encrypted;
+        self.client_tls = Some(TlsState::Encrypted);
     }
 
     /// The open mailbox, with what a command needs beside it.

@@ -84,6 +84,7 @@ impl Driver {
             session: Session {
                 service,
                 connected: accepted.peer.clone(),
+                client_tls: Some(accepted.peer.tls),
                 peer: accepted.peer,
                 trusted,
                 stls,
@@ -257,6 +258,7 @@ impl Driver {
         self.session.trusted |= self.listener.trusts_holder(self.stream.connection());
         self.session.peer = self.session.connected.clone();
         self.session.peer.tls = TlsState::Encrypted;
+        self.session.client_tls = Some(TlsState::Encrypted);
         let authenticator = self.session.service.parts.authenticator.as_ref();
         let standing = Standing::of(self.session.trusted);
         let (stream, peer) = (&self.stream, &self.session.peer);

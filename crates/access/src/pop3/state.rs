@@ -4,7 +4,7 @@ use super::maildrop::Maildrop;
 use super::service::Pop3Service;
 use crate::channel::Channel;
 use crate::registered;
-use model::{AuthOutcome, AuthRequest, Peer};
+use model::{AuthOutcome, AuthRequest, Peer, TlsState};
 use std::sync::Arc;
 use wire::sasl::ServerExchange;
 
@@ -45,6 +45,8 @@ pub(super) struct Session {
     pub(super) peer: Peer,
     /// The client as it connected, before any claim about who it stands for.
     pub(super) connected: Peer,
+    /// Whether the client's own connection is encrypted; none when its front end does not tell.
+    pub(super) client_tls: Option<TlsState>,
     /// Whether what the other end says about its client is believed.
     pub(super) trusted: bool,
     /// Whether STLS is offered now.

@@ -144,8 +144,11 @@ fn id_fields(who: &Introduction<'_>) -> IdFields {
         ("x-session-ext", claims.session.clone()),
         ("x-proxy-ttl", hops.to_string()),
     ];
+    let transport = claims.tls.map(wire::transport::word);
+    let transport = transport.map(|word| ("x-forward-transport", word.to_owned()));
     fields
         .into_iter()
+        .chain(transport)
         .map(|(name, value)| (name.into(), Some(value.into_bytes())))
         .collect()
 }

@@ -7,10 +7,11 @@ use super::routing::Standing;
 use crate::config::SmtpProxyConfig;
 use crate::failure::Failure;
 use crate::login::Claims;
-use model::Peer;
+use model::{Peer, TlsState};
 use net::{Connection, Network};
 use std::net::IpAddr;
 use wire::smtp::ClientClaims;
+use wire::transport;
 
 /// The client's name, and how it said it.
 #[derive(Debug, Clone)]
@@ -52,10 +53,11 @@ impl Client {
 
     /// RFC 3207 section 4.2: what was said in the clear was said by anybody.
     pub(super) fn encrypted(&mut self) {
-        let peer = self.connected.clone();
+        let peer = Peer {
+            tls: TlsState::Encrypted,
+            ..self.connected.clone()
+        };
         *self = Self::new(peer, self.trusted);
-        self.peer.tls = model::TlsState::Encrypted;
-        self.connected.tls = model::TlsState::Encrypted;
     }
 
     /// XCLIENT: the session is the named client's from now on, and begins again.
@@ -73,6 +75,7 @@ impl Client {
         }
         // A count can only fall, whatever is said.
         self.session.limit_hops(claims.ttl.unwrap_or(u8::MAX));
+        self.session.take_tls(claims.tls);
         self.taken_over = Some(claims);
     }
 
@@ -131,18 +134,24 @@ impl Client {
             helo: Some(self.helo().to_owned()),
             session: Some(self.session.session.clone()),
             ttl: Some(self.session.next_hop()?),
+            tls: self.session.tls,
+            forward: self.session.tls.map(transport::forward),
             ..ClientClaims::default()
         })
     }
 
     /// What XFORWARD tells a home: what a trusted front end before us has said, else what we see.
     pub(super) fn as_origin(&self) -> ClientClaims {
-        let seen = ClientClaims {
+        let mut seen = ClientClaims {
             ttl: None,
             ident: Some(self.peer.trace.to_string()),
             source: Some("REMOTE".to_owned()),
             ..self.as_client().unwrap_or_default()
         };
+        // RFC 3848: XFORWARD has no other word for it.
+        if self.session.tls == Some(TlsState::Encrypted) && seen.proto.as_deref() == Some("ESMTP") {
+            seen.proto = Some("ESMTPS".to_owned());
+        }
         over(self.forwarded.clone(), seen)
     }
 }
@@ -159,5 +168,7 @@ fn over(first: ClientClaims, second: ClientClaims) -> ClientClaims {
         source: first.source.or(second.source),
         session: first.session.or(second.session),
         ttl: first.ttl.or(second.ttl),
+        tls: first.tls.or(second.tls),
+        forward: first.forward.or(second.forward),
     }
 }

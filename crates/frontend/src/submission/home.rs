@@ -85,6 +85,8 @@ impl Talk {
             helo: helo.map(str::to_owned),
             session: Some(who.claims.session.clone()),
             ttl: Some(who.hops),
+            tls: who.claims.tls,
+            forward: who.claims.tls.map(wire::transport::forward),
             ..ClientClaims::default()
         };
         let Some(about) = about.limited_to(&self.capabilities.xclient) else {

@@ -16,7 +16,7 @@ use wire::smtp::{ClientClaims, Command, CommandError, Extensions, Reply};
 /// The longest command. RFC 4954 section 4 has 12288 octets for what AUTH carries.
 const MAX_LINE: usize = 16 * 1024;
 /// What a front end before this one may tell.
-const XCLIENT: &str = "XCLIENT ADDR PORT PROTO HELO SESSION TTL";
+const XCLIENT: &str = "XCLIENT ADDR PORT PROTO HELO SESSION TTL CLIENT-TRANSPORT";
 /// Commands that are of use only after the login.
 const AFTER_LOGIN: [&str; 7] = ["MAIL", "RCPT", "DATA", "BDAT", "BURL", "VRFY", "EXPN"];
 
@@ -220,6 +220,7 @@ impl Session<'_> {
             port: about.port,
             session: about.session.clone(),
             ttl: about.ttl,
+            tls: about.tls,
         });
         self.edge.claims.helo.clone_from(&about.helo);
         self.greeted = false;

@@ -8,7 +8,7 @@ use frontend::{
     SubmissionProxyConfig, managesieve, smtp, submission,
 };
 use model::{Clock, Protocol, SystemClock};
-use net::{ListenerConfig, TlsMode};
+use net::{ListenerConfig, SessionFilter, TlsMode};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
@@ -58,6 +58,8 @@ impl Site {
         );
         let settings = format!(
             "auth_mechanisms = plain login oauthbearer\nlogin_trusted_networks = 127.0.0.1\n\
+             login_log_format_elements = user=<%u> method=%m rip=%r rport=%b \
+             transport=<%{{passdb:forward_transport}}> session=<%{{session}}>\n\
              submission_relay_host = 127.0.0.1\nsubmission_relay_port = {}\nsubmission_relay_trusted = yes\n\
              passdb {{\n  driver = passwd-file\n  master = yes\n  args = {folder}/masters\n}}\n\
              passdb {{\n  driver = oauth2\n  mechanisms = oauthbearer\n  args = {folder}/oauth2.conf\n}}\n",
@@ -216,7 +218,9 @@ async fn every_way_in_and_every_way_on() {
             for mode in ["plain", "starttls", "implicit"] {
                 row += 1;
                 let configure = if mode == "implicit" { implicit } else { trusting };
-                let front = proxy(protocol, site.context(login), authenticate, configure).await;
+                let context = site.context(login);
+                let sessions = context.sessions.clone();
+                let front = proxy(protocol, context, authenticate, configure).await;
                 let source = format!("192.0.2.{}", 100 + row);
                 let told = || format!("{protocol} {authenticate:?} {login} {mode} {source}");
                 let mut client = ready(&front, protocol, mode, &source).await;
@@ -236,12 +240,16 @@ async fn every_way_in_and_every_way_on() {
                     &format!("Login: user=<{ALICE}>, method={}, rip={source},", method(login)),
                 )
                 .await;
-                let session = line
-                    .split("session=<")
-                    .nth(1)
-                    .and_then(|rest| rest.split('>').next());
-                let session = session.and_then(model::TraceId::parse);
-                assert!(session.is_some(), "{}: {line}", told());
+                let here = sessions.list(&SessionFilter::default(), 0, 2);
+                assert_eq!(here.len(), 1, "{}", told());
+                let transport = if mode == "plain" { "insecure" } else { "TLS" };
+                for known in [
+                    "rport=4242,".to_owned(),
+                    format!("transport=<{transport}>,"),
+                    format!("session=<{}>", here[0].about.trace),
+                ] {
+                    assert!(line.contains(&known), "{}: {known}: {line}", told());
+                }
             }
         }
     }
@@ -398,6 +406,11 @@ async fn a_postfix_is_a_home_for_submission() {
     let message = postfix.messages(BOB).expect("readable").remove(0);
     let text = String::from_utf8(message).expect("text");
     assert!(text.ends_with("\n\nXCLIENT x\nlast\n"), "{text}");
+    // What the client called itself.
+    assert!(
+        text.contains("Received: from client.test (unknown [192.0.2.77])"),
+        "{text}"
+    );
 }
 
 /// A Postfix as the client of the LMTP proxy: of two recipients one is delivered and the other tried again later, in

@@ -258,9 +258,12 @@ async fn claims_from_before_stls_are_forgotten() {
     log_in(&mut client, "secret").await;
     let told = home.line_with("XCLIENT").expect("told");
     assert!(
-        told.contains("ADDR=127.0.0.1 ") && told.ends_with(" TTL=6") && !told.contains("00aa"),
+        told.contains("ADDR=127.0.0.1 ") && told.contains(" TTL=6 ") && !told.contains("00aa"),
         "{told}"
     );
+    // The client's connection is encrypted now, whatever ours to the home is.
+    let transport = wire::sasl::encode_base64(b"transport=TLS");
+    assert!(told.ends_with(&format!(" FORWARD={transport}")), "{told}");
 }
 
 /// What a home says for reasons of its own is never "wrong password", also where the home alone decides.

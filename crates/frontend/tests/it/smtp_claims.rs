@@ -25,7 +25,10 @@ async fn a_trusted_front_end_names_its_client() {
     let mut client = Client::connect(front.address).await;
     client.line().await;
     let announced = client.until("EHLO front0.test", "250-XCLIENT").await;
-    assert_eq!(announced, "250-XCLIENT NAME ADDR PORT PROTO HELO SESSION TTL");
+    assert_eq!(
+        announced,
+        "250-XCLIENT NAME ADDR PORT PROTO HELO SESSION TTL CLIENT-TRANSPORT"
+    );
     client.until("NOOP", "250 2.0.0").await;
     let hello = client
         .ask("XCLIENT ADDR=198.51.100.7 PORT=99 HELO=real.test")

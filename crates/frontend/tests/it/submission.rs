@@ -351,7 +351,10 @@ async fn claims_count_from_trusted_networks_only() {
     let front = submission(&home.name, trust, AuthenticateAt::Edge).await;
     let (mut client, announced) = greeted(&front).await;
     assert!(
-        has(&announced, "XCLIENT ADDR PORT PROTO HELO SESSION TTL"),
+        has(
+            &announced,
+            "XCLIENT ADDR PORT PROTO HELO SESSION TTL CLIENT-TRANSPORT"
+        ),
         "{announced:?}"
     );
     let claim = "XCLIENT ADDR=192.0.2.7 PORT=99 PROTO=ESMTP HELO=client.test SESSION=00000000000000aa TTL=3";

@@ -71,6 +71,7 @@ impl Driver {
             session: Session {
                 receiver,
                 connected: accepted.peer.client,
+                client_tls: Some(accepted.peer.tls),
                 peer: accepted.peer,
                 trusted,
                 starttls,
@@ -198,6 +199,7 @@ impl Driver {
         self.session.starttls = false;
         self.session.trusted |= self.listener.trusts_holder(self.stream.connection());
         self.session.peer.tls = TlsState::Encrypted;
+        self.session.client_tls = Some(TlsState::Encrypted);
         None
     }
 
@@ -328,6 +330,8 @@ impl Driver {
             session = %self.session.peer.trace,
             protocol = %self.session.receiver.dialect().protocol(),
             client = %claims.addr.unwrap_or(self.session.peer.client.ip()),
+            port = claims.port.unwrap_or(self.session.peer.client.port()),
+            transport = self.session.transport(claims),
             helo = %claims.helo.as_deref().unwrap_or(&hello.name),
             from = %transaction.from,
             to = ?transaction.recipients.iter().map(|r| r.path.to_string()).collect::<Vec<_>>(),

@@ -74,6 +74,8 @@ pub(super) struct Session {
     pub(super) peer: Peer,
     /// Where it connected from, before any claim about who it stands for.
     pub(super) connected: SocketAddr,
+    /// Whether the client's own connection is encrypted; none when its front end does not tell.
+    pub(super) client_tls: Option<TlsState>,
     /// Whether claims about the client are believed.
     pub(super) trusted: bool,
     /// Whether STARTTLS is offered now.
@@ -155,6 +157,19 @@ impl Session {
         self.state = State::Start;
         self.forwarded = ClientClaims::default();
         self.taken_over_helo = None;
+    }
+
+    /// Whether the message's first server got it over TLS, in one word, for the log.
+    pub(super) fn transport(&self, claims: &ClientClaims) -> &'static str {
+        let told = match &claims.proto {
+            // RFC 3848: the S of ESMTPS.
+            Some(proto) => Some(match proto.to_ascii_uppercase().ends_with('S') {
+                true => TlsState::Encrypted,
+                false => TlsState::Plain,
+            }),
+            None => self.client_tls,
+        };
+        told.map_or("unknown", wire::transport::word)
     }
 
     /// The keyword for the Received field.

@@ -4,6 +4,8 @@
 //! in their greeting, and does not know it to anybody else.
 
 use super::command::CommandError;
+use crate::transport;
+use model::TlsState;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -12,6 +14,8 @@ pub const XCLIENT_GREETING: &str = "[XCLIENT]";
 
 /// Longer values are refused.
 const MAX_VALUE: usize = 128;
+/// The fields that a Dovecot front end forwards are its administrator's.
+const MAX_FORWARD: usize = 2048;
 
 /// The attributes of one XCLIENT.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,6 +28,8 @@ pub struct ClientClaims {
     pub session: Option<String>,
     /// How many more front ends the session may pass.
     pub ttl: Option<u8>,
+    /// Whether the client's own connection is encrypted, where that is told.
+    pub tls: Option<TlsState>,
 }
 
 impl ClientClaims {
@@ -32,14 +38,21 @@ impl ClientClaims {
         let mut claims = Self::default();
         for word in words {
             let (keyword, value) = word.split_once('=').ok_or(CommandError::Arguments)?;
-            if value.len() > MAX_VALUE || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let keyword = keyword.to_ascii_uppercase();
+            let most = if keyword == "FORWARD" {
+                MAX_FORWARD
+            } else {
+                MAX_VALUE
+            };
+            if value.len() > most || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
                 return Err(CommandError::Arguments);
             }
-            match keyword.to_ascii_uppercase().as_str() {
+            match keyword.as_str() {
                 "ADDR" => claims.addr = Some(value.parse().map_err(|_| CommandError::Arguments)?),
                 "PORT" => claims.port = Some(value.parse().map_err(|_| CommandError::Arguments)?),
                 "SESSION" => claims.session = Some(value.to_owned()),
                 "TTL" => claims.ttl = Some(value.parse().map_err(|_| CommandError::Arguments)?),
+                "FORWARD" => claims.tls = transport::from_forward(value),
                 _ => {}
             }
         }
@@ -61,6 +74,9 @@ impl fmt::Display for ClientClaims {
         }
         if let Some(ttl) = self.ttl {
             write!(f, " TTL={ttl}")?;
+        }
+        if let Some(tls) = self.tls {
+            write!(f, " FORWARD={}", transport::forward(tls))?;
         }
         Ok(())
     }

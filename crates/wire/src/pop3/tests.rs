@@ -32,6 +32,11 @@ fn commands() {
             "xclient ADDR=2001:db8::1 port=7 SESSION=x TTL=6 FORWARD=y",
             "XCLIENT ADDR=2001:db8::1 PORT=7 SESSION=x TTL=6",
         ),
+        // "transport=TLS", and a field of somebody else's.
+        (
+            "XCLIENT FORWARD=YT1iCXRyYW5zcG9ydD1UTFM=",
+            "XCLIENT FORWARD=dHJhbnNwb3J0PVRMUw==",
+        ),
         ("XCLIENT ADDR=x", "Arguments"),
         ("XCLIENT PORT", "Arguments"),
         ("QUIT", "QUIT"),

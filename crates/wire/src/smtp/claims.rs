@@ -1,11 +1,13 @@
 //! What a front end tells a home about its client: XCLIENT and XFORWARD as Postfix defined them, and
-//! Dovecot's SESSION and TTL in XCLIENT.
+//! Dovecot's SESSION, TTL and CLIENT-TRANSPORT in XCLIENT.
 //!
 //! These are claims. A server believes them only from its trusted networks, and does not announce the verbs to
 //! anybody else.
 
 use super::command::CommandError;
 use super::xtext::{xtext_decode, xtext_encode};
+use crate::transport;
+use model::TlsState;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -23,7 +25,16 @@ impl ClaimVerb {
     #[must_use]
     pub const fn attributes(self) -> &'static [&'static str] {
         match self {
-            Self::Xclient => &["NAME", "ADDR", "PORT", "PROTO", "HELO", "SESSION", "TTL"],
+            Self::Xclient => &[
+                "NAME",
+                "ADDR",
+                "PORT",
+                "PROTO",
+                "HELO",
+                "SESSION",
+                "TTL",
+                "CLIENT-TRANSPORT",
+            ],
             Self::Xforward => &["NAME", "ADDR", "PORT", "PROTO", "HELO", "IDENT", "SOURCE"],
         }
     }
@@ -50,6 +61,10 @@ pub struct ClientClaims {
     pub session: Option<String>,
     /// How many more front ends the session may pass (XCLIENT as Dovecot extends it).
     pub ttl: Option<u8>,
+    /// Whether the client's own connection is encrypted (XCLIENT as Dovecot extends it).
+    pub tls: Option<TlsState>,
+    /// The same for a Dovecot that does not know it by that name: the value of FORWARD.
+    pub forward: Option<String>,
 }
 
 impl ClientClaims {
@@ -82,6 +97,7 @@ impl ClientClaims {
                 "SESSION" => claims.session = value,
                 // A count beyond all sense is as good as none.
                 "TTL" => claims.ttl = value.map(|value| value.parse().unwrap_or(0)),
+                "CLIENT-TRANSPORT" => claims.tls = value.and_then(|value| transport::parse(&value)),
                 _ => claims.source = value,
             }
         }
@@ -101,6 +117,9 @@ impl ClientClaims {
         self.source = self.source.filter(|_| has("SOURCE"));
         self.session = self.session.filter(|_| has("SESSION"));
         self.ttl = self.ttl.filter(|_| has("TTL"));
+        let knows_transport = has("CLIENT-TRANSPORT");
+        self.tls = self.tls.filter(|_| knows_transport);
+        self.forward = self.forward.filter(|_| has("FORWARD") && !knows_transport);
         (self != Self::default()).then_some(self)
     }
 }
@@ -114,6 +133,7 @@ impl fmt::Display for ClientClaims {
         });
         let port = self.port.map(|port| port.to_string());
         let ttl = self.ttl.map(|ttl| ttl.to_string());
+        let tls = self.tls.map(|tls| transport::word(tls).to_owned());
         for (keyword, value) in [
             ("NAME", &self.name),
             ("ADDR", &addr),
@@ -124,6 +144,8 @@ impl fmt::Display for ClientClaims {
             ("SOURCE", &self.source),
             ("SESSION", &self.session),
             ("TTL", &ttl),
+            ("CLIENT-TRANSPORT", &tls),
+            ("FORWARD", &self.forward),
         ] {
             if let Some(value) = value {
                 write!(f, " {keyword}={}", xtext_encode(value))?;

@@ -67,6 +67,18 @@ fn rfc5321_4_1_1_commands() {
         ("XCLIENT TTL=6 SESSION=abc", "XCLIENT SESSION=abc TTL=6"),
         ("XCLIENT TTL=999", "XCLIENT TTL=0"),
         (
+            "XCLIENT client-transport=TLSv1.3 ADDR=192.0.2.1",
+            "XCLIENT ADDR=192.0.2.1 CLIENT-TRANSPORT=TLS",
+        ),
+        (
+            "XCLIENT CLIENT-TRANSPORT=insecure",
+            "XCLIENT CLIENT-TRANSPORT=insecure",
+        ),
+        (
+            "XCLIENT CLIENT-TRANSPORT=what ADDR=192.0.2.1",
+            "XCLIENT ADDR=192.0.2.1",
+        ),
+        (
             "XFORWARD ADDR=IPv6:2001:db8::1 HELO=a+3Db",
             "XFORWARD ADDR=IPV6:2001:db8::1 HELO=a+3Db",
         ),

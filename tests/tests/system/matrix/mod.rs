@@ -1,12 +1,14 @@
 //! Every session that a front end can carry, one row each: (IMAP, POP3) x (plain, STARTTLS, implicit TLS) x (checked
 //! at the edge, at the home) x (replay, assertion, master) x (Homing, Dovecot). In each row the home learns who the
-//! client is: its address, its port, and the session's name in the logs of all hops.
+//! client is: its address, its port, whether it uses TLS, and the session's name in the logs of all hops. (ManageSieve and
+//! submission have their rows in `crates/frontend/tests/it/foreign.rs`, where the homes of both are.)
 
+mod mail;
 mod site;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use site::{Authenticate, Kind, Login, Site};
+use site::{Authenticate, Client, Kind, Login, Site};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use system_tests::steps::eventually;
@@ -168,7 +170,12 @@ fn check(site: &Site, row: Row, said: &Value) -> Result<()> {
         "{here}"
     );
     let trace = here["trace"].as_str().context("a trace")?;
+    let client = Client {
+        address: client,
+        transport: if row.tls == "none" { "insecure" } else { "TLS" },
+        trace,
+    };
     eventually("the home knows the client", || {
-        site.home_knows(row.protocol, client, trace)
+        site.home_knows(row.protocol, client)
     })
 }

@@ -71,6 +71,17 @@ impl Login {
     }
 }
 
+/// A client as its home is to know it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Client<'a> {
+    /// With its port.
+    pub(super) address: &'a str,
+    /// `TLS` or `insecure`.
+    pub(super) transport: &'static str,
+    /// The session in the front end's log.
+    pub(super) trace: &'a str,
+}
+
 enum Home {
     Homing(Homing),
     Dovecot(Dovecot),
@@ -148,19 +159,34 @@ impl Site {
         session(&self.front, client)?.with_context(|| format!("the front end has no session from {client}"))
     }
 
-    /// Whether the home has been told the address, the port and the trace.
-    pub(super) fn home_knows(&self, protocol: &str, client: &str, trace: &str) -> Result<bool> {
+    /// Whether the home has been told who the client is.
+    pub(super) fn home_knows(&self, protocol: &str, client: Client<'_>) -> Result<bool> {
+        let Client {
+            address,
+            transport,
+            trace,
+        } = client;
         match &self.home {
             Home::Homing(home) => {
-                let row = session(home, client)?;
-                Ok(row.is_some_and(|row| row["trace"] == trace && row["protocol"] == protocol))
+                let row = session(home, address)?;
+                let told = [
+                    format!("trace={trace}"),
+                    format!("client={address}"),
+                    format!("transport=\"{transport}\""),
+                ];
+                let log = std::fs::read_to_string(home.log())?;
+                let logged = log
+                    .lines()
+                    .any(|line| told.iter().all(|part| line.contains(part)));
+                Ok(logged && row.is_some_and(|row| row["trace"] == trace && row["protocol"] == protocol))
             }
             Home::Dovecot(home) => {
-                let (address, port) = client.rsplit_once(':').context("an address and a port")?;
+                let (address, port) = address.rsplit_once(':').context("an address and a port")?;
                 let told = [
                     format!("{protocol}-login: Info: Login"),
                     format!("rip={address},"),
                     format!("rport={port},"),
+                    format!("transport=<{transport}>,"),
                     format!("session=<{trace}>"),
                 ];
                 let log = home.log();
@@ -283,7 +309,7 @@ fn dovecot(scratch: &Scratch) -> Result<Dovecot> {
     }
     let settings = format!(
         "auth_mechanisms = plain oauthbearer\nlogin_trusted_networks = 127.0.0.1\nauth_failure_delay = 0\n\
-         login_log_format_elements = user=<%u> method=%m rip=%r rport=%b session=<%{{session}}>\n\
+         login_log_format_elements = user=<%u> method=%m rip=%r rport=%b transport=<%{{passdb:forward_transport}}> session=<%{{session}}>\n\
          passdb {{\n driver = oauth2\n mechanisms = oauthbearer xoauth2\n args = {}\n}}\n\
          passdb {{\n driver = passwd-file\n args = {}\n master = yes\n}}\n",
         oauth2.display(),

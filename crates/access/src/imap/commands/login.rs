@@ -110,7 +110,11 @@ pub(super) fn admit(
             return Err(Failure::Login(LoginFailure::TooMany));
         }
     };
-    tracing::info!(trace = %session.peer.trace, client = %session.peer.client, address = %who.address, "imap: logged in");
+    let transport = session.client_tls.map_or("unknown", wire::transport::word);
+    tracing::info!(
+        trace = %session.peer.trace, client = %session.peer.client, transport, address = %who.address,
+        "imap: logged in"
+    );
     session.place = Some(place);
     session.authenticated(User {
         address: account.address.clone(),

@@ -139,7 +139,8 @@ async fn admit(session: &mut Session, request: &AuthRequest, outcome: AuthOutcom
     match open(session, &who).await {
         Ok((state, place, messages)) => {
             session.place = Some(place);
-            tracing::info!(%trace, %client, protocol = "pop3", account = %who.address, messages, "login");
+            let transport = session.client_tls.map_or("unknown", wire::transport::word);
+            tracing::info!(%trace, %client, transport, protocol = "pop3", account = %who.address, messages, "login");
             session.state = state;
             Next::Reply(reply::ok(format!("{messages} messages")))
         }

@@ -20,6 +20,7 @@ pub(super) fn xclient(session: &mut Session, claims: ClientClaims) -> Next {
     if let Some(port) = claims.port {
         session.peer.client.set_port(port);
     }
+    session.client_tls = claims.tls;
     if let Some(trace) = claims.session.as_deref().and_then(TraceId::parse) {
         session.peer.trace = trace;
     }

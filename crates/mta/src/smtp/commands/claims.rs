@@ -16,6 +16,7 @@ pub(super) fn xclient(session: &mut Session, claims: ClientClaims) -> Reply {
     if let Some(trace) = claims.session.as_deref().and_then(model::TraceId::parse) {
         session.peer.trace = trace;
     }
+    session.client_tls = claims.tls;
     session.taken_over_helo = claims.helo;
     super::greeting(session)
 }
