@@ -58,8 +58,9 @@ pub struct ListenerConfig {
     /// makes the client a stranger at no address: it is believed in nothing and never relays.
     #[serde(default)]
     pub proxy_protocol: bool,
-    /// Who may connect here, in order: the first rule that matches wins. The rules of the top-level `[[access]]`
-    /// follow; whom none is about is let in. Behind a PROXY header it is the client that is judged.
+    /// Who may connect here, and how often, in order: the first rule that matches wins. The rules of the top-level
+    /// `[[access]]` follow, those that name the service first; whom none is about is let in. Behind a PROXY header it is
+    /// the client that is judged.
     #[serde(default)]
     pub access: Vec<AccessRule>,
     /// Whether another process that says the same may listen on this address at the same time (SO_REUSEPORT), so
@@ -184,6 +185,7 @@ impl ListenerConfig {
             let message = format!("{} is not between 10 and 86400 seconds", self.idle_timeout);
             problems.push(ConfigProblem::new("idle_timeout", message));
         }
+        AccessRule::check_all(&self.access, "access", &[], &mut problems);
         check_certificate_names("trusted_certificates", &self.trusted_certificates, &mut problems);
         if self.proxy_protocol && self.trusted_networks.is_empty() {
             problems.push(ConfigProblem::new(

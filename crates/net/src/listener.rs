@@ -8,6 +8,7 @@ pub use control::ListenerControl;
 pub use inherited::Inherited;
 
 use crate::proxy_protocol::{self, ProxyHeader};
+use crate::access::{Pass, Verdict};
 use crate::{
     Access, AccessRule, Alpn, Connection, ListenerConfig, ServerTls, Shutdown, TlsMode, new_trace_id,
 };
@@ -21,7 +22,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 /// The client of a proxy that names none: not the proxy, whose word counts. Nobody connects from there.
@@ -289,17 +290,23 @@ impl Door {
         let words = words_in_clear(&settings, self.last_words);
         let trusted = config.trusts(from.ip());
         // Whoever speaks for others is judged by whom it names.
-        if !(trusted && config.proxy_protocol) && self.denies(config, from) {
-            return;
-        }
+        let pass = match trusted && config.proxy_protocol {
+            true => None,
+            false => match judge(config, self.protocol, from, trusted) {
+                Judged::In(pass) => pass,
+                Judged::Out => return,
+                Judged::Later => return turn_away(&stream, words),
+            },
+        };
         let limits = Limits {
             total: config.max_connections,
             per_peer: config.max_connections_per_peer,
         };
-        let Some(slot) = self.admission.enter(limits, (!trusted).then_some(from.ip())) else {
+        let Some(mut slot) = self.admission.enter(limits, (!trusted).then_some(from.ip())) else {
             tracing::warn!(protocol = %self.protocol, client = %from, "too many connections");
             turn_away(&stream, words);
             return;
+        slot.keep(pass);
         };
         let handler = handler.clone();
         let opening = Opening {
@@ -323,14 +330,37 @@ impl Door {
     }
 }
 
-impl Door {
-    fn denies(&self, config: &ListenerConfig, client: SocketAddr) -> bool {
-        let denied = AccessRule::decide(&config.access, client.ip()) == Access::Deny;
-        if denied {
-            tracing::info!(protocol = %self.protocol, %client, "access denied");
+/// What the rules of access say about a connection that has just been made.
+enum Judged {
+    In(Option<Pass>),
+    /// It is closed without a word.
+    Out,
+    /// It hears "try later".
+    Later,
+}
+
+fn judge(config: &ListenerConfig, protocol: Protocol, client: SocketAddr, trusted: bool) -> Judged {
+    // Those who are trusted speak for many, and are not counted like one.
+    if trusted {
+        return match AccessRule::decide(&config.access, client.ip()) {
+            Access::Allow => Judged::In(None),
+            Access::Deny => denied(protocol, client),
+        };
+    }
+    match AccessRule::judge(&config.access, client.ip(), Instant::now()) {
+        Verdict::Allowed(pass) => Judged::In(pass),
+        Verdict::Denied => denied(protocol, client),
+        Verdict::TooOften(limit) => {
+            tracing::info!(%protocol, %client, %limit, "a rule of access is exceeded");
+            Judged::Later
         }
         denied
     }
+fn denied(protocol: Protocol, client: SocketAddr) -> Judged {
+    tracing::info!(%protocol, %client, "access denied");
+    Judged::Out
+}
+
 }
 
 fn words_in_clear(settings: &Settings, last_words: &'static [u8]) -> &'static [u8] {
@@ -505,9 +535,13 @@ impl Opening {
                 };
                 peer.client = client;
                 self.from = client;
-                if AccessRule::decide(&self.config.access, client.ip()) == Access::Deny {
-                    tracing::info!(protocol = %self.protocol, %client, "access denied");
-                    return None;
+                match judge(&self.config, self.protocol, peer.client, false) {
+                    Judged::In(pass) => self.slot.keep(pass),
+                    Judged::Out => return None,
+                    Judged::Later => {
+                        turn_away(&self.stream, self.last_words);
+                        return None;
+                    }
                 }
                 if self.slot.name_peer(client.ip()).is_none() {
                     tracing::warn!(protocol = %self.protocol, %client, "too many connections");

@@ -326,10 +326,10 @@ impl Running {
                 self.retired.push(running.handle);
                 continue;
             };
-            if let Err(error) = running
-                .control
-                .change(services::with_rules(config, listener), parts.tls.clone())
-            {
+            if let Err(error) = running.control.change(
+                services::with_rules(config, running.handle.name(), listener),
+                parts.tls.clone(),
+            ) {
                 needs_restart.push(NeedsRestart {
                     key: format!("{}.listener.{}", running.handle.name(), running.configured),
                     why: error.to_string(),

@@ -183,7 +183,7 @@ pub(super) async fn bind_one(
     parts: &Parts,
 ) -> Result<Bound, Failure> {
     let configured = listener.address;
-    let listener = with_rules(config, listener);
+    let listener = with_rules(config, name, listener);
     let bound =
         Listener::bind_or_take(listener, slot.protocol, parts.tls.clone(), &parts.front.inherited).await;
     let key = format!("{name}.listener.{index}.address");
@@ -200,9 +200,11 @@ pub(super) async fn bind_one(
 }
 
 /// A listener with the rules of the whole server behind its own.
-pub(super) fn with_rules(config: &Config, listener: &ListenerConfig) -> ListenerConfig {
+pub(super) fn with_rules(config: &Config, service: &str, listener: &ListenerConfig) -> ListenerConfig {
     let mut listener = listener.clone();
-    listener.access.extend(config.access.iter().cloned());
+    listener
+        .access
+        .extend(net::AccessRule::for_service(&config.access, service));
     listener
 }
 

@@ -119,6 +119,8 @@ impl Config {
     }
 
     fn check_services(&self, problems: &mut Vec<ConfigProblem>) {
+        let services = self.listeners().map(|(name, _)| name);
+        net::AccessRule::check_all(&self.access, "access", &services, problems);
         within("smtp", self.smtp.check(), problems);
         within("lmtp", self.lmtp.check(), problems);
         within("imap", self.imap.check(), problems);

@@ -41,7 +41,8 @@ pub(crate) struct Config {
     /// unless the last one ends before; then `drain_timeout` begins. For a server whose successor has the same sockets
     /// (systemd's, or `reuse_port`). A second SIGTERM ends it at once. 0 to 86400, default 0.
     pub(crate) linger: u64,
-    /// Who may connect, in order; each listener's own rules go first. Default: everybody.
+    /// Who may connect, and how often, in order; each listener's own rules go first, then those that name its service.
+    /// Default: everybody.
     pub(crate) access: Vec<net::AccessRule>,
     /// The server's certificate. Without it there is no TLS.
     pub(crate) tls: Option<net::TlsConfig>,

@@ -1,5 +1,6 @@
 //! How many connections there may be: in all, and of one client.
 
+use crate::access::Pass;
 use crate::sessions::site;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -31,6 +32,8 @@ pub(super) struct Slot {
     admission: Arc<Admission>,
     limits: Limits,
     peer: Option<IpAddr>,
+    /// What a rule of access has counted, given back with the place.
+    pass: Option<Pass>,
 }
 
 impl Admission {
@@ -46,6 +49,7 @@ impl Admission {
             admission: self.clone(),
             limits,
             peer: None,
+            pass: None,
         };
         if let Some(peer) = peer {
             slot.name_peer(peer)?;
@@ -55,6 +59,11 @@ impl Admission {
 }
 
 impl Slot {
+    /// Keeps what a rule has counted, as long as the connection is there.
+    pub(super) fn keep(&mut self, pass: Option<Pass>) {
+        self.pass = pass;
+    }
+
     /// Counts the connection against a client; none when that one has too many.
     pub(super) fn name_peer(&mut self, peer: IpAddr) -> Option<()> {
         let peer = site(peer);
