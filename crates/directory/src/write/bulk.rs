@@ -86,7 +86,9 @@ impl Writer {
             shared = self.in_batches(shared, size, read_back, &mut answers).await;
         }
         singles.extend(shared.into_iter().map(Member::alone));
-        self.side_by_side(singles, read_back, &mut answers).await;
+        for (number, answer) in self.side_by_side(singles, read_back).await {
+            answers.set(number, answer);
+        }
         let missing = || Err(self.lanes.not_done("the task ended early"));
         let answers = answers.0.into_iter();
         answers.map(|answer| answer.unwrap_or_else(missing)).collect()
@@ -107,13 +109,25 @@ impl Writer {
             _ => return writes,
         };
         let mut left = writes.into_iter();
+        // What the batch before left behind is read while the next one is sent.
+        let mut committed = Vec::new();
         loop {
-            let batch: Vec<Member> = left.by_ref().take(size).collect();
-            if batch.is_empty() {
-                break;
+            let more = if lane.client.is_closed() { 0 } else { size };
+            let batch: Vec<Member> = left.by_ref().take(more).collect();
+            let last = batch.is_empty();
+            let before = std::mem::take(&mut committed);
+            let mut attempt = Vec::new();
+            let reading = self.read_all(&lane, before, read_back);
+            let sending = async {
+                if !last {
+                    committed = self.one_batch(&lane, batch, read_back, &mut attempt).await;
+                }
+            };
+            let (read, ()) = tokio::join!(reading, sending);
+            for (number, answer) in read.into_iter().chain(attempt) {
+                answers.set(number, answer);
             }
-            self.one_batch(&lane, batch, read_back, answers).await;
-            if lane.client.is_closed() {
+            if last {
                 break;
             }
         }
@@ -123,20 +137,18 @@ impl Writer {
         left.collect()
     }
 
-    /// One batch, without those of it that the server blames: these are written by themselves.
+    /// One batch, without those of it that the server blames: these are written by themselves. Gives back what was
+    /// committed and is still to be read.
     async fn one_batch(
         self: &Arc<Self>,
         lane: &Lane,
         mut batch: Vec<Member>,
         read_back: &[String],
-        answers: &mut Answers,
-    ) {
+        answers: &mut Vec<(usize, Answer)>,
+    ) -> Vec<Member> {
         for _ in 0..=MAX_BLAMED {
             let failed = match self.transaction(lane, &batch).await {
-                Ok(()) => {
-                    self.read_all(lane, batch, read_back, answers).await;
-                    return;
-                }
+                Ok(()) => return batch,
                 Err(failed) => failed,
             };
             let blamed = match failed {
@@ -145,19 +157,22 @@ impl Writer {
                 }
                 Failed::NothingDone(_) => break,
                 Failed::Unknown(error) => {
-                    for member in batch {
-                        answers.set(member.number, Err(self.lanes.lost_write(lane, &error)));
-                    }
-                    return;
+                    let lost = batch.into_iter().map(|member| {
+                        let error = self.lanes.lost_write(lane, &error);
+                        (member.number, Err(error))
+                    });
+                    answers.extend(lost);
+                    return Vec::new();
                 }
             };
-            answers.set(blamed.number, self.write(&blamed.write, read_back).await);
+            answers.push((blamed.number, self.write(&blamed.write, read_back).await));
             if batch.len() < 2 {
                 break;
             }
         }
         let rest = batch.into_iter().map(Member::alone).collect();
-        self.side_by_side(rest, read_back, answers).await;
+        answers.extend(self.side_by_side(rest, read_back).await);
+        Vec::new()
     }
 
     async fn transaction(&self, lane: &Lane, batch: &[Member]) -> Result<(), Failed> {
@@ -262,33 +277,33 @@ impl Writer {
         lane: &Lane,
         batch: Vec<Member>,
         read_back: &[String],
-        answers: &mut Answers,
-    ) {
+    ) -> Vec<(usize, Answer)> {
         let names: Arc<[String]> = read_back.into();
-        let mut running = JoinSet::new();
+        let (mut answers, mut running) = (Vec::with_capacity(batch.len()), JoinSet::new());
         for Member { number, update, .. } in batch {
             let Target { uuid, dn } = update.target;
             let now_at = match update.now_at {
                 Some(now_at) if !names.is_empty() => now_at,
                 gone_or_unasked => {
-                    answers.set(number, Ok(unseen(uuid, gone_or_unasked.unwrap_or(dn))));
+                    answers.push((number, Ok(unseen(uuid, gone_or_unasked.unwrap_or(dn)))));
                     continue;
                 }
             };
             if running.len() >= READS
-                && let Some(Ok((number, answer))) = running.join_next().await
+                && let Some(Ok(answer)) = running.join_next().await
             {
-                answers.set(number, answer);
+                answers.push(answer);
             }
             let (writer, lane, names) = (Arc::clone(self), lane.clone(), Arc::clone(&names));
             running.spawn(async move { (number, writer.read_one(&lane, uuid, &now_at, &names).await) });
         }
         while let Some(done) = running.join_next().await {
             match done {
-                Ok((number, answer)) => answers.set(number, answer),
+                Ok(answer) => answers.push(answer),
                 Err(error) => tracing::error!(%error, "a look ended early"),
             }
         }
+        answers
     }
 
     async fn read_one(&self, lane: &Lane, uuid: EntryUuid, dn: &str, names: &[String]) -> Answer {
@@ -308,8 +323,8 @@ impl Writer {
         self: &Arc<Self>,
         writes: Vec<Numbered>,
         read_back: &[String],
-        answers: &mut Answers,
-    ) {
+    ) -> Vec<(usize, Answer)> {
+        let mut answers = Vec::with_capacity(writes.len());
         let window = usize::from(self.connector.config().writes.window);
         let names: Arc<[String]> = read_back.into();
         let mut running = JoinSet::new();
@@ -322,8 +337,8 @@ impl Writer {
                 running.spawn(async move { (number, writer.write(&write, &names).await) });
             }
             match running.join_next().await {
-                None => return,
-                Some(Ok((number, answer))) => answers.set(number, answer),
+                None => return answers,
+                Some(Ok(answer)) => answers.push(answer),
                 Some(Err(error)) => tracing::error!(%error, "a write ended early"),
             }
         }

@@ -15,6 +15,8 @@ use store::{StoreError, Touched};
 
 /// Rows that are read at once, which is what the store gives.
 const PAGE: usize = 256;
+/// Pages of one round: its end waits for a commit here, which is one more for each.
+const PAGES: usize = 4;
 
 /// What says nothing about an entry.
 const OURS_ALONE: Touched = Touched(Touched::PASSWORD.0 | Touched::ASSOCIATION.0 | Touched::CATCH_ALL.0);
@@ -25,8 +27,8 @@ impl Worker<'_> {
         self.engine.pushes() && self.engine.may_begin()
     }
 
-    /// Reads what others changed here, a page for each round, until there is no more or a round fails. False when it
-    /// failed: the same page is to be read again once rounds end well.
+    /// Reads what others changed here, a few pages for each round, until there is no more or a round fails. False when it
+    /// failed: the same rows are to be read again once rounds end well.
     pub(super) async fn journal(&mut self) -> bool {
         while self.hears_journal() {
             match self.page().await {
@@ -46,12 +48,23 @@ impl Worker<'_> {
         well
     }
 
-    /// One page; whether there is more.
+    /// Some pages; whether there is more.
     async fn page(&mut self) -> Result<bool, StoreError> {
         let local = &self.parts.local;
-        let page = local
-            .store
-            .journal_for(&self.parts.config.name, self.offset, PAGE)?;
+        let (store, name) = (&local.store, &self.parts.config.name);
+        let mut page = store.journal_for(name, self.offset, PAGE)?;
+        for _ in 1..PAGES {
+            if page.gap || !page.more {
+                break;
+            }
+            let next = store.journal_for(name, page.offset, PAGE)?;
+            if next.gap {
+                // Trimmed just now: the next round begins with it.
+                break;
+            }
+            page.entries.extend(next.entries);
+            (page.offset, page.more) = (next.offset, next.more);
+        }
         if page.gap {
             // Trimmed before it was read: everything is compared.
             self.offset = page.offset;

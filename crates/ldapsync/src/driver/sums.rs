@@ -19,6 +19,8 @@ pub(super) async fn known(parts: &SyncEngine, void: &[Void]) -> Result<(u64, New
         // A store of an earlier release, a damaged row, or the newest entry of all went.
         None => store.count_links(name, counts).await?,
     };
+    #[cfg(test)]
+    assert_eq!(sums, folded(parts, &counts), "the sums are those of the links");
     let mut newest = Newest::default();
     for csn in sums.newest.iter().flatten() {
         newest.note(csn);
@@ -40,4 +42,24 @@ pub(super) async fn entries(parts: &SyncEngine, void: &[Void]) -> Result<Vec<Ent
         store.count_links(name, |csn| !is_void(void, csn)).await?;
     }
     Ok(entries)
+}
+
+/// What the sums have to be, from the links themselves.
+#[cfg(test)]
+fn folded(parts: &SyncEngine, counts: &dyn Fn(&str) -> bool) -> store::LinkSums {
+    let (mut sums, mut newest) = (store::LinkSums::default(), std::collections::BTreeMap::new());
+    let read = parts.local.associations(|link| {
+        sums.links += 1;
+        sums.living += u64::from(link.data.state.is_living());
+        let version = link.data.version.as_ref().filter(|version| counts(version));
+        if let (store::LinkState::Linked, Some(version)) = (&link.data.state, version)
+            && let Some(writer) = version.split('#').nth(2)
+        {
+            let known: &mut String = newest.entry(writer.to_owned()).or_default();
+            *known = std::mem::take(known).max(version.clone());
+        }
+    });
+    read.expect("the store reads");
+    sums.newest = Some(newest.into_values().collect());
+    sums
 }

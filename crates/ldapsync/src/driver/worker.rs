@@ -80,6 +80,7 @@ impl<'a> Worker<'a> {
             polling_interval: Duration::from_secs(parts.config.polling_interval),
             retry_interval: Duration::from_secs(parts.config.retry_interval),
             seed: parts.seed,
+            together: Settings::together(parts.config.writes.transaction),
         };
         let mut engine = Engine::new(settings, checkpoint, linked, aside, strangers);
         engine.believe_from(newest);

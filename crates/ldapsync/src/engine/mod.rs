@@ -53,7 +53,22 @@ pub(crate) struct Settings {
     pub(crate) retry_interval: Duration,
     /// For the jitter of retries: any number that differs between servers.
     pub(crate) seed: u64,
+    /// Objects changed here that are looked at, and written, together: as many as fill some transactions.
+    pub(crate) together: usize,
 }
+
+impl Settings {
+    /// [`Settings::together`] for transactions of this size. Each portion waits for two commits here, so it is some
+    /// transactions large, all of them full.
+    pub(crate) fn together(transaction: u16) -> usize {
+        let size = usize::from(transaction);
+        let whole = MOST_TOGETHER.checked_div(size).unwrap_or(0) * size;
+        whole.max(round::PORTION)
+    }
+}
+
+/// The bound of [`Settings::together`].
+const MOST_TOGETHER: usize = 500;
 
 /// What the bases, filters and mapping are, compared with those of the last committed round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use model::{Address, EntryUuid, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// How many objects are looked up at once. A look-up is one indexed search, so more gains nothing.
-const PORTION: usize = 64;
+pub(super) const PORTION: usize = 64;
 
 /// Where a round stands. The order of the stages is the order of the work: accounts, what is due again,
 /// removals, objects here that have no entry, groups (whose members are all known by then), second chances, commit.
@@ -110,8 +110,9 @@ impl Round {
         !none || !self.members.is_empty() || !self.newcomers.is_empty()
     }
 
-    /// The next few objects of the stage.
-    fn portion(&mut self) -> Vec<EntryUuid> {
+    /// The next few objects of the stage; `due` is how many of those that are due.
+    fn portion(&mut self, due: usize) -> Vec<EntryUuid> {
+        let most = if self.stage == Stage::Due { due } else { PORTION };
         let from = match self.stage {
             Stage::Due => &mut self.due,
             Stage::Absences => &mut self.absent,
@@ -120,7 +121,7 @@ impl Round {
             Stage::SecondChance => &mut self.second,
             _ => return Vec::new(),
         };
-        let portion: Vec<EntryUuid> = from.iter().take(PORTION).copied().collect();
+        let portion: Vec<EntryUuid> = from.iter().take(most).copied().collect();
         for uuid in &portion {
             from.remove(uuid);
         }
@@ -147,7 +148,7 @@ impl Engine {
         let Phase::InRound(round) = &mut self.phase else {
             return Vec::new();
         };
-        let portion = round.portion();
+        let portion = round.portion(self.settings.together);
         if portion.is_empty() {
             self.next_stage(now)
         } else {

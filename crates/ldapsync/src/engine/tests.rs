@@ -24,6 +24,7 @@ fn settings() -> Settings {
         polling_interval: Duration::from_secs(30),
         retry_interval: Duration::from_secs(1),
         seed: 1,
+        together: 64,
     }
 }
 
