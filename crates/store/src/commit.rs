@@ -61,6 +61,9 @@ pub(crate) struct Expectation {
 #[derive(Debug, Clone)]
 pub(crate) enum Op {
     Put(Space, Vec<u8>, Bytes),
+    /// The same where nothing may be yet: else [`StoreError::Conflict`]. For many rows at once, which need no text of
+    /// their own for the case that they are refused.
+    New(Space, Vec<u8>, Bytes),
     Delete(Space, Vec<u8>),
     /// One more reference to a body that is there.
     Share(BodyId, u32),
@@ -68,11 +71,11 @@ pub(crate) enum Op {
     Release(BodyId),
     /// A journal row; its number is assigned in commit order.
     Journal(Bytes),
+    /// What a change means for the sums of a connector's links.
+    Tally(String, Tally),
 }
 
 /// Where the caches of one account stand against what is committed.
-    /// What a change means for the sums of a connector's links.
-    Tally(String, Tally),
 #[derive(Debug, Default)]
 pub(crate) struct Fence {
     generation: AtomicU64,
@@ -118,6 +121,11 @@ impl Batch {
 
     pub(crate) fn put(&mut self, space: Space, key: Vec<u8>, value: Bytes) {
         self.ops.push(Op::Put(space, key, value));
+    }
+
+    /// A row where nothing may be yet. A batch never names such a key twice.
+    pub(crate) fn put_new(&mut self, space: Space, key: Vec<u8>, value: Bytes) {
+        self.ops.push(Op::New(space, key, value));
     }
 
     pub(crate) fn delete(&mut self, space: Space, key: Vec<u8>) {

@@ -8,9 +8,33 @@ use crate::mail::BodyId;
 use crate::sync::SumsRow;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::atomic::Ordering;
 
-type Staged = BTreeMap<(Space, Vec<u8>), Option<Bytes>>;
+/// What is to be written, by space: a key is looked for as it is, without a copy.
+#[derive(Default)]
+struct Staged(BTreeMap<Space, BTreeMap<Vec<u8>, Option<Bytes>>>);
+
+impl Staged {
+    fn get(&self, space: Space, key: &[u8]) -> Option<&Option<Bytes>> {
+        self.0.get(&space)?.get(key)
+    }
+
+    fn insert(&mut self, space: Space, key: Vec<u8>, value: Option<Bytes>) {
+        self.0.entry(space).or_default().insert(key, value);
+    }
+
+    /// Whether a row under these keys is to be there.
+    fn has_any(&self, space: Space, from: &[u8], to: &[u8]) -> bool {
+        let keys = (Bound::Included(from), Bound::Excluded(to));
+        let mut rows = self
+            .0
+            .get(&space)
+            .into_iter()
+            .flat_map(|rows| rows.range::<[u8], _>(keys));
+        rows.any(|(_, value)| value.is_some())
+    }
+}
 
 pub(super) struct Group<'a> {
     committed: Snapshot<'a>,
@@ -30,7 +54,7 @@ impl<'a> Group<'a> {
     pub(super) fn new(committed: Snapshot<'a>, journal: u64) -> Self {
         Self {
             committed,
-            staged: Staged::new(),
+            staged: Staged::default(),
             journal,
             sums: BTreeMap::new(),
         }
@@ -41,7 +65,10 @@ impl<'a> Group<'a> {
     }
 
     pub(super) fn into_writes(self) -> Vec<Write> {
-        let rows = self.staged.into_iter().map(|((space, key), value)| (space, key, value));
+        let rows = self.staged.0.into_iter().flat_map(|(space, rows)| {
+            let rows = rows.into_iter();
+            rows.map(move |(key, value)| (space, key, value))
+        });
         let changed = self.sums.into_iter().filter(|(_, sums)| sums.changed);
         let sums = changed.map(|(connector, sums)| {
             let row = Some(sums.row.write());
@@ -50,8 +77,8 @@ impl<'a> Group<'a> {
         rows.chain(sums).collect()
     }
 
-    /// Adds the batch, or nothing of it.
-    pub(super) fn stage(&mut self, batch: &Batch) -> Result<(), StoreError> {
+    /// Takes the changes of the batch, all or none of them.
+    pub(super) fn stage(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         for (fence, generation) in &batch.fences {
             if fence.generation() != *generation {
                 return Err(StoreError::Conflict);
@@ -62,25 +89,24 @@ impl<'a> Group<'a> {
                 return Err(expectation.otherwise.clone());
             }
         }
+        self.nothing_there(batch)?;
         // Counts are read before anything is staged, because reading may fail.
         let counts = self.counts(batch)?;
         self.ready_sums(batch)?;
-        for op in &batch.ops {
+        for op in std::mem::take(&mut batch.ops) {
             match op {
-                Op::Put(space, key, value) => {
-                    self.staged.insert((*space, key.clone()), Some(value.clone()));
+                Op::Put(space, key, value) | Op::New(space, key, value) => {
+                    self.staged.insert(space, key, Some(value));
                 }
-                Op::Delete(space, key) => {
-                    self.staged.insert((*space, key.clone()), None);
-                }
+                Op::Delete(space, key) => self.staged.insert(space, key, None),
                 Op::Journal(row) => {
                     let key = keys::journal(self.journal);
                     self.journal += 1;
-                    self.staged.insert((Space::Log, key), Some(row.clone()));
+                    self.staged.insert(Space::Log, key, Some(row));
                 }
                 Op::Tally(connector, tally) => {
-                    let sums = self.sums.entry(connector.clone()).or_default();
-                    sums.row.apply(tally);
+                    let sums = self.sums.entry(connector).or_default();
+                    sums.row.apply(&tally);
                     sums.changed = true;
                 }
                 Op::Share(..) | Op::Release(_) => {}
@@ -113,8 +139,20 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
+    /// Where the batch says that nothing is yet.
+    fn nothing_there(&self, batch: &Batch) -> Result<(), StoreError> {
+        for op in &batch.ops {
+            if let Op::New(space, key, _) = op
+                && self.read(*space, key)?.is_some()
+            {
+                return Err(StoreError::Conflict);
+            }
+        }
+        Ok(())
+    }
+
     fn read(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        match self.staged.get(&(space, key.to_vec())) {
+        match self.staged.get(space, key) {
             Some(staged) => Ok(staged.clone()),
             None => self.committed.get(space, key),
         }
@@ -135,8 +173,7 @@ impl<'a> Group<'a> {
 
     fn is_empty(&self, space: Space, prefix: &[u8]) -> Result<bool, StoreError> {
         let end = after_prefix(prefix);
-        let staged = self.staged.range((space, prefix.to_vec())..(space, end.clone()));
-        if staged.into_iter().any(|(_, value)| value.is_some()) {
+        if self.staged.has_any(space, prefix, &end) {
             return Ok(false);
         }
         // A committed row may be removed by an earlier batch of this group.
@@ -144,7 +181,7 @@ impl<'a> Group<'a> {
         loop {
             let page = self.committed.page(space, &from, &end, 64)?;
             for (key, _) in &page.rows {
-                if !matches!(self.staged.get(&(space, key.to_vec())), Some(None)) {
+                if !matches!(self.staged.get(space, key), Some(None)) {
                     return Ok(false);
                 }
             }
@@ -190,9 +227,9 @@ impl<'a> Group<'a> {
             .ok()
             .filter(|count| *count > 1)
             .map(|count| Bytes::copy_from_slice(&count.to_be_bytes()));
-        self.staged.insert((Space::Refs, body.0.to_vec()), row);
+        self.staged.insert(Space::Refs, body.0.to_vec(), row);
         if count < 1 {
-            self.staged.insert((Space::Body, body.0.to_vec()), None);
+            self.staged.insert(Space::Body, body.0.to_vec(), None);
         }
     }
 }

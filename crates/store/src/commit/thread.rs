@@ -135,12 +135,12 @@ impl Worker {
         let mut accepted = Vec::with_capacity(requests.len());
         let mut refused = Vec::new();
         let free = self.free_space();
-        for request in requests {
+        for mut request in requests {
             let verdict = match &self.broken {
                 Some(error) => Err(error.clone()),
                 None => self
                     .room_for(&request, free)
-                    .and_then(|()| group.stage(&request.batch)),
+                    .and_then(|()| group.stage(&mut request.batch)),
             };
             match verdict {
                 Ok(()) => {

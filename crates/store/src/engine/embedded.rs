@@ -8,7 +8,19 @@ use std::path::Path;
 
 /// Values from this size live in blob files, so that compaction of keys does not rewrite bodies.
 const BLOB_THRESHOLD: u32 = 1024;
-const METADATA_MEMTABLE: u64 = 16 << 20;
+
+/// Rows that wait in memory until they are written out, by space; a second such part may be on its way to the disk, and
+/// at most four. `[store] cache` does not bound them.
+const fn write_buffer(space: Space) -> u64 {
+    match space {
+        // Bodies: large parts make large files.
+        Space::Body => 64 << 20,
+        Space::Mail => 16 << 20,
+        Space::Directory => 8 << 20,
+        Space::Log => 4 << 20,
+        Space::Meta | Space::Refs | Space::Repeat => 2 << 20,
+    }
+}
 
 /// A fjall database with one keyspace a [`Space`].
 pub(crate) struct Embedded {
@@ -34,11 +46,10 @@ impl Embedded {
         let spaces = Space::ALL
             .iter()
             .map(|space| {
-                let options = || match space {
-                    Space::Body => KeyspaceCreateOptions::default().with_kv_separation(Some(
-                        KvSeparationOptions::default().separation_threshold(BLOB_THRESHOLD),
-                    )),
-                    _ => KeyspaceCreateOptions::default().max_memtable_size(METADATA_MEMTABLE),
+                let options = || {
+                    let options = KeyspaceCreateOptions::default().max_memtable_size(write_buffer(*space));
+                    let blobs = || KvSeparationOptions::default().separation_threshold(BLOB_THRESHOLD);
+                    options.with_kv_separation((*space == Space::Body).then(blobs))
                 };
                 database.keyspace(space.name(), options).map_err(failure)
             })

@@ -8,6 +8,7 @@
 )]
 
 mod accounts;
+mod arrivals;
 mod auth;
 mod crash;
 mod inherit;
