@@ -1,12 +1,15 @@
 //! A new configuration while sessions are open: they go on, new ones see it, and a wrong file changes nothing.
 
+use crate::local::{ALICE, listeners};
 use crate::login::{Answer, ReadPorts, Way, expect};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::net::TcpStream;
 use system_tests::steps::eventually;
-use system_tests::{Cluster, ClusterOptions};
-use testkit::{Homing, ImapClient, Person, SmtpClient, free_port};
+use system_tests::{Cluster, ClusterOptions, Ports};
+use testkit::{
+    Homing, HomingBinary, ImapClient, Person, Pop3Client, Scratch, SmtpClient, SmtpReply, free_port,
+};
 
 /// Rewrites the server's file.
 fn edit(server: &Homing, change: impl FnOnce(String) -> String) -> Result<()> {
@@ -293,4 +296,66 @@ fn live(cluster: &Cluster, first: &Person) -> Result<()> {
         &first.password,
         Answer::Accepted,
     )
+}
+
+/// A server that holds accounts gets its proxies while it runs: its own accounts are at home there at once.
+#[test]
+fn proxies_that_a_reload_brings_reach_the_accounts_of_this_server() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let ports = Ports::free()?;
+    let own = free_port()?;
+    let map = scratch.write("map", &format!("{} one.example.test\n", ALICE.mail))?;
+    let before = format!(
+        "server_name = \"one.example.test\"\nholds_accounts = true\n[[imap.listener]]\naddress = \"127.0.0.1:{own}\"\n\
+         [[user_map]]\nname = \"file\"\nkind = \"local-file\"\npath = \"{}\"\n",
+        map.display(),
+    );
+    let proxies = |smtp: &str| {
+        format!(
+            "[imap_proxy]\nuser_maps = [\"file\"]\nauth = [\"local\"]\n\
+             [pop3_proxy]\nuser_maps = [\"file\"]\nauth = [\"local\"]\n\
+             [smtp_proxy]\nuser_maps = [\"file\"]\n{smtp}\n{}",
+            listeners("_proxy", ports, ""),
+        )
+    };
+    let server = Homing::start(&HomingBinary::find()?, &before)?;
+    server.command(&["domain", "create", "example.test"])?;
+    let password = ALICE.password.as_bytes();
+    server.command_with_input(&["account", "create", ALICE.mail, "--password-stdin"], password)?;
+    let start = std::fs::read_to_string(server.config())?;
+    let good = "domains = [\"example.test\"]";
+    let lmtp = format!("{good}\nhome_protocol = \"lmtp\"");
+    for (arrived, smtp) in [(1, good), (2, &lmtp)] {
+        edit(&server, |_| format!("{start}{}", proxies(smtp)))?;
+        ensure!(keys(&reload(&server)?, "needs_restart").is_empty());
+        ensure!(deliver(ports.smtp)?.code == 250);
+        let mut imap = ImapClient::connect(ports.imap)?;
+        ensure!(imap.login(ALICE.mail, ALICE.password)?.starts_with("OK"));
+        let exists = format!("* {arrived} EXISTS");
+        ensure!(imap.ok("SELECT INBOX")?.contains(&exists), "{arrived}");
+        let reply = Pop3Client::connect(ports.pop3)?.login(ALICE.mail, ALICE.password)?;
+        ensure!(reply.starts_with("+OK"), "{reply}");
+    }
+    // What changes while a service is away holds when it is back.
+    let other = "domains = [\"other.test\"]";
+    edit(&server, |_| {
+        format!("{start}[smtp_proxy]\nuser_maps = [\"file\"]\n{other}\n")
+    })?;
+    reload(&server)?;
+    edit(&server, |_| format!("{start}{}", proxies(other)))?;
+    reload(&server)?;
+    ensure!(deliver(ports.smtp)?.code == 550);
+    Ok(())
+}
+
+/// One message to Alice; the first reply that is not a yes, or the last.
+fn deliver(port: u16) -> Result<SmtpReply> {
+    let mut smtp = SmtpClient::connect(port)?;
+    smtp.command("EHLO client.test")?;
+    let message = b"Subject: after a reload\r\n\r\nhere\r\n";
+    let (recipients, last) = smtp.deliver("sender@elsewhere.test", &[ALICE.mail], message)?;
+    Ok(recipients
+        .into_iter()
+        .find(|reply| reply.code >= 400)
+        .unwrap_or(last))
 }

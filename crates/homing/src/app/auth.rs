@@ -372,10 +372,11 @@ impl AccountGate {
 
     /// What a trusted front end says, or a token that it passes on.
     async fn believe(&self, request: &AuthRequest, token: &Secret) -> AuthOutcome {
-        let verdict = self
+        let verifier = self
             .verifier
             .as_ref()
-            .map(|verifier| verifier.verify(token.expose()));
+            .filter(|verifier| verifier.trusts_anybody());
+        let verdict = verifier.map(|verifier| verifier.verify(token.expose()));
         match verdict {
             None | Some(Ok(Verdict::NotOurs)) => {
                 let request = AuthRequest {
@@ -449,9 +450,9 @@ impl AccountGate {
 impl Authenticator for AccountGate {
     fn mechanisms(&self) -> MechanismSet {
         let inner = self.inner.mechanisms();
-        match self.verifier {
-            Some(_) => inner.union(MechanismSet::ASSERTION),
-            None => inner,
+        match &self.verifier {
+            Some(verifier) if verifier.trusts_anybody() => inner.union(MechanismSet::ASSERTION),
+            _ => inner,
         }
     }
 

@@ -22,33 +22,39 @@ pub(super) struct Front {
     pub(super) local: LocalHome,
     /// Sockets that listeners may take over.
     pub(super) inherited: Arc<Inherited>,
-    /// None on a front end that holds no accounts.
+    /// None on a front end that holds no accounts. It may trust nobody.
     pub(super) verifier: Option<Arc<Verifier>>,
 }
 
 impl Front {
     pub(super) fn build(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self, Failure> {
         let ring = config.cluster_keys();
-        let mut trusted = config.trusted_front_end.clone();
-        if config.holds_accounts() && config.has_proxies() {
-            ring.ensure(clock.now())
-                .map_err(|error| Failure::Refused(format!("the keys of this front end: {error}")))?;
-            trusted.push(TrustedFrontEndConfig {
-                name: config.server_name.clone(),
-                keys: ring.public_file(),
-            });
-        }
-        let verifier = config
-            .holds_accounts()
-            .then(|| Verifier::new(&config.server_name, &trusted, Arc::clone(clock)));
-        Ok(Self {
+        let verifier = || Verifier::new(&config.server_name, &config.trusted_front_end, Arc::clone(clock));
+        let front = Self {
             sessions: Sessions::new(Arc::clone(clock), config.sessions),
             metrics: Metrics::default(),
             minter: Arc::new(Minter::new(ring, &config.server_name, Arc::clone(clock))),
             local: LocalHome::new(&config.server_name),
             inherited: Arc::default(),
-            verifier: verifier.filter(|_| !trusted.is_empty()).map(Arc::new),
-        })
+            verifier: config.holds_accounts().then(|| Arc::new(verifier())),
+        };
+        front.trust_itself(config, clock)?;
+        Ok(front)
+    }
+
+    /// The proxies of this process vouch for logins at its own servers: also those that a reload brings.
+    pub(super) fn trust_itself(&self, config: &Config, clock: &Arc<dyn Clock>) -> Result<(), Failure> {
+        let Some(verifier) = self.verifier.as_ref().filter(|_| config.has_proxies()) else {
+            return Ok(());
+        };
+        let ring = config.cluster_keys();
+        ring.ensure(clock.now())
+            .map_err(|error| Failure::Refused(format!("the keys of this front end: {error}")))?;
+        verifier.trust(&TrustedFrontEndConfig {
+            name: config.server_name.clone(),
+            keys: ring.public_file(),
+        });
+        Ok(())
     }
 }
 

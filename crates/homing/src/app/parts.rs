@@ -145,6 +145,7 @@ impl Parts {
         } else {
             Arc::new(old.dialer.for_homes(Arc::new(homes)))
         };
+        old.front.trust_itself(config, &old.clock)?;
         let same_accounts = before.same(config, &["domain"], None)
             && before.same_elsewhere(config)
             && before.same_certificates(config)

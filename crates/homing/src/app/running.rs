@@ -80,8 +80,8 @@ impl Running {
         level: LogLevel,
         shutdown: Shutdown,
     ) -> Result<(Self, Vec<Bound>), Failure> {
-        let mut services = services::build_all(&config, &parts)?;
-        services::serve_locally(&config, &parts, &mut services)?;
+        let services = services::build_all(&config, &parts)?;
+        services::serve_locally(&config, &parts, &services);
         let bound = services::bind(&config, &parts, &services).await?;
         let current = Current {
             maps: parts.maps.clone(),
@@ -224,13 +224,17 @@ impl Running {
         let mut slots = BTreeMap::new();
         let mut servers = BTreeMap::new();
         let mut bound = Vec::new();
+        let (was, is) = (services::in_force(&self.config), services::in_force(&config));
         for (name, listeners) in config.listeners() {
-            // One without a listener may serve the proxies of this process.
-            let local = config.holds_accounts() && services::LOCAL.contains(&name);
-            if listeners.is_empty() && !(local && self.services.contains_key(name)) {
+            if !is.contains(&name) {
                 continue;
             }
             match self.services.get(name) {
+                // It came and went, and knows no configuration since.
+                Some(slot) if !was.contains(&name) => {
+                    let server = services::renew(name, &config, &parts, &slot.place.load())?;
+                    servers.insert(name, server);
+                }
                 Some(slot) => {
                     let running = slot.place.load();
                     if let Some(server) = services::rebuild(name, &config, &parts, before, &running)? {
@@ -282,12 +286,14 @@ impl Running {
             });
         }
         self.replace_live(&next.parts.all_maps).await;
+        self.services.extend(next.slots);
+        // Before a proxy is in its place that counts on them.
+        services::serve_locally(&next.config, &next.parts, &self.services);
         for (name, server) in next.servers {
             if let Some(slot) = self.services.get(name) {
                 slot.place.store(Arc::new(server));
             }
         }
-        self.services.extend(next.slots);
         self.change_listeners(&next.config, &next.parts, &mut needs_restart);
         for bound in next.bound {
             self.listen(bound);

@@ -55,47 +55,57 @@ pub(super) struct Bound {
     pub(super) configured: SocketAddr,
 }
 
-/// Servers that a proxy in this process may need.
-pub(super) const LOCAL: [&str; 4] = ["smtp", "lmtp", "imap", "pop3"];
-
-/// Builds each configured service. Nothing listens yet.
+/// Builds each configured service, and those that its proxies reach in this process. Nothing listens yet.
 pub(super) fn build_all(config: &Config, parts: &Parts) -> Result<BTreeMap<&'static str, Slot>, Failure> {
     let mut slots = BTreeMap::new();
-    for (name, listeners) in config.listeners() {
-        if listeners.is_empty() {
-            continue;
-        }
+    for name in in_force(config) {
         slots.insert(name, build_one(name, config, parts)?);
     }
     Ok(slots)
 }
 
-/// Lets the proxies reach this server's own accounts without a network: each server that a proxy could need is
-/// built, also when it has no listener of its own.
-pub(super) fn serve_locally(
-    config: &Config,
-    parts: &Parts,
-    slots: &mut BTreeMap<&'static str, Slot>,
-) -> Result<(), Failure> {
+/// The services that this configuration has a use for, by name.
+pub(super) fn in_force(config: &Config) -> Vec<&'static str> {
+    let mut names = config.service_names();
+    let local = reached_locally(config);
+    names.extend(
+        local
+            .into_iter()
+            .filter(|name| !config.service_names().contains(name)),
+    );
+    names
+}
+
+/// The servers through which the proxies of this configuration reach this server's own accounts, without a network.
+/// Each is built, also when it has no listener of its own.
+fn reached_locally(config: &Config) -> Vec<&'static str> {
     if !config.holds_accounts() {
-        return Ok(());
+        return Vec::new();
     }
+    let running = config.service_names();
     let delivery = |section: &frontend::SmtpProxyConfig| match section.home_protocol {
         frontend::HomeProtocol::Smtp => "smtp",
         frontend::HomeProtocol::Lmtp => "lmtp",
     };
-    for (proxy, name) in [
+    let pairs = [
         ("imap_proxy", "imap"),
         ("pop3_proxy", "pop3"),
         ("smtp_proxy", delivery(&config.smtp_proxy)),
         ("lmtp_proxy", delivery(&config.lmtp_proxy)),
-    ] {
-        if !slots.contains_key(proxy) {
-            continue;
-        }
-        if !slots.contains_key(name) {
-            slots.insert(name, build_one(name, config, parts)?);
-        }
+    ];
+    let mut names: Vec<_> = pairs
+        .into_iter()
+        .filter(|(proxy, _)| running.contains(proxy))
+        .map(|(_, name)| name)
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Lets the proxies of this configuration reach their servers in this process. Done again, it changes nothing.
+pub(super) fn serve_locally(config: &Config, parts: &Parts, slots: &BTreeMap<&'static str, Slot>) {
+    for name in reached_locally(config) {
         let Some(slot) = slots.get(name) else { continue };
         let place = Arc::clone(&slot.place);
         let start = move |accepted: Accepted| {
@@ -106,7 +116,6 @@ pub(super) fn serve_locally(
         };
         parts.front.local.serve(slot.protocol, Arc::new(start));
     }
-    Ok(())
 }
 
 /// Builds one service.
@@ -155,6 +164,16 @@ pub(super) fn rebuild(
         return Ok(None);
     }
     build(name, config, parts, Some(running)).map(|(_, server)| Some(server))
+}
+
+/// Builds one service that the configuration of before had no use for, out of what it was when it was last used.
+pub(super) fn renew(
+    name: &'static str,
+    config: &Config,
+    parts: &Parts,
+    running: &Server,
+) -> Result<Server, Failure> {
+    build(name, config, parts, Some(running)).map(|(_, server)| server)
 }
 
 /// Binds every listener of the configuration.
