@@ -4,17 +4,23 @@ use model::{
     AuthOutcome, Authenticator, Credential, MechanismSet, Peer, Protocol, RejectReason, ScramKeys,
     ScramOutcome, ScramRequest, TlsState,
 };
-use net::{LineStream, ListenerConfig, TlsBindings};
-use std::sync::Arc;
-use wire::sasl::{ChannelBindings, Mechanism, ServerContext, Terms, Wanted};
+use net::{LineStream, ListenerConfig};
+use wire::sasl::{ChannelBindings, ChannelFacts, Wanted};
 
-/// The facts that decide which mechanisms can be finished.
+/// The connection as it is now, and whom it may come from.
 #[derive(Debug, Clone)]
 pub(crate) struct Channel {
-    terms: Terms,
-    context: ServerContext,
+    sasl: wire::sasl::Channel,
     /// Whether a token may be a front end's assertion.
     assertions: bool,
+}
+
+impl std::ops::Deref for Channel {
+    type Target = wire::sasl::Channel;
+
+    fn deref(&self) -> &Self::Target {
+        &self.sasl
+    }
 }
 
 /// Whether the other end is a front end whose word is taken.
@@ -49,39 +55,23 @@ impl Channel {
         if assertions {
             can = can.union(MechanismSet::BEARER);
         }
-        let scram = MechanismSet::SCRAM_SHA_1.union(MechanismSet::SCRAM_SHA_256);
-        let bindings = if can.intersection(scram) == MechanismSet::NONE {
-            TlsBindings::default()
-        } else {
-            stream.tls_bindings()
-        };
-        let bindings = ChannelBindings {
-            exporter: bindings.exporter,
-            server_end_point: bindings.server_end_point,
-        };
-        let certificate = match can.contains(MechanismSet::CERTIFICATE) {
-            true => stream.client_certificate().map(Arc::new),
-            false => None,
-        };
-        let terms = Terms {
+        let facts = ChannelFacts {
             can,
             may_show_secrets: encrypted || assertions || listener.allows_plaintext_login(),
             may_challenge: encrypted || listener.allows_plaintext_challenge(),
-            bindings: !bindings.is_empty(),
-            certificate: certificate.is_some(),
+            local: peer.local.ip(),
+            openid_configuration: authenticator.openid_configuration(),
+        };
+        let bindings = || {
+            let found = stream.tls_bindings();
+            ChannelBindings {
+                exporter: found.exporter,
+                server_end_point: found.server_end_point,
+            }
         };
         Self {
-            terms,
+            sasl: wire::sasl::Channel::new(facts, bindings, || stream.client_certificate()),
             assertions,
-            context: ServerContext {
-                bindings,
-                plus_announced: terms.plus(),
-                certificate,
-                // RFC 2195 section 2 wants a name; RFC 5322 section 3.4.1: an address in brackets is one.
-                server_name: format!("[{}]", peer.local.ip()),
-                openid_configuration: authenticator.openid_configuration(),
-                ..ServerContext::default()
-            },
         }
     }
 
@@ -91,40 +81,6 @@ impl Channel {
             Credential::Bearer(token) if self.assertions => Credential::Assertion(token),
             other => other,
         }
-    }
-
-    /// What can be finished now.
-    pub(crate) fn offered(&self) -> Vec<Mechanism> {
-        self.terms.offered()
-    }
-
-    /// Whether the protocol's own command with a password may be used now.
-    pub(crate) fn allows_password(&self) -> bool {
-        self.terms.allow_password()
-    }
-
-    /// Whether a mechanism that cannot be finished now could be, under TLS.
-    pub(crate) fn needs_tls(&self, mechanism: Mechanism) -> bool {
-        let encrypted = Terms {
-            may_show_secrets: true,
-            may_challenge: true,
-            ..self.terms
-        };
-        !self.terms.allow(mechanism) && encrypted.allow(mechanism)
-    }
-
-    /// What one exchange needs; none when the mechanism cannot be finished now.
-    pub(crate) fn begin(&self, mechanism: Mechanism) -> Option<ServerContext> {
-        if !self.terms.allow(mechanism) {
-            return None;
-        }
-        let nonce = net::fresh_random()
-            .inspect_err(|error| tracing::error!(%error, "no randomness for a login"))
-            .ok()?;
-        Some(ServerContext {
-            nonce,
-            ..self.context.clone()
-        })
     }
 }
 

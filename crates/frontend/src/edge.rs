@@ -1,7 +1,7 @@
 //! A session before it is relayed: what every login proxy does alike, whatever its protocol.
 
 use crate::dial::Caller;
-use crate::exchange::{Channel, InTheClear};
+use crate::exchange::{InTheClear, channel};
 use crate::failure::{Failure, Rejection};
 use crate::login::{Arrived, Claims, Gate, log_failure};
 use crate::relaying::Handover;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::pop3::ClientClaims;
-use wire::sasl::{Login, SaslError};
+use wire::sasl::{Channel, Login, SaslError};
 
 /// Commands that make no sense, after which the session ends.
 const MAX_ERRORS: u32 = 20;
@@ -86,7 +86,7 @@ impl<'a> Edge<'a> {
 
     /// What the client may log in with now.
     pub(crate) fn channel(&self) -> Channel {
-        Channel::of(self.gate, &self.stream, &self.peer, self.protocol, self.clear)
+        channel(self.gate, &self.stream, &self.peer, self.protocol, self.clear)
     }
 
     /// One login failed before the home was asked.

@@ -84,7 +84,9 @@ impl Edge<'_> {
     ) -> Exchanged {
         let channel = self.channel();
         let known = Mechanism::parse(mechanism);
-        let Some((mechanism, context)) = known.and_then(|known| Some((known, channel.begin(known)?))) else {
+        let Some((mechanism, context)) =
+            known.and_then(|known| Some((known, channel.begin(known, net::fresh_nonce)?)))
+        else {
             return match known.is_some_and(|known| channel.needs_tls(known)) {
                 true => Exchanged::NeedsTls,
                 false => Exchanged::Unsupported,

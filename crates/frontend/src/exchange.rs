@@ -4,9 +4,8 @@ use crate::config::AuthenticateAt;
 use crate::failure::{Failure, Rejection};
 use crate::login::Gate;
 use model::{MechanismSet, Peer, Protocol, RejectReason, ScramKeys, ScramOutcome, ScramRequest};
-use net::{LineStream, TlsBindings};
-use std::sync::Arc;
-use wire::sasl::{ChannelBindings, Mechanism, ServerContext, Terms, Verdict, Wanted};
+use net::LineStream;
+use wire::sasl::{Channel, ChannelBindings, ChannelFacts, Verdict, Wanted};
 
 /// What the listener allows without TLS.
 #[derive(Debug, Clone, Copy)]
@@ -15,101 +14,31 @@ pub(crate) struct InTheClear {
     pub(crate) challenges: bool,
 }
 
-/// The connection as it is now: which mechanisms can be finished, and what they need.
-pub(crate) struct Channel {
-    terms: Terms,
-    context: ServerContext,
-}
-
-impl Channel {
-    pub(crate) fn of(
-        gate: &Gate,
-        stream: &LineStream,
-        peer: &Peer,
-        protocol: Protocol,
-        clear: InTheClear,
-    ) -> Self {
-        let can = gate.mechanisms(protocol);
-        let encrypted = stream.is_encrypted();
-        let scram = MechanismSet::SCRAM_SHA_1.union(MechanismSet::SCRAM_SHA_256);
-        let found = match can.intersection(scram) {
-            MechanismSet::NONE => TlsBindings::default(),
-            _ => stream.tls_bindings(),
-        };
-        let bindings = ChannelBindings {
+/// The connection as it is now: which mechanisms can be finished up to the home, and what they need.
+pub(crate) fn channel(
+    gate: &Gate,
+    stream: &LineStream,
+    peer: &Peer,
+    protocol: Protocol,
+    clear: InTheClear,
+) -> Channel {
+    let encrypted = stream.is_encrypted();
+    let authenticator = gate.authenticator.as_ref();
+    let facts = ChannelFacts {
+        can: gate.mechanisms(protocol),
+        may_show_secrets: encrypted || clear.passwords,
+        may_challenge: encrypted || clear.challenges,
+        local: peer.local.ip(),
+        openid_configuration: authenticator.and_then(|source| source.openid_configuration()),
+    };
+    let bindings = || {
+        let found = stream.tls_bindings();
+        ChannelBindings {
             exporter: found.exporter,
             server_end_point: found.server_end_point,
-        };
-        let certificate = match can.contains(MechanismSet::CERTIFICATE) {
-            true => stream.client_certificate().map(Arc::new),
-            false => None,
-        };
-        let terms = Terms {
-            can,
-            may_show_secrets: encrypted || clear.passwords,
-            may_challenge: encrypted || clear.challenges,
-            bindings: !bindings.is_empty(),
-            certificate: certificate.is_some(),
-        };
-        let authenticator = gate.authenticator.as_ref();
-        Self {
-            terms,
-            context: ServerContext {
-                bindings,
-                plus_announced: terms.plus(),
-                certificate,
-                // RFC 2195 section 2 wants a name; RFC 5322 section 3.4.1: an address in brackets is one.
-                server_name: format!("[{}]", peer.local.ip()),
-                openid_configuration: authenticator.and_then(|source| source.openid_configuration()),
-                ..ServerContext::default()
-            },
         }
-    }
-
-    /// What can be finished now.
-    pub(crate) fn offered(&self) -> Vec<Mechanism> {
-        self.terms.offered()
-    }
-
-    /// Whether the protocol's own command with a password may be used now.
-    pub(crate) fn allows_password(&self) -> bool {
-        self.terms.allow_password()
-    }
-
-    /// Whether a mechanism that cannot be finished now could be, under TLS.
-    pub(crate) fn needs_tls(&self, mechanism: Mechanism) -> bool {
-        let encrypted = Terms {
-            may_show_secrets: true,
-            may_challenge: true,
-            ..self.terms
-        };
-        !self.terms.allow(mechanism) && encrypted.allow(mechanism)
-    }
-
-    /// What one exchange needs; none when the mechanism cannot be finished now.
-    pub(crate) fn begin(&self, mechanism: Mechanism) -> Option<ServerContext> {
-        if !self.terms.allow(mechanism) {
-            return None;
-        }
-        let nonce = net::fresh_random()
-            .inspect_err(|error| tracing::error!(%error, "no randomness for a login"))
-            .ok()?;
-        Some(ServerContext {
-            nonce,
-            ..self.context.clone()
-        })
-    }
-}
-
-#[cfg(test)]
-impl Channel {
-    /// A connection of which only this is known.
-    pub(crate) fn with_terms(terms: Terms) -> Self {
-        Self {
-            terms,
-            context: ServerContext::default(),
-        }
-    }
+    };
+    Channel::new(facts, bindings, || stream.client_certificate())
 }
 
 impl Gate {

@@ -45,4 +45,4 @@ pub use sessions::{
 };
 pub use shutdown::{Shutdown, ShutdownTrigger};
 pub use tls::{Alpn, ClientTls, ServerTls, TlsBindings, TlsError};
-pub use trace::{fresh_random, new_trace_id};
+pub use trace::{fresh_nonce, fresh_random, new_trace_id};

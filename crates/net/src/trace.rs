@@ -16,6 +16,13 @@ pub fn fresh_random<const N: usize>() -> std::io::Result<[u8; N]> {
     Ok(octets)
 }
 
+/// The same for one login, where none means that it cannot go on.
+pub fn fresh_nonce<const N: usize>() -> Option<[u8; N]> {
+    fresh_random()
+        .inspect_err(|error| tracing::error!(%error, "no randomness for a login"))
+        .ok()
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

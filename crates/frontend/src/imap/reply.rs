@@ -1,8 +1,8 @@
 //! The only place where an outcome becomes an IMAP response.
 
-use crate::exchange::Channel;
 use crate::failure::Failure;
 use wire::imap::{Code, Condition, StatusLine};
+use wire::sasl::Channel;
 
 /// What the client hears of a failure: one fixed text each.
 pub(super) fn failure(failure: &Failure) -> StatusLine {

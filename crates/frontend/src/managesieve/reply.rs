@@ -1,8 +1,8 @@
 //! The only place where an outcome becomes a ManageSieve response.
 
-use crate::exchange::Channel;
 use crate::failure::Failure;
 use wire::managesieve::{Capabilities, Code, Status, Word};
+use wire::sasl::Channel;
 
 /// What the client hears of a failure: one fixed text each.
 pub(super) fn failure(failure: &Failure) -> Status {

@@ -1,8 +1,8 @@
 //! The only place where an outcome becomes a POP3 response.
 
-use crate::exchange::Channel;
 use crate::failure::Failure;
 use wire::pop3::{Capabilities, Response, ResponseCode};
+use wire::sasl::Channel;
 
 /// What the client hears of a failure: one fixed text each.
 pub(super) fn failure(failure: &Failure) -> Response {

@@ -3,13 +3,14 @@
 //! Owns the mechanisms PLAIN (RFC 4616), LOGIN (draft-murchison-sasl-login), SCRAM with SHA-1 and SHA-256 and
 //! their -PLUS forms (RFC 5802, RFC 7677, bindings of RFC 5929 and RFC 9266), CRAM-MD5 (RFC 2195), OAUTHBEARER
 //! (RFC 7628), XOAUTH2 and EXTERNAL (RFC 4422 appendix A): the server's side ([`ServerExchange`]), the client's
-//! side ([`ClientExchange`]), what a server may announce ([`Terms::offered`]), and the base64 of RFC 4648
+//! side ([`ClientExchange`]), what a server may announce ([`Channel`]), and the base64 of RFC 4648
 //! section 4. The server learns who logs in from [`Step::Done`] and asks a [`model::Authenticator`] itself.
 //!
 //! Never decides whether a proof is good, and never shows one: whatever holds it is a [`model::Secret`].
 //! Randomness is an input.
 
 mod bearer;
+mod channel;
 mod client;
 mod offer;
 mod prepare;
@@ -18,6 +19,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+pub use channel::{Channel, ChannelFacts};
 pub use client::ClientExchange;
 pub use offer::{ChannelBindings, Terms};
 pub use server::{Conclusion, Login, ServerContext, ServerExchange, Step, Verdict, Wanted};

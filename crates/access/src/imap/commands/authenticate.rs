@@ -15,7 +15,7 @@ pub(super) async fn run(
 ) -> Result<StatusLine, Failure> {
     let mechanism = Mechanism::parse(mechanism.as_bytes()).ok_or(Failure::NoMechanism)?;
     let channel = capability::channel(session);
-    let Some(context) = channel.begin(mechanism) else {
+    let Some(context) = channel.begin(mechanism, net::fresh_nonce) else {
         return Err(match channel.needs_tls(mechanism) {
             true => Failure::PrivacyRequired,
             false => Failure::NoMechanism,

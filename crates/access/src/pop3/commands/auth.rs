@@ -22,7 +22,7 @@ pub(super) async fn auth(session: &mut Session, mechanism: Option<String>, initi
     let Some(mechanism) = Mechanism::parse(mechanism.as_bytes()) else {
         return Next::Wrong(reply::no_mechanism());
     };
-    let Some(context) = session.channel.begin(mechanism) else {
+    let Some(context) = session.channel.begin(mechanism, net::fresh_nonce) else {
         return Next::Wrong(match session.channel.needs_tls(mechanism) {
             true => reply::tls_first(),
             false => reply::no_mechanism(),
