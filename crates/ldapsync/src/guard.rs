@@ -1,7 +1,7 @@
 //! The mass-change guard: how many destructive changes a rolling hour may see.
 
-use model::Timestamp;
-use std::collections::VecDeque;
+use model::{EntryUuid, Timestamp};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// The window.
@@ -26,6 +26,9 @@ pub(crate) struct Limits {
 pub(crate) struct Guard {
     limits: Limits,
     slots: VecDeque<(Timestamp, u64)>,
+    /// What was let through and is not known to have come about, by object, and since when: another try of it is no
+    /// other change, and what was refused was none.
+    under_way: BTreeMap<EntryUuid, (Timestamp, u64)>,
     tripped: bool,
 }
 
@@ -36,6 +39,7 @@ impl Guard {
         Self {
             limits,
             slots: VecDeque::new(),
+            under_way: BTreeMap::new(),
             tripped: false,
         }
     }
@@ -53,15 +57,21 @@ impl Guard {
         }
     }
 
-    /// What was counted, to be kept over a restart.
+    /// What was counted, to be kept over a restart. What is under way then may have come about.
     pub(crate) fn counted(&self) -> Vec<(Timestamp, u32)> {
-        let slot = |(start, count): &(Timestamp, u64)| (*start, u32::try_from(*count).unwrap_or(u32::MAX));
-        self.slots.iter().map(slot).collect()
+        let mut slots: BTreeMap<Timestamp, u64> = self.slots.iter().copied().collect();
+        for (since, weight) in self.under_way.values() {
+            let count = slots.entry(*since).or_default();
+            *count = count.saturating_add(*weight);
+        }
+        let slot = |(start, count): (Timestamp, u64)| (start, u32::try_from(count).unwrap_or(u32::MAX));
+        slots.into_iter().map(slot).collect()
     }
 
-    /// Asks whether `weight` more destructive changes may happen while `linked` objects exist. They are
-    /// counted if so. One object's changes are let through or held together.
-    pub(crate) fn admit(&mut self, weight: u64, linked: u64, now: Timestamp) -> Admission {
+    /// Asks whether `weight` destructive changes of an object may happen while `linked` objects exist. They count from
+    /// now on if so, once, until [`Guard::came_about`] or [`Guard::was_refused`]. One object's changes are let through
+    /// or held together.
+    pub(crate) fn admit(&mut self, object: EntryUuid, weight: u64, linked: u64, now: Timestamp) -> Admission {
         #[cfg(test)]
         if crate::broken::is(crate::broken::Broken::NoGuard) {
             return Admission::Through;
@@ -69,17 +79,33 @@ impl Guard {
         if self.tripped {
             return Admission::Held;
         }
-        let total = self.count(now).saturating_add(weight);
+        let all = self.count(now);
+        let known = self.under_way.get(&object).copied();
+        let (since, counted) = known.unwrap_or((now, 0));
+        let total = all.saturating_sub(counted).saturating_add(weight);
         let share_passed = total.saturating_mul(100) > linked.saturating_mul(self.limits.percent);
         if total >= self.limits.limit || (total > self.limits.floor && share_passed) {
             self.tripped = true;
             return Admission::Held;
         }
+        self.under_way.insert(object, (since, weight));
+        Admission::Through
+    }
+
+    /// What was let through of this object is done, or is found to be so.
+    pub(crate) fn came_about(&mut self, object: EntryUuid, now: Timestamp) {
+        let Some((_, weight)) = self.under_way.remove(&object) else {
+            return;
+        };
         match self.slots.back_mut() {
             Some((start, count)) if now.since(*start) < SLOT => *count = count.saturating_add(weight),
             _ => self.slots.push_back((now, weight)),
         }
-        Admission::Through
+    }
+
+    /// Nothing of it took place.
+    pub(crate) fn was_refused(&mut self, object: EntryUuid) {
+        self.under_way.remove(&object);
     }
 
     /// Destructive changes in the last hour.
@@ -92,9 +118,10 @@ impl Guard {
         {
             self.slots.pop_front();
         }
-        self.slots
-            .iter()
-            .fold(0, |sum, (_, count)| sum.saturating_add(*count))
+        self.under_way.retain(|_, (since, _)| now.since(*since) < HOUR);
+        let done = self.slots.iter().map(|(_, count)| *count);
+        let under_way = self.under_way.values().map(|(_, weight)| *weight);
+        done.chain(under_way).fold(0, u64::saturating_add)
     }
 
     /// Whether destructive changes are held now.
@@ -108,10 +135,16 @@ impl Guard {
         self.tripped = true;
     }
 
-    /// Somebody approved what was held, or nothing is held any more: the count starts again.
+    /// Somebody approved what was held: the count starts again.
     pub(crate) fn release(&mut self) {
         self.tripped = false;
         self.slots.clear();
+        self.under_way.clear();
+    }
+
+    /// Nothing is held any more, and nobody has approved anything: what was counted stays counted.
+    pub(crate) fn nothing_is_held(&mut self) {
+        self.tripped = false;
     }
 }
 
@@ -135,8 +168,9 @@ mod tests {
     };
 
     fn admitted(guard: &mut Guard, linked: u64, tries: u64, now: Timestamp) -> u64 {
+        let object = |number: u64| EntryUuid::from_bytes(u128::from(number).to_be_bytes());
         (0..tries)
-            .filter(|_| guard.admit(1, linked, now) == Admission::Through)
+            .filter(|number| guard.admit(object(*number), 1, linked, now) == Admission::Through)
             .count() as u64
     }
 
@@ -178,8 +212,56 @@ mod tests {
     fn memory_is_bounded() {
         let mut guard = Guard::new(LIMITS);
         for second in 0..20_000 {
-            guard.admit(0, 1, Timestamp::from_millis(second * 1000));
+            let object = EntryUuid::from_bytes((u128::from(second)).to_be_bytes());
+            guard.admit(
+                object,
+                second % 2,
+                1_000_000,
+                Timestamp::from_millis(second * 10_000),
+            );
         }
         assert!(guard.slots.len() <= 61, "{}", guard.slots.len());
+        assert!(guard.under_way.len() <= 361, "{}", guard.under_way.len());
+    }
+
+    #[test]
+    fn another_try_of_a_change_is_no_other_change() {
+        let start = Timestamp::from_millis(0);
+        let (one, two) = (EntryUuid::from_bytes([1; 16]), EntryUuid::from_bytes([2; 16]));
+        let mut guard = Guard::new(LIMITS);
+        for minute in 0..30 {
+            let now = start.after(SLOT * minute);
+            assert_eq!(guard.admit(one, 20, 100, now), Admission::Through, "{minute}");
+        }
+        let now = start.after(SLOT * 30);
+        assert_eq!(guard.count(now), 20);
+        // One member more is one more.
+        guard.admit(one, 21, 100, now);
+        assert_eq!(guard.count(now), 21);
+        // Once it is done, the next is another.
+        guard.came_about(one, now);
+        assert_eq!(guard.admit(one, 20, 100, now), Admission::Through);
+        assert_eq!(guard.count(now), 41);
+        let kept = guard.counted();
+        assert_eq!(
+            Guard::resume(LIMITS, &kept).count(now),
+            41,
+            "it may have come about"
+        );
+        assert_eq!(guard.admit(two, 10, 100, now), Admission::Held);
+        assert_eq!(
+            guard.admit(one, 20, 100, now),
+            Admission::Held,
+            "nothing passes any more"
+        );
+        // What resolves itself does not open the guard, and what was refused was no change.
+        guard.nothing_is_held();
+        assert_eq!(guard.count(now), 41);
+        guard.was_refused(one);
+        assert_eq!(guard.count(now), 21);
+        // After an hour it counts again.
+        let later = now.after(HOUR);
+        assert_eq!(guard.admit(one, 20, 100, later), Admission::Through);
+        assert_eq!(guard.count(later), 20);
     }
 }

@@ -159,7 +159,7 @@ pub(crate) fn standing(state: &LinkState) -> Standing {
         LinkState::OutOfScope { .. } => Standing::OutOfScope,
         LinkState::Gone { .. } => Standing::Gone,
         LinkState::MovedAway { .. } => Standing::MovedAway,
-        LinkState::UnlinkedHeld => Standing::UnlinkedHeld,
+        LinkState::UnlinkedHeld { .. } => Standing::UnlinkedHeld,
     }
 }
 

@@ -118,7 +118,7 @@ impl Store {
 
     async fn expire_account(&self, account: &Arc<Account>) -> Result<usize, StoreError> {
         let now = self.clock().now();
-        if !matches!(account.state, AccountState::SoftDeleted { until } if until <= now) {
+        if !matches!(account.state, AccountState::SoftDeleted { until, .. } if until <= now) {
             return Ok(0);
         }
         match self.erase_account(account.id, &Origin::System).await {

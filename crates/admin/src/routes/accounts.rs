@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use directory::Connector;
 use directory::config::Direction;
-use ldapsync::{Field, LinkOrder};
+use ldapsync::Field;
 use model::{AccountId, Address, Secret, Timestamp};
 use net::{SessionEnd, SessionFilter};
 use password::ArgonCost;
@@ -148,8 +148,9 @@ pub(super) struct Undelete {
     into: Option<String>,
 }
 
-/// Brings a deleted account back with its mail. Where its entry is gone, the two are unlinked and held: the account is
-/// its own from then on, or the next comparison would delete it again.
+/// Brings a deleted account back with its mail. Where its entry is gone or not this connector's any more, the two are
+/// unlinked and held in the same commit: the account is its own from then on, or the next comparison would delete it
+/// again.
 pub(super) async fn undelete(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
@@ -179,15 +180,13 @@ pub(super) async fn undelete(
         change.address = Some(address(&new)?);
         change.aliases = Some(Vec::new());
     }
-    let (origin, local) = (origin(caller), LocalId::Account(account.id));
-    for link in store.associations_of(local)? {
-        let engine = admin.sync.iter().find(|engine| engine.name() == link.connector);
-        if let (LinkState::Gone { .. }, Some(engine)) = (&link.data.state, engine) {
-            engine.links(LinkOrder::Unlink, vec![local], &origin).await?;
+    for link in store.associations_of(LocalId::Account(account.id))? {
+        if let LinkState::Gone { .. } | LinkState::OutOfScope { .. } = &link.data.state {
+            change.sync.extend(ldapsync::unlink_rows(link));
         }
     }
     store
-        .update_account(account.id, Some(account.version), change, &origin)
+        .update_account(account.id, Some(account.version), change, &origin(caller))
         .await?;
     answer(store, account.id)
 }
@@ -322,8 +321,8 @@ const STATES: [&str; 5] = ["active", "disabled", "deleted", "moved-away", "await
 /// The state in one word, when a deleted account is erased, and the other server of a move.
 fn state(account: &Account) -> (&'static str, Option<String>, Option<&str>) {
     match &account.state {
-        AccountState::SoftDeleted { until } if *until >= DECIDED_BY_HAND => ("deleted", None, None),
-        AccountState::SoftDeleted { until } => ("deleted", Some(super::time::rfc3339(*until)), None),
+        AccountState::SoftDeleted { until, .. } if *until >= DECIDED_BY_HAND => ("deleted", None, None),
+        AccountState::SoftDeleted { until, .. } => ("deleted", Some(super::time::rfc3339(*until)), None),
         AccountState::MovedAway { to } => ("moved-away", None, Some(to)),
         AccountState::AwaitingMail { from } => ("awaiting-mail", None, Some(from)),
         AccountState::Active if !account.enabled => ("disabled", None, None),

@@ -251,7 +251,7 @@ pub(super) async fn list(
         if page.state.as_deref().is_some_and(|wanted| wanted != state) {
             continue;
         }
-        let held = link.data.state == LinkState::UnlinkedHeld;
+        let held = link.data.state.is_held();
         let pairing = match page.pairing && held {
             true => Some(engine.pairing(link).await?),
             false => None,
@@ -295,7 +295,7 @@ fn state_of(state: &LinkState) -> &'static str {
         LinkState::Gone { .. } => "gone",
         LinkState::MovedAway { .. } => "moved-away",
         LinkState::AwaitingMail { .. } => "awaiting-mail",
-        LinkState::UnlinkedHeld => "unlinked-held",
+        LinkState::UnlinkedHeld { .. } => "unlinked-held",
     }
 }
 

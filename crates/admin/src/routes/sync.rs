@@ -112,7 +112,13 @@ pub(super) async fn approve(
     Body(body): Body<Hash>,
 ) -> Result<Json<Value>, ApiError> {
     let status = engine(&admin, &name)?.approve(&body.hash).await?;
-    Ok(Json(json_of(&status)?))
+    match &status.error {
+        // The approval is kept, over a restart too.
+        Some(error) => Err(ApiError::Temporary(format!(
+            "approved, and not carried out yet: {error}"
+        ))),
+        None => Ok(Json(json_of(&status)?)),
+    }
 }
 
 pub(super) async fn apply(

@@ -67,7 +67,7 @@ async fn apply_one(parts: &SyncEngine, situation: &Situation, whole: &Plan, seen
     {
         return OnDemandOutcome::Unavailable;
     }
-    let mut part = whole.harmless(situation.link.as_ref().map(|link| &link.base));
+    let mut part = whole.harmless(situation.link.as_ref());
     // What is to be written there is for the round.
     part.base = part.meanwhile(situation.link.as_ref()).base;
     part.remote.clear();

@@ -33,7 +33,7 @@ mod writes;
 mod simulation;
 
 pub use explain::Named;
-pub use operate::{LinkOrder, Pairing};
+pub use operate::{LinkOrder, Pairing, unlink_rows};
 pub use rates::Rates;
 pub use report::{PlanItem, PlanReport, PlannedEntry, PlannedObject, SetAsideObject};
 pub use rest::Consent;
@@ -102,7 +102,7 @@ enum Request {
     },
     Approve {
         hash: String,
-        reply: oneshot::Sender<bool>,
+        reply: oneshot::Sender<Result<bool, SyncError>>,
     },
     Order {
         order: operate::Order,
@@ -427,7 +427,7 @@ impl SyncEngine {
     /// round that carries them out.
     pub async fn approve(&self, hash: &str) -> Result<SyncStatus, SyncError> {
         let hash = hash.to_owned();
-        if self.ask(|reply| Request::Approve { hash, reply }).await? {
+        if self.ask(|reply| Request::Approve { hash, reply }).await?? {
             self.sync_now().await
         } else {
             Err(SyncError::NotHeld)

@@ -214,41 +214,53 @@ impl SyncEngine {
         let Some(mut link) = store.association(name, object)? else {
             return Ok(None);
         };
-        let held = link.data.state == LinkState::UnlinkedHeld;
-        if held == (order == LinkOrder::Unlink) {
+        if link.data.state.is_held() == (order == LinkOrder::Unlink) {
             return Ok(None);
         }
-        let intent_done = SyncChange::IntentDone {
-            connector: name.clone(),
-            local: object,
-        };
-        let quarantine_done = |object: String| SyncChange::QuarantineDone {
-            connector: name.clone(),
-            object,
-        };
-        let mut rows = vec![
-            quarantine_done(link.remote.to_string()),
-            quarantine_done(own_id(object).to_string()),
-        ];
-        match order {
-            LinkOrder::Unlink => link.data.state = LinkState::UnlinkedHeld,
-            LinkOrder::Relink => link.data.state = LinkState::Linked,
-            LinkOrder::Release => {}
-        }
-        if order == LinkOrder::Release {
-            // It ends the intent as well.
-            rows.push(SyncChange::Unlink {
-                connector: name.clone(),
-                local: object,
-            });
-        } else {
-            rows.extend([intent_done, SyncChange::Association(Box::new(link.clone()))]);
-        }
+        let rows = change_rows(order, &mut link);
         let note = (Some(object), order.note(&link));
         store.commit_sync_as(&rows, note, by).await?;
         tracing::warn!(connector = %name, ?by, "{}", order.note(&link));
         Ok(Some(link))
     }
+}
+
+/// The rows that unlink an object: for whoever changes the object in the same commit.
+#[must_use]
+pub fn unlink_rows(mut link: Association) -> Vec<SyncChange> {
+    match link.data.state.is_held() {
+        true => Vec::new(),
+        false => change_rows(LinkOrder::Unlink, &mut link),
+    }
+}
+
+/// The rows of a change, and the link as it is afterwards.
+fn change_rows(order: LinkOrder, link: &mut Association) -> Vec<SyncChange> {
+    let (connector, local) = (link.connector.clone(), link.local);
+    let quarantine_done = |object: String| SyncChange::QuarantineDone {
+        connector: connector.clone(),
+        object,
+    };
+    let mut rows = vec![
+        quarantine_done(link.remote.to_string()),
+        quarantine_done(own_id(local).to_string()),
+    ];
+    let state = &mut link.data.state;
+    match (order, state.clone()) {
+        (LinkOrder::Unlink, was) => *state = LinkState::UnlinkedHeld { was: Box::new(was) },
+        // Where it stood: whether the entry was gone decides what becomes of both when it is back.
+        (LinkOrder::Relink, LinkState::UnlinkedHeld { was }) => *state = *was,
+        (LinkOrder::Relink | LinkOrder::Release, _) => {}
+    }
+    rows.extend(match order {
+        // It ends the intent as well.
+        LinkOrder::Release => vec![SyncChange::Unlink { connector, local }],
+        LinkOrder::Unlink | LinkOrder::Relink => vec![
+            SyncChange::IntentDone { connector, local },
+            SyncChange::Association(Box::new(link.clone())),
+        ],
+    });
+    rows
 }
 
 impl Worker<'_> {

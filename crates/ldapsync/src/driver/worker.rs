@@ -1,7 +1,7 @@
 //! One connector's work: feeds the engine, carries out its effects.
 
 use super::stream::Unsaved;
-use super::{Request, SyncEngine, quarantine, sums};
+use super::{Request, SyncEngine, SyncError, quarantine, sums};
 use crate::engine::{Aside, Checkpoint, Effect, Engine, Input, Scope, Settings, Trouble, Wake};
 use crate::guard::Limits;
 use crate::local::Seen;
@@ -67,6 +67,7 @@ impl<'a> Worker<'a> {
         };
         let (linked, newest) = sums::known(parts, &checkpoint.void).await?;
         let guard = parts.config.guard;
+            spared: state.spared,
         let counted = (checkpoint.guard.clone(), checkpoint.guard_remote.clone());
         let (aside, strangers) = quarantine::rows(parts)?;
         let settings = Settings {
@@ -118,7 +119,7 @@ impl<'a> Worker<'a> {
                 let _ = reply.send(self.parts.status());
             }
             Request::Approve { hash, reply } => {
-                let _ = reply.send(self.approve(&hash));
+                let _ = reply.send(self.approve(&hash).await);
             }
             Request::Order { order, reply } => {
                 let done = self.obey(order).await;
@@ -127,8 +128,17 @@ impl<'a> Worker<'a> {
         }
     }
 
-    pub(super) fn approve(&mut self, hash: &str) -> bool {
-        self.engine.approve(hash, self.parts.now())
+    /// Whether the hash is that of what is held. The approval is kept before anybody is told of it.
+    pub(super) async fn approve(&mut self, hash: &str) -> Result<bool, SyncError> {
+        let Some(rows) = self.engine.approve(hash, self.parts.now()) else {
+            return Ok(false);
+        };
+        for effect in rows {
+            self.carry_out(effect)
+                .await
+                .map_err(|trouble| SyncError::Store(trouble.to_string()))?;
+        }
+        Ok(true)
     }
 
     /// One round from the wake to the commit or the failure.
@@ -348,6 +358,7 @@ pub(super) async fn save(
     state.last_error = None;
     store
         .put_connector_state(name, &state)
+    state.spared = checkpoint.spared;
         .await
         .map_err(store_trouble)
 }

@@ -11,6 +11,8 @@ const LAST_RETRY: Duration = Duration::from_secs(3600);
 const FIRST_RETRY_OF_A_WRITE: Duration = Duration::from_secs(2);
 /// How the text of a held row begins; what follows are its diff lines.
 const HELD: &str = "held by the guard: ";
+/// What stands before it once somebody has approved it.
+const APPROVED: &str = "approved: ";
 
 /// One row. The text is what is stored and shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +49,18 @@ impl Aside {
 
     /// The diff lines, when the guard holds it.
     pub(super) fn held_lines(&self) -> Option<Vec<String>> {
-        let lines = self.reason.strip_prefix(HELD)?;
-        Some(lines.split("; ").map(str::to_owned).collect())
+        held_lines(&self.reason)
+    }
+
+    /// The diff lines of a row that was held and is approved.
+    pub(super) fn approved_lines(&self) -> Option<Vec<String>> {
+        held_lines(self.reason.strip_prefix(APPROVED)?)
+    }
+
+    /// Somebody approves it: it is due.
+    pub(super) fn approve(&mut self, now: Timestamp) {
+        self.reason.insert_str(0, APPROVED);
+        self.next = now;
     }
 
     pub(crate) fn is_held(&self) -> bool {
@@ -58,6 +70,11 @@ impl Aside {
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         self.next <= now && !self.is_held()
     }
+}
+
+fn held_lines(reason: &str) -> Option<Vec<String>> {
+    let lines = reason.strip_prefix(HELD)?;
+    Some(lines.split("; ").map(str::to_owned).collect())
 }
 
 /// Whether the text of a stored row says that the guard holds it: a person decides then, not the time.

@@ -1,10 +1,11 @@
 //! One object: plan it, ask the guard, carry it out or set it aside.
 
 use super::aside::{Aside, FIRST_RETRY, held_hash};
+use super::round::Stage;
 use super::{Effect, Engine, Outcome, Phase, Trouble};
 use crate::guard::Admission;
 use crate::merge::Side;
-use crate::plan::{Decision, Plan, Reason, Situation, plan};
+use crate::plan::{Decision, Plan, Reason, Remote, Situation, plan};
 use directory::feed::FeedError;
 use model::{EntryUuid, Timestamp, Unavailable};
 
@@ -27,14 +28,16 @@ impl Engine {
             Decision::SetAside(reason) => return self.set_aside(uuid, &situation.name, &reason, now),
             Decision::Act(whole) => whole,
         };
-        let old_base = situation.link.as_ref().map(|link| &link.base);
+        if self.spares(&whole, situation) {
+            return self.set_aside(uuid, &situation.name, &Reason::Spared, now);
+        }
         let held = self.ask_guards(&whole, now);
         if !held.is_empty() {
             if let Some(effects) = self.too_many_aside(uuid, "held by the guard", now) {
                 return effects;
             }
             let mut effects = self.hold(&whole, &held, now);
-            let part = whole.without(&held, old_base);
+            let part = whole.without(&held, situation.link.as_ref());
             if part.is_quiet() {
                 effects.extend(self.finished(uuid, now));
             } else {
@@ -66,7 +69,9 @@ impl Engine {
                 Side::Local => &mut self.guard,
                 Side::Remote => &mut self.guard_remote,
             };
-            if weight > 0 && guard.admit(weight, self.linked, now) == Admission::Held {
+            if weight == 0 {
+                guard.came_about(whole.uuid, now);
+            } else if guard.admit(whole.uuid, weight, self.linked, now) == Admission::Held {
                 held.push(side);
             }
         }
@@ -90,8 +95,14 @@ impl Engine {
             Phase::InRound(round) => round.applying.remove(&uuid).unwrap_or_default(),
             _ => String::new(),
         };
+        if let Outcome::Refused(_) | Outcome::Stale = outcome {
+            self.guard.was_refused(uuid);
+            self.guard_remote.was_refused(uuid);
+        }
         match outcome {
             Outcome::Done => {
+                self.guard.came_about(uuid, now);
+                self.guard_remote.came_about(uuid, now);
                 let held = self.aside.get(&uuid).is_some_and(Aside::is_held);
                 let mut effects = if held { Vec::new() } else { self.release(uuid) };
                 effects.extend(self.finished(uuid, now));
@@ -127,11 +138,12 @@ impl Engine {
     }
 
     fn set_aside(&mut self, uuid: EntryUuid, name: &str, reason: &Reason, now: Timestamp) -> Vec<Effect> {
+        let spares = self.spares_absences();
         if let Phase::InRound(round) = &mut self.phase {
             let in_the_way = match reason {
                 Reason::AlreadyLinked { other, .. } => {
                     // Often the other one was deleted and this is its successor: make sure first.
-                    if round.stage < super::round::Stage::Absences {
+                    if round.stage < Stage::Absences && !spares {
                         round.absent.insert(*other);
                     }
                     true
@@ -139,7 +151,7 @@ impl Engine {
                 Reason::AliasMatch { .. } | Reason::OtherKind { .. } | Reason::Refused { .. } => true,
                 _ => false,
             };
-            if in_the_way && round.stage < super::round::Stage::SecondChance {
+            if in_the_way && round.stage < Stage::SecondChance {
                 round.second.insert(uuid);
                 // Who was in somebody's way before may be the one, and wait for this one in turn.
                 let waiting = self.aside.iter().filter(|(_, row)| !row.is_held());
@@ -209,7 +221,7 @@ impl Engine {
                 Side::Remote => &mut self.guard_remote,
             };
             if guard.is_tripped() && !holds {
-                guard.release();
+                guard.nothing_is_held();
             }
         }
         vec![Effect::Release(uuid)]
@@ -230,28 +242,48 @@ impl Engine {
         held_hash(self.aside.iter())
     }
 
-    /// Lets through what is held, if it is still what `hash` names; false otherwise. The next round carries
-    /// it out, provided that each change is still the one that was approved.
-    pub(crate) fn approve(&mut self, hash: &str, now: Timestamp) -> bool {
+    /// Lets through what is held, if it is still what `hash` names; the rows to be kept then, which say so in every
+    /// process to come. The next round carries it out, provided that each change is still the one that was approved.
+    pub(crate) fn approve(&mut self, hash: &str, now: Timestamp) -> Option<Vec<Effect>> {
         if self.held().as_deref() != Some(hash) {
-            return false;
+            return None;
         }
+        let mut rows = Vec::new();
         for (uuid, row) in &mut self.aside {
             if let Some(lines) = row.held_lines() {
                 self.approved.insert(*uuid, lines);
                 // No longer held: due now. A row that turns out to be another change is held again.
-                row.reason = format!("approved: {}", row.reason);
-                row.next = now;
+                row.approve(now);
+                rows.push(Effect::SetAside(*uuid, row.clone()));
             }
         }
         self.guard.release();
         self.guard_remote.release();
-        true
+        Some(rows)
+    }
+
+    /// Whether an absence says nothing now: since the directory, or what is read of it, is another one, it was not
+    /// compared without an objection yet.
+    fn spares_absences(&self) -> bool {
+        match &self.phase {
+            Phase::InRound(round) => round.spares(self.checkpoint.spared),
+            _ => false,
+        }
+    }
+
+    /// Whether this plan follows from such an absence. What a message names as gone is no part of that.
+    fn spares(&self, plan: &Plan, situation: &Situation) -> bool {
+        let absent = matches!(
+            situation.remote,
+            Remote::Gone | Remote::OutOfScope | Remote::Hidden { .. }
+        );
+        let named = matches!(&self.phase, Phase::InRound(round) if round.stage == Stage::Absences);
+        absent && !named && !plan.is_quiet() && self.spares_absences()
     }
 }
 
 /// Whether the link says already what the plan says of it.
-fn is_settled(plan: &Plan, situation: &Situation) -> bool {
+pub(crate) fn is_settled(plan: &Plan, situation: &Situation) -> bool {
     let Some(link) = &situation.link else {
         return plan.base.is_none();
     };

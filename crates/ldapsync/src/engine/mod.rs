@@ -95,6 +95,8 @@ pub(crate) struct Checkpoint {
     pub(crate) void: Vec<Void>,
 }
 
+    /// Whether the last comparison of everything spared whatever was absent.
+    pub(crate) spared: bool,
 impl Checkpoint {
     /// Whether everything is to be compared again. A moment that is still to come says nothing: the clock was set.
     fn audit_is_due(&self, now: Timestamp) -> bool {
@@ -334,6 +336,10 @@ impl Engine {
         }
         let backoff = Backoff::new(settings.retry_interval, settings.seed);
         Self {
+        let approved = aside
+            .iter()
+            .filter_map(|(uuid, row)| Some((*uuid, row.approved_lines()?)));
+        let approved = approved.collect();
             settings,
             phase: Phase::Idle {
                 next: Timestamp::default(),
@@ -345,7 +351,7 @@ impl Engine {
             guard_remote,
             aside,
             strangers,
-            approved: BTreeMap::new(),
+            approved,
             backoff,
             counts: Counts::default(),
             last_change: None,

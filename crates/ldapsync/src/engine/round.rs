@@ -104,6 +104,12 @@ impl Round {
         }
     }
 
+    /// Whether an absence says nothing: in the comparison that spares all of them, and beside it until one that does
+    /// not has ended well.
+    pub(super) const fn spares(&self, spared: bool) -> bool {
+        self.server_changed || (spared && !self.full)
+    }
+
     /// Whether anything is left to be looked up.
     fn looks(&self) -> bool {
         let none = self.due.is_empty() && self.absent.is_empty() && self.groups.is_empty();
@@ -204,6 +210,9 @@ impl Engine {
                     None => {}
                 }
                 self.checkpoint.server = Some(round.server);
+                if round.full {
+                    self.checkpoint.spared = round.server_changed;
+                }
                 add_void(&mut self.checkpoint.void, std::mem::take(&mut round.void));
                 self.checkpoint.guard = self.guard.counted();
                 self.checkpoint.guard_remote = self.guard_remote.counted();

@@ -1,7 +1,7 @@
 //! The engine's steps, by tables.
 
 use super::*;
-use crate::plan::{Arrivals, Deletions};
+use crate::plan::{Arrivals, Deletions, Reason};
 use directory::config::{Absent, ConflictResolution, ConflictScope, Direction};
 use model::Unavailable;
 
@@ -58,6 +58,7 @@ fn known() -> Checkpoint {
         guard: Vec::new(),
         guard_remote: Vec::new(),
         void: Vec::new(),
+        spared: false,
     }
 }
 
@@ -70,6 +71,7 @@ fn ended(csn: &str, coverage: Coverage) -> Input {
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000_000);
 const ONE: EntryUuid = EntryUuid::from_bytes([7; 16]);
+const OTHER: EntryUuid = EntryUuid::from_bytes([6; 16]);
 
 #[test]
 fn a_quiet_round_commits_the_new_cookie() {
@@ -164,6 +166,121 @@ fn no_absence_counts_under_another_directory() {
     );
     let links = Input::Links(vec![EntryUuid::from_bytes([9; 16])]);
     assert!(matches!(engine.step(links, NOW).as_slice(), [Effect::Commit(_)]));
+}
+
+// Nor does that of an object which no message named: it was in quarantine, or a write of it was under way.
+#[test]
+fn what_is_due_is_spared_until_everything_was_compared_without_an_objection() {
+    use crate::plan::tests::{image, link, object};
+    let gone = |remote: &crate::plan::Remote| Situation {
+        uuid: ONE,
+        name: String::new(),
+        remote: remote.clone(),
+        link: Some(link()),
+        local: Some(object(
+            1,
+            image("alice"),
+            crate::plan::LocalState::Active,
+            Some(ONE),
+        )),
+        by_address: vec![],
+        by_alias: vec![],
+        seen_at: None,
+        removal: crate::plan::Removal::default(),
+        rivals: Vec::new(),
+    };
+    for remote in [crate::plan::Remote::Gone, crate::plan::Remote::OutOfScope] {
+        let row = Aside {
+            reason: "the write was not answered".to_owned(),
+            attempts: 1,
+            since: NOW,
+            next: NOW,
+        };
+        let (mut aside, mut checkpoint) = (BTreeMap::from([(ONE, row)]), known());
+        // The comparison that the other directory makes, a round after it, and one after a restart.
+        let (mut now, mut suffix) = (NOW, 2);
+        for wake in [Wake::Now, Wake::Now, Wake::Full] {
+            let mut engine = Engine::new(settings(), checkpoint, 3, aside, BTreeMap::new());
+            engine.step(Input::Wake(wake), now);
+            engine.step(server("20260103000000", suffix), now);
+            engine.step(Input::Noticed(Notice::Present(OTHER)), now);
+            let full = engine.compares_all();
+            let coverage = match full {
+                true => Coverage::Everything,
+                false => Coverage::NamedDeletes,
+            };
+            let mut effects = engine.step(ended("20260103000000", coverage), now);
+            if full {
+                effects = engine.step(Input::Links(vec![]), now);
+            }
+            assert_eq!(effects, [Effect::LookUp(vec![ONE])]);
+            let effects = engine.step(Input::Examined(Box::new(gone(&remote))), now);
+            if wake == Wake::Full {
+                assert!(matches!(effects.as_slice(), [Effect::Apply(_)]), "{effects:?}");
+                break;
+            }
+            let [Effect::SetAside(ONE, row), Effect::Commit(commit)] = effects.as_slice() else {
+                panic!("{effects:?}")
+            };
+            (aside, checkpoint) = (BTreeMap::from([(ONE, row.clone())]), commit.clone());
+            assert!(checkpoint.spared && row.next > now);
+            (now, suffix) = (row.next, 2);
+        }
+    }
+}
+
+#[test]
+fn what_was_approved_is_so_in_every_process_to_come() {
+    use crate::plan::tests::{image, link, object};
+    let situation = Situation {
+        uuid: ONE,
+        name: String::new(),
+        remote: crate::plan::Remote::Gone,
+        link: Some(link()),
+        local: Some(object(
+            1,
+            image("alice"),
+            crate::plan::LocalState::Active,
+            Some(ONE),
+        )),
+        by_address: vec![],
+        by_alias: vec![],
+        seen_at: None,
+        removal: crate::plan::Removal::default(),
+        rivals: Vec::new(),
+    };
+    let row = Aside {
+        reason: Reason::Held {
+            lines: vec!["alice@example.test - remove: the entry is gone".to_owned()],
+        }
+        .to_string(),
+        attempts: 1,
+        since: NOW,
+        next: NOW,
+    };
+    let mut engine = Engine::new(
+        settings(),
+        known(),
+        3,
+        BTreeMap::from([(ONE, row)]),
+        BTreeMap::new(),
+    );
+    let hash = engine.held().expect("holds");
+    assert_eq!(engine.approve("another", NOW), None);
+    let rows = engine.approve(&hash, NOW).expect("is what is held");
+    let [Effect::SetAside(ONE, row)] = rows.as_slice() else {
+        panic!("{rows:?}")
+    };
+    let mut settings = settings();
+    settings.limits.limit = 1;
+    let kept = BTreeMap::from([(ONE, row.clone())]);
+    let mut engine = Engine::new(settings, known(), 3, kept, BTreeMap::new());
+    engine.step(Input::Wake(Wake::Now), NOW);
+    engine.step(server("20260103000000", 1), NOW);
+    let effects = engine.step(ended("20260103000000", Coverage::NamedDeletes), NOW);
+    assert_eq!(effects, [Effect::LookUp(vec![ONE])]);
+    let effects = engine.step(Input::Examined(Box::new(situation)), NOW);
+    assert!(matches!(effects.as_slice(), [Effect::Apply(_)]), "{effects:?}");
 }
 
 #[test]

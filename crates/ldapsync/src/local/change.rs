@@ -7,7 +7,8 @@ use crate::plan::{Farewell, LocalState, Op, Plan, parked};
 use directory::config::OnDelete;
 use model::{Address, Timestamp};
 use store::{
-    AccountChange, AccountState, GroupChange, LinkData, LinkState, Member, NewAssociation, Origin, StoreError,
+    AccountChange, AccountState, GroupChange, LinkData, LinkState, Member, NewAssociation, Origin, RemovedBy,
+    StoreError,
 };
 
 /// "Until somebody decides": what `on_delete = "disable"` and scope exits keep.
@@ -92,6 +93,7 @@ impl Local {
                 Op::Remove { why } => {
                     change.state = Some(AccountState::SoftDeleted {
                         until: self.until(*why),
+                        by: RemovedBy::Sync,
                     })
                 }
                 Op::MoveAway { to } => change.state = Some(AccountState::MovedAway { to: to.clone() }),

@@ -10,7 +10,7 @@ use crate::plan::{
 };
 use directory::config::Direction;
 use model::{Address, EntryUuid};
-use store::{Association, Group, Intent, LinkState, Member, RemovedBy, StoreError};
+use store::{AccountState, Group, Intent, LinkState, Member, RemovedBy, StoreError};
 
 impl Local {
     /// Reads everything that a plan for this UUID depends on.
@@ -49,7 +49,7 @@ impl Local {
         }
         if association
             .as_ref()
-            .is_some_and(|found| found.data.state == LinkState::UnlinkedHeld)
+            .is_some_and(|found| found.data.state.is_held())
         {
             let message = "unlinked by an administrator; relink or release it".to_owned();
             remote = Remote::Broken(Reason::Unusable { message });
@@ -147,29 +147,32 @@ impl Local {
 
     /// The link of another entry that had this name.
     #[cfg(test)]
-    fn by_name(&self, uuid: EntryUuid, dn: &str) -> Result<Option<Association>, StoreError> {
+    fn by_name(&self, uuid: EntryUuid, dn: &str) -> Result<Option<store::Association>, StoreError> {
         let links = self.store.list_associations(&self.connector, None, 256)?;
         let named = links
             .into_iter()
             .find(|link| link.data.dn == dn && !dn.is_empty());
-        Ok(named.map(|link| Association { remote: uuid, ..link }))
+        Ok(named.map(|link| store::Association { remote: uuid, ..link }))
     }
 
-    /// Who removed an object: a person, unless one of its links says that a connector did.
+    /// Who removed an account that is deleted: its row says so, for links change by hand.
     fn removal(&self, local: Option<LocalId>) -> Result<Removal, StoreError> {
-        let Some(local) = local else {
+        let Some(LocalId::Account(id)) = local else {
             return Ok(Removal::BySync);
         };
-        let links = self.store.associations_of(store_id(local))?;
-        let left = |link: &Association| {
-            matches!(
-                link.data.state,
-                LinkState::Gone { .. } | LinkState::OutOfScope { .. } | LinkState::MovedAway { .. }
-            )
-        };
-        Ok(if links.iter().any(left) {
-            Removal::BySync
         } else {
+            Removal::BySync
+        let account = self.store.account(id)?;
+        let by_person = account.is_some_and(|account| {
+            matches!(
+                account.state,
+                AccountState::SoftDeleted {
+                    by: RemovedBy::Person,
+                    ..
+                }
+            )
+        });
+        Ok(if by_person {
             Removal::ByPerson
         })
     }

@@ -216,7 +216,7 @@ fn again(situation: &Situation, local: &LocalObject, policy: &Policy) -> Decisio
 /// The local object goes with the entry. Only a linked one is switched off, and only once.
 fn follow(situation: &Situation, farewell: &Op, policy: &Policy) -> Decision {
     let mut plan = idle(situation);
-    let (Some(_), Some(local)) = (&situation.link, &situation.local) else {
+    let (Some(link), Some(local)) = (&situation.link, &situation.local) else {
         return Decision::Act(plan);
     };
     let done = match (farewell, &local.state) {
@@ -264,3 +264,5 @@ pub(super) fn hidden(situation: &Situation, parent: &str, policy: &Policy) -> De
         }),
     }
 }
+        // It had moved, and somebody has said that its mail may go.
+        (Op::MoveAway { .. }, LocalState::Deleted) => link.standing == Standing::MovedAway,

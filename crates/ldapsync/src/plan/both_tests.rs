@@ -3,7 +3,7 @@
 use super::tests::{address, here, id, image, link, linked, object, unlinked};
 use super::*;
 use crate::field::Values;
-use crate::merge::Side;
+use crate::merge::{Cause, Side};
 use directory::config::{Absent, ConflictResolution, ConflictScope, Direction};
 use proptest::prelude::*;
 use store::IntentKind;
@@ -402,11 +402,11 @@ fn each_side_has_its_dangers() {
     assert_eq!(plan.intent(), Some(IntentKind::Disable));
     let base = situation.link.as_ref().map(|link| link.base.clone());
     assert_eq!(
-        plan.without(&[Side::Local], base.as_ref()),
+        plan.without(&[Side::Local], situation.link.as_ref()),
         plan,
         "nothing endangers this side"
     );
-    let held = plan.without(&[Side::Remote], base.as_ref());
+    let held = plan.without(&[Side::Remote], situation.link.as_ref());
     assert!(held.remote.is_empty());
     assert_eq!(held.base, base, "planned again next time");
     assert_eq!(
@@ -427,9 +427,66 @@ fn each_side_has_its_dangers() {
         Decision::SetAside(reason) => panic!("{reason}"),
     };
     assert_eq!((reverting.ops.len(), reverting.remote.len()), (1, 1));
-    let held = reverting.without(&[Side::Remote], base.as_ref());
+    let held = reverting.without(&[Side::Remote], situation.link.as_ref());
     assert!(held.is_quiet(), "{held:?}");
     assert!(held.marks.refused.is_empty());
+}
+
+/// However many had to be held: what the guard holds is not turned into its opposite at the next look.
+#[test]
+fn what_is_held_stays_what_it_was() {
+    let (base, edited) = (named("Al"), named("Alice"));
+    // Deleted there and edited here; deleted here and edited there.
+    let gone = linked(Remote::Gone, base.clone(), edited.clone(), LocalState::Active);
+    let removed = deleted(base, edited, Removal::ByPerson, Standing::Linked);
+    for (situation, policy, side) in [
+        (gone, policy(BOTH, LDAP), Side::Local),
+        (removed, policy(BOTH, LOCAL), Side::Remote),
+    ] {
+        let Decision::Act(whole) = plan(&situation, &policy) else {
+            panic!("acts")
+        };
+        assert_eq!((whole.weight(side), whole.discarded.len()), (1, 1));
+        let part = whole.without(&[side], situation.link.as_ref());
+        assert!(part.is_quiet(), "nothing is lost yet: {part:?}");
+        assert_eq!(part.settled().standing, Standing::Linked);
+        let after = apply(&situation, &part);
+        assert_eq!(plan(&after, &policy), Decision::Act(whole));
+    }
+}
+
+/// To empty a list takes as many out of it as to leave one.
+#[test]
+fn each_member_that_goes_counts() {
+    let members = |count: u8| {
+        let of = |number| {
+            let address = model::Address::parse(&format!("m{number}@example.test")).expect("parses");
+            (EntryUuid::from_bytes([number; 16]), address)
+        };
+        let members: Vec<_> = (0..count).map(of).collect();
+        Values::members(members.iter().map(|(uuid, address)| (*uuid, address)))
+    };
+    for (left, cause) in [(0, Cause::Cleared), (1, Cause::Changed)] {
+        let mut plan = Plan::nothing(UUID, String::new(), None);
+        let (field, was, values) = (Field::Members, members(40), members(left));
+        plan.ops.push(Op::Set {
+            field,
+            was: was.clone(),
+            values: values.clone(),
+            cause,
+        });
+        plan.remote.push(RemoteOp::Set {
+            field,
+            was,
+            values,
+            cause,
+        });
+        let lost = 40 - u64::from(left);
+        assert_eq!(
+            (plan.weight(Side::Local), plan.weight(Side::Remote)),
+            (lost, lost)
+        );
+    }
 }
 
 /// Carries a plan out on both sides.
@@ -563,12 +620,29 @@ proptest! {
     #[test]
     fn held_dangers_leave_none(situation in any_situation(), policy in any_policy()) {
         if let Decision::Act(done) = plan(&situation, &policy) {
-            let base = situation.link.as_ref().map(|link| &link.base);
+            let link = situation.link.as_ref();
             for side in [Side::Local, Side::Remote] {
-                let part = done.without(&[side], base);
+                let part = done.without(&[side], link);
                 prop_assert_eq!(part.weight(side), 0);
                 prop_assert!(part.dangerous_lines(&[side]).is_empty());
             }
         }
     }
 }
+
+    #[test]
+    fn an_end_that_is_held_leaves_the_link_as_it_stood(situation in any_situation(), policy in any_policy()) {
+        let ends = |done: &Plan| {
+            let here = done.ops.iter().any(|op| matches!(op, Op::Remove { .. } | Op::MoveAway { .. }));
+            here || done.remote.contains(&RemoteOp::Delete)
+        };
+        if let (Decision::Act(done), Some(link)) = (plan(&situation, &policy), &situation.link)
+            && ends(&done)
+        {
+            let part = done.harmless(Some(link));
+            prop_assert_eq!(part.standing, link.standing);
+            prop_assert_eq!(part.base.as_ref(), Some(&link.base));
+            prop_assert!(part.discarded.is_empty());
+            prop_assert!(part.ops.is_empty() && part.remote.is_empty(), "{:?}", part);
+        }
+    }

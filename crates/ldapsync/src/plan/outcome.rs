@@ -159,11 +159,8 @@ impl Plan {
 
     /// The dangers to one side, weighed: each member, alias or account that goes counts.
     pub(crate) fn weight(&self, side: Side) -> u64 {
-        let lost = |hazard: Option<Hazard>, was: usize| match hazard {
-            None => 0,
-            Some(Hazard::MemberRemoval | Hazard::AddressChange) => was.max(1),
-            Some(_) => 1,
-        };
+        // However the danger is called: to empty a list takes as many out of it as to leave one member.
+        let lost = |hazard: Option<Hazard>, was: usize| hazard.map_or(0, |_| was.max(1));
         let gone = |was: &crate::field::Values, values| was.missing_in(values).count();
         let weight: usize = match side {
             Side::Local => self
@@ -218,16 +215,16 @@ impl Plan {
             && self.password != PasswordMove::TakeRemote
     }
 
-    /// The part that endangers nothing. The base keeps its old values where an operation is left out, so that
-    /// the next look plans it again.
+    /// The part that endangers nothing. The link keeps what it has where an operation is left out, so that the next
+    /// look plans it again.
     #[must_use]
-    pub(crate) fn harmless(&self, old_base: Option<&Image>) -> Self {
-        self.without(&[Side::Local, Side::Remote], old_base)
+    pub(crate) fn harmless(&self, old: Option<&Link>) -> Self {
+        self.without(&[Side::Local, Side::Remote], old)
     }
 
     /// The plan without what endangers these sides.
     #[must_use]
-    pub(crate) fn without(&self, sides: &[Side], old_base: Option<&Image>) -> Self {
+    pub(crate) fn without(&self, sides: &[Side], old: Option<&Link>) -> Self {
         let mut part = self.clone();
         // What goes back to the base on both sides does so together, or one side would look like an editor.
         let mut held = BTreeSet::new();
@@ -273,8 +270,8 @@ impl Plan {
             .retain(|op| !(held_there(op) || renames && follows(op)));
         if let Some(base) = part.base.as_mut() {
             for field in &held {
-                let old = old_base.map(|old| old.get(*field).clone()).unwrap_or_default();
-                base.set(*field, old);
+                let known = old.map(|old| old.base.get(*field).clone()).unwrap_or_default();
+                base.set(*field, known);
             }
         }
         part.discarded.retain(|lost| !held.contains(&lost.field));
@@ -287,6 +284,11 @@ impl Plan {
     pub(crate) fn meanwhile(&self, old: Option<&Link>) -> LinkValues {
         let mut base = self.base.clone();
         if let Some(base) = base.as_mut() {
+        let ends_here = |op: &Op| matches!(op, Op::Remove { .. } | Op::MoveAway { .. }) && held_here(op);
+        let ends_there = |op: &RemoteOp| *op == RemoteOp::Delete && held_there(op);
+        if self.ops.iter().any(ends_here) || self.remote.iter().any(ends_there) {
+            part.stand_as_before(old);
+        }
             for field in self.pushed() {
                 let known = old.map(|old| old.base.get(field).clone()).unwrap_or_default();
                 base.set(field, known);
@@ -304,6 +306,16 @@ impl Plan {
             passwords: self.passwords,
             until: self.until,
         }
+    }
+
+    /// An end that is held has not come: a link that said so would be read as one, and turned round, at the next look.
+    /// Nor was an edit discarded for it.
+    fn stand_as_before(&mut self, old: Option<&Link>) {
+        if let Some(old) = old {
+            self.standing = old.standing;
+            self.base = Some(old.base.clone());
+        }
+        self.discarded.clear();
     }
 
     /// The link once the directory has acknowledged.

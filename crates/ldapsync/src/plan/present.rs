@@ -51,6 +51,10 @@ fn removed_here(situation: &Situation, remote: &RemoteObject, link: &Link, polic
         return back(situation, remote, policy);
     }
     if situation.removal == Removal::BySync {
+    if link.standing == Standing::MovedAway && situation.local.is_some() {
+        // Its mail was to go because another home had it, which is not so any more.
+        return back(situation, remote, policy);
+    }
         let mut plan = idle(situation);
         plan.waits.push(Wait::RemovedBySync);
         return Decision::Act(plan);

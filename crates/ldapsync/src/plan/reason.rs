@@ -70,6 +70,12 @@ pub(crate) enum Reason {
         /// The parent's DN as last known.
         parent: String,
     },
+    /// The entry is not there, in a directory or a scope that is another one than before.
+    #[error(
+        "the entry is not there, but the directory, or what is read of it, is another one since: nothing follows \
+         before everything was compared once more (homing sync run --full)"
+    )]
+    Spared,
     /// An address that this object has here belongs to another entry.
     #[error(
         "{address} is an address of the entry {dn} already: take it from one of the two, or relink this object \

@@ -5,7 +5,7 @@ use super::rows::{read_account, write_account};
 use super::types::{Account, AccountChange, AccountState, Hash, NewAccount, Origin, Touched};
 use crate::commit::{Batch, Expect};
 use crate::engine::{Space, after_key};
-use crate::sync::Association;
+use crate::sync::{Association, RemovedBy};
 use crate::{LocalId, Store, StoreError, keys, mail};
 use model::{AccountId, Address};
 use std::sync::Arc;
@@ -165,6 +165,7 @@ impl Store {
                 until: self.clock().now().after(retention),
             }),
             ..AccountChange::default()
+                by: RemovedBy::of(origin),
         };
         self.update_account(id, None, change, origin).await.map(drop)
     }
@@ -184,7 +185,12 @@ impl Store {
         );
         batch.delete(Space::Directory, key);
         index(&mut batch, LocalId::Account(id), &names(&account), &[]);
-        self.stage_unlink_all(&mut batch, LocalId::Account(id), origin)?;
+        let by = match &account.state {
+            AccountState::SoftDeleted { by, .. } => *by,
+            AccountState::MovedAway { .. } => RemovedBy::Sync,
+            AccountState::Active | AccountState::AwaitingMail { .. } => RemovedBy::of(origin),
+        };
+        self.stage_unlink_all(&mut batch, LocalId::Account(id), (by, origin))?;
         // The fence of the mail goes first: no delivery that is under way can land behind the erasure.
         batch.delete(Space::Mail, keys::owner(id));
         batch.put(
@@ -277,12 +283,32 @@ fn apply(account: &mut Account, change: AccountChange) -> Result<Touched, StoreE
     if let Some(state) = change.state {
         mark(state != account.state, Touched::STATE);
         account.state = state;
+        let state = removed(&account.state, state);
     }
     Ok(touched)
 }
 
 /// The row of the audit log, for people.
 fn describe(old: &Account, new: &Account, touched: Touched) -> String {
+/// What a connector took out of use is not a person's deletion because a person sets its end later.
+fn removed(before: &AccountState, state: AccountState) -> AccountState {
+    let by_sync = matches!(
+        before,
+        AccountState::MovedAway { .. }
+            | AccountState::SoftDeleted {
+                by: RemovedBy::Sync,
+                ..
+            }
+    );
+    match state {
+        AccountState::SoftDeleted { until, .. } if by_sync => AccountState::SoftDeleted {
+            until,
+            by: RemovedBy::Sync,
+        },
+        state => state,
+    }
+}
+
     let mut said = Vec::new();
     let mut say = |bit: Touched, text: String| {
         if touched.has(bit) {

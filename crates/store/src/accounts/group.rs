@@ -6,7 +6,7 @@ use super::rows::{read_group, write_group};
 use super::types::{Group, GroupChange, Member, NewGroup, Origin, Touched};
 use crate::commit::Expect;
 use crate::engine::{Space, after_key};
-use crate::sync::Association;
+use crate::sync::{Association, RemovedBy};
 use crate::{LocalId, Store, StoreError, keys};
 use model::{Address, GroupId};
 use std::sync::Arc;
@@ -151,7 +151,7 @@ impl Store {
         );
         batch.delete(Space::Directory, key);
         index(&mut batch, local, &group.addresses().collect::<Vec<_>>(), &[]);
-        self.stage_unlink_all(&mut batch, local, origin)?;
+        self.stage_unlink_all(&mut batch, local, (RemovedBy::of(origin), origin))?;
         let note = format!("group {} deleted", group.address);
         self.journal_row(&mut batch, Some(local), Touched::DELETED, origin, note);
         self.commit(batch).await

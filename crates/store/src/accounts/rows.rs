@@ -3,6 +3,7 @@
 use super::types::{Account, AccountState, DomainInfo, Group, Hash, JournalEntry, Member, Origin, Touched};
 use crate::LocalId;
 use crate::codec::{Decoded, Reader, Writer};
+use crate::sync::RemovedBy;
 use bytes::Bytes;
 use model::{AccountId, Address, ByteSize, Domain, GroupId, Secret};
 
@@ -57,7 +58,10 @@ pub(super) fn write_account(account: &Account) -> Bytes {
     });
     match &account.state {
         AccountState::Active => w.u8(0),
-        AccountState::SoftDeleted { until } => w.u8(1).time(*until),
+        AccountState::SoftDeleted { until, by } => w.u8(4).time(*until).u8(match by {
+            RemovedBy::Person => 0,
+            RemovedBy::Sync => 1,
+        }),
         AccountState::MovedAway { to } => w.u8(2).text(to),
         AccountState::AwaitingMail { from } => w.u8(3).text(from),
     };
@@ -83,9 +87,21 @@ fn read_account_row(id: AccountId, row: &[u8]) -> Decoded<Account> {
         password_hash: r.option(Reader::bytes)?.map(|hash| Hash(Secret::new(hash))),
         state: match r.u8()? {
             0 => AccountState::Active,
-            1 => AccountState::SoftDeleted { until: r.time()? },
+            // Written before the remover was: nobody knows, so no deletion follows from it.
+            1 => AccountState::SoftDeleted {
+                until: r.time()?,
+                by: RemovedBy::Sync,
+            },
             2 => AccountState::MovedAway { to: r.text()? },
             3 => AccountState::AwaitingMail { from: r.text()? },
+            4 => AccountState::SoftDeleted {
+                until: r.time()?,
+                by: match r.u8()? {
+                    0 => RemovedBy::Person,
+                    1 => RemovedBy::Sync,
+                    _ => return Err(r.corrupt()),
+                },
+            },
             _ => return Err(r.corrupt()),
         },
     };
@@ -193,6 +209,30 @@ mod tests {
             version: 3,
             created: Timestamp::from_millis(9),
             password_hash: Some(Hash(Secret::from("{SSHA}x"))),
+        }
+    }
+
+    #[test]
+    fn who_removed_it_is_written() {
+        let mut account = account();
+        let until = Timestamp::from_millis(9);
+        for by in [RemovedBy::Person, RemovedBy::Sync] {
+            account.state = AccountState::SoftDeleted { until, by };
+            let row = write_account(&account).to_vec();
+            let read = |row: &[u8]| read_account(account.id, row).expect("reads");
+            assert_eq!(read(&row), account);
+            // The form that did not say it: another number, and one byte less at the end.
+            let mut old = row.clone();
+            old.pop();
+            let kind = old.len() - 2;
+            assert_eq!((old[kind], old[kind + 1]), (4, 9));
+            old[kind] = 1;
+            let nobody_knows = RemovedBy::Sync;
+            let expected = AccountState::SoftDeleted {
+                until,
+                by: nobody_knows,
+            };
+            assert_eq!(read(&old).state, expected);
         }
     }
 

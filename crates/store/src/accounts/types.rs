@@ -1,6 +1,6 @@
 //! Accounts, groups and domains as values, and the changes that can be asked for.
 
-use crate::sync::{NewAssociation, SyncChange};
+use crate::sync::{NewAssociation, RemovedBy, SyncChange};
 use model::{AccountId, Address, ByteSize, Domain, EntryUuid, GroupId, Secret, Timestamp};
 
 /// Who asked for a change: it stands in the journal, so that a connector skips its own echo, and in the
@@ -47,6 +47,8 @@ pub enum AccountState {
     SoftDeleted {
         /// When retention ends.
         until: Timestamp,
+        /// Who took it out of use: a person's deletion is carried to directories, a connector's never is.
+        by: RemovedBy,
     },
     /// Its home is another server now: login off, mail kept, never purged by retention.
     MovedAway {

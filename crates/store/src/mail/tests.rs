@@ -171,6 +171,7 @@ async fn housekeeping_goes_past_what_is_damaged() {
     let (store, broken, sound) = two_accounts().await;
     let until = crate::AccountState::SoftDeleted {
         until: model::Timestamp::from_millis(0),
+        by: crate::RemovedBy::Person,
     };
     let change = crate::AccountChange {
         state: Some(until),

@@ -7,8 +7,11 @@ use bytes::Bytes;
 
 const VERSION: u8 = 1;
 /// Connector states: 2 has `last_full` at its end, 3 the guard of the directory's side, 4 what an administrator has
-/// started and stopped, 5 the versions that a directory lost. Earlier rows are read as well.
-const STATE_VERSION: u8 = 5;
+/// started and stopped, 5 the versions that a directory lost, 6 whether absences were spared. Earlier rows are read as
+/// well.
+const STATE_VERSION: u8 = 6;
+/// How the state of a link that was unlinked by hand begins; the one before follows.
+const HELD: u8 = 6;
 
 fn owned(r: &mut Reader<'_>) -> Decoded<Bytes> {
     r.bytes().map(Bytes::copy_from_slice)
@@ -18,14 +21,7 @@ pub(super) fn write_link(link: &Association) -> Bytes {
     let data = &link.data;
     let mut w = Writer::new(VERSION);
     w.raw(link.remote.as_bytes());
-    match &data.state {
-        LinkState::Linked => w.u8(0),
-        LinkState::OutOfScope { since } => w.u8(1).time(*since),
-        LinkState::Gone { since } => w.u8(2).time(*since),
-        LinkState::MovedAway { to } => w.u8(3).text(to),
-        LinkState::AwaitingMail { from } => w.u8(4).text(from),
-        LinkState::UnlinkedHeld => w.u8(5),
-    };
+    write_link_state(&mut w, &data.state);
     w.list(data.base.iter(), |w, (name, values)| {
         w.text(name).list(values.iter(), |w, value| {
             w.bytes(value);
@@ -46,6 +42,45 @@ pub(super) fn write_link(link: &Association) -> Bytes {
     .done()
 }
 
+fn write_link_state(w: &mut Writer, state: &LinkState) {
+    match state {
+        LinkState::Linked => drop(w.u8(0)),
+        LinkState::OutOfScope { since } => drop(w.u8(1).time(*since)),
+        LinkState::Gone { since } => drop(w.u8(2).time(*since)),
+        LinkState::MovedAway { to } => drop(w.u8(3).text(to)),
+        LinkState::AwaitingMail { from } => drop(w.u8(4).text(from)),
+        LinkState::UnlinkedHeld { was } => write_link_state(w.u8(HELD), was),
+    }
+}
+
+fn read_link_state(r: &mut Reader<'_>) -> Decoded<LinkState> {
+    Ok(match r.u8()? {
+        // Written before it was kept where the link stood.
+        5 => LinkState::UnlinkedHeld {
+            was: Box::new(LinkState::Linked),
+        },
+        HELD => {
+            let kind = r.u8()?;
+            LinkState::UnlinkedHeld {
+                was: Box::new(read_plain_state(r, kind)?),
+            }
+        }
+        kind => read_plain_state(r, kind)?,
+    })
+}
+
+/// A state that holds no other one.
+fn read_plain_state(r: &mut Reader<'_>, kind: u8) -> Decoded<LinkState> {
+    Ok(match kind {
+        0 => LinkState::Linked,
+        1 => LinkState::OutOfScope { since: r.time()? },
+        2 => LinkState::Gone { since: r.time()? },
+        3 => LinkState::MovedAway { to: r.text()? },
+        4 => LinkState::AwaitingMail { from: r.text()? },
+        _ => return Err(r.corrupt()),
+    })
+}
+
 pub(super) fn read_link(connector: &str, local: LocalId, row: &[u8]) -> Decoded<Association> {
     let result = read_link_row(connector, local, row);
     match local {
@@ -57,15 +92,7 @@ pub(super) fn read_link(connector: &str, local: LocalId, row: &[u8]) -> Decoded<
 fn read_link_row(connector: &str, local: LocalId, row: &[u8]) -> Decoded<Association> {
     let mut r = Reader::new(row, "association", VERSION)?;
     let remote = r.uuid()?;
-    let state = match r.u8()? {
-        0 => LinkState::Linked,
-        1 => LinkState::OutOfScope { since: r.time()? },
-        2 => LinkState::Gone { since: r.time()? },
-        3 => LinkState::MovedAway { to: r.text()? },
-        4 => LinkState::AwaitingMail { from: r.text()? },
-        5 => LinkState::UnlinkedHeld,
-        _ => return Err(r.corrupt()),
-    };
+    let state = read_link_state(&mut r)?;
     let data = LinkData {
         state,
         base: r.list(|r| Ok((r.text()?, r.list(owned)?)))?.into_iter().collect(),
@@ -135,6 +162,7 @@ pub(super) fn write_state(state: &ConnectorState) -> Bytes {
         .list(state.void_versions.iter(), |w, (after, upto)| {
             w.text(after).text(upto);
         })
+        .flag(state.spared)
         .done()
 }
 
@@ -182,8 +210,12 @@ pub(super) fn read_state(row: &[u8]) -> Decoded<ConnectorState> {
             _ => Vec::new(),
         },
         void_versions: match version {
-            STATE_VERSION => r.list(|r| Ok((r.text()?, r.text()?)))?,
+            5.. => r.list(|r| Ok((r.text()?, r.text()?)))?,
             _ => Vec::new(),
+        },
+        spared: match version {
+            STATE_VERSION => r.flag()?,
+            _ => false,
         },
     };
     r.end()?;
@@ -232,6 +264,7 @@ mod tests {
             stopped: true,
             begun: vec!["example.test".to_owned()],
             void_versions: vec![("a".to_owned(), "b".to_owned())],
+            spared: true,
             ..ConnectorState::default()
         }
     }
@@ -249,37 +282,78 @@ mod tests {
     #[test]
     fn states_of_earlier_versions_still_read() {
         let mut old = ConnectorState {
-            void_versions: Vec::new(),
+            spared: false,
             ..state()
         };
-        // Version 4 ended before the lost versions, which are one byte when there are none.
+        // Version 5 ended before `spared`, which is one byte.
         let mut row = write_state(&old).to_vec();
         assert_eq!((row[0], row.pop()), (STATE_VERSION, Some(0)));
+        row[0] = 5;
+        assert_eq!(read_state(&row).expect("reads"), old);
+        // Version 4 ended before the lost versions, which are one byte when there are none.
+        old.void_versions = Vec::new();
+        let mut row = write_state(&old).to_vec();
+        row.truncate(row.len() - 2);
         row[0] = 4;
         assert_eq!(read_state(&row).expect("reads"), old);
         // Version 3 ended before what was started and stopped, two bytes when that is nothing.
         old.stopped = false;
         old.begun = Vec::new();
         let mut row = write_state(&old).to_vec();
-        row.truncate(row.len() - 3);
+        row.truncate(row.len() - 4);
         row[0] = 3;
         assert_eq!(read_state(&row).expect("reads"), old);
         // Version 2 ended before the second guard, which is one byte when it has counted nothing.
         old.guard_remote = Vec::new();
         let mut row = write_state(&old).to_vec();
-        row.truncate(row.len() - 4);
+        row.truncate(row.len() - 5);
         row[0] = 2;
         assert_eq!(read_state(&row).expect("reads"), old);
         // Version 1 ended before `last_full`, likewise.
         old.last_full = None;
         let mut row = write_state(&old).to_vec();
-        row.truncate(row.len() - 5);
+        row.truncate(row.len() - 6);
         row[0] = VERSION;
         assert_eq!(read_state(&row).expect("reads"), old);
         row[0] = STATE_VERSION + 1;
         assert!(read_state(&row).is_err(), "a row of a later release");
         old.last_full = Some(Timestamp::from_millis(0));
         assert_eq!(read_state(&write_state(&old)).expect("reads"), old);
+    }
+
+    #[test]
+    fn an_unlinked_link_keeps_where_it_stood() {
+        let since = Timestamp::from_millis(4);
+        let held = |was: LinkState| LinkState::UnlinkedHeld { was: Box::new(was) };
+        let read = |row: &[u8]| read_link("c", LocalId::Account(AccountId::new(3).expect("id")), row);
+        for was in [
+            LinkState::Linked,
+            LinkState::Gone { since },
+            LinkState::OutOfScope { since },
+            LinkState::MovedAway { to: "b".into() },
+        ] {
+            let mut data = LinkData::new("uid=a,dc=test");
+            data.state = held(was.clone());
+            assert_eq!(data.state.is_living(), was.is_living());
+            let link = Association {
+                connector: "c".into(),
+                local: LocalId::Account(AccountId::new(3).expect("id")),
+                remote: EntryUuid::from_bytes([7; 16]),
+                data,
+            };
+            let row = write_link(&link);
+            assert_eq!(read(&row).expect("reads"), link);
+            if was == LinkState::Linked {
+                // The form that did not say where it stood: one byte less.
+                let mut old = row.to_vec();
+                assert_eq!(old.drain(17..19).collect::<Vec<u8>>(), [HELD, 0]);
+                old.insert(17, 5);
+                assert_eq!(read(&old).expect("reads"), link);
+            }
+            let mut nested = row.to_vec();
+            nested[18] = HELD;
+            assert!(read(&nested).is_err(), "nothing is unlinked twice");
+        }
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use super::conflict::tests::conflict;
 use super::intent::tests::intent;
 use super::*;
-use crate::{AccountChange, GroupChange, LocalId, NewAccount, NewGroup, Origin, Store, StoreError};
+use crate::{
+    AccountChange, AccountState, GroupChange, LocalId, NewAccount, NewGroup, Origin, Store, StoreError,
+};
 use bytes::Bytes;
 use model::{AccountId, Address, Domain, EntryUuid, GroupId, ManualClock, Timestamp};
 use std::sync::Arc;
@@ -32,6 +34,48 @@ fn link(connector: &str, state: LinkState) -> NewAssociation {
         connector: connector.into(),
         remote: UUID,
         data,
+    }
+}
+
+fn held(was: LinkState) -> LinkState {
+    LinkState::UnlinkedHeld { was: Box::new(was) }
+}
+
+fn deleted(by: RemovedBy) -> AccountState {
+    let until = Timestamp::from_millis(0);
+    AccountState::SoftDeleted { until, by }
+}
+
+/// Whoever sets the end of what another one removed does not become its remover.
+#[tokio::test]
+async fn who_removed_an_account_is_kept() {
+    let person = Origin::Admin("root".into());
+    let moved = AccountState::MovedAway { to: "b".into() };
+    let active = AccountState::Active;
+    for (before, expected) in [
+        (vec![], RemovedBy::Person),
+        (vec![deleted(RemovedBy::Sync)], RemovedBy::Sync),
+        (vec![moved], RemovedBy::Sync),
+        (vec![deleted(RemovedBy::Sync), active], RemovedBy::Person),
+    ] {
+        let store = store().await;
+        let id = account(&store, &[]).await;
+        for state in &before {
+            let change = AccountChange {
+                state: Some(state.clone()),
+                ..AccountChange::default()
+            };
+            let done = store.update_account(id, None, change, &Origin::System).await;
+            done.expect("changed");
+        }
+        let done = store.delete_account(id, Duration::from_secs(9), &person).await;
+        done.expect("deleted");
+        let state = store.account(id).expect("reads").expect("is kept").state.clone();
+        let by = match state {
+            AccountState::SoftDeleted { by, .. } => by,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(by, expected, "{before:?}");
     }
 }
 
@@ -155,17 +199,19 @@ async fn an_erasure_leaves_a_tombstone_for_a_living_link_only() {
     let person = Origin::Admin("root".into());
     let other = Origin::Connector("x".into());
     let own = Origin::Connector("c".into());
+    // Here: whom a connector took out of use before its retention ended.
+    let removed = Origin::System;
     for (links, origin, expected) in [
         (vec![("c", LinkState::Linked)], &person, Some(RemovedBy::Person)),
         (
-            vec![("c", LinkState::UnlinkedHeld)],
+            vec![("c", held(LinkState::Linked))],
             &person,
             Some(RemovedBy::Person),
         ),
         (vec![("c", LinkState::Linked)], &other, Some(RemovedBy::Sync)),
         (
-            vec![("c", LinkState::Linked), ("x", LinkState::Gone { since })],
-            &Origin::System,
+            vec![("c", LinkState::Linked), ("x", held(LinkState::Gone { since }))],
+            &removed,
             Some(RemovedBy::Sync),
         ),
         (vec![("c", LinkState::Linked)], &own, None),
@@ -186,6 +232,14 @@ async fn an_erasure_leaves_a_tombstone_for_a_living_link_only() {
             .commit_sync(&[SyncChange::Intent(Box::new(row))])
             .await
             .expect("committed");
+        if origin == &removed {
+            let change = AccountChange {
+                state: Some(deleted(RemovedBy::Sync)),
+                ..AccountChange::default()
+            };
+            let done = store.update_account(id, None, change, &other).await;
+            done.expect("soft-deleted");
+        }
         store.erase_account(id, origin).await.expect("erased");
         let left = store.tombstone("c", UUID).expect("reads");
         assert_eq!(
@@ -344,7 +398,7 @@ async fn what_an_administrator_did_is_in_the_audit_log() {
         .association("c", LocalId::Account(id))
         .expect("reads")
         .expect("linked");
-    link.data.state = LinkState::UnlinkedHeld;
+    link.data.state = held(LinkState::Linked);
     let rows = [SyncChange::Association(Box::new(link))];
     let who = Origin::Admin("uid:0".into());
     let note = (Some(LocalId::Account(id)), "unlinked".to_owned());

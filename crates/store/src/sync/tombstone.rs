@@ -22,6 +22,15 @@ pub enum RemovedBy {
     Sync,
 }
 
+impl RemovedBy {
+    pub(crate) const fn of(origin: &Origin) -> Self {
+        match origin {
+            Origin::Connector(_) => Self::Sync,
+            Origin::Admin(_) | Origin::User(_) | Origin::System => Self::Person,
+        }
+    }
+}
+
 /// A link whose local object is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tombstone {
@@ -97,12 +106,13 @@ impl Store {
         page.rows.iter().map(|(_, row)| read(connector, row)).collect()
     }
 
-    /// Removes every link of an object that goes, with what hangs on it. A living link leaves a tombstone.
+    /// Removes every link of an object that goes, with what hangs on it. A living link leaves a tombstone, which says
+    /// who took the object out of use; the origin is whoever erases it now.
     pub(crate) fn stage_unlink_all(
         &self,
         batch: &mut Batch,
         local: LocalId,
-        origin: &Origin,
+        (by, origin): (RemovedBy, &Origin),
     ) -> Result<(), StoreError> {
         let links = self.link_rows_of(local)?;
         let left = |link: &Association| {
@@ -111,8 +121,9 @@ impl Store {
                 LinkState::Gone { .. } | LinkState::OutOfScope { .. } | LinkState::MovedAway { .. }
             )
         };
-        // Where one connector has switched the object off, its end is that connector's doing.
-        let by_sync = matches!(origin, Origin::Connector(_)) || links.iter().any(|(link, _)| left(link));
+        // Of a group no state says that a connector has begun to remove it: only its links do.
+        let begun = matches!(local, LocalId::Group(_)) && links.iter().any(|(link, _)| left(link));
+        let removed_by = if begun { RemovedBy::Sync } else { by };
         let since = self.clock().now();
         for (link, row) in links {
             let own = matches!(origin, Origin::Connector(name) if *name == link.connector);
@@ -132,11 +143,7 @@ impl Store {
             }
             let tombstone = Tombstone {
                 link,
-                removed_by: if by_sync {
-                    RemovedBy::Sync
-                } else {
-                    RemovedBy::Person
-                },
+                removed_by,
                 since,
             };
             stage(batch, &tombstone)?;

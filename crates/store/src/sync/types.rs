@@ -31,14 +31,27 @@ pub enum LinkState {
         from: String,
     },
     /// Unlinked by hand: neither side is joined or created again until relinked or released.
-    UnlinkedHeld,
+    UnlinkedHeld {
+        /// Where it stood before, and stands again once it is relinked.
+        was: Box<LinkState>,
+    },
 }
 
 impl LinkState {
     /// Whether the object is in use: what an empty directory is compared with.
     #[must_use]
-    pub const fn is_living(&self) -> bool {
-        !matches!(self, Self::Gone { .. } | Self::OutOfScope { .. })
+    pub fn is_living(&self) -> bool {
+        match self {
+            Self::Gone { .. } | Self::OutOfScope { .. } => false,
+            Self::UnlinkedHeld { was } => was.is_living(),
+            Self::Linked | Self::MovedAway { .. } | Self::AwaitingMail { .. } => true,
+        }
+    }
+
+    /// Whether it was unlinked by hand.
+    #[must_use]
+    pub const fn is_held(&self) -> bool {
+        matches!(self, Self::UnlinkedHeld { .. })
     }
 }
 
@@ -158,6 +171,9 @@ pub struct ConnectorState {
     /// Versions that a directory which was set back no longer knows: those after the first and up to the second say
     /// nothing of how far a server must have come. A few ranges, by the connector's own way to write them.
     pub void_versions: Vec<(String, String)>,
+    /// Whether the last comparison of everything spared whatever was absent, for the directory or the scope was another
+    /// one than before.
+    pub spared: bool,
 }
 
 /// An object that could not be synced and waits.

@@ -218,9 +218,7 @@ pub(crate) fn run(global: &Global, command: SyncCommand) -> Result<(), Failure> 
         SyncCommand::Approve { hash, connector } => {
             let name = connector_name(&client, connector)?;
             let answer = client.post(&path(&name, "approve"), json!({ "hash": hash }))?;
-            output::either(global.json, &answer, |_| {
-                format!("approved {hash}, and carried out")
-            });
+            output::either(global.json, &answer, |status| approved_text(&hash, status));
         }
         SyncCommand::Unlink(chosen) => links::change(global, &client, "unlink", chosen)?,
         SyncCommand::Relink(relink) => links::relink(global, &client, relink)?,
@@ -287,6 +285,19 @@ fn aside_text(row: &Value) -> String {
         _ => format!("next try {}", get("next_try")),
     };
     format!("{}  {when}\n  {}", get("entry"), get("reason"))
+}
+
+/// What was approved may be another change by now, and is held again then.
+fn approved_text(hash: &str, status: &Value) -> String {
+    let guard = |name: &str| status.get("guard").and_then(|guard| guard.get(name));
+    let held = guard("held").and_then(Value::as_u64).unwrap_or_default();
+    let now = guard("hash").and_then(Value::as_str);
+    match now {
+        None => format!("approved {hash}, and carried out"),
+        Some(now) => format!(
+            "approved {hash}, and carried out what was still the same; {held} held now until: homing sync approve {now}"
+        ),
+    }
 }
 
 /// What a retry came to; what the guard holds it does not touch.

@@ -61,6 +61,44 @@ async fn a_move_between_homes_keeps_mail_and_waits_for_it() {
     ));
 }
 
+// `homing account release`: the mail is kept until its date, and no longer, whatever is compared.
+#[tokio::test]
+async fn a_released_account_stays_released_until_its_entry_is_back() {
+    let mut world = World::new(21, config(1000, true)).await;
+    let mut leaves = person(&mut world, "leaves", "a.test");
+    person(&mut world, "stays", "a.test");
+    assert!(world.round(Wake::Now).await);
+    leaves.host = Some("b.test".to_owned());
+    world.directory.lock().put(leaves.clone());
+    assert!(world.round(Wake::Now).await);
+    let here = account(&world, leaves.uuid).expect("here");
+    let month = Duration::from_secs(30 * 86_400);
+    let by = admin();
+    let released = world.store.delete_account(here.id, month, &by).await;
+    released.expect("released");
+    let successor = world
+        .store
+        .create_account(NewAccount::new(here.address.clone()), &by);
+    let successor = successor.await.expect("the address is free");
+    for wake in [Wake::Now, Wake::Full] {
+        assert!(world.round(wake).await);
+        let state = account(&world, leaves.uuid).expect("kept").state.clone();
+        assert!(matches!(state, AccountState::SoftDeleted { .. }), "{state:?}");
+        assert!(world.engine.status().quarantine.is_empty());
+    }
+    // The address is free again, and so the account takes it back.
+    world
+        .store
+        .erase_account(successor, &admin())
+        .await
+        .expect("erased");
+    leaves.host = Some("a.test".to_owned());
+    world.directory.lock().put(leaves.clone());
+    assert!(world.round(Wake::Now).await);
+    let back = account(&world, leaves.uuid).expect("here");
+    assert_eq!((back.id, &back.state), (here.id, &AccountState::Active));
+}
+
 #[tokio::test]
 async fn a_namesake_starts_empty_and_the_old_entry_revives_its_own() {
     let mut world = World::new(2, config(1000, false)).await;
@@ -117,10 +155,13 @@ async fn the_guard_holds_a_mass_deletion_and_nothing_else() {
     );
     let mut worker = Worker::load(&world.engine).await.expect("loads");
     assert!(
-        !worker.approve("0000000000000000"),
+        !worker.approve("0000000000000000").await.expect("kept"),
         "only what was seen can be approved"
     );
-    assert!(worker.approve(&hash));
+    assert!(worker.approve(&hash).await.expect("kept"));
+    // The process ends before it is carried out.
+    drop(worker);
+    let mut worker = Worker::load(&world.engine).await.expect("loads");
     worker.round(Wake::Now).await;
     drop(worker);
     assert_eq!(removed(&world), 50);
@@ -353,7 +394,7 @@ async fn deletion_policies() {
         let account = account(&world, gone.uuid).expect("linked");
         assert_eq!(account.can_log_in(), can_log_in, "{policy}");
         let month = world.clock.now().after(Duration::from_secs(31 * 86_400));
-        let ends = matches!(account.state, AccountState::SoftDeleted { until } if until < month);
+        let ends = matches!(account.state, AccountState::SoftDeleted { until, .. } if until < month);
         assert_eq!(ends, purged, "{policy}");
     }
 }
