@@ -10,7 +10,7 @@ use admin::Service;
 use arc_swap::ArcSwap;
 use directory::Domains;
 use frontend::ProxyContext;
-use frontend::http::{HttpProxy, SessionKeys};
+use frontend::http::{HttpFiles, HttpProxy, SessionKeys};
 use frontend::imap::ImapProxy;
 use frontend::managesieve::ManageSieveProxy;
 use frontend::pop3::Pop3Proxy;
@@ -317,7 +317,13 @@ fn http_proxy(config: &Config, parts: &Parts, running: Option<&Server>) -> Resul
     }
     let proxy = match running {
         Some(Server::HttpProxy(running)) => running.renewed(section, &keys, context, authenticator),
-        _ => HttpProxy::new(section, &keys, context, authenticator),
+        _ => {
+            let files = HttpFiles {
+                session_keys: &keys,
+                logouts: &config.data_dir.join("http-logouts"),
+            };
+            HttpProxy::new(section, files, context, authenticator)
+        }
     };
     proxy.map(Arc::new).map_err(|error| fault(&error))
 }
@@ -332,6 +338,11 @@ fn context(parts: &Parts, service: &str) -> ProxyContext {
         metrics: parts.front.metrics.clone(),
         assertions: Some(Arc::clone(&parts.front.minter)),
     }
+}
+
+fn domains(parts: &Parts, service: &str) -> Result<Arc<Domains>, Failure> {
+    let found = parts.domains_of(service).map(Arc::clone);
+    found.ok_or_else(|| Failure::Usage(format!("{service} has no domains")))
 }
 
 fn receiver(dialect: Dialect, config: &Config, parts: &Parts) -> Result<Arc<Receiver>, Failure> {
@@ -357,11 +368,6 @@ fn imap(config: &Config, parts: &Parts) -> Result<Arc<ImapService>, Failure> {
         parts.front.sessions.clone(),
         config.imap.clone(),
     ))
-}
-
-fn domains(parts: &Parts, service: &str) -> Result<Arc<Domains>, Failure> {
-    let found = parts.domains_of(service).map(Arc::clone);
-    found.ok_or_else(|| Failure::Usage(format!("{service} has no domains")))
 }
 
 fn pop3(config: &Config, parts: &Parts, running: Option<&Server>) -> Result<Arc<Pop3Service>, Failure> {
