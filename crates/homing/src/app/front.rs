@@ -186,14 +186,38 @@ impl Judges {
         };
         let pause = self.every / count;
         for row in accounts {
-            if !self.may_go_on(&row).await {
-                self.end_those_of(&row.about.account).await;
+            let account = &row.about.account;
+            for oldest in self.kinds(account) {
+                if !self.may_go_on(&oldest).await {
+                    self.end_those_of(account).await;
+                    break;
+                }
             }
             tokio::time::sleep(pause).await;
         }
     }
 
-    /// The oldest session of the account may not go on. One that began with the new password, or with the entry
+    /// The oldest of each kind of session that the account has. One that this server knows nothing of, or that is at
+    /// another home, says nothing about the others.
+    fn kinds(&self, account: &Address) -> Vec<SessionRow> {
+        let of_account = SessionFilter {
+            account: Some(account.clone()),
+            ..SessionFilter::default()
+        };
+        let mut kinds: Vec<SessionRow> = Vec::new();
+        for row in self.sessions.list(&of_account, 0, usize::MAX) {
+            let is_known = kinds.iter().any(|known| {
+                let (known, this) = (&known.about, &row.about);
+                known.protocol == this.protocol && known.entry == this.entry && known.home == this.home
+            });
+            if row.ending.is_none() && !is_known {
+                kinds.push(row);
+            }
+        }
+        kinds
+    }
+
+    /// A session of the account may not go on. One that began with the new password, or with the entry
     /// that has the address now, may: each is judged by itself.
     async fn end_those_of(&self, account: &Address) {
         let of_account = SessionFilter {
@@ -346,6 +370,44 @@ mod tests {
             };
             Box::pin(std::future::ready(answer))
         }
+    }
+
+    /// Knows the entry of a directory, and nothing of who logged in without one.
+    struct Gone(EntryUuid);
+
+    impl Authenticator for Gone {
+        fn check<'a>(&'a self, _: &'a AuthRequest) -> BoxFuture<'a, AuthOutcome> {
+            Box::pin(std::future::ready(AuthOutcome::NoEntry))
+        }
+
+        fn recheck<'a>(&'a self, who: &'a Authenticated, _: Duration) -> BoxFuture<'a, Recheck> {
+            let answer = match who.entry {
+                Some(entry) if entry == self.0 => Recheck::Ended(EndReason::PasswordChanged),
+                _ => Recheck::NotMine,
+            };
+            Box::pin(std::future::ready(answer))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_old_session_that_nobody_knows_hides_no_other() {
+        let (clock, sessions) = registry();
+        let unknown = enter(&sessions, None);
+        clock.advance(Duration::from_secs(10));
+        let known = enter(&sessions, Some(OLD));
+        let next = enter(&sessions, Some(NEW));
+        let judges = Judges {
+            maps: Vec::new(),
+            proxied: Vec::new(),
+            accounts: Some(Arc::new(Gone(OLD))),
+            sessions,
+            every: Duration::from_millis(1),
+        };
+        judges.round().await;
+        assert_eq!(
+            [unknown, known, next].map(|session| session.ending()),
+            [None, Some(SessionEnd::Revoked), None]
+        );
     }
 
     #[tokio::test]
