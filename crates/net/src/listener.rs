@@ -2,19 +2,21 @@
 
 mod admission;
 mod control;
+mod crowd;
 mod inherited;
 
 pub use control::ListenerControl;
 pub use inherited::Inherited;
 
-use crate::proxy_protocol::{self, ProxyHeader};
 use crate::access::{Pass, Verdict};
+use crate::proxy_protocol::{self, ProxyHeader};
 use crate::{
     Access, AccessRule, Alpn, Connection, ListenerConfig, ServerTls, Shutdown, TlsMode, new_trace_id,
 };
 use admission::{Admission, Limits, Slot};
 use arc_swap::ArcSwap;
 use control::Settings;
+use crowd::Crowd;
 use model::{Peer, Protocol, TlsState};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,8 +24,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 /// The client of a proxy that names none: not the proxy, whose word counts. Nobody connects from there.
@@ -32,6 +33,8 @@ const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0)
 const HANDSHAKE: Duration = Duration::from_secs(30);
 /// Connections that the kernel keeps for us.
 const BACKLOG: u32 = 1024;
+/// How often what ended sessions have left is looked at.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// Why a listener could not start.
 #[derive(Debug, thiserror::Error)]
@@ -199,16 +202,17 @@ impl Listener {
             door,
         } = self;
         let protocol = door.protocol;
-        let mut sessions = JoinSet::new();
+        let sessions = Crowd::new(protocol);
+        let mut sweep = tokio::time::interval(SWEEP);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut pause = Duration::ZERO;
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = shutdown.closed() => break,
                 () = retired.cancelled() => break,
-                // Before the next client: a session that has logged in waits here for its relay.
-                Some(done) = sessions.join_next() => {
-                    go_on(protocol, &mut sessions, done);
+                _ = sweep.tick(), if sessions.len() > 0 => {
+                    sessions.sweep();
                     continue;
                 }
                 accepted = socket.accept() => accepted,
@@ -216,7 +220,7 @@ impl Listener {
             match accepted {
                 Ok((stream, from)) => {
                     pause = Duration::ZERO;
-                    door.admit(&mut sessions, stream, from, &shutdown, &handler);
+                    door.admit(&sessions, stream, from, &shutdown, &handler);
                 }
                 Err(error) => {
                     // EMFILE and friends: the connection stays in the backlog, so trying again at once would
@@ -235,19 +239,13 @@ impl Listener {
             }
         }
         if !handed_over {
-            door.let_the_queue_in(socket, &mut sessions, &shutdown, &handler);
+            door.let_the_queue_in(socket, &sessions, &shutdown, &handler);
         }
-        loop {
-            tokio::select! {
-                done = sessions.join_next() => match done {
-                    Some(done) => go_on(protocol, &mut sessions, done),
-                    None => return,
-                },
-                () = shutdown.drained() => {
-                    tracing::info!(%protocol, sessions = sessions.len(), "drain is over");
-                    sessions.shutdown().await;
-                    return;
-                }
+        tokio::select! {
+            () = sessions.left() => {}
+            () = shutdown.drained() => {
+                tracing::info!(%protocol, sessions = sessions.len(), "drain is over");
+                sessions.disperse().await;
             }
         }
     }
@@ -258,7 +256,7 @@ impl Door {
     fn let_the_queue_in<F, Fut>(
         &self,
         socket: TcpListener,
-        sessions: &mut JoinSet<Ended>,
+        sessions: &Crowd,
         shutdown: &Shutdown,
         handler: &F,
     ) where
@@ -276,7 +274,7 @@ impl Door {
 
     fn admit<F, Fut>(
         &self,
-        sessions: &mut JoinSet<Ended>,
+        sessions: &Crowd,
         stream: TcpStream,
         from: SocketAddr,
         shutdown: &Shutdown,
@@ -307,8 +305,8 @@ impl Door {
             tracing::warn!(protocol = %self.protocol, client = %from, "too many connections");
             turn_away(&stream, words);
             return;
-        slot.keep(pass);
         };
+        slot.keep(pass);
         let handler = handler.clone();
         let opening = Opening {
             stream,
@@ -322,7 +320,7 @@ impl Door {
             last_words: words,
             shutdown: shutdown.clone(),
         };
-        sessions.spawn(async move {
+        sessions.admit(async move {
             // Boxed, so that the memory of the handshake is not kept for the whole session.
             let (accepted, slot) = Box::pin(opening.open()).await?;
             let rest: Rest = handler(accepted).await.into();
@@ -355,13 +353,12 @@ fn judge(config: &ListenerConfig, protocol: Protocol, client: SocketAddr, truste
             tracing::info!(%protocol, %client, %limit, "a rule of access is exceeded");
             Judged::Later
         }
-        denied
     }
+}
+
 fn denied(protocol: Protocol, client: SocketAddr) -> Judged {
     tracing::info!(%protocol, %client, "access denied");
     Judged::Out
-}
-
 }
 
 fn words_in_clear(settings: &Settings, last_words: &'static [u8]) -> &'static [u8] {
@@ -383,9 +380,6 @@ fn turn_away(stream: &TcpStream, last_words: &[u8]) {
 pub struct Rest(Option<Tail>);
 
 type Tail = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// What the task of a session leaves: its long rest, with its place in the counts.
-type Ended = Option<(Tail, Slot)>;
 
 impl Rest {
     /// There is more.
@@ -417,23 +411,6 @@ impl From<()> for Rest {
 impl std::fmt::Debug for Rest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Rest({})", if self.0.is_some() { "more" } else { "over" })
-    }
-}
-
-/// Starts the long rest of a session, if there is one.
-fn go_on(protocol: Protocol, sessions: &mut JoinSet<Ended>, done: Result<Ended, tokio::task::JoinError>) {
-    match done {
-        Ok(Some((tail, slot))) => {
-            sessions.spawn(async move {
-                tail.await;
-                drop(slot);
-                None
-            });
-        }
-        Err(error) if error.is_panic() => {
-            tracing::error!(%protocol, "a session panicked; the others go on");
-        }
-        _ => {}
     }
 }
 
@@ -482,7 +459,10 @@ impl Opening {
     async fn open(mut self) -> Option<(Accepted, Slot)> {
         let mut peer = Peer {
             client: self.from,
-            local: self.stream.local_addr().unwrap_or(self.local),
+            local: match self.local.ip().is_unspecified() {
+                true => self.stream.local_addr().unwrap_or(self.local),
+                false => self.local,
+            },
             tls: TlsState::Plain,
             trace: new_trace_id(),
         };
