@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // A command for developers; it prints.
 
 mod docs;
+mod fuzz;
 mod layers;
 mod licences;
 mod metadata;
@@ -37,6 +38,8 @@ enum Command {
     Licences,
     /// docs/rfcs.tsv agrees with the RFCs that the code cites.
     Rfcs,
+    /// Every fuzz target has its body, its entry, and a test that runs it.
+    Fuzz,
     /// The generated reference pages are fresh; `--write` makes them so.
     Docs {
         /// Write the pages instead of comparing them.
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
             tidy::check(&root),
             licences::check(&root),
             rfcs::check(&root),
+            fuzz::check(&root),
             docs::check(&root),
         ]
         .into_iter()
@@ -91,6 +95,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::check(&root),
         Command::Licences => licences::check(&root),
         Command::Rfcs => rfcs::check(&root),
+        Command::Fuzz => fuzz::check(&root),
         Command::Docs { write: true } => docs::write(&root).map(|()| Vec::new()),
         Command::Docs { write: false } => docs::check(&root),
     };
@@ -130,6 +135,11 @@ mod tests {
     #[test]
     fn tree_is_tidy() {
         assert_in_order(tidy::check(&root()));
+    }
+
+    #[test]
+    fn fuzz_targets_are_whole() {
+        assert_in_order(fuzz::check(&root()));
     }
 
     #[test]
