@@ -9,6 +9,7 @@ use ldap::{
     Values,
 };
 use model::Secret;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -63,6 +64,7 @@ impl Reader {
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
+            ahead_of_others()?;
             runtime()?.block_on(async move {
                 let client = connect(&uri, &identity).await?;
                 let mut millis = Vec::new();
@@ -87,6 +89,21 @@ impl Reader {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().ok().context("the reader panicked")?
     }
+}
+
+/// Somebody else is somewhere else: an answer of the directory must not wait here until a process that is measured
+/// leaves the processor to this thread.
+fn ahead_of_others() -> Result<()> {
+    let thread = rustix::thread::gettid().as_raw_nonzero().to_string();
+    let done = Command::new("chrt")
+        .args(["--fifo", "--pid", "1", &thread])
+        .status()
+        .context("chrt")?;
+    anyhow::ensure!(
+        done.success(),
+        "chrt could not put the reader first; is this root?"
+    );
+    Ok(())
 }
 
 fn runtime() -> Result<Runtime> {
