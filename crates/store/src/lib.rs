@@ -21,13 +21,14 @@ mod error;
 mod keys;
 mod mail;
 mod maintain;
+mod node;
 mod open;
 pub mod structure;
 mod sync;
 
 pub use accounts::{
-    Account, AccountChange, AccountState, DomainInfo, Expansion, Group, GroupChange, JournalEntry, LocalId,
-    Member, NewAccount, NewGroup, Origin, Recipient, Touched,
+    Account, AccountChange, AccountState, Arrival, DomainInfo, Expansion, Group, GroupChange, JournalEntry,
+    LocalId, Member, Names, NewAccount, NewGroup, Origin, Recipient, Touched,
 };
 pub use auth::LocalAuthenticator;
 pub use commit::CommitStats;
@@ -38,6 +39,7 @@ pub use mail::{
     MailboxId, MailboxInfo, Message, RepeatKey, Snapshot, StoreOutcome, Usage,
 };
 pub use maintain::Maintenance;
+pub use node::Node;
 pub use open::{LostCommits, Store};
 pub use sync::{
     Association, Conflict, ConflictId, ConnectorState, Elsewhere, Intent, IntentKind, JournalPage, LinkData,

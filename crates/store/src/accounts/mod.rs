@@ -5,14 +5,18 @@
 //! talks to a directory server.
 
 mod account;
+mod arrivals;
 mod changes;
 mod domain;
 mod group;
 mod journal;
+mod named;
 mod resolve;
 mod rows;
 mod types;
 
+pub use arrivals::{Arrival, Names};
+pub(crate) use named::build as build_index;
 pub use types::{
     Account, AccountChange, AccountState, DomainInfo, Expansion, Group, GroupChange, JournalEntry, LocalId,
     Member, NewAccount, NewGroup, Origin, Recipient, Touched,

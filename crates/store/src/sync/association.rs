@@ -162,6 +162,19 @@ impl Store {
     }
 }
 
+/// The link of an object that comes with it: its keys, by the object and by the entry, and its row. The object is new, so
+/// that nothing has the first; what is to be so of the second, the batch has to say.
+pub(crate) fn stage_arrival(
+    batch: &mut Batch,
+    link: &Association,
+) -> Result<(Vec<u8>, Vec<u8>, Bytes), StoreError> {
+    check_name(&link.connector)?;
+    sums::stage(batch, (&link.connector, link.remote), None, Some(&link.data));
+    let here = keys::link(&link.connector, link.local);
+    let there = keys::remote(&link.connector, link.remote);
+    Ok((here, there, write_link(link)))
+}
+
 pub(super) fn corrupt() -> StoreError {
     StoreError::Corrupt {
         account: None,

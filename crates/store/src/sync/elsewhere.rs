@@ -25,7 +25,8 @@ fn key(connector: &str, uuid: EntryUuid) -> Vec<u8> {
     key
 }
 
-fn all(connector: &str) -> Vec<u8> {
+/// What the keys of a connector's notes begin with.
+pub(crate) fn all(connector: &str) -> Vec<u8> {
     [b"H", connector.as_bytes(), b"\0"].concat()
 }
 

@@ -21,14 +21,17 @@ mod tests;
 mod tombstone;
 mod types;
 
+pub(crate) use association::stage_arrival;
 pub use change::SyncChange;
 pub use conflict::{Conflict, ConflictId, Loser};
 pub use elsewhere::Elsewhere;
+pub(crate) use elsewhere::all as elsewhere_of;
 pub use intent::{Intent, IntentKind, Precondition};
 pub use origin::JournalPage;
 pub use pending::MemberRef;
 pub use sums::{LinkSums, STATE_UNTIL};
 pub(crate) use sums::{Row as SumsRow, Tally};
+pub(crate) use tombstone::all as tombstones_of;
 pub use tombstone::{RemovedBy, Tombstone};
 pub use types::{Association, ConnectorState, LinkData, LinkState, NewAssociation, Phase, QuarantineEntry};
 

@@ -43,9 +43,14 @@ pub struct Tombstone {
 }
 
 pub(super) fn key(connector: &str, uuid: EntryUuid) -> Vec<u8> {
-    let mut key = prefix(b'T', connector);
+    let mut key = all(connector);
     key.extend_from_slice(uuid.as_bytes());
     key
+}
+
+/// What the keys of a connector's tombstones begin with.
+pub(crate) fn all(connector: &str) -> Vec<u8> {
+    prefix(b'T', connector)
 }
 
 fn write(tombstone: &Tombstone) -> Bytes {
@@ -99,7 +104,7 @@ impl Store {
         after: Option<EntryUuid>,
         limit: usize,
     ) -> Result<Vec<Tombstone>, StoreError> {
-        let prefix = prefix(b'T', connector);
+        let prefix = all(connector);
         let from = after.map_or_else(|| prefix.clone(), |uuid| after_key(&key(connector, uuid)));
         let snapshot = self.engine().snapshot();
         let page = snapshot.page(Space::Directory, &from, &after_prefix(&prefix), limit.min(256))?;
