@@ -1,8 +1,10 @@
 //! Account and group attributes as canonical value sets, so that two sides can be compared.
 
 use model::{Address, EntryUuid};
+use serde::ser::SerializeMap;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// What is kept equal between a directory entry and a local object. The order is the order of a diff.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -28,6 +30,18 @@ pub enum Field {
 }
 
 impl Field {
+    /// All of them, in their order.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Address,
+        Self::Aliases,
+        Self::DisplayName,
+        Self::Quota,
+        Self::Enabled,
+        Self::Members,
+        Self::PendingMembers,
+        Self::AwaitedFrom,
+    ];
+
     /// The name in diffs and JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -70,22 +84,68 @@ impl fmt::Display for Field {
 /// The values of one field: canonical form (by the attribute's LDAP matching rule) to the form in which it
 /// is written. Two sets are *equal* when their canonical forms agree, and *identical* when the written forms
 /// agree too; without the first, a directory that changes case or spaces would look like an editor.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-pub struct Values(BTreeMap<String, String>);
+///
+/// Never changed once made, so a clone is a reference count: a plan has an object's values many times.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Values(Option<Arc<[Value]>>);
+
+/// One value. Sorted by `key`, each key once.
+#[derive(Clone, PartialEq, Eq)]
+struct Value {
+    key: Box<str>,
+    /// As it is written, where that is not the canonical form.
+    text: Option<Box<str>>,
+}
+
+impl Value {
+    fn new(key: String, text: String) -> Self {
+        let text = (key != text).then(|| text.into_boxed_str());
+        Self {
+            key: key.into(),
+            text,
+        }
+    }
+
+    fn text(&self) -> &str {
+        self.text.as_deref().unwrap_or(&self.key)
+    }
+}
 
 /// What [`Image::get`] lends out for a field that is not there.
 static NOTHING: Values = Values::NONE;
 
 impl Values {
     /// No value.
-    pub const NONE: Self = Self(BTreeMap::new());
+    pub const NONE: Self = Self(None);
+
+    /// Of two values with one canonical form the later one stays.
+    fn of(mut values: Vec<Value>) -> Self {
+        if values.is_empty() {
+            return Self::NONE;
+        }
+        if values.len() > 1 {
+            values.sort_by(|one, other| one.key.cmp(&other.key));
+            values.dedup_by(|later, kept| {
+                let same = later.key == kept.key;
+                if same {
+                    std::mem::swap(later, kept);
+                }
+                same
+            });
+        }
+        Self(Some(values.into()))
+    }
+
+    fn all(&self) -> &[Value] {
+        self.0.as_deref().unwrap_or_default()
+    }
 
     /// Addresses, compared without case (caseIgnoreIA5Match of `mail`, RFC 4524 section 2.16).
     pub fn addresses<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Self {
-        Self(
-            addresses
-                .into_iter()
-                .map(|address| (address.key(), address.to_string()))
+        let values = addresses.into_iter();
+        Self::of(
+            values
+                .map(|address| Value::new(address.key(), address.to_string()))
                 .collect(),
         )
     }
@@ -104,80 +164,86 @@ impl Values {
     /// A number (integerMatch).
     #[must_use]
     pub fn number(number: u64) -> Self {
-        Self::one(number.to_string(), number.to_string())
+        Self::same(number.to_string())
     }
 
     /// A switch (booleanMatch).
     #[must_use]
     pub fn switch(on: bool) -> Self {
-        let text = if on { "TRUE" } else { "FALSE" };
-        Self::one(text.into(), text.into())
+        Self::same(if on { "TRUE" } else { "FALSE" }.to_owned())
     }
 
     /// Group members: compared by UUID, written with their address.
     pub fn members<'a>(members: impl IntoIterator<Item = (EntryUuid, &'a Address)>) -> Self {
-        Self(
-            members
-                .into_iter()
-                .map(|(uuid, address)| (uuid.to_string(), address.to_string()))
+        let values = members.into_iter();
+        Self::of(
+            values
+                .map(|(uuid, address)| Value::new(uuid.to_string(), address.to_string()))
                 .collect(),
         )
     }
 
     /// Entries, by UUID alone.
     pub fn entries(entries: impl IntoIterator<Item = EntryUuid>) -> Self {
-        Self(
-            entries
-                .into_iter()
-                .map(|uuid| (uuid.to_string(), uuid.to_string()))
-                .collect(),
-        )
+        let value = |uuid: EntryUuid| Value {
+            key: uuid.to_string().into(),
+            text: None,
+        };
+        Self::of(entries.into_iter().map(value).collect())
     }
 
     fn one(key: String, text: String) -> Self {
-        Self(BTreeMap::from([(key, text)]))
+        Self(Some(Arc::new([Value::new(key, text)])))
+    }
+
+    fn same(key: String) -> Self {
+        let key = key.into_boxed_str();
+        Self(Some(Arc::new([Value { key, text: None }])))
     }
 
     /// True when there is no value.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
     /// True when both hold the same values by the matching rule.
     #[must_use]
     pub fn equals(&self, other: &Self) -> bool {
-        self.0.keys().eq(other.0.keys())
+        self.iter()
+            .map(|(key, _)| key)
+            .eq(other.iter().map(|(key, _)| key))
     }
 
     /// Canonical and written form of each value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, text)| (key.as_str(), text.as_str()))
+        self.all().iter().map(|value| (&*value.key, value.text()))
     }
 
     /// The written form of the only, or first, value.
     #[must_use]
     pub fn first(&self) -> Option<&str> {
-        self.0.values().next().map(String::as_str)
+        self.all().first().map(Value::text)
     }
 
     /// Values of this set that `other` lacks.
     pub fn missing_in<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.iter().filter(|(key, _)| !other.0.contains_key(*key))
+        self.iter().filter(|(key, _)| !other.has(key))
     }
 
     /// True when `key`, a canonical form, is among the values.
     #[must_use]
     pub fn has(&self, key: &str) -> bool {
-        self.0.contains_key(key)
+        let found = self.all().binary_search_by(|value| (*value.key).cmp(key));
+        found.is_ok()
     }
 
     /// Values by canonical and written form.
     pub(crate) fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        Self(
-            pairs
-                .into_iter()
-                .map(|(key, text)| (key.to_owned(), text.to_owned()))
+        let values = pairs.into_iter();
+        Self::of(
+            values
+                .map(|(key, text)| Value::new(key.to_owned(), text.to_owned()))
                 .collect(),
         )
     }
@@ -185,6 +251,9 @@ impl Values {
     /// The values that `other` lacks.
     #[must_use]
     pub(crate) fn without(&self, other: &Self) -> Self {
+        if other.is_empty() {
+            return self.clone();
+        }
         Self::from_pairs(self.missing_in(other))
     }
 
@@ -202,13 +271,12 @@ impl Values {
 
     /// The values as addresses; what does not parse was never accepted, so it is skipped.
     pub fn to_addresses(&self) -> impl Iterator<Item = Address> + '_ {
-        self.0.values().filter_map(|text| Address::parse(text).ok())
+        self.iter().filter_map(|(_, text)| Address::parse(text).ok())
     }
 
     /// The values as group members.
     pub fn to_members(&self) -> impl Iterator<Item = (EntryUuid, Address)> + '_ {
-        self.0
-            .iter()
+        self.iter()
             .filter_map(|(key, text)| Some((EntryUuid::parse(key).ok()?, Address::parse(text).ok()?)))
     }
 }
@@ -219,7 +287,7 @@ impl fmt::Display for Values {
         if self.is_empty() {
             return f.write_str("-");
         }
-        for (index, text) in self.0.values().enumerate() {
+        for (index, (_, text)) in self.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
             write!(f, "{comma}{text}")?;
         }
@@ -227,23 +295,46 @@ impl fmt::Display for Values {
     }
 }
 
+impl fmt::Debug for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl serde::Serialize for Values {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.all().len()))?;
+        for (key, text) in self.iter() {
+            map.serialize_entry(key, text)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Values {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let map = BTreeMap::<String, String>::deserialize(deserializer)?;
+        Ok(Self::of(
+            map.into_iter().map(|(key, text)| Value::new(key, text)).collect(),
+        ))
+    }
+}
+
 /// An object as a set of fields. A field that is not there has no value.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-pub struct Image(BTreeMap<Field, Values>);
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Image([Values; Field::ALL.len()]);
 
 impl Image {
     /// The values of `field`.
     #[must_use]
     pub fn get(&self, field: Field) -> &Values {
-        self.0.get(&field).unwrap_or(&NOTHING)
+        self.0.get(field as usize).unwrap_or(&NOTHING)
     }
 
     /// Replaces the values of `field`.
     pub fn set(&mut self, field: Field, values: Values) {
-        if values.is_empty() {
-            self.0.remove(&field);
-        } else {
-            self.0.insert(field, values);
+        if let Some(place) = self.0.get_mut(field as usize) {
+            *place = values;
         }
     }
 
@@ -256,7 +347,8 @@ impl Image {
 
     /// The fields that have a value.
     pub fn fields(&self) -> impl Iterator<Item = (Field, &Values)> {
-        self.0.iter().map(|(field, values)| (*field, values))
+        let all = Field::ALL.into_iter().zip(&self.0);
+        all.filter(|(_, values)| !values.is_empty())
     }
 
     /// Says the same of two images when they are equal by matching rule. It is what a look at an entry after a
@@ -280,6 +372,28 @@ impl Image {
     #[must_use]
     pub fn address(&self) -> Option<Address> {
         self.get(Field::Address).to_addresses().next()
+    }
+}
+
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.fields()).finish()
+    }
+}
+
+impl serde::Serialize for Image {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.fields())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Image {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields = BTreeMap::<Field, Values>::deserialize(deserializer)?;
+        let start = Self::default();
+        Ok(fields
+            .into_iter()
+            .fold(start, |image, (field, values)| image.with(field, values)))
     }
 }
 
@@ -315,6 +429,37 @@ mod tests {
         assert_eq!(one.digest(), waiting.digest());
         let [a, b] = ["a", "A"].map(|text| Values::text(text).digest());
         assert_ne!(a, b, "a set's digest sees the spelling");
+    }
+
+    #[test]
+    fn of_two_spellings_the_later_one_stays_and_json_is_a_map() {
+        let parse = |text: &str| Address::parse(text).expect("an address");
+        let both = [
+            parse("b@example.test"),
+            parse("A@example.test"),
+            parse("a@Example.test"),
+        ];
+        let values = Values::addresses(&both);
+        let told: Vec<_> = values.iter().collect();
+        assert_eq!(
+            told,
+            [
+                ("a@example.test", "a@example.test"),
+                ("b@example.test", "b@example.test")
+            ]
+        );
+        let image = Image::default()
+            .with(Field::Address, Values::addresses(&both[1..2]))
+            .with(Field::Enabled, Values::switch(true));
+        let json = serde_json::to_string(&image).expect("writes");
+        assert_eq!(
+            json,
+            r#"{"address":{"a@example.test":"A@example.test"},"enabled":{"TRUE":"TRUE"}}"#
+        );
+        assert_eq!(serde_json::from_str::<Image>(&json).expect("reads"), image);
+        for (place, field) in Field::ALL.into_iter().enumerate() {
+            assert_eq!(field as usize, place);
+        }
     }
 
     #[test]

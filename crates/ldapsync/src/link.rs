@@ -8,16 +8,7 @@ use model::{Address, EntryUuid, Timestamp};
 use std::collections::BTreeMap;
 use store::{LinkState, STATE_UNTIL};
 
-pub(crate) const FIELDS: [Field; 8] = [
-    Field::Address,
-    Field::Aliases,
-    Field::DisplayName,
-    Field::Quota,
-    Field::Enabled,
-    Field::Members,
-    Field::PendingMembers,
-    Field::AwaitedFrom,
-];
+pub(crate) const FIELDS: [Field; 8] = Field::ALL;
 
 /// Field name to values. A member is written `UUID address`, everything else as itself; the canonical form is
 /// worked out again when read, so that a better matching rule needs no migration.
@@ -84,6 +75,7 @@ pub(crate) fn values(field: Field, texts: &[&str]) -> Values {
 }
 
 const UNDER_WAY: &str = "acquaintance.under-way";
+const HOME: &str = "home";
 
 /// What is not settled and what stands for the passwords, as digests beside the base.
 pub(crate) fn encode_digests(
@@ -114,10 +106,29 @@ pub(crate) fn encode_digests(
     digests
 }
 
+/// Notes the name of this server that the entry shows.
+pub(crate) fn note_home(digests: &mut BTreeMap<String, Bytes>, home: Option<&str>) {
+    match home {
+        Some(home) => drop(digests.insert(HOME.to_owned(), Bytes::copy_from_slice(home.as_bytes()))),
+        None => drop(digests.remove(HOME)),
+    }
+}
+
+/// The name of this server that the entry showed last; empty when it showed another one since, or none.
+pub(crate) fn home(digests: &BTreeMap<String, Bytes>) -> Option<&str> {
+    std::str::from_utf8(digests.get(HOME)?).ok()
+}
+
 /// When the state of the entry ends by itself.
 pub(crate) fn until(digests: &BTreeMap<String, Bytes>) -> Option<Timestamp> {
     let millis = digests.get(STATE_UNTIL)?.as_ref().try_into().ok()?;
     Some(Timestamp::from_millis(u64::from_be_bytes(millis)))
+}
+
+/// Whether nothing is remembered of what is not settled.
+pub(crate) fn is_plain(digests: &BTreeMap<String, Bytes>) -> bool {
+    let settled = ["password.local", "password.remote", STATE_UNTIL, HOME];
+    digests.keys().all(|key| settled.contains(&key.as_str()))
 }
 
 /// Reads what is not settled. What does not read is left out: the merge then sees an edit and settles it.

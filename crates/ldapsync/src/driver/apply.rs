@@ -1,7 +1,7 @@
 //! Carrying plans out here, side by side, except those that take addresses from each other.
 
 use super::order;
-use super::push::{Job, interrupted};
+use super::push::{Job, hosts_of, interrupted};
 use super::worker::{Worker, save};
 use crate::engine::{Effect, Input, Notice, Outcome};
 use crate::field::Field;
@@ -46,7 +46,7 @@ impl Worker<'_> {
     /// The local halves, each in one commit with the intent of its remote half: side by side, except those that take
     /// addresses from each other, whoever of them has something to write in the directory as well. Gives back what is
     /// to be written there.
-    async fn write_here(&mut self, jobs: Vec<Job>) -> Vec<Job> {
+    pub(super) async fn write_here(&mut self, jobs: Vec<Job>) -> Vec<Job> {
         let (free, waiting) = order::split(jobs);
         let mut running = JoinSet::new();
         for job in free {
@@ -119,9 +119,21 @@ impl Worker<'_> {
 
     pub(super) fn applied(&mut self, plan: &Plan, outcome: Outcome, count: LinkCount) {
         if outcome == Outcome::Done {
-            for line in plan.lines() {
-                tracing::info!(connector = %self.parts.config.name, uuid = %plan.uuid, "{line}");
-            }
+            self.tell(plan);
+        }
+        self.finished(plan, outcome, count);
+    }
+
+    /// The log's word of a plan.
+    pub(super) fn tell(&self, plan: &Plan) {
+        for line in plan.lines() {
+            tracing::info!(connector = %self.parts.config.name, uuid = %plan.uuid, "{line}");
+        }
+    }
+
+    /// What follows from a plan that was carried out, or was not.
+    pub(super) fn finished(&mut self, plan: &Plan, outcome: Outcome, count: LinkCount) {
+        if outcome == Outcome::Done {
             self.parts.remotes.sessions.applied(plan);
             let renamed = plan.remote.iter().find_map(|op| match op {
                 RemoteOp::Set {
@@ -156,6 +168,7 @@ impl Worker<'_> {
 }
 
 async fn begin(local: Local, hosts: Vec<String>, job: Job) -> Begun {
+    let hosts = hosts_of(&hosts, &job.seen);
     let intent = match job.writes.is_empty() {
         true => None,
         false => local.intent(&job.plan, &job.seen, &hosts),

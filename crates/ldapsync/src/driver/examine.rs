@@ -3,7 +3,7 @@
 use super::worker::{Worker, store_trouble};
 use super::{SyncEngine, gone, rivals, sums};
 use crate::engine::{Input, Notice, Trouble};
-use crate::local::{Copies, store_id};
+use crate::local::{Copies, Local, store_id};
 use crate::mapping::Members;
 use crate::plan::{Digest, Hash, LocalId, LocalState, Remote, RemotePassword, Situation};
 use crate::unresolved::{self, Unresolved};
@@ -21,13 +21,12 @@ impl Worker<'_> {
         &mut self,
         entry: &ChangedEntry,
         members: Members,
+        here: Here,
         elsewhere: &mut Vec<(EntryUuid, Option<Elsewhere>)>,
     ) -> Result<(), Trouble> {
         let parts = self.parts;
         let unresolved = self.unresolved(entry.uuid, &members)?;
-        let mut remote = parts
-            .scope
-            .remote(entry, members, &|domain| parts.is_local(domain));
+        let mut remote = parts.remote(entry, members);
         let mut hash = None;
         if let (Remote::Here(remote), EntryKind::Account) =
             (&mut remote, entry.kind.unwrap_or(EntryKind::Group))
@@ -62,7 +61,7 @@ impl Worker<'_> {
             hash,
             unresolved: unresolved.map(|(unresolved, _)| unresolved),
         };
-        self.examine_remote((entry.uuid, Some(read)), remote, origin, Some(address))
+        self.examine_remote((entry.uuid, Some(read)), remote, here, origin, Some(address))
             .await
     }
 
@@ -114,7 +113,10 @@ impl Worker<'_> {
     }
 
     /// What a message of the feed is, before anything is planned.
-    pub(super) fn freshness(&self, entry: &ChangedEntry) -> Result<Freshness, Trouble> {
+    pub(super) fn freshness(&mut self, entry: &ChangedEntry) -> Result<Freshness, Trouble> {
+        if self.is_equal(entry)? {
+            return Ok(Freshness::Echo);
+        }
         let (parts, uuid) = (self.parts, entry.uuid);
         let csn = version(entry);
         let compared = self.engine.compares_all() || self.doubtful || self.engine.is_aside(uuid);
@@ -162,17 +164,22 @@ impl Worker<'_> {
         &mut self,
         (uuid, entry): (EntryUuid, Option<Read<'_>>),
         remote: Remote,
+        here: Here,
         origin: (String, Option<String>),
         address: Option<Option<Address>>,
     ) -> Result<(), Trouble> {
-        let (mut situation, mut seen) = self
-            .parts
-            .local
-            .situation(uuid, remote, origin)
-            .map_err(store_trouble)?;
+        let (mut situation, mut seen) = match here {
+            Here::Nobody => Local::nobody(uuid, remote, origin),
+            Here::Somebody => {
+                let read = self.parts.local.situation(uuid, remote, origin);
+                read.map_err(store_trouble)?
+            }
+        };
         if self.engine.pushes() {
             seen.entry = entry.as_ref().map(|read| read.entry.clone());
-            rivals::find(self.parts, &mut situation).await?;
+            if here == Here::Somebody {
+                rivals::find(self.parts, &mut situation).await?;
+            }
         }
         if let Some(read) = entry {
             seen.hash = read.hash;
@@ -218,17 +225,20 @@ impl Worker<'_> {
                     if gone.is_some() {
                         elsewhere.push((*uuid, None));
                     }
-                    self.examine_remote((*uuid, None), remote, (String::new(), None), gone)
+                    let origin = (String::new(), None);
+                    self.examine_remote((*uuid, None), remote, Here::Somebody, origin, gone)
                         .await?;
                 }
                 Presence::OutOfScope(entry) => {
                     let origin = (entry.dn.clone(), None);
-                    self.examine_remote((*uuid, None), Remote::OutOfScope, origin, Some(None))
+                    let remote = Remote::OutOfScope;
+                    self.examine_remote((*uuid, None), remote, Here::Somebody, origin, Some(None))
                         .await?;
                 }
                 Presence::InScope(entry) => {
                     let members = members(self.parts, &entry).await?;
-                    self.examine(&entry, members, &mut elsewhere).await?;
+                    self.examine(&entry, members, Here::Somebody, &mut elsewhere)
+                        .await?;
                 }
             }
         }
@@ -310,6 +320,15 @@ struct Read<'a> {
     unresolved: Option<Unresolved>,
 }
 
+/// Who may be here of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Here {
+    /// It was looked up: nobody, and nothing is noted of it.
+    Nobody,
+    /// Perhaps somebody: it is to be read.
+    Somebody,
+}
+
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Freshness {
@@ -328,7 +347,7 @@ pub(super) fn version(entry: &ChangedEntry) -> Option<&str> {
 }
 
 /// The plan's view of a password.
-fn password(seen: &PasswordSeen, copies: Copies) -> RemotePassword {
+pub(super) fn password(seen: &PasswordSeen, copies: Copies) -> RemotePassword {
     RemotePassword {
         digest: seen.stamp.map(Digest),
         hash: match (&seen.hash, copies) {

@@ -5,12 +5,15 @@
 //! because the cookie is committed last.
 
 mod apply;
+mod arrivals;
 mod decided;
+mod equal;
 mod examine;
 mod explain;
 mod fetch;
 mod gone;
 mod journal;
+mod mapped;
 mod operate;
 mod order;
 mod outlet;
@@ -37,7 +40,7 @@ pub use operate::{LinkOrder, Pairing, unlink_rows};
 pub use rates::Rates;
 pub use report::{PlanItem, PlanReport, PlannedEntry, PlannedObject, SetAsideObject};
 pub use rest::Consent;
-pub use waiting::OutboxStatus;
+pub use waiting::{OutboxStatus, WaitingEdit, WaitingEdits};
 
 use crate::engine::{SyncStatus, Wake};
 use crate::local::{Copies, Local};
@@ -87,7 +90,10 @@ pub(crate) type PasswordReader = Arc<dyn Fn(EntryUuid, &ldap::Entry) -> Password
 pub(crate) struct Remotes {
     pub(crate) source: Source,
     pub(crate) members: MemberLookup,
+    /// Whom mail to an address is for, a catch-all too.
     pub(crate) address: AddressLookup,
+    /// Who has an address.
+    pub(crate) holder: AddressLookup,
     pub(crate) sessions: Sessions,
     pub(crate) passwords: PasswordReader,
     /// None where the direction writes nothing there.
@@ -180,6 +186,8 @@ pub struct SyncEngine {
     /// Destructive changes of an approved plan, for the round that follows a rest.
     allowed: Mutex<BTreeMap<EntryUuid, Vec<String>>>,
     rates: Mutex<rates::Sampled>,
+    /// How far the journal was read in this process.
+    heard: Mutex<u64>,
 }
 
 impl SyncEngine {
@@ -193,13 +201,15 @@ impl SyncEngine {
         server_name: &str,
         host_aliases: &[String],
     ) -> Arc<Self> {
-        let (feed, members, address) = (
+        let (feed, members, address, holder) = (
+            Arc::clone(&connector),
             Arc::clone(&connector),
             Arc::clone(&connector),
             Arc::clone(&connector),
         );
+        let replica = replica_id(connector.config(), &store);
         let remotes = Remotes {
-            source: Arc::new(move || directory::feed::open(&feed)),
+            source: Arc::new(move || directory::feed::open_as(&feed, replica)),
             members: Arc::new(move |dns| {
                 let connector = Arc::clone(&members);
                 Box::pin(async move { connector.resolve_members(&dns).await })
@@ -207,6 +217,10 @@ impl SyncEngine {
             address: Arc::new(move |wanted| {
                 let connector = Arc::clone(&address);
                 Box::pin(async move { connector.lookup_address(&wanted).await })
+            }),
+            holder: Arc::new(move |wanted| {
+                let connector = Arc::clone(&holder);
+                Box::pin(async move { connector.lookup_holder(&wanted).await })
             }),
             sessions: Sessions::of(&connector),
             passwords: {
@@ -253,6 +267,7 @@ impl SyncEngine {
                 OnHostChange::StartEmpty => Arrivals::StartEmpty,
             },
         };
+        let node = store.node();
         let local = Local {
             store,
             connector: config.name.clone(),
@@ -260,6 +275,9 @@ impl SyncEngine {
             retention: Duration::from_secs(config.retention.saturating_mul(86_400)),
             on_delete: config.on_delete,
             direction: config.direction,
+            home: config
+                .clustered
+                .then(|| crate::mapping::canonical_host(server_name)),
             copies: match config.copy_passwords {
                 true => Copies::Yes,
                 false => Copies::No,
@@ -267,7 +285,7 @@ impl SyncEngine {
         };
         Arc::new(Self {
             server_name: server_name.to_owned(),
-            scope: Scope::new(&config, server_name, host_aliases),
+            scope: Scope::new(&config, server_name, host_aliases, node.as_deref()),
             policy,
             status: Arc::new(Mutex::new(SyncStatus::starting(&config.name))),
             config,
@@ -283,6 +301,7 @@ impl SyncEngine {
             rest: watch::Sender::new(None),
             allowed: Mutex::default(),
             rates: Mutex::default(),
+            heard: Mutex::default(),
         })
     }
 
@@ -356,6 +375,7 @@ impl SyncEngine {
             () = tokio::time::sleep(wait) => Turn::Timer,
         };
         let work = async {
+            *self.heard.lock() = worker.offset;
             match turn {
                 Turn::Stop => return Next::End,
                 Turn::Serve(request) => worker.serve(request).await,
@@ -369,6 +389,7 @@ impl SyncEngine {
                 Turn::Save => worker.save_now().await,
                 Turn::Timer => worker.round(Wake::Timer).await,
             }
+            *self.heard.lock() = worker.offset;
             Next::Again
         };
         tokio::select! {
@@ -396,6 +417,7 @@ impl SyncEngine {
             Direction::LocalToLdap => "local-to-ldap",
             Direction::BothWays => "both-ways",
         };
+        status.replica_id = replica_id(&self.config, &self.local.store);
         status.domains = self.config.domains.iter().map(ToString::to_string).collect();
         status.rates = self.rates.lock().rates(&status.counts, now);
         match waiting::outbox(self) {
@@ -535,6 +557,12 @@ impl SyncEngine {
     fn now(&self) -> Timestamp {
         self.local.clock.now()
     }
+}
+
+/// The number of this server's feed: what the configuration says, or what its lasting identity gives.
+fn replica_id(config: &ConnectorConfig, store: &Store) -> Option<u16> {
+    let own = || store.node().map(|node| node.replica_id(&config.name));
+    config.replica_id.or_else(own)
 }
 
 /// The writer of a connector whose direction writes.

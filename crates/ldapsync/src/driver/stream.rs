@@ -3,7 +3,7 @@
 //! What waits here is bounded by the feed itself (`directory::feed::Following`): while a batch is carried out the
 //! next one gathers there, and past the bound the search is given up and resumed by its cookie.
 
-use super::examine::{Freshness, version};
+use super::examine::{Freshness, Here, version};
 use super::worker::{Worker, save};
 use crate::engine::{Checkpoint, Input, Notice, Trouble};
 use crate::mapping::Members;
@@ -12,6 +12,7 @@ use directory::feed::{Change, ChangedEntry, Cookie, Coverage, FeedError, FeedEve
 use model::EntryUuid;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use store::{Elsewhere, Names};
 use tokio::time::Instant;
 
 /// Objects that are read, planned and applied together. The store commits what arrives during a sync as one
@@ -122,6 +123,7 @@ impl Worker<'_> {
             coverage: Coverage::NamedDeletes,
         };
         let noted = self.portions(changes).await;
+        self.all_arrived().await;
         self.end_of_feed(noted.map(|()| end));
         self.pump().await;
     }
@@ -177,6 +179,16 @@ impl Worker<'_> {
     }
 
     async fn refresh(&mut self, stream: &mut Following) -> Result<PollEnd, Trouble> {
+        // Nearly all are people whose addresses nobody has, or who are known: the commit finds out. The first address that
+        // somebody has ends that.
+        self.arrivals.names = Names::Later;
+        let read = self.read_refresh(stream).await;
+        self.all_arrived().await;
+        self.arrivals.names = Names::Now;
+        read
+    }
+
+    async fn read_refresh(&mut self, stream: &mut Following) -> Result<PollEnd, Trouble> {
         while let Some(event) = stream.next().await {
             match event? {
                 FeedEvent::Refreshing(list) => self.portions(&list).await?,
@@ -211,6 +223,19 @@ impl Worker<'_> {
         }
     }
 
+    /// An account's entry that is news.
+    async fn look_at_entry(
+        &mut self,
+        entry: &ChangedEntry,
+        here: Here,
+        elsewhere: &mut Vec<(EntryUuid, Option<Elsewhere>)>,
+    ) -> Result<(), Trouble> {
+        self.note_told(entry);
+        self.step(Input::Noticed(Notice::Account(entry.uuid)));
+        (self.parts.remotes.sessions.changed)(entry.uuid);
+        self.examine(entry, Members::default(), here, elsewhere).await
+    }
+
     async fn portion(&mut self, changes: &[Change]) -> Result<(), Trouble> {
         let mut entries: BTreeMap<EntryUuid, &ChangedEntry> = BTreeMap::new();
         for change in changes {
@@ -238,6 +263,17 @@ impl Worker<'_> {
             }
         }
         let mut elsewhere = Vec::new();
+        let unknown = self.unknown(&entries)?;
+        for uuid in &unknown {
+            if let Some(entry) = entries.remove(uuid) {
+                self.look_at_entry(entry, Here::Nobody, &mut elsewhere).await?;
+            }
+        }
+        self.gather().await;
+        if !entries.is_empty() || !self.effects.is_empty() {
+            // What is on its way may be what these are about.
+            self.all_arrived().await;
+        }
         for (uuid, entry) in entries {
             match self.freshness(entry)? {
                 Freshness::News => {}
@@ -251,10 +287,7 @@ impl Worker<'_> {
                     continue;
                 }
             }
-            self.note_told(entry);
-            self.step(Input::Noticed(Notice::Account(uuid)));
-            (self.parts.remotes.sessions.changed)(uuid);
-            self.examine(entry, Members::default(), &mut elsewhere).await?;
+            self.look_at_entry(entry, Here::Somebody, &mut elsewhere).await?;
         }
         self.note(&elsewhere).await?;
         self.settle().await?;

@@ -1,5 +1,6 @@
 //! One connector's work: feeds the engine, carries out its effects.
 
+use super::arrivals::Arrivals;
 use super::stream::Unsaved;
 use super::{Request, SyncEngine, SyncError, quarantine, sums};
 use crate::engine::{Aside, Checkpoint, Effect, Engine, Input, Scope, Settings, Trouble, Wake};
@@ -28,6 +29,8 @@ pub(super) struct Worker<'a> {
     pub(super) effects: VecDeque<Effect>,
     /// What was read of the objects that are being planned.
     pub(super) seen: HashMap<EntryUuid, Seen>,
+    /// Accounts that are on their way into the store.
+    pub(super) arrivals: Arrivals,
     pub(super) linked: u64,
     /// What the guard had counted when that was last stored.
     guard: (Counted, Counted),
@@ -64,10 +67,10 @@ impl<'a> Worker<'a> {
             guard: state.guard,
             guard_remote: state.guard_remote,
             void: state.void_versions,
+            spared: state.spared,
         };
         let (linked, newest) = sums::known(parts, &checkpoint.void).await?;
         let guard = parts.config.guard;
-            spared: state.spared,
         let counted = (checkpoint.guard.clone(), checkpoint.guard_remote.clone());
         let (aside, strangers) = quarantine::rows(parts)?;
         let settings = Settings {
@@ -98,6 +101,7 @@ impl<'a> Worker<'a> {
             unsaved: None,
             effects: VecDeque::new(),
             seen: HashMap::new(),
+            arrivals: Arrivals::default(),
             linked,
             guard: counted,
             offset: state.journal_offset,
@@ -354,11 +358,11 @@ pub(super) async fn save(
     state.guard = checkpoint.guard;
     state.guard_remote = checkpoint.guard_remote;
     state.void_versions = checkpoint.void;
+    state.spared = checkpoint.spared;
     state.journal_offset = offset;
     state.last_error = None;
     store
         .put_connector_state(name, &state)
-    state.spared = checkpoint.spared;
         .await
         .map_err(store_trouble)
 }

@@ -3,8 +3,9 @@
 use super::objects::{new_account, new_group};
 use super::{LinkCount, Local, Seen, own_id, store_id};
 use crate::engine::Outcome;
-use crate::plan::{Kind, LocalId, Op, Plan, Wait};
-use store::{Intent, Origin, StoreError, SyncChange};
+use crate::field::Image;
+use crate::plan::{Kind, LocalId, LocalState, Op, Plan, Wait};
+use store::{Intent, NewAccount, Origin, StoreError, SyncChange};
 
 impl Local {
     /// Carries a plan out. Everything of one object is one durable commit, its link included.
@@ -42,7 +43,7 @@ impl Local {
     }
 
     /// The rows that go with a plan's local half.
-    fn rows(&self, plan: &Plan, seen: &Seen, intent: Option<Intent>) -> Vec<SyncChange> {
+    pub(super) fn rows(&self, plan: &Plan, seen: &Seen, intent: Option<Intent>) -> Vec<SyncChange> {
         let mut rows = self.conflicts(plan, seen.local);
         let lives = |op: &Op| matches!(op, Op::Create { .. } | Op::Link { .. });
         if seen.entombed && plan.ops.iter().any(lives) {
@@ -66,16 +67,13 @@ impl Local {
     async fn try_apply(&self, plan: &Plan, seen: &Seen, rows: Vec<SyncChange>) -> Result<(), StoreError> {
         let origin = Origin::Connector(self.connector.clone());
         if let [Op::Create { kind, image, state }] = plan.ops.as_slice() {
-            let link = self.link(plan, seen, &plan.ops);
             match kind {
                 Kind::Account => {
-                    let mut new = new_account(image, state, link)?;
-                    new.password_hash = self.copied(plan, seen).cloned();
-                    new.sync = rows;
+                    let new = self.account_to_create((plan, seen), image, state, rows)?;
                     self.store.create_account(new, &origin).await?;
                 }
                 Kind::Group => {
-                    let mut new = new_group(image, link)?;
+                    let mut new = new_group(image, self.link(plan, seen, &plan.ops))?;
                     new.sync = rows;
                     self.store.create_group(new, &origin).await?;
                 }
@@ -113,6 +111,20 @@ impl Local {
             }
             None => self.store.commit_sync(&rows).await,
         }
+    }
+
+    /// The account of a plan, with its link and these rows.
+    pub(super) fn account_to_create(
+        &self,
+        (plan, seen): (&Plan, &Seen),
+        image: &Image,
+        state: &LocalState,
+        rows: Vec<SyncChange>,
+    ) -> Result<NewAccount, StoreError> {
+        let mut new = new_account(image, state, self.link(plan, seen, &plan.ops))?;
+        new.password_hash = self.copied(plan, seen).cloned();
+        new.sync = rows;
+        Ok(new)
     }
 
     /// An account that lives here now knows itself where its mail is; the note of another home has served.

@@ -1,17 +1,20 @@
 //! The local side: reading an object as fields, and carrying a plan out in the store.
 //!
 //! Owns what a plan needs of the store ([`read`]), and everything that one plan changes there, which is one commit
-//! ([`apply`], [`change`]). Never decides anything: the plan does.
+//! ([`apply`], [`change`]), or of many that bring what nobody has yet ([`arrive`]). Never decides anything: the plan does.
 
 mod apply;
+mod arrive;
 mod change;
 mod objects;
 mod passwords;
 mod read;
 
+pub(crate) use arrive::is_arrival;
+
 use crate::field::{Field, Image};
 use crate::link;
-use crate::plan::{Link, LocalId};
+use crate::plan::{Link, LocalId, Remote};
 use crate::unresolved::Unresolved;
 use directory::config::{Direction, OnDelete};
 use model::{Address, Clock, EntryUuid, Secret};
@@ -29,6 +32,8 @@ pub(crate) struct Local {
     pub(crate) retention: Duration,
     pub(crate) on_delete: OnDelete,
     pub(crate) direction: Direction,
+    /// With `clustered`: the name that new entries say of their home, canonical.
+    pub(crate) home: Option<String>,
     /// Whether the directory's password hashes are copied.
     pub(crate) copies: Copies,
 }
@@ -53,6 +58,8 @@ pub(crate) struct Seen {
     link: Option<LinkData>,
     /// The same as a plan reads it.
     old: Option<Link>,
+    /// The former name of this server that the entry still says.
+    pub(crate) former_home: Option<String>,
     /// Whether the entry was noted at another home.
     noted_elsewhere: bool,
     /// The linked object, also when only its tombstone is left.
@@ -73,6 +80,35 @@ pub(crate) struct Seen {
     pub(crate) unresolved: Option<Unresolved>,
     /// The entry's password hash, where it is copied. In memory only, and only until the plan is carried out.
     pub(crate) hash: Option<Secret>,
+}
+
+impl Seen {
+    /// What there is to remember of an entry that means nothing here.
+    fn of_nobody((dn, csn): (String, Option<String>), remote: &Remote) -> Self {
+        let (image, home) = match remote {
+            Remote::Here(remote) => (remote.image.clone(), remote.home.as_ref()),
+            _ => (Image::default(), None),
+        };
+        let former = home.filter(|home| home.becomes.is_some());
+        Self {
+            dn,
+            csn,
+            version: None,
+            link: None,
+            old: None,
+            former_home: former.map(|home| home.shown.clone()),
+            noted_elsewhere: false,
+            local: None,
+            entombed: false,
+            has_intent: false,
+            adopted: None,
+            remote: image,
+            unnamed: Vec::new(),
+            entry: None,
+            unresolved: None,
+            hash: None,
+        }
+    }
 }
 
 /// How the number of living links changes by a plan.

@@ -2,7 +2,7 @@
 
 use super::objects::{account_image, account_state, group_image};
 use super::{Local, Seen, own_id, store_id};
-use crate::field::{Field, Image, Values};
+use crate::field::{Field, Values};
 use crate::link;
 use crate::plan::{
     Link, LocalId, LocalObject, LocalState, Reason, Remote, Removal, Situation, Standing, fields_of,
@@ -28,25 +28,11 @@ impl Local {
         };
         let elsewhere = self.store.elsewhere(&self.connector, uuid)?;
         let mut seen = Seen {
-            dn,
-            csn,
-            version: None,
             link: association.as_ref().map(|found| found.data.clone()),
-            old: None,
             noted_elsewhere: elsewhere.is_some(),
             local: association.as_ref().map(|found| own_id(found.local)),
-            entombed: false,
-            has_intent: false,
-            adopted: None,
-            remote: Image::default(),
-            unnamed: Vec::new(),
-            entry: None,
-            unresolved: None,
-            hash: None,
+            ..Seen::of_nobody((dn, csn), &remote)
         };
-        if let Remote::Here(remote) = &remote {
-            seen.remote.clone_from(&remote.image);
-        }
         if association
             .as_ref()
             .is_some_and(|found| found.data.state.is_held())
@@ -99,6 +85,7 @@ impl Local {
             marks: link::marks(&found.data.digests),
             passwords: link::passwords(&found.data.digests),
             until: link::until(&found.data.digests),
+            home: link::home(&found.data.digests).map(str::to_owned),
         });
         if let Some(link) = &mut link {
             self.after_a_write(link, &mut seen)?;
@@ -112,6 +99,7 @@ impl Local {
                 marks: crate::merge::Marks::default(),
                 passwords: crate::plan::Passwords::default(),
                 until: None,
+                home: None,
             });
         }
         if let (Some(link), Some(local)) = (&link, &local)
@@ -160,8 +148,6 @@ impl Local {
         let Some(LocalId::Account(id)) = local else {
             return Ok(Removal::BySync);
         };
-        } else {
-            Removal::BySync
         let account = self.store.account(id)?;
         let by_person = account.is_some_and(|account| {
             matches!(
@@ -174,6 +160,8 @@ impl Local {
         });
         Ok(if by_person {
             Removal::ByPerson
+        } else {
+            Removal::BySync
         })
     }
 

@@ -1,6 +1,7 @@
 //! The engine, the driver and a memory store against a directory that does everything wrong: from a seed, on
 //! a clock that only the test moves.
 
+mod arrivals;
 mod fake;
 mod proof;
 mod scenarios;
@@ -42,7 +43,7 @@ fn admin() -> Origin {
     Origin::Admin("test".to_owned())
 }
 
-fn config(guard: u64, clustered: bool) -> ConnectorConfig {
+pub(super) fn config(guard: u64, clustered: bool) -> ConnectorConfig {
     serde_json::from_value(serde_json::json!({
         "name": "people",
         "uris": ["ldap://127.0.0.1:1"],
@@ -76,6 +77,10 @@ impl World {
         let signal = Arc::clone(&crash);
         let ended = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&ended);
+        let holder: super::AddressLookup = Arc::new(move |wanted| {
+            let found = fake::lookup(&lookups, &wanted);
+            Box::pin(async move { found })
+        });
         let remotes = Remotes {
             source: Arc::new(move || {
                 Box::new(FakeSource {
@@ -87,10 +92,8 @@ impl World {
                 let found = members.lock().resolve(&dns);
                 Box::pin(async move { Ok(found) })
             }),
-            address: Arc::new(move |wanted| {
-                let found = fake::lookup(&lookups, &wanted);
-                Box::pin(async move { found })
-            }),
+            address: Arc::clone(&holder),
+            holder,
             passwords: Arc::new(|_, _| directory::PasswordSeen::default()),
             sessions: Sessions {
                 changed: Arc::new(|_| {}),

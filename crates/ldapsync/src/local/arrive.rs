@@ -1,0 +1,65 @@
+//! Entries that mean nothing here yet: a situation that needs no reading, and many accounts in one commit.
+
+use super::{Local, Seen};
+use crate::plan::{Kind, LocalState, Op, Plan, Remote, Removal, Situation};
+use model::EntryUuid;
+use store::{Arrival, Names, Origin, StoreError};
+
+/// A plan that makes an account that nobody has, and nothing else.
+pub(crate) fn is_arrival(plan: &Plan) -> bool {
+    let alone = matches!(
+        plan.ops.as_slice(),
+        [Op::Create {
+            kind: Kind::Account,
+            state: LocalState::Active,
+            ..
+        }]
+    );
+    alone && plan.remote.is_empty()
+}
+
+impl Local {
+    /// Which of these entries this side has never heard of.
+    pub(crate) fn unknown(&self, arrivals: &[Arrival<'_>], names: Names) -> Result<Vec<bool>, StoreError> {
+        #[cfg(test)]
+        if crate::broken::is(crate::broken::Broken::ByDn) {
+            return Ok(vec![false; arrivals.len()]);
+        }
+        self.store.unknown(&self.connector, arrivals, names)
+    }
+
+    /// What a plan for an unknown entry depends on: the entry. The same that [`Local::situation`] reads of it.
+    pub(crate) fn nobody(
+        uuid: EntryUuid,
+        remote: Remote,
+        origin: (String, Option<String>),
+    ) -> (Situation, Seen) {
+        let seen = Seen::of_nobody(origin, &remote);
+        let situation = Situation {
+            uuid,
+            name: seen.dn.clone(),
+            remote,
+            link: None,
+            local: None,
+            by_address: Vec::new(),
+            by_alias: Vec::new(),
+            seen_at: None,
+            removal: Removal::default(),
+            rivals: Vec::new(),
+        };
+        (situation, seen)
+    }
+
+    /// Carries plans out for which [`is_arrival`] holds, all in one commit or none of them.
+    pub(crate) async fn arrive(&self, plans: &[(Plan, Seen)]) -> Result<(), StoreError> {
+        let mut accounts = Vec::with_capacity(plans.len());
+        for (plan, seen) in plans {
+            if let [Op::Create { image, state, .. }] = plan.ops.as_slice() {
+                let rows = self.rows(plan, seen, None);
+                accounts.push(self.account_to_create((plan, seen), image, state, rows)?);
+            }
+        }
+        let origin = Origin::Connector(self.connector.clone());
+        self.store.create_accounts(accounts, &origin).await.map(drop)
+    }
+}
