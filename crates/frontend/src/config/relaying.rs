@@ -4,7 +4,7 @@ use super::SmtpProxyConfig;
 use model::ConfigProblem;
 use net::{Network, check_certificate_names};
 
-/// Wider networks than any private one (RFC 1918, RFC 4193) are the Internet, or much of it.
+/// Wider networks than the widest private ones (10.0.0.0/8, fc00::/7) are the Internet, or much of it.
 const WIDEST: (u8, u8) = (8, 7);
 
 /// What is wrong with `relay_from`, `relay_certificates` and `relay_home`.

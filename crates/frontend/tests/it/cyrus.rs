@@ -1,7 +1,8 @@
-//! A real Cyrus as a foreign home: mail in, and logins with the user's own password and with the master's.
+//! A real Cyrus as a foreign home: mail in, and logins with the user's own password and with the master's; in the clear
+//! and over TLS.
 
 use crate::dovecot::{deliver, sieve_front, sieve_login};
-use crate::support::{Client, Front, OnePassword, context_with, front};
+use crate::support::{Client, Front, OnePassword, certificate, context_with, front};
 use frontend::{AuthenticateAt, ImapProxyConfig, ProxyContext, imap, pop3};
 use model::{Authenticator, Protocol};
 use serde_json::json;
@@ -131,4 +132,46 @@ async fn cyrus_is_a_home_like_any_other() {
     let mut client = Client::connect(sieve.address).await;
     assert!(sieve_login(&mut client).await.starts_with("OK"));
     assert_eq!(client.ask("LISTSCRIPTS").await, "\"mine\"");
+}
+
+/// Over TLS, with a certificate that is verified: with another authority no password leaves the front end.
+#[tokio::test(flavor = "multi_thread")]
+async fn cyrus_is_a_home_over_tls() {
+    let (files, _, _) = certificate();
+    let (cert, key) = (files.path().join("cert.pem"), files.path().join("key.pem"));
+    // Cyrus reads them as a user of its own.
+    for (path, mode) in [(files.path(), 0o755), (&cert, 0o644), (&key, 0o644)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("shown to all");
+    }
+    let settings = format!(
+        "tls_server_cert: {}\ntls_server_key: {}",
+        cert.display(),
+        key.display()
+    );
+    let server = Cyrus::start(&USERS, &settings).expect("Cyrus starts");
+    let edge: Arc<dyn Authenticator> = Arc::new(OnePassword);
+    let (strangers, _, _) = certificate();
+    for (ca, is_in) in [(cert, true), (strangers.path().join("cert.pem"), false)] {
+        let (mut home, _none) = home(&server, "replay");
+        home["host"] = json!("localhost");
+        home["ca_file"] = json!(ca);
+        for service in ["imap", "pop3", "managesieve"] {
+            home[service]["tls"] = json!("starttls");
+        }
+        let context = context_with(&[("@example.test", "store")], &[home]);
+        let fronts = fronts(&context, Some(edge.clone())).await;
+        let mut client = Client::connect(fronts.0.address).await;
+        client.line().await;
+        let done = client.ask("a LOGIN alice@example.test secret").await;
+        let wanted = if is_in { "a OK" } else { "a NO [UNAVAILABLE]" };
+        assert!(done.starts_with(wanted), "{done}\n{}", server.log());
+        if is_in {
+            read_mail(&fronts, 0).await;
+        }
+        let sieve = sieve_front(context, |_| {}).await;
+        let mut client = Client::connect(sieve.address).await;
+        let done = sieve_login(&mut client).await;
+        let wanted = if is_in { "OK" } else { "NO (TRYLATER)" };
+        assert!(done.starts_with(wanted), "{done}\n{}", server.log());
+    }
 }

@@ -349,3 +349,13 @@ async fn master_logins_sessions_and_numbers() {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
 }
+
+#[tokio::test]
+async fn shutting_down_says_goodbye() {
+    let front = sieve("127.0.0.1:1", |_| {}, AuthenticateAt::Edge).await;
+    let (mut client, _) = greeted(&front).await;
+    front.trigger.request(std::time::Duration::from_secs(5));
+    let last = client.line().await;
+    assert!(last.starts_with("BYE "), "{last}");
+    assert!(client.is_closed().await);
+}

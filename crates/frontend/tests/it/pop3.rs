@@ -337,3 +337,13 @@ async fn a_home_that_takes_no_password_in_the_clear() {
         assert!(home.line_with("PASS").is_none(), "the password was told");
     }
 }
+
+#[tokio::test]
+async fn shutting_down_says_goodbye() {
+    let front = pop3("127.0.0.1:1", |_| {}, AuthenticateAt::Edge).await;
+    let mut client = greeted(&front).await;
+    front.trigger.request(std::time::Duration::from_secs(5));
+    let last = client.line().await;
+    assert!(last.starts_with("-ERR [SYS/TEMP]"), "{last}");
+    assert!(client.is_closed().await);
+}

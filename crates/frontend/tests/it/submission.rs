@@ -427,3 +427,13 @@ async fn the_end_of_either_side_is_the_end_of_both() {
     assert_eq!(client.ask("QUIT").await, "221 2.0.0 bye");
     assert!(client.is_closed().await);
 }
+
+#[tokio::test]
+async fn shutting_down_says_goodbye() {
+    let front = submission("127.0.0.1:1", |_| {}, AuthenticateAt::Edge).await;
+    let (mut client, _) = greeted(&front).await;
+    front.trigger.request(std::time::Duration::from_secs(5));
+    let last = client.line().await;
+    assert!(last.starts_with("421 4.3.2"), "{last}");
+    assert!(client.is_closed().await);
+}
