@@ -221,7 +221,9 @@ impl Connector {
         most: usize,
     ) -> Result<Vec<Entry>, LdapError> {
         let half = &self.patterns().accounts;
-        let any = logins.iter().map(|name| equality(&self.patterns().map.login, name));
+        let any = logins
+            .iter()
+            .map(|name| equality(&self.patterns().map.login, name));
         let filter = Filter::And(vec![half.filter(), Filter::Or(any.collect())]);
         let scope = match half.scope {
             SearchScope::One => Scope::OneLevel,

@@ -124,6 +124,21 @@ impl Connector {
         self.find_address(address, &mut Trace::Off).await.into_lookup()
     }
 
+    /// Finds the account or group that has exactly this address, itself or as an alias. Neither the name before
+    /// `+detail` nor a catch-all counts: those get mail for addresses that are not theirs.
+    pub async fn lookup_holder(&self, address: &Address) -> Lookup {
+        let search = async {
+            for kind in [EntryKind::Account, EntryKind::Group] {
+                match self.search_exactly(kind, address, &mut Trace::Off).await {
+                    Found::None => {}
+                    found => return found,
+                }
+            }
+            Found::None
+        };
+        self.in_time(search).await.into_lookup()
+    }
+
     /// Finds the account of what a client typed as its login.
     pub async fn lookup_login(&self, login: &str) -> Lookup {
         self.find_login(login, &[], &mut Trace::Off).await.into_lookup()
@@ -175,10 +190,7 @@ impl Connector {
         let plain = address.without_detail();
         for kind in [EntryKind::Account, EntryKind::Group] {
             for candidate in std::iter::once(address).chain(plain.as_ref()) {
-                let Some(filter) = self.patterns.for_address(kind, candidate) else {
-                    continue;
-                };
-                match self.find(kind, filter, &[], trace).await {
+                match self.search_exactly(kind, candidate, trace).await {
                     Found::None => {}
                     found => return found,
                 }
@@ -186,6 +198,13 @@ impl Connector {
         }
         match self.patterns.for_catch_all(address.domain_str()) {
             Some(filter) => self.find(EntryKind::Account, filter, &[], trace).await,
+            None => Found::None,
+        }
+    }
+
+    async fn search_exactly(&self, kind: EntryKind, address: &Address, trace: &mut Trace) -> Found {
+        match self.patterns.for_address(kind, address) {
+            Some(filter) => self.find(kind, filter, &[], trace).await,
             None => Found::None,
         }
     }

@@ -25,7 +25,9 @@ mod types;
 mod vocabulary;
 
 pub use types::{AttributeChange, Edit, Fate, NewEntry, Precondition, Target, Write, WriteError, Written};
-pub use vocabulary::{MailObject, NewObject, Property, Schema, Unwritable, Vocabulary, account_names};
+pub use vocabulary::{
+    Before, MailObject, NewObject, Property, Schema, Unwritable, Vocabulary, account_names,
+};
 
 use crate::Connector;
 use crate::config::ServerType;

@@ -211,7 +211,11 @@ impl InParts {
                     Message::<Response>::new(message.id, Response::SearchEntry(entry)).encode(&mut out);
                 }
                 let refused = search.base.contains("uid=refused");
-                let code = if refused { ResultCode::InsufficientAccessRights } else { ResultCode::Success };
+                let code = if refused {
+                    ResultCode::InsufficientAccessRights
+                } else {
+                    ResultCode::Success
+                };
                 let done = Response::SearchDone(LdapResult::new(code));
                 Message::<Response>::new(message.id, done).encode(&mut out);
             }

@@ -11,7 +11,12 @@ use model::{EntryUuid, OnDemandOutcome};
 /// Brings one entry here that was looked up by its address. Only what endangers nothing is done at once: the
 /// rest is for the next round, and for the guard.
 pub(super) async fn one(parts: &SyncEngine, account: &DirectoryAccount) -> OnDemandOutcome {
-    if matches!(parts.scope.place(account), Place::Elsewhere(_)) {
+    let elsewhere = match parts.scope.place(account) {
+        Place::Elsewhere(_) => true,
+        Place::Former(host) => !parts.is_still_ours(account.uuid, &host),
+        _ => false,
+    };
+    if elsewhere {
         return OnDemandOutcome::NoSuchName;
     }
     let members = match account.kind {
@@ -21,9 +26,7 @@ pub(super) async fn one(parts: &SyncEngine, account: &DirectoryAccount) -> OnDem
         },
         EntryKind::Account => Members::default(),
     };
-    let remote = parts
-        .scope
-        .remote_of_lookup(account, members, &|domain| parts.is_local(domain));
+    let remote = parts.remote_of_lookup(account, members);
     // No version: the feed's own word for it is still to come, and is to be read.
     let origin = (account.dn.clone(), None);
     if parts.claim_domains().await.is_err() {
@@ -79,6 +82,11 @@ async fn apply_one(parts: &SyncEngine, situation: &Situation, whole: &Plan, seen
         } else {
             OnDemandOutcome::Unavailable
         };
+    }
+    if situation.link.is_some() {
+        // It is somebody whom the feed tells of. The server that was asked may be behind the feed, and what it still
+        // shows, an alias that was taken away or a switch that was on, must not come back by mail to an old address.
+        return OnDemandOutcome::Unavailable;
     }
     if !remember(parts, part.uuid) {
         return OnDemandOutcome::Unavailable;

@@ -21,6 +21,11 @@ const PAGES: usize = 4;
 /// What says nothing about an entry.
 const OURS_ALONE: Touched = Touched(Touched::PASSWORD.0 | Touched::ASSOCIATION.0 | Touched::CATCH_ALL.0);
 
+/// Whether a change says something about an entry.
+pub(super) const fn concerns_entries(touched: Touched) -> bool {
+    touched.0 & !OURS_ALONE.0 != 0
+}
+
 impl Worker<'_> {
     /// Whether what happens here is to be looked at now: the direction writes, and the directory answers.
     pub(super) fn hears_journal(&self) -> bool {
@@ -78,7 +83,7 @@ impl Worker<'_> {
             let Some(object) = row.object else { continue };
             if row.touched.has(Touched::DELETED) {
                 erased.insert(object);
-            } else if row.touched.0 & !OURS_ALONE.0 != 0 {
+            } else if concerns_entries(row.touched) {
                 objects.insert(object);
             }
         }
@@ -238,7 +243,7 @@ pub(super) async fn holders_there(
     parts: &SyncEngine,
     wanted: &Address,
 ) -> Result<Vec<crate::plan::Found>, Trouble> {
-    match (parts.remotes.address)(wanted.clone()).await {
+    match (parts.remotes.holder)(wanted.clone()).await {
         Lookup::NotFound => Ok(Vec::new()),
         Lookup::Found(account) => {
             let linked = parts

@@ -8,7 +8,7 @@ use super::rename;
 use super::worker::{Worker, store_trouble};
 use super::writes::{Entity, Terms};
 use crate::engine::{Input, Notice, Outcome, Trouble};
-use crate::field::Field;
+use crate::field::{Field, Values};
 use crate::local::{LinkCount, Local, Seen, own_id, store_id};
 use crate::plan::{Creation, Kind, LocalId, Plan, RemoteOp, kind_of};
 use directory::feed::Presence;
@@ -27,6 +27,8 @@ pub(super) struct Job {
     pub(super) plan: Plan,
     pub(super) seen: Seen,
     pub(super) writes: Vec<Write>,
+    /// Whether it names entries that are renamed before it is sent.
+    waits: bool,
 }
 
 impl Job {
@@ -36,6 +38,7 @@ impl Job {
             plan,
             seen,
             writes: Vec::new(),
+            waits: false,
         }
     }
 }
@@ -88,7 +91,9 @@ impl Worker<'_> {
         let (deletions, others): (Vec<Job>, Vec<Job>) = jobs
             .into_iter()
             .partition(|job| job.plan.remote.contains(&RemoteOp::Delete));
-        for some in [others, deletions] {
+        let (others, lists) = apart(others);
+        for some in [others, lists, deletions] {
+            let some = self.name_anew(&*outlet, some).await;
             for done in in_turns(&self.parts.local, &outlet, some).await {
                 match done {
                     Some((job, outcome)) => {
@@ -110,46 +115,76 @@ impl Worker<'_> {
         outlet: &dyn Outlet,
         plans: &[Plan],
     ) -> Result<(Arc<Schema>, HashMap<EntryUuid, String>), Trouble> {
-        let schema = outlet.schema().await.map_err(unreachable)?;
         let mut wanted = BTreeSet::new();
-        for op in plans.iter().flat_map(|plan| &plan.remote) {
-            match op {
-                RemoteOp::Set { was, values, .. } => {
-                    wanted.extend(was.to_members().chain(values.to_members()).map(|(uuid, _)| uuid));
-                }
-                RemoteOp::Create { image, .. } => wanted.extend(members_of(image)),
-                _ => {}
-            }
+        for plan in plans {
+            wanted.extend(members_written(plan));
         }
+        self.prepared(outlet, wanted).await
+    }
+
+    async fn prepared(
+        &mut self,
+        outlet: &dyn Outlet,
+        wanted: BTreeSet<EntryUuid>,
+    ) -> Result<(Arc<Schema>, HashMap<EntryUuid, String>), Trouble> {
+        let schema = outlet.schema().await.map_err(unreachable)?;
         Ok((schema, self.names(wanted).await?))
     }
 
-    /// The DNs of entries: as last seen when they are linked here and in order, looked up otherwise. The entry of an
-    /// object in quarantine may be gone, and another one may have its name.
+    /// The DNs of entries, asked for now. What a link says was true when the entry was last seen: the branch above it may
+    /// have been renamed without a word, and somebody else may have its name.
     async fn names(&mut self, wanted: BTreeSet<EntryUuid>) -> Result<HashMap<EntryUuid, String>, Trouble> {
-        let (mut names, mut unknown) = (HashMap::new(), Vec::new());
-        let (store, connector) = (&self.parts.local.store, &self.parts.config.name);
-        for uuid in wanted {
-            match store
-                .association_by_uuid(connector, uuid)
-                .map_err(store_trouble)?
-            {
-                Some(link) if !self.engine.is_aside(uuid) => drop(names.insert(uuid, link.data.dn)),
-                _ => unknown.push(uuid),
-            }
+        let wanted: Vec<EntryUuid> = wanted.into_iter().collect();
+        let mut names = HashMap::with_capacity(wanted.len());
+        if wanted.is_empty() {
+            return Ok(names);
         }
-        if !unknown.is_empty() {
-            let answers = self.source.verify(&unknown).await?;
-            for (uuid, answer) in unknown.into_iter().zip(answers) {
-                let dn = match answer {
-                    Presence::Gone => continue,
-                    Presence::OutOfScope(entry) => entry.dn,
-                    Presence::InScope(entry) => entry.entry.dn,
-                };
-                names.insert(uuid, dn);
-            }
+        let answers = self.source.verify(&wanted).await?;
+        for (uuid, answer) in wanted.into_iter().zip(answers) {
+            let dn = match answer {
+                Presence::Gone => continue,
+                Presence::OutOfScope(entry) => entry.dn,
+                Presence::InScope(entry) => entry.entry.dn,
+            };
+            names.insert(uuid, dn);
         }
         Ok(names)
+    }
+
+    /// Lists whose members have been renamed since their writes were made.
+    async fn name_anew(&mut self, outlet: &dyn Outlet, jobs: Vec<Job>) -> Vec<Job> {
+        let mut wanted = BTreeSet::new();
+        for job in jobs.iter().filter(|job| job.waits) {
+            wanted.extend(members_written(&job.plan));
+        }
+        if wanted.is_empty() {
+            return jobs;
+        }
+        let ready = self.prepared(outlet, wanted).await;
+        let mut kept = Vec::with_capacity(jobs.len());
+        for mut job in jobs {
+            if !job.waits {
+                kept.push(job);
+                continue;
+            }
+            // Sent as it is, it might name nobody, or somebody else: a server takes any name for a member.
+            let outcome = match &ready {
+                Err(trouble) => Outcome::Unreachable(trouble.to_string()),
+                Ok((schema, members)) => {
+                    let terms = terms(self.parts, outlet, schema, members);
+                    match writes_of(self.parts, &terms, &job.plan, &job.seen) {
+                        Ok(writes) => {
+                            job.writes = writes;
+                            kept.push(job);
+                            continue;
+                        }
+                        Err(error) => Outcome::Refused(error.to_string()),
+                    }
+                }
+            };
+            self.applied(&job.plan, outcome, LinkCount::Same);
+        }
+        kept
     }
 
     /// A plan with its writes; none when it is carried out otherwise, or cannot be written.
@@ -182,26 +217,16 @@ impl Worker<'_> {
         let terms = terms(parts, outlet, schema, members);
         let kind = seen.local.map_or(Kind::Account, kind_of);
         plan.follow_address(&seen.dn, |address| terms.name(kind, address));
-        let hosts = match seen.local {
-            Some(LocalId::Account(_)) => parts.scope.hosts(),
-            _ => &[],
-        };
-        let entity = Entity {
-            uuid: plan.uuid,
-            dn: &seen.dn,
-            entry: seen.entry.as_ref(),
-            precondition: Precondition {
-                csn: seen.csn.clone(),
-                hosts: hosts.to_vec(),
-            },
-        };
-        match terms.writes(&entity, &plan.remote) {
+        match writes_of(parts, &terms, &plan, &seen) {
             Ok(writes) => {
                 if writes.is_empty() {
                     // The directory has no place for it, or says it already: that is agreed upon here.
                     plan.remote.clear();
                 }
-                Some(Job { plan, seen, writes })
+                Some(Job {
+                    writes,
+                    ..Job::here(plan, seen)
+                })
             }
             Err(error) => {
                 self.step(Input::Applied(plan.uuid, Outcome::Refused(error.to_string())));
@@ -234,11 +259,7 @@ impl Worker<'_> {
             .iter()
             .flat_map(|creation| members_of(&creation.image))
             .collect();
-        let ready = async {
-            let schema = outlet.schema().await.map_err(unreachable)?;
-            Ok((schema, self.names(wanted).await?))
-        };
-        let (schema, members) = match ready.await {
+        let (schema, members) = match self.prepared(&*outlet, wanted).await {
             Ok(ready) => ready,
             Err(trouble) => return self.step(Input::Failed(trouble)),
         };
@@ -328,6 +349,15 @@ fn shows_its_cn(plan: &Plan) -> bool {
         })
 }
 
+/// The names of this server that an entry may have while it is written: a former one that it still shows, too.
+pub(super) fn hosts_of(names: &[String], seen: &Seen) -> Vec<String> {
+    let mut hosts = names.to_vec();
+    if let Some(former) = seen.former_home.as_ref().filter(|_| !hosts.is_empty()) {
+        hosts.push(former.clone());
+    }
+    hosts
+}
+
 fn terms<'a>(
     parts: &'a super::SyncEngine,
     outlet: &'a dyn Outlet,
@@ -341,6 +371,70 @@ fn terms<'a>(
         host: parts.config.clustered.then_some(parts.server_name.as_str()),
         members,
     }
+}
+
+fn writes_of(
+    parts: &super::SyncEngine,
+    terms: &Terms<'_>,
+    plan: &Plan,
+    seen: &Seen,
+) -> Result<Vec<Write>, directory::write::Unwritable> {
+    let hosts = match seen.local {
+        Some(LocalId::Account(_)) => hosts_of(parts.scope.hosts(), seen),
+        _ => Vec::new(),
+    };
+    let entity = Entity {
+        uuid: plan.uuid,
+        dn: &seen.dn,
+        entry: seen.entry.as_ref(),
+        precondition: Precondition {
+            csn: seen.csn.clone(),
+            hosts,
+        },
+    };
+    terms.writes(&entity, &plan.remote)
+}
+
+/// The members that a plan writes into a list, or takes out of it.
+fn members_written(plan: &Plan) -> BTreeSet<EntryUuid> {
+    let mut found = BTreeSet::new();
+    for op in &plan.remote {
+        match op {
+            RemoteOp::Set {
+                field: Field::Members,
+                was,
+                values,
+                ..
+            } => {
+                let uuids =
+                    |values: &Values| values.to_members().map(|(uuid, _)| uuid).collect::<BTreeSet<_>>();
+                found.extend(uuids(was).symmetric_difference(&uuids(values)));
+            }
+            RemoteOp::Create { image, .. } => found.extend(members_of(image)),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Lists that name an entry which another job renames come after it, and get its new name then.
+fn apart(jobs: Vec<Job>) -> (Vec<Job>, Vec<Job>) {
+    let renames = |job: &&Job| {
+        job.writes
+            .iter()
+            .any(|write| matches!(write, Write::Rename { .. }))
+    };
+    let renamed: BTreeSet<EntryUuid> = jobs.iter().filter(renames).map(|job| job.plan.uuid).collect();
+    let (mut first, mut lists) = (Vec::with_capacity(jobs.len()), Vec::new());
+    for mut job in jobs {
+        job.waits = !renamed.is_empty() && !members_written(&job.plan).is_disjoint(&renamed);
+        if job.waits {
+            lists.push(job);
+        } else {
+            first.push(job);
+        }
+    }
+    (first, lists)
 }
 
 fn members_of(image: &crate::field::Image) -> Vec<EntryUuid> {

@@ -6,7 +6,7 @@ use crate::plan::{Kind, RemoteOp};
 use directory::EntryKind;
 use directory::export::Disabled;
 use directory::write::{
-    AttributeChange, MailObject, Precondition, Property, Schema, Target, Unwritable, Write,
+    AttributeChange, Before, MailObject, Precondition, Property, Schema, Target, Unwritable, Write,
 };
 use ldap::{Dn, Entry};
 use model::{Address, Domain, EntryUuid};
@@ -43,12 +43,21 @@ impl Terms<'_> {
         let (mut changes, mut writes) = (Vec::new(), Vec::new());
         // A move keeps the name that is there, and a rename the place.
         let (mut name, mut place) = (None, None);
+        changes.extend(self.addresses(entity, ops));
         for op in ops {
             match op {
+                RemoteOp::Set {
+                    field: Field::Address | Field::Aliases,
+                    ..
+                } => {}
                 RemoteOp::Set {
                     field, was, values, ..
                 } => {
                     changes.extend(self.change(entity, *field, was, values)?);
+                }
+                RemoteOp::Host { was, now } => {
+                    let (was, now) = ([was.clone()], [now.clone()]);
+                    changes.extend(self.outlet.vocabulary().change(Property::Host, &was, &now));
                 }
                 RemoteOp::Rename { rdn } => {
                     name = Dn::parse(rdn).ok().and_then(|dn| dn.rdn().cloned());
@@ -91,8 +100,6 @@ impl Terms<'_> {
     ) -> Result<Option<AttributeChange>, Unwritable> {
         let vocabulary = self.outlet.vocabulary();
         let property = match field {
-            Field::Address => Property::Address,
-            Field::Aliases => Property::Aliases,
             Field::DisplayName => Property::DisplayName,
             Field::Quota => Property::Quota,
             Field::Members => {
@@ -104,9 +111,28 @@ impl Terms<'_> {
                 let none = Entry::new(entity.dn.to_owned());
                 return vocabulary.switch(entity.entry.unwrap_or(&none), disabled);
             }
-            Field::PendingMembers | Field::AwaitedFrom => return Ok(None),
+            // `addresses` has both, because one attribute may show both.
+            Field::Address | Field::Aliases | Field::PendingMembers | Field::AwaitedFrom => return Ok(None),
         };
         Ok(vocabulary.change(property, &texts(was), &texts(values)))
+    }
+
+    /// What becomes of the address and the aliases.
+    fn addresses(&self, entity: &Entity<'_>, ops: &[RemoteOp]) -> Vec<AttributeChange> {
+        let of = |wanted: Field| {
+            ops.iter().find_map(|op| match op {
+                RemoteOp::Set {
+                    field, was, values, ..
+                } if *field == wanted => Some((texts(was), texts(values))),
+                _ => None,
+            })
+        };
+        let (address, aliases) = (of(Field::Address), of(Field::Aliases));
+        self.outlet.vocabulary().address_changes(
+            entity.entry,
+            address.as_ref().map(|(was, now)| Before { was, now }),
+            aliases.as_ref().map(|(was, now)| Before { was, now }),
+        )
     }
 
     /// The DNs of members that are known; the others wait for theirs.

@@ -42,6 +42,12 @@ pub(super) async fn create(store: &Store, name: &str) -> model::AccountId {
 impl Slapd {
     /// The values of an attribute of the entry with this filter; none when there is no such entry.
     pub(super) fn values(&self, filter: &str, attribute: &str) -> Option<BTreeSet<String>> {
+        let found = self.in_order(filter, attribute);
+        found.map(|values| values.into_iter().collect())
+    }
+
+    /// The same in the order in which slapd has them.
+    fn in_order(&self, filter: &str, attribute: &str) -> Option<Vec<String>> {
         let mut command = Command::new("ldapsearch");
         command.args(["-x", "-LLL", "-o", "ldif-wrap=no", "-H", &self.url()]);
         command.args(["-D", "cn=homing-read,dc=localdomain,dc=test", "-w", "secret"]);
@@ -66,6 +72,34 @@ impl Slapd {
 
 pub(super) fn set(values: &[&str]) -> Option<BTreeSet<String>> {
     Some(values.iter().map(|value| (*value).to_owned()).collect())
+}
+
+/// Mail for everybody goes to it, but it has nobody's address.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_catch_all_does_not_have_the_addresses_of_others() {
+    let all =
+        person("stranger", "a.test").trim_end().to_owned() + "\nmailLocalAddress: @localdomain.test\n\n";
+    let slapd = Slapd::start(&all);
+    let store = hosted().await;
+    let early = create(&store, "early").await;
+    let a = Home::start_with(&slapd, "a.test", store.clone(), &writes("local-to-ldap"));
+    a.until("a new entry", |_| slapd.has("(uid=early)")).await;
+    let change = AccountChange {
+        aliases: Some(vec![
+            address("desk@localdomain.test"),
+            address("early+x@localdomain.test"),
+        ]),
+        ..AccountChange::default()
+    };
+    store
+        .update_account(early, None, change, &admin())
+        .await
+        .expect("changed");
+    a.until("new aliases", |_| {
+        slapd.values("(uid=early)", "mailLocalAddress")
+            == set(&["desk@localdomain.test", "early+x@localdomain.test"])
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -389,4 +423,42 @@ async fn two_homes_write_one_directory() {
         .expect("changed");
     b.until("nobody in it", |home| home.members("team").is_empty())
         .await;
+}
+
+/// inetOrgPerson's mail may have several values: the first is the address, the others are aliases.
+#[tokio::test(flavor = "multi_thread")]
+async fn renaming_an_entry_with_several_addresses() {
+    let several = person("anna", "a.test").replace(
+        "mail: anna@localdomain.test\n",
+        "mail: anna@localdomain.test\nmail: second@localdomain.test\nmail: third@localdomain.test\n",
+    );
+    let slapd = Slapd::start(&several);
+    let store = hosted().await;
+    let a = Home::start_with(&slapd, "a.test", store.clone(), &writes("both-ways"));
+    a.until("an account", |home| home.account("anna").is_some()).await;
+    let id = a.account("anna").expect("there").id;
+    let change = AccountChange {
+        address: Some(address("hanna@localdomain.test")),
+        aliases: Some(
+            ["anna.alias", "third"]
+                .map(|name| address(&format!("{name}@localdomain.test")))
+                .to_vec(),
+        ),
+        ..AccountChange::default()
+    };
+    store
+        .update_account(id, None, change, &admin())
+        .await
+        .expect("changed");
+    a.until("the new address first, and an alias less", |_| {
+        let wanted = ["hanna", "third"].map(|name| format!("{name}@localdomain.test"));
+        slapd.in_order("(cn=anna)", "mail") == Some(wanted.to_vec())
+    })
+    .await;
+    let status = a.engine.sync_full().await.expect("a comparison");
+    assert_eq!(status.error, None);
+    let here = a.store.account(id).expect("reads").expect("there");
+    assert_eq!(here.address, address("hanna@localdomain.test"));
+    assert_eq!(here.aliases.len(), 2, "{:?}", here.aliases);
+    assert!(status.quarantine.is_empty(), "{status:?}");
 }

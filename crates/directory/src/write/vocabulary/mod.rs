@@ -4,10 +4,12 @@
 //! Pure. Never invents a value that a person would see, beyond those that the schema demands (`cn`, `sn`).
 
 mod account_name;
+mod addresses;
 mod entry;
 mod schema;
 
 pub use account_name::account_names;
+pub use addresses::Before;
 pub use entry::{MailObject, NewObject, Unwritable};
 pub use schema::Schema;
 

@@ -330,3 +330,84 @@ fn switches_by_table() {
             .is_err()
     );
 }
+
+#[test]
+fn an_entry_with_several_addresses() {
+    let words = vocabulary(&config());
+    let texts = |text: &str| -> Vec<String> { text.split_whitespace().map(str::to_owned).collect() };
+    // mail, mailLocalAddress; the address before and after, the aliases before and after; what is written.
+    for (mail, local, address, aliases, expected) in [
+        (
+            "a@t",
+            "",
+            Some(("a@t", "b@t")),
+            None,
+            vec![("mail", "a@t", "b@t")],
+        ),
+        (
+            "a@t c@t",
+            "",
+            Some(("a@t", "b@t")),
+            None,
+            vec![("mail", "*", "b@t c@t")],
+        ),
+        // The former address becomes an alias; the alias becomes the address.
+        (
+            "A@t c@t",
+            "",
+            Some(("a@t", "b@t")),
+            Some(("c@t", "a@t c@t")),
+            vec![("mail", "*", "b@t c@t"), ("mailLocalAddress", "", "a@t")],
+        ),
+        (
+            "a@t c@t",
+            "",
+            Some(("a@t", "c@t")),
+            Some(("c@t", "a@t")),
+            vec![("mail", "*", "c@t"), ("mailLocalAddress", "", "a@t")],
+        ),
+        // An alias goes from where it is shown.
+        (
+            "a@t c@t d@t",
+            "e@t",
+            None,
+            Some(("c@t d@t e@t", "d@t e@t")),
+            vec![("mail", "c@t", "")],
+        ),
+        (
+            "a@t c@t",
+            "e@t",
+            None,
+            Some(("c@t e@t", "c@t")),
+            vec![("mailLocalAddress", "e@t", "")],
+        ),
+        (
+            "a@t c@t",
+            "e@t",
+            None,
+            Some(("c@t e@t", "f@t")),
+            vec![("mail", "c@t", ""), ("mailLocalAddress", "e@t", "f@t")],
+        ),
+        ("a@t c@t", "", None, None, vec![]),
+    ] {
+        let values = |text: &str| -> Vec<Bytes> { texts(text).into_iter().map(Bytes::from).collect() };
+        let entry = Entry::new("uid=a,ou=Users,dc=t")
+            .with("mail", values(mail))
+            .with("mailLocalAddress", values(local));
+        let pair = |of: Option<(&str, &str)>| of.map(|(was, now)| (texts(was), texts(now)));
+        let (address, aliases) = (pair(address), pair(aliases));
+        let found = words.address_changes(
+            Some(&entry),
+            address.as_ref().map(|(was, now)| Before { was, now }),
+            aliases.as_ref().map(|(was, now)| Before { was, now }),
+        );
+        let expected: Vec<AttributeChange> = expected
+            .into_iter()
+            .map(|(name, gone, new)| match gone {
+                "*" => AttributeChange::replace(name, values(new)),
+                gone => AttributeChange::values(name, values(gone), values(new)),
+            })
+            .collect();
+        assert_eq!(found, expected, "{mail:?} {local:?} {address:?} {aliases:?}");
+    }
+}

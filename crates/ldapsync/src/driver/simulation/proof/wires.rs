@@ -4,9 +4,9 @@ use super::super::fake;
 use super::clock::Crash;
 use super::server::{Shared, away, point};
 use super::steps::Hidden;
-use crate::driver::Remotes;
 use crate::driver::outlet::Outlet;
 use crate::driver::sessions::Sessions;
+use crate::driver::{AddressLookup, Remotes};
 use directory::ConnectorConfig;
 use directory::Lookup;
 use directory::config::Direction;
@@ -171,6 +171,13 @@ pub(super) fn remotes(server: &Shared, crash: &Arc<Crash>, config: &ConnectorCon
         };
         Arc::new(pen) as Arc<dyn Outlet>
     });
+    let address: AddressLookup = Arc::new(move |wanted| {
+        let (server, crash) = (Arc::clone(&lookups), Arc::clone(&looking));
+        Box::pin(async move {
+            point(&crash).await;
+            look_up(&server, &wanted)
+        })
+    });
     Remotes {
         source: Arc::new(move || {
             Box::new(Source {
@@ -182,13 +189,8 @@ pub(super) fn remotes(server: &Shared, crash: &Arc<Crash>, config: &ConnectorCon
             let found = members.lock().resolve(&dns);
             Box::pin(async move { Ok(found) })
         }),
-        address: Arc::new(move |wanted| {
-            let (server, crash) = (Arc::clone(&lookups), Arc::clone(&looking));
-            Box::pin(async move {
-                point(&crash).await;
-                look_up(&server, &wanted)
-            })
-        }),
+        holder: Arc::clone(&address),
+        address,
         passwords: Arc::new(|_, _| directory::PasswordSeen::default()),
         sessions: Sessions {
             changed: Arc::new(|_| {}),
