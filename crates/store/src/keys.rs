@@ -11,6 +11,10 @@ pub(crate) const JOURNAL: &[u8] = b"journal";
 pub(crate) const CLEAN: &[u8] = b"clean";
 pub(crate) const NEXT_ID: &[u8] = b"next-id";
 pub(crate) const BOOT: &[u8] = b"boot";
+/// Whether there is an index of the members that groups name by address.
+pub(crate) const NAMED: &[u8] = b"named";
+/// Who this server is.
+pub(crate) const NODE: &[u8] = b"node";
 /// The wall clock at the last housekeeping.
 pub(crate) const HOUSEKEEPING: &[u8] = b"housekeeping";
 pub(crate) const UNCLEAN: &[u8] = b"unclean";
@@ -33,6 +37,15 @@ pub(crate) fn account(id: AccountId) -> Vec<u8> {
 
 pub(crate) fn group(id: GroupId) -> Vec<u8> {
     tagged(b'G', &[&id.get().to_be_bytes()])
+}
+
+/// Every group that names this address as a member.
+pub(crate) fn named_in(address: &str) -> Vec<u8> {
+    tagged(b'M', &[address.as_bytes(), b"\0"])
+}
+
+pub(crate) fn named(address: &str, group: GroupId) -> Vec<u8> {
+    tagged(b'M', &[address.as_bytes(), b"\0", &group.get().to_be_bytes()])
 }
 
 pub(crate) fn names_of(domain: &str) -> Vec<u8> {

@@ -4,7 +4,7 @@ use crate::commit::{Batch, Committer, Hands, Reserve, Start, mark_bytes, read_ma
 use crate::engine::{Durability, Engine, Space};
 use crate::mail::Cells;
 use crate::maintain::Expiry;
-use crate::{CommitStats, EngineKind, StoreConfig, StoreError, keys};
+use crate::{CommitStats, EngineKind, Node, StoreConfig, StoreError, keys};
 use bytes::Bytes;
 use model::{Clock, DomainAliases};
 use std::fs::{File, OpenOptions};
@@ -36,6 +36,8 @@ struct Inner {
     expiry: parking_lot::Mutex<Expiry>,
     /// Other names of hosted domains, from the configuration.
     aliases: parking_lot::RwLock<DomainAliases>,
+    /// Who this server is, once somebody has said its name.
+    node: parking_lot::RwLock<Option<Arc<Node>>>,
 }
 
 /// Commits that were made in an earlier run and are not in the store any more: the file system or the disk
@@ -133,6 +135,8 @@ impl Store {
             reserve,
         };
         let next_id = number(&engine, keys::NEXT_ID)?.unwrap_or(1);
+        let node = crate::node::load(&engine)?;
+        crate::accounts::build_index(&engine)?;
         let engine = Arc::new(engine);
         let committer = Committer::start(Arc::clone(&engine), Arc::clone(&clock), start, hands)?;
         Ok(Self(Arc::new(Inner {
@@ -147,6 +151,7 @@ impl Store {
             journal_told,
             expiry: parking_lot::Mutex::default(),
             aliases: parking_lot::RwLock::default(),
+            node: parking_lot::RwLock::new(node),
         })))
     }
 
@@ -217,6 +222,10 @@ impl Store {
     /// Whether a row of that run may be older than what its run had told clients.
     pub(crate) fn is_doubtful(&self, boot: u64) -> bool {
         boot <= self.0.unclean
+    }
+
+    pub(crate) fn node_slot(&self) -> &parking_lot::RwLock<Option<Arc<Node>>> {
+        &self.0.node
     }
 
     pub(crate) fn expiry(&self) -> &parking_lot::Mutex<Expiry> {

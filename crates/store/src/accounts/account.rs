@@ -147,6 +147,8 @@ impl Store {
             StoreError::Conflict,
         );
         batch.put(Space::Directory, key, write_account(&new));
+        let renamed = (&old.address, &new.address, new.aliases.as_slice());
+        self.stage_followers(&mut batch, LocalId::Account(id), renamed, origin)?;
         let note = describe(&old, &new, touched);
         self.journal_row(&mut batch, Some(LocalId::Account(id)), touched, origin, note);
         self.commit(batch).await?;
@@ -163,9 +165,9 @@ impl Store {
         let change = AccountChange {
             state: Some(AccountState::SoftDeleted {
                 until: self.clock().now().after(retention),
+                by: RemovedBy::of(origin),
             }),
             ..AccountChange::default()
-                by: RemovedBy::of(origin),
         };
         self.update_account(id, None, change, origin).await.map(drop)
     }
@@ -281,15 +283,13 @@ fn apply(account: &mut Account, change: AccountChange) -> Result<Touched, StoreE
         account.enabled = enabled;
     }
     if let Some(state) = change.state {
+        let state = removed(&account.state, state);
         mark(state != account.state, Touched::STATE);
         account.state = state;
-        let state = removed(&account.state, state);
     }
     Ok(touched)
 }
 
-/// The row of the audit log, for people.
-fn describe(old: &Account, new: &Account, touched: Touched) -> String {
 /// What a connector took out of use is not a person's deletion because a person sets its end later.
 fn removed(before: &AccountState, state: AccountState) -> AccountState {
     let by_sync = matches!(
@@ -309,6 +309,8 @@ fn removed(before: &AccountState, state: AccountState) -> AccountState {
     }
 }
 
+/// The row of the audit log, for people.
+fn describe(old: &Account, new: &Account, touched: Touched) -> String {
     let mut said = Vec::new();
     let mut say = |bit: Touched, text: String| {
         if touched.has(bit) {

@@ -2,6 +2,7 @@
 
 use super::account::number_of;
 use super::changes::{batch, index, tidy_aliases};
+use super::named;
 use super::rows::{read_group, write_group};
 use super::types::{Group, GroupChange, Member, NewGroup, Origin, Touched};
 use crate::commit::Expect;
@@ -44,6 +45,7 @@ impl Store {
         let local = LocalId::Group(group.id);
         index(&mut batch, local, &[], &group.addresses().collect::<Vec<_>>());
         batch.put(Space::Directory, keys::group(group.id), write_group(&group));
+        named::stage(&mut batch, group.id, None, Some(&group));
         let mut touched = Touched::CREATED;
         if let Some(association) = new.association {
             touched = touched.and(Touched::ASSOCIATION);
@@ -129,6 +131,9 @@ impl Store {
             StoreError::Conflict,
         );
         batch.put(Space::Directory, key, write_group(&new));
+        named::stage(&mut batch, id, Some(&old), Some(&new));
+        let renamed = (&old.address, &new.address, new.aliases.as_slice());
+        self.stage_followers(&mut batch, local, renamed, origin)?;
         let note = format!("group {} changed, {} members", new.address, new.members.len());
         self.journal_row(&mut batch, Some(local), touched, origin, note);
         self.commit(batch).await?;
@@ -150,6 +155,7 @@ impl Store {
             StoreError::Conflict,
         );
         batch.delete(Space::Directory, key);
+        named::stage(&mut batch, id, Some(&group), None);
         index(&mut batch, local, &group.addresses().collect::<Vec<_>>(), &[]);
         self.stage_unlink_all(&mut batch, local, (RemovedBy::of(origin), origin))?;
         let note = format!("group {} deleted", group.address);
