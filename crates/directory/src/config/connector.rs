@@ -205,9 +205,14 @@ pub struct ConnectorConfig {
     /// Days for which values that lost a conflict are kept for `homing sync restore`; 1 to 3650, default 90.
     #[serde(default = "default_conflict_retention")]
     pub conflict_retention: u64,
-    /// Other spellings of this server's name in the host attribute. Default: none.
+    /// Other spellings of this server's name in the host attribute. Default: none. A server that got another
+    /// `server_name` needs none for the former one: it remembers its names.
     #[serde(default)]
     pub host_aliases: Vec<String>,
+    /// The number under which OpenLDAP's log knows this server's change feed (`rid` in the cookie of RFC 4533); 1 to
+    /// 999. Default: made from the server's lasting id and the connector's name.
+    #[serde(default)]
+    pub replica_id: Option<u16>,
     /// The most accounts and groups that one reading of everything may bring (the change feed of synchronisation and of
     /// live user maps, and `homing directory check`); with more it ends in an error and what was known before stays.
     /// 0 for no limit; default 0.

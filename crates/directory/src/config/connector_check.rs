@@ -77,6 +77,7 @@ impl ConnectorConfig {
             ask_first: super::connector::default_ask_first(),
             conflict_retention: super::connector::default_conflict_retention(),
             host_aliases: Vec::new(),
+            replica_id: None,
             max_results: 0,
             max_entry: super::connector::default_max_entry(),
             credential_ttl: super::connector::default_credential_ttl(),
@@ -99,6 +100,9 @@ impl ConnectorConfig {
         let mut problems = Vec::new();
         if self.name.is_empty() {
             problems.push(ConfigProblem::new("name", "the name is empty"));
+        }
+        if self.replica_id.is_some_and(|id| !(1..=999).contains(&id)) {
+            problems.push(ConfigProblem::new("replica_id", "must be 1 to 999"));
         }
         if !self.challenge_response.is_empty() {
             let mut bad = |message| problems.push(ConfigProblem::new("challenge_response", message));

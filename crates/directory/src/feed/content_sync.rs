@@ -17,6 +17,7 @@ pub struct ContentSync {
     connector: Arc<Connector>,
     attributes: BTreeSet<String>,
     link: Link,
+    replica: Option<u16>,
 }
 
 impl ContentSync {
@@ -33,7 +34,14 @@ impl ContentSync {
             link: Link::new(Arc::clone(&connector), attributes.clone()),
             connector,
             attributes,
+            replica: None,
         }
+    }
+
+    /// The same under a replica id of its own.
+    pub(super) fn under(mut self, replica: Option<u16>) -> Self {
+        self.replica = replica;
+        self
     }
 
     /// What a search in this mode asks for, by its cookie.
@@ -42,10 +50,11 @@ impl ContentSync {
         let search = SearchRequest::new(patterns.top.to_string(), Scope::Subtree, patterns.feed_filter())
             .attributes(self.attributes.iter().cloned())
             .control(Control::manage_dsa_it());
+        let replica = self.replica;
         move |cookie| {
             let sync = SyncRequest {
                 mode,
-                cookie: cookie.map(|cookie| cookie.as_bytes().to_vec().into()),
+                cookie: cookie.map(|cookie| cookie.under(replica).into()),
                 reload_hint: false,
             };
             search.clone().control(sync.to_control().critical())

@@ -33,6 +33,23 @@ impl Cookie {
         &self.0
     }
 
+    /// The octets for the wire, under the replica id by which slapd's log tells this server's feed from others
+    /// (`rid=007,...`). A cookie of another form goes as it came.
+    #[must_use]
+    pub fn under(&self, replica: Option<u16>) -> Vec<u8> {
+        let text = std::str::from_utf8(&self.0).ok();
+        let Some((replica, text)) = replica.zip(text.filter(|_| !self.csns().is_empty())) else {
+            return self.0.clone();
+        };
+        if Position::read(&self.0).is_some() {
+            return self.0.clone();
+        }
+        let rest = text.split(',').filter(|part| !part.starts_with("rid="));
+        let head = format!("rid={replica:03}");
+        let parts: Vec<&str> = std::iter::once(head.as_str()).chain(rest).collect();
+        parts.join(",").into_bytes()
+    }
+
     /// The form to be stored: a checksum, then the octets.
     #[must_use]
     pub fn to_stored(&self) -> Vec<u8> {

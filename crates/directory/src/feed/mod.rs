@@ -32,8 +32,8 @@ pub(crate) use cookie::csn_vector;
 pub use cookie::{Cookie, CookieDamaged};
 pub use fingerprint::Fingerprint;
 pub use following::{Backlog, FeedEvent, Following, Refused};
-pub use open::open;
 pub(crate) use open::open_for;
+pub use open::{open, open_as};
 
 use crate::account::DirectoryAccount;
 use crate::{EntryKind, EntryProblem};

@@ -15,10 +15,16 @@ use std::sync::Arc;
 /// and what stands in for it. Connects to nothing yet.
 #[must_use]
 pub fn open(connector: &Arc<Connector>) -> Box<dyn ChangeSource> {
+    open_as(connector, None)
+}
+
+/// The same under a replica id, 1 to 999, which OpenLDAP writes into its log. Active Directory knows none.
+#[must_use]
+pub fn open_as(connector: &Arc<Connector>, replica: Option<u16>) -> Box<dyn ChangeSource> {
     let mut attributes = all_attributes(connector);
     // For whoever has to know when a password became another one.
     attributes.extend(connector.password_stamps());
-    open_for(connector, attributes, DirSyncRights::Replication)
+    source(connector, attributes, DirSyncRights::Replication, replica)
 }
 
 /// The same with these attributes only. A consumer on an edge host asks Active Directory for what an ordinary
@@ -28,10 +34,19 @@ pub(crate) fn open_for(
     attributes: BTreeSet<String>,
     rights: DirSyncRights,
 ) -> Box<dyn ChangeSource> {
+    source(connector, attributes, rights, None)
+}
+
+fn source(
+    connector: &Arc<Connector>,
+    attributes: BTreeSet<String>,
+    rights: DirSyncRights,
+    replica: Option<u16>,
+) -> Box<dyn ChangeSource> {
     let connector = Arc::clone(connector);
     let most = connector.config().max_results;
     let source: Box<dyn ChangeSource> = match connector.config().server_type {
-        ServerType::Openldap => Box::new(ContentSync::of(connector, attributes)),
+        ServerType::Openldap => Box::new(ContentSync::of(connector, attributes).under(replica)),
         ServerType::ActiveDirectory => Box::new(ActiveDirectory::new(connector, attributes, rights)),
     };
     Limited::to(most, source)

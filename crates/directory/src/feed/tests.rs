@@ -34,6 +34,26 @@ fn a_damaged_cookie_never_reaches_the_wire() {
 }
 
 #[test]
+fn a_cookie_goes_out_under_the_replica_id() {
+    for (stored, replica, sent) in [
+        (format!("rid=000,csn={A}"), Some(7), format!("rid=007,csn={A}")),
+        (
+            format!("rid=000,sid=002,csn={A};{B}"),
+            Some(999),
+            format!("rid=999,sid=002,csn={A};{B}"),
+        ),
+        (format!("csn={A}"), Some(12), format!("rid=012,csn={A}")),
+        (format!("rid=001,csn={A}"), None, format!("rid=001,csn={A}")),
+        ("opaque".to_owned(), Some(7), "opaque".to_owned()),
+    ] {
+        let sent_now = cookie(&stored).under(replica);
+        assert_eq!(String::from_utf8(sent_now).expect("text"), sent);
+        // What it says of the servers is the same.
+        assert_eq!(cookie(&sent).csns(), cookie(&stored).csns());
+    }
+}
+
+#[test]
 fn csns_by_server() {
     let both = cookie(&format!("rid=001,sid=002,csn={A};{B}"));
     assert_eq!(both.csns().len(), 2);
