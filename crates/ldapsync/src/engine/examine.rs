@@ -292,5 +292,6 @@ pub(crate) fn is_settled(plan: &Plan, situation: &Situation) -> bool {
         && plan.standing == link.standing
         && plan.passwords == link.passwords
         && plan.until == link.until
+        && plan.home == link.home
         && !situation.is_renamed()
 }

@@ -25,6 +25,8 @@ mod told;
 
 pub use aside::is_held;
 pub(crate) use aside::{Aside, short_hex};
+#[cfg(test)]
+pub(crate) use examine::is_settled;
 pub(crate) use newest::{Newest, Void, is_void};
 pub use operate::RoundStatus;
 pub use status::{AsideStatus, Counts, FeedState, GuardStatus, State, StrangerStatus, SyncStatus};
@@ -93,10 +95,10 @@ pub(crate) struct Checkpoint {
     pub(crate) guard_remote: Vec<(Timestamp, u32)>,
     /// Versions that say nothing any more.
     pub(crate) void: Vec<Void>,
-}
-
     /// Whether the last comparison of everything spared whatever was absent.
     pub(crate) spared: bool,
+}
+
 impl Checkpoint {
     /// Whether everything is to be compared again. A moment that is still to come says nothing: the clock was set.
     fn audit_is_due(&self, now: Timestamp) -> bool {
@@ -334,12 +336,12 @@ impl Engine {
                 guard_remote.trip();
             }
         }
-        let backoff = Backoff::new(settings.retry_interval, settings.seed);
-        Self {
         let approved = aside
             .iter()
             .filter_map(|(uuid, row)| Some((*uuid, row.approved_lines()?)));
         let approved = approved.collect();
+        let backoff = Backoff::new(settings.retry_interval, settings.seed);
+        Self {
             settings,
             phase: Phase::Idle {
                 next: Timestamp::default(),

@@ -27,6 +27,15 @@ impl Engine {
         }
     }
 
+    /// The object was compared, and is as it was.
+    pub(crate) fn note_equal(&mut self, uuid: EntryUuid, until: Option<Timestamp>, now: Timestamp) {
+        self.counts.unchanged += 1;
+        self.timed.remove(&uuid);
+        if let Some(end) = until {
+            self.remember_end(uuid, end, now);
+        }
+    }
+
     /// Whether the state of this entry was to end by now.
     pub(crate) fn is_over(&self, uuid: EntryUuid, now: Timestamp) -> bool {
         self.timed.get(&uuid).is_some_and(|end| *end <= now)

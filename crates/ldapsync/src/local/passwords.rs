@@ -8,7 +8,7 @@ use model::Secret;
 
 impl Local {
     /// What stands for the account's own hash. None where hashes are not copied: then they are its own affair.
-    pub(super) fn password_digest(&self, hash: Option<&Secret>) -> Option<Digest> {
+    pub(crate) fn password_digest(&self, hash: Option<&Secret>) -> Option<Digest> {
         hash.filter(|_| self.copies == Copies::Yes).map(digest_of)
     }
 
