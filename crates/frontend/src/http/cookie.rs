@@ -132,31 +132,38 @@ impl Name {
     /// Its values in a request: more than one when somebody else has set one.
     pub(super) fn values(self, headers: &HeaderMap, secure: bool) -> impl Iterator<Item = &str> {
         pairs(headers)
-            .filter_map(|pair| pair.split_once('='))
-            .filter(move |(name, _)| *name == self.text(secure))
-            .map(|(_, value)| value)
+            .map(name_and_value)
+            .filter(move |(name, _)| *name == self.text(secure).as_bytes())
+            .filter_map(|(_, value)| std::str::from_utf8(value?).ok())
             .take(4)
     }
 }
 
-fn pairs(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+/// In octets: browsers send what a page has set, in any character set, and one such cookie must not hide the others.
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let fields = headers.get_all(COOKIE).into_iter();
-    let texts = fields.filter_map(|field| field.to_str().ok());
-    texts
-        .flat_map(|text| text.split(';'))
-        .map(str::trim)
+    fields
+        .flat_map(|field| field.as_bytes().split(|byte| *byte == b';'))
+        .map(<[u8]>::trim_ascii)
         .filter(|pair| !pair.is_empty())
+}
+
+fn name_and_value(pair: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let mut parts = pair.splitn(2, |byte| *byte == b'=');
+    (parts.next().unwrap_or_default(), parts.next())
 }
 
 /// Leaves only the home's own cookies in a request, in one field (RFC 9113 section 8.2.3).
 pub(super) fn strip_request(headers: &mut HeaderMap) {
-    let kept: Vec<&str> = pairs(headers)
-        .filter(|pair| !Name::is_ours(pair.split_once('=').map_or(*pair, |(name, _)| name.trim())))
-        .collect();
-    let text = kept.join("; ");
+    let is_ours = |pair: &[u8]| {
+        let name = std::str::from_utf8(name_and_value(pair).0.trim_ascii());
+        name.is_ok_and(Name::is_ours)
+    };
+    let kept: Vec<&[u8]> = pairs(headers).filter(|pair| !is_ours(pair)).collect();
+    let text = kept.join(&b"; "[..]);
     headers.remove(COOKIE);
     if !text.is_empty()
-        && let Ok(value) = HeaderValue::try_from(text)
+        && let Ok(value) = HeaderValue::from_bytes(&text)
     {
         headers.insert(COOKIE, value);
     }
@@ -232,6 +239,26 @@ mod tests {
         let mut only = cookies(&["homing=z"]);
         strip_request(&mut only);
         assert!(only.is_empty());
+    }
+
+    /// Any page of a sibling host can set such a cookie, and browsers send it as it is.
+    #[test]
+    fn a_cookie_in_another_character_set_hides_none() {
+        let mut headers = HeaderMap::new();
+        let field = b"x=caf\xe9; __Host-homing=ticket; y=\xff\xfe; b=gr\xc3\xbcn; __Host-homing-form=\xe9";
+        headers.append(COOKIE, HeaderValue::from_bytes(field).expect("a value"));
+        assert_eq!(
+            Name::Ticket.values(&headers, true).collect::<Vec<_>>(),
+            ["ticket"]
+        );
+        assert_eq!(Name::Form.values(&headers, true).count(), 0);
+        strip_request(&mut headers);
+        let kept: Vec<&[u8]> = headers
+            .get_all(COOKIE)
+            .iter()
+            .map(HeaderValue::as_bytes)
+            .collect();
+        assert_eq!(kept, [&b"x=caf\xe9; y=\xff\xfe; b=gr\xc3\xbcn"[..]]);
     }
 
     #[test]

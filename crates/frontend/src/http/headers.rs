@@ -22,7 +22,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 
 /// What homes believe about the client because a front end says it: only we may. Also `proxy`, which CGI takes for
 /// the variable HTTP_PROXY.
-const OURS: [&str; 16] = [
+const OURS: [&str; 20] = [
     "forwarded",
     "x-real-ip",
     "x-client-ip",
@@ -30,6 +30,10 @@ const OURS: [&str; 16] = [
     "client-ip",
     "true-client-ip",
     "cf-connecting-ip",
+    "x-originating-ip",
+    "x-original-forwarded-for",
+    "x-original-host",
+    "x-webauth-user",
     "remote-user",
     "x-remote-user",
     "x-authenticated-user",
@@ -40,6 +44,9 @@ const OURS: [&str; 16] = [
     "x-accel-redirect",
     "proxy",
 ];
+
+/// The same for all fields that begin so.
+const OUR_PREFIXES: [&str; 4] = ["x-forwarded", "x-auth-request-", "x-ssl-client-", "ssl-client-"];
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -68,13 +75,14 @@ fn end_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether a home could take this field of a client for our word. Many turn `_` into `-`.
+/// Whether a home could take this field of a client for our word. Many turn `_` into `-`, and some whatever is neither a
+/// letter nor a digit.
 fn is_ours(name: &HeaderName) -> bool {
-    let name = name.as_str().replace('_', "-");
+    let name = name.as_str().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     let hop = |known: &HeaderName| known.as_str() == name;
     let spelled_otherwise = HOP_BY_HOP.iter().any(hop);
     OURS.contains(&name.as_str())
-        || name.starts_with("x-forwarded-")
+        || OUR_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         || spelled_otherwise
         || matches!(
             name.as_str(),
@@ -181,6 +189,12 @@ mod tests {
             ("x-forwarded-anything", "1"),
             ("x-real-ip", "1.2.3.4"),
             ("remote_user", "root"),
+            ("remote.user", "root"),
+            ("x.forwarded~for", "1.2.3.4"),
+            ("x-forwarded", "1.2.3.4"),
+            ("x-original-forwarded-for", "1.2.3.4"),
+            ("x-auth-request-user", "root"),
+            ("ssl-client-verify", "SUCCESS"),
             ("expect", "100-continue"),
             ("via", "1.1 a"),
             ("x-mine", "1"),
