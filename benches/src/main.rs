@@ -4,6 +4,7 @@
 //! ratios and CPU time, for a machine's absolute speed says nothing about another's. Judges no test: `./test`
 //! asserts no times. docs/benchmarks.md says how to read what it prints.
 
+mod api;
 mod chart;
 mod client;
 mod clock;
@@ -55,15 +56,14 @@ enum Command {
         after_help = "Example: cargo run --release -p benches -- run smoke --only imap-login,imap-noop --pairs 9"
     )]
     Run(RunArguments),
-    /// Edit on both sides, restart and kill both servers for a while, and see whether they agree and nothing was lost.
+    /// Edit on both sides, restart and kill all servers for a while, and see whether they agree and nothing was lost.
     ///
-    /// Exit code 0 when they do; otherwise what differed is printed. Ctrl-C ends the editing early and goes on to the
-    /// verdict.
-    #[command(after_help = "Example: cargo run --release -p benches -- soak sync --minutes 60")]
+    /// Exit code 0 when they do; otherwise 1, what differed is printed, and logs and stores are kept. Ctrl-C ends the
+    /// editing early and goes on to the verdict.
+    #[command(
+        after_help = "Example: cargo run --release -p benches -- soak sync --minutes 60\nExample: cargo run --release -p benches -- soak sync --minutes 15 --directory ad --back-ends 2"
+    )]
     Soak(SoakArguments),
-    /// Be the mail server of a soak (reads what to do from standard input).
-    #[command(hide = true)]
-    SoakServer,
     /// Be a client for another run (reads a job from standard input).
     #[command(hide = true)]
     Probe,
@@ -116,6 +116,13 @@ struct SoakArguments {
     /// People in the directory, about.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(10..=10_000))]
     people: u64,
+    /// The directory: slapd, or a Samba domain controller (needs root).
+    #[arg(long, value_enum, default_value = "openldap")]
+    directory: soak::Kind,
+    /// Servers that share the directory, each with its own people (`clustered`); the directory moves people between
+    /// them.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=4))]
+    back_ends: u64,
 }
 
 /// Messages in each mailbox that is read from.
@@ -126,7 +133,6 @@ fn main() -> ExitCode {
         Command::List => list(),
         Command::Run(arguments) => run(&arguments),
         Command::Soak(arguments) => soak(&arguments),
-        Command::SoakServer => soak::server(),
         Command::Probe => probe::run(),
     };
     match outcome {
@@ -271,6 +277,8 @@ fn soak(arguments: &SoakArguments) -> Result<()> {
         span: Duration::from_secs(arguments.minutes * 60),
         seed: arguments.seed,
         people: usize::try_from(arguments.people)?,
+        directory: arguments.directory,
+        back_ends: usize::try_from(arguments.back_ends)?,
     };
     match soak::run(&binary()?, plan)?.len() {
         0 => Ok(()),

@@ -4,7 +4,7 @@
 //! it who had seen it, or it is in the conflict journal; otherwise it was lost. Aliases and members are added once and
 //! taken away once, and the same holds for each of them.
 
-use super::talk::{Edit, Lost, Side};
+use super::side::{Edit, Lost, Person as Account, Seating, Side};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Edits of one person that are kept for a report.
@@ -14,7 +14,8 @@ const REMEMBERED: usize = 60;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Editor {
     There,
-    Here,
+    /// On this back end.
+    Here(usize),
 }
 
 /// How sure an edit is.
@@ -57,6 +58,7 @@ pub(super) struct Chronicle {
     people: BTreeMap<u32, Person>,
     joined: BTreeSet<Seat>,
     left: BTreeSet<Seat>,
+    unsure: BTreeSet<Seat>,
     pub(super) there: u64,
     pub(super) here: u64,
     pub(super) perhaps: u64,
@@ -74,7 +76,7 @@ impl Chronicle {
         match (sure, editor) {
             (Sure::Perhaps, _) => self.perhaps += 1,
             (Sure::Done, Editor::There) => self.there += 1,
-            (Sure::Done, Editor::Here) => self.here += 1,
+            (Sure::Done, Editor::Here(_)) => self.here += 1,
         }
     }
 
@@ -126,34 +128,36 @@ impl Chronicle {
         }
     }
 
-    pub(super) fn joined(&mut self, editor: Editor, team: &str, address: &str) {
-        self.count(editor, Sure::Done);
-        if let Some(number) = number(address) {
-            self.joined.insert((team.to_owned(), number));
-            self.people
-                .entry(number)
-                .or_default()
-                .seats
-                .push(format!("{editor:?} put {address} into {team}"));
-        }
-    }
-
-    pub(super) fn left(&mut self, editor: Editor, team: &str, address: &str) {
-        self.count(editor, Sure::Done);
-        if let Some(number) = number(address) {
-            self.left.insert((team.to_owned(), number));
-            self.people
-                .entry(number)
-                .or_default()
-                .seats
-                .push(format!("{editor:?} took {address} out of {team}"));
+    /// Somebody who was put into a group or taken out. What nobody is sure of is not looked at in the end.
+    pub(super) fn seated(
+        &mut self,
+        editor: Editor,
+        (team, address): (&str, &str),
+        seating: Seating,
+        sure: Sure,
+    ) {
+        self.count(editor, sure);
+        let Some(number) = number(address) else { return };
+        let seat = (team.to_owned(), number);
+        let person = self.people.entry(number).or_default();
+        person
+            .seats
+            .push(format!("{editor:?} {sure:?}: {address} {seating:?} {team}"));
+        match (sure, seating) {
+            (Sure::Perhaps, _) => drop(self.unsure.insert(seat)),
+            (Sure::Done, Seating::Joins) => drop(self.joined.insert(seat)),
+            (Sure::Done, Seating::Leaves) => drop(self.left.insert(seat)),
         }
     }
 
     /// Whether somebody was, or may have been, in a group before.
     pub(super) fn has_sat(&self, team: &str, address: &str) -> bool {
         let seat = number(address).map(|number| (team.to_owned(), number));
-        seat.is_some_and(|seat| self.joined.contains(&seat) || self.left.contains(&seat))
+        seat.is_some_and(|seat| {
+            [&self.joined, &self.left, &self.unsure]
+                .iter()
+                .any(|seats| seats.contains(&seat))
+        })
     }
 
     /// An alias that is there and that nobody has taken away yet.
@@ -171,7 +175,7 @@ impl Chronicle {
     /// What is wrong with the end, which both sides have in common.
     pub(super) fn missing(&self, end: &Side, lost: &[Lost]) -> Vec<String> {
         let mut problems = Vec::new();
-        let people: BTreeMap<u32, &super::talk::Person> = end
+        let people: BTreeMap<u32, &Account> = end
             .people
             .iter()
             .filter_map(|person| Some((number(&person.address)?, person)))
@@ -219,9 +223,9 @@ impl Chronicle {
 
     /// Members that are not as the editors left them. With the conflict scope `entry` the loser's changes of a whole
     /// group are dropped, and stand in the journal.
-    fn seats(&self, end: &Side, people: &BTreeMap<u32, &super::talk::Person>, lost: &[Lost]) -> Vec<String> {
+    fn seats(&self, end: &Side, people: &BTreeMap<u32, &Account>, lost: &[Lost]) -> Vec<String> {
         let mut problems = Vec::new();
-        for seat @ (team, number) in &self.joined {
+        for seat @ (team, number) in self.joined.difference(&self.unsure) {
             let deleted = self.people.get(number).is_some_and(|person| person.is_deleted);
             let (Some(person), false) = (people.get(number), deleted) else {
                 continue;
@@ -250,45 +254,57 @@ impl Chronicle {
     }
 }
 
-/// What two sides do not have in common. A member here whose address nobody has waits for somebody who has it, and
-/// the directory cannot hold it.
-pub(super) fn differences(there: &Side, here: &Side) -> Vec<String> {
+/// What the directory and the back ends do not have in common. A member here whose address nobody has waits for
+/// somebody who has it, and the directory cannot hold it.
+pub(super) fn differences(there: &Side, homes: &[Side]) -> Vec<String> {
     let mut problems = Vec::new();
-    let by_address = |side: &Side| -> BTreeMap<String, String> {
-        let living: BTreeSet<&String> = side.people.iter().map(|person| &person.address).collect();
-        let people = side
-            .people
-            .iter()
-            .map(|person| (person.address.clone(), format!("{person:?}")));
-        let teams = side.teams.iter().map(|team| {
-            let members: Vec<&String> = team
-                .members
-                .iter()
-                .filter(|member| living.contains(member))
-                .collect();
-            (team.address.clone(), format!("{members:?}"))
-        });
-        people.chain(teams).collect()
-    };
-    let (there, here) = (by_address(there), by_address(here));
-    let all: BTreeSet<&String> = there.keys().chain(here.keys()).collect();
+    let mut here: BTreeMap<&str, &Account> = BTreeMap::new();
+    for person in homes.iter().flat_map(|side| &side.people) {
+        if let Some(twin) = here.insert(&person.address, person) {
+            problems.push(format!("{} lives twice: {twin:?} and {person:?}", person.address));
+        }
+    }
+    let people: BTreeMap<&str, &Account> = by_address(&there.people);
+    let all: BTreeSet<&str> = people.keys().chain(here.keys()).copied().collect();
     for address in all {
-        let (there, here) = (there.get(address), here.get(address));
-        if there != here {
-            let none = "none".to_owned();
+        let (there, here) = (people.get(address), here.get(address));
+        if !matches!((there, here), (Some(there), Some(here)) if there.agrees(here)) {
             problems.push(format!(
-                "{address}\n  directory: {}\n  here:      {}",
-                there.unwrap_or(&none),
-                here.unwrap_or(&none)
+                "{address}\n  directory: {there:?}\n  here:      {here:?}"
             ));
+        }
+    }
+    let teams = |side: &Side, living: &dyn Fn(&str) -> bool| -> BTreeMap<String, Vec<String>> {
+        let members = |team: &super::side::Team| {
+            let members = team.members.iter().filter(|member| living(member));
+            (team.address.clone(), members.cloned().collect())
+        };
+        side.teams.iter().map(members).collect()
+    };
+    let known = teams(there, &|member| people.contains_key(member));
+    for home in homes {
+        let own = teams(home, &|member| here.contains_key(member));
+        let all: BTreeSet<&String> = known.keys().chain(own.keys()).collect();
+        for address in all {
+            let (there, here) = (known.get(address), own.get(address));
+            if there != here {
+                problems.push(format!(
+                    "{address}\n  directory: {there:?}\n  here:      {here:?}"
+                ));
+            }
         }
     }
     problems
 }
 
+fn by_address(people: &[Account]) -> BTreeMap<&str, &Account> {
+    let pairs = people.iter().map(|person| (person.address.as_str(), person));
+    pairs.collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::talk::{Person, Team};
+    use super::super::side::{Person, Team};
     use super::*;
 
     const WHO: &str = "p7.r1@localdomain.test";
@@ -299,8 +315,9 @@ mod tests {
                 address: WHO.to_owned(),
                 name: Some(name.to_owned()),
                 quota: None,
-                enabled: true,
+                enabled: Some(true),
                 aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
+                home: None,
             }],
             teams: vec![Team {
                 address: "team0@localdomain.test".to_owned(),
@@ -321,7 +338,7 @@ mod tests {
         let mut all = Chronicle::default();
         all.created(Editor::There, WHO, "a");
         all.edited(Editor::There, WHO, &Edit::Name("b".to_owned()), done(&["a"]));
-        all.edited(Editor::Here, WHO, &Edit::Name("c".to_owned()), done(&["a"]));
+        all.edited(Editor::Here(0), WHO, &Edit::Name("c".to_owned()), done(&["a"]));
         let row = Lost {
             subject: String::new(),
             field: "display_name".to_owned(),
@@ -331,7 +348,7 @@ mod tests {
         let problems = all.missing(&end("b", &[]), &[]);
         assert!(problems[0].contains("the name c was lost"), "{problems:?}");
         assert!(all.missing(&Side::default(), &[])[0].contains("gone"));
-        all.edited(Editor::Here, WHO, &Edit::Delete, done(&[]));
+        all.edited(Editor::Here(0), WHO, &Edit::Delete, done(&[]));
         assert!(all.missing(&Side::default(), &[]).is_empty());
         assert_eq!((all.there, all.here, all.perhaps), (2, 2, 0));
     }
@@ -341,16 +358,17 @@ mod tests {
         let mut all = Chronicle::default();
         all.created(Editor::There, WHO, "a");
         for alias in ["x", "y"] {
-            all.edited(Editor::Here, WHO, &Edit::AddAlias(alias.to_owned()), done(&[]));
+            all.edited(Editor::Here(0), WHO, &Edit::AddAlias(alias.to_owned()), done(&[]));
         }
         assert_eq!(all.alias(WHO).as_deref(), Some("x"));
         all.edited(Editor::There, WHO, &Edit::DropAlias("x".to_owned()), done(&[]));
-        all.joined(Editor::There, "team0@localdomain.test", WHO);
+        let seat = ("team0@localdomain.test", WHO);
+        all.seated(Editor::There, seat, Seating::Joins, Sure::Done);
         assert!(all.missing(&end("a", &["y"]), &[]).is_empty());
         assert!(all.missing(&end("a", &["x", "y"]), &[])[0].contains("x was taken away"));
         assert!(all.missing(&end("a", &[]), &[])[0].contains("y was lost"));
         assert_eq!(all.seat("team0@localdomain.test"), Some(7));
-        all.left(Editor::Here, "team0@localdomain.test", WHO);
+        all.seated(Editor::Here(0), seat, Seating::Leaves, Sure::Done);
         assert!(all.missing(&end("a", &["y"]), &[])[0].contains("is still in"));
         assert!(all.has_sat("team0@localdomain.test", "p7@localdomain.test"));
         let row = Lost {
@@ -362,15 +380,53 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_is_sure_of_is_not_judged() {
+        let mut all = Chronicle::default();
+        all.created(Editor::There, WHO, "a");
+        all.seated(
+            Editor::Here(0),
+            ("team1@localdomain.test", WHO),
+            Seating::Joins,
+            Sure::Perhaps,
+        );
+        assert!(all.missing(&end("a", &[]), &[]).is_empty());
+        assert!(all.has_sat("team1@localdomain.test", WHO));
+        assert_eq!((all.here, all.perhaps), (0, 1));
+    }
+
+    #[test]
     fn sides_are_compared_by_address() {
-        assert!(differences(&end("a", &[]), &end("a", &[])).is_empty());
-        let found = differences(&end("a", &[]), &end("b", &[]));
+        let same = |there: &Side, here: Side| differences(there, &[here]);
+        assert!(same(&end("a", &[]), end("a", &[])).is_empty());
+        let found = same(&end("a", &[]), end("b", &[]));
         assert_eq!(found.len(), 1);
         assert!(found[0].starts_with(WHO), "{found:?}");
         let mut waiting = end("a", &[]);
         waiting.teams[0]
             .members
             .insert("nobody@localdomain.test".to_owned());
-        assert!(differences(&end("a", &[]), &waiting).is_empty());
+        assert!(same(&end("a", &[]), waiting).is_empty());
+        let mut silent = end("a", &[]);
+        silent.people[0].enabled = None;
+        assert!(same(&end("a", &[]), silent.clone()).is_empty());
+        silent.people[0].quota = Some(1);
+        assert_eq!(same(&end("a", &[]), silent).len(), 1);
+    }
+
+    #[test]
+    fn several_back_ends_hold_everybody_once_and_every_group_each() {
+        let mut there = end("a", &[]);
+        there.people[0].home = Some("mail0".to_owned());
+        let (one, mut other) = (there.clone(), there.clone());
+        other.people.clear();
+        assert!(differences(&there, &[one.clone(), other.clone()]).is_empty());
+        // A second mailbox, the wrong home, a group that one of them has not.
+        let twice = differences(&there, &[one.clone(), one.clone()]);
+        assert!(twice[0].contains("lives twice"), "{twice:?}");
+        let mut moved = one.clone();
+        moved.people[0].home = Some("mail1".to_owned());
+        assert_eq!(differences(&there, &[moved, other.clone()]).len(), 1);
+        other.teams.clear();
+        assert_eq!(differences(&there, &[one, other]).len(), 1);
     }
 }

@@ -4,7 +4,6 @@
 //! `ldapmodify` on the same slapd. What has no peer is measured against its bar alone.
 
 mod ad;
-mod api;
 mod edits;
 mod person;
 mod push;

@@ -1,6 +1,6 @@
 //! A slapd full of people, the product that synchronises with it, and the peers of the package ldap-utils.
 
-use super::api::Api;
+use crate::api::Api;
 use crate::clock::{now, pause};
 use crate::directory::{ATTRIBUTES, OBJECT_CLASS};
 use crate::machine::anonymous_kib;

@@ -30,6 +30,9 @@ pub(super) struct Change {
     add_aliases: Vec<Address>,
     #[serde(default)]
     remove_aliases: Vec<Address>,
+    /// The `version` of the account that the change was thought out for: in any other one it is refused.
+    #[serde(default)]
+    version: Option<u64>,
 }
 
 /// Tells null from what is left out.
@@ -45,6 +48,12 @@ pub(super) async fn change(
 ) -> Result<Json<Value>, ApiError> {
     let store = admin.store()?;
     let account = find(store, &name)?;
+    if body.version.is_some_and(|version| version != account.version) {
+        return Err(ApiError::Conflict(format!(
+            "{} has been changed meanwhile: it is in version {} now",
+            account.address, account.version
+        )));
+    }
     let (fields, change) = asked(&account, body)?;
     for field in fields {
         if let Some(connector) = decided_by(&admin, &account, field)? {

@@ -306,6 +306,7 @@ fn row(store: &Store, account: &Account) -> Result<Value, StoreError> {
         "other_home": other_home,
         "quota": account.quota,
         "local_password": account.password_hash().is_some(),
+        "version": account.version,
         "created": super::time::rfc3339(account.created),
         "entry_uuid": associations.first().map(|association| association.remote),
         "connector": associations.first().map(|association| association.connector.clone()),

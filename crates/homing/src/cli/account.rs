@@ -134,6 +134,10 @@ pub(crate) struct Change {
     /// An address that it is to lose; may be given several times.
     #[arg(long = "remove-alias", value_name = "ADDRESS")]
     remove_aliases: Vec<String>,
+    /// Change it only in this version, as `account show --json` tells it, and refuse when somebody or the directory
+    /// has changed the account since.
+    #[arg(long, value_name = "VERSION")]
+    if_version: Option<u64>,
 }
 
 impl Change {
@@ -168,6 +172,9 @@ impl Change {
             return Err(Failure::Usage(
                 "nothing is to be changed; see homing account change --help".to_owned(),
             ));
+        }
+        if let Some(version) = self.if_version {
+            body.insert("version".to_owned(), json!(version));
         }
         Ok(Value::Object(body))
     }

@@ -17,14 +17,14 @@ const LARGEST: usize = 64 << 20;
 
 /// A caller of the admin API.
 #[derive(Debug)]
-pub(super) struct Api {
+pub(crate) struct Api {
     socket: PathBuf,
     stream: BufReader<UnixStream>,
     used: Instant,
 }
 
 impl Api {
-    pub(super) fn connect(socket: &Path) -> Result<Self> {
+    pub(crate) fn connect(socket: &Path) -> Result<Self> {
         Ok(Self {
             socket: socket.to_owned(),
             stream: open(socket)?,
@@ -32,19 +32,35 @@ impl Api {
         })
     }
 
-    pub(super) fn get(&mut self, path: &str) -> Result<Value> {
+    pub(crate) fn get(&mut self, path: &str) -> Result<Value> {
         self.call("GET", path, "")
     }
 
-    pub(super) fn put(&mut self, path: &str, body: &Value) -> Result<Value> {
+    /// What the API is asked, and what it says to it, refusals included.
+    pub(crate) fn ask(&mut self, method: &str, path: &str, body: &Value) -> Result<(u16, String)> {
+        self.send(method, path, &body.to_string())?;
+        self.answer().with_context(|| format!("{method} {path}"))
+    }
+
+    pub(crate) fn put(&mut self, path: &str, body: &Value) -> Result<Value> {
         self.call("PUT", path, &body.to_string())
     }
 
-    pub(super) fn post(&mut self, path: &str, body: &Value) -> Result<Value> {
+    pub(crate) fn post(&mut self, path: &str, body: &Value) -> Result<Value> {
         self.call("POST", path, &body.to_string())
     }
 
     fn call(&mut self, method: &str, path: &str, body: &str) -> Result<Value> {
+        self.send(method, path, body)?;
+        let (status, text) = self.answer().with_context(|| format!("{method} {path}"))?;
+        if status >= 400 {
+            bail!("{method} {path}: {status} {text}");
+        }
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// A request alone. [`Self::answer`] is to be read before the next one.
+    pub(crate) fn send(&mut self, method: &str, path: &str, body: &str) -> Result<()> {
         if self.used.elapsed() > IDLE {
             self.stream = open(&self.socket)?;
         }
@@ -52,16 +68,11 @@ impl Api {
             "{method} {path} HTTP/1.1\r\nhost: homing\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
-        self.stream.get_mut().write_all((head + body).as_bytes())?;
-        let (status, text) = self.answer().with_context(|| format!("{method} {path}"))?;
-        self.used = now();
-        if status >= 400 {
-            bail!("{method} {path}: {status} {text}");
-        }
-        Ok(serde_json::from_str(&text)?)
+        Ok(self.stream.get_mut().write_all((head + body).as_bytes())?)
     }
 
-    fn answer(&mut self) -> Result<(u16, String)> {
+    /// The status and the body of the answer.
+    pub(crate) fn answer(&mut self) -> Result<(u16, String)> {
         let status = self.line()?;
         let status = status.split(' ').nth(1).context("no status")?.parse()?;
         let mut length = None;
@@ -80,6 +91,7 @@ impl Api {
         ensure!(length <= LARGEST, "the answer has {length} bytes");
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
+        self.used = now();
         Ok((status, String::from_utf8(body)?))
     }
 
