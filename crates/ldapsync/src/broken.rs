@@ -20,6 +20,10 @@ pub(crate) enum Broken {
     MoveIsDelete,
     /// A server that is behind the cookie is believed.
     LagBelieved,
+    /// A server that got another name no longer knows what it had under the former one.
+    FormerForgotten,
+    /// A former name is the server's for ever, whoever has it now.
+    FormerForEver,
 }
 
 thread_local! {

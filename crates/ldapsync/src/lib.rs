@@ -26,7 +26,7 @@ mod unresolved;
 
 pub use driver::{
     Consent, LinkOrder, Named, OutboxStatus, Pairing, PlanItem, PlanReport, PlannedEntry, PlannedObject,
-    Rates, SetAsideObject, SyncEngine, SyncError, unlink_rows,
+    Rates, SetAsideObject, SyncEngine, SyncError, WaitingEdit, WaitingEdits, unlink_rows,
 };
 pub use engine::{
     AsideStatus, Counts, FeedState, GuardStatus, RoundStatus, State, StrangerStatus, SyncStatus, is_held,

@@ -1,7 +1,7 @@
 //! From a directory entry to fields and scope: whose entry is it, and what does it say.
 
 use crate::field::{Field, Image, Values};
-use crate::plan::{self, Kind, Reason, Remote, RemoteObject, Switch};
+use crate::plan::{self, Home, Kind, Reason, Remote, RemoteObject, Switch};
 use directory::config::{Direction, ServerType};
 use directory::feed::ChangedEntry;
 use directory::{AccountState, ConnectorConfig, DirectoryAccount, EntryKind, Host};
@@ -15,6 +15,10 @@ pub(crate) type Members = directory::ResolvedMembers;
 pub(crate) struct Scope {
     /// With `clustered`: the spellings of this server's name, canonical. None: every entry is ours.
     hosts: Option<Vec<String>>,
+    /// The names that this server had before, canonical. None of them is one of the above.
+    former: Vec<String>,
+    /// The name that new entries say, and those that say a former one are told.
+    name: String,
     enabled_attribute: String,
     /// Whether an entry that never had a password says nothing by being off: on Active Directory, where such entries
     /// are made.
@@ -36,12 +40,23 @@ enum Shown {
 }
 
 impl Scope {
-    pub(crate) fn new(config: &ConnectorConfig, server_name: &str, host_aliases: &[String]) -> Self {
+    pub(crate) fn new(
+        config: &ConnectorConfig,
+        server_name: &str,
+        host_aliases: &[String],
+        node: Option<&store::Node>,
+    ) -> Self {
         let names = std::iter::once(server_name)
             .chain(host_aliases.iter().map(String::as_str))
             .chain(config.host_aliases.iter().map(String::as_str));
+        let names: Vec<String> = names.map(canonical_host).collect();
+        let former = node.filter(|node| node.name() == canonical_host(server_name));
+        let former = former.map(store::Node::former_names).unwrap_or_default();
+        let former = former.iter().filter(|name| !names.contains(name));
         Self {
-            hosts: config.clustered.then(|| names.map(canonical_host).collect()),
+            former: former.cloned().collect(),
+            name: server_name.to_owned(),
+            hosts: config.clustered.then_some(names),
             enabled_attribute: config.attributes.enabled_attribute(config.server_type),
             unborn: match (config.server_type, config.direction) {
                 (ServerType::Openldap, _) | (_, Direction::LdapToLocal) => Unborn::Disabled,
@@ -77,6 +92,8 @@ impl Scope {
                 let host = canonical_host(host);
                 if hosts.contains(&host) {
                     Place::Here
+                } else if self.former.contains(&host) {
+                    Place::Former(host)
                 } else {
                     Place::Elsewhere(host)
                 }
@@ -84,13 +101,19 @@ impl Scope {
         }
     }
 
-    /// Maps an entry of the feed. `is_local` tells the domains of this server.
-    pub(crate) fn remote(
-        &self,
-        changed: &ChangedEntry,
-        members: Members,
-        is_local: &dyn Fn(&Domain) -> bool,
-    ) -> Remote {
+    /// What a link is to remember of the home of an entry that is plainly ours; none of one that is not.
+    pub(crate) fn plain_home(&self, account: &DirectoryAccount) -> Option<Option<String>> {
+        let ours = self.place(account) == Place::Here;
+        ours.then(|| self.home(account).map(|home| home.shown))
+    }
+
+    /// Whether the entry has a switch of its own.
+    pub(crate) fn has_switch(&self, entry: &ldap::Entry) -> bool {
+        entry.first_str(&self.enabled_attribute).is_some()
+    }
+
+    /// Maps an entry of the feed.
+    pub(crate) fn remote(&self, changed: &ChangedEntry, members: Members, known: &Known<'_>) -> Remote {
         if changed.kind.is_none() {
             return Remote::OutOfScope;
         }
@@ -103,7 +126,7 @@ impl Scope {
             }
         };
         // An attribute that is absent is no value; "absent means enabled" is the plan's to say.
-        let there = changed.entry.first_str(&self.enabled_attribute).is_some();
+        let there = self.has_switch(&changed.entry);
         // MS-ADTS section 3.1.1.3.1.5: a user is made without a password, off; pwdLastSet is 0 until it has one.
         let never_set = changed
             .entry
@@ -114,7 +137,7 @@ impl Scope {
             _ if there => Shown::Yes,
             _ => Shown::No,
         };
-        self.remote_account(account, &shown, members, is_local)
+        self.remote_account(account, &shown, members, known)
     }
 
     /// Maps an entry that a look-up by address found. It does not tell whether the switch is there, so only
@@ -123,13 +146,27 @@ impl Scope {
         &self,
         account: &DirectoryAccount,
         members: Members,
-        is_local: &dyn Fn(&Domain) -> bool,
+        known: &Known<'_>,
     ) -> Remote {
         let shown = match account.state {
             AccountState::Disabled => Shown::Yes,
             _ => Shown::No,
         };
-        self.remote_account(account, &shown, members, is_local)
+        self.remote_account(account, &shown, members, known)
+    }
+
+    /// What the entry of an account here says of its home, and what it is to say instead.
+    fn home(&self, account: &DirectoryAccount) -> Option<Home> {
+        let (Some(_), EntryKind::Account, Host::One(written)) = (&self.hosts, account.kind, &account.host)
+        else {
+            return None;
+        };
+        let shown = canonical_host(written);
+        Some(Home {
+            becomes: self.former.contains(&shown).then(|| self.name.clone()),
+            written: written.clone(),
+            shown,
+        })
     }
 
     fn remote_account(
@@ -137,10 +174,17 @@ impl Scope {
         account: &DirectoryAccount,
         shown: &Shown,
         members: Members,
-        is_local: &dyn Fn(&Domain) -> bool,
+        known: &Known<'_>,
     ) -> Remote {
-        match self.place(account) {
-            Place::Here => {}
+        let is_local = known.is_local;
+        let place = match self.place(account) {
+            Place::Former(host) if (known.is_still_ours)(&host) => Place::Here,
+            // The name is somebody else's now.
+            Place::Former(host) => Place::Elsewhere(host),
+            place => place,
+        };
+        match place {
+            Place::Here | Place::Former(_) => {}
             #[cfg(test)]
             Place::Elsewhere(_) if crate::broken::is(crate::broken::Broken::MoveIsDelete) => {
                 return Remote::Gone;
@@ -157,6 +201,9 @@ impl Scope {
             return Remote::Broken(Reason::ForeignDomain {
                 domain: domain.to_string(),
             });
+        }
+        if let Some(message) = members.unusable {
+            return Remote::Broken(Reason::Unusable { message });
         }
         let name = account.display_name.as_deref().map(Values::text);
         let mut image = addresses_here(account, is_local).with(Field::DisplayName, name.unwrap_or_default());
@@ -204,8 +251,18 @@ impl Scope {
                 Shown::Yes | Shown::No => Switch::Said,
             },
             until: account.state_until.map(|end| end.at),
+            home: self.home(account),
         })
     }
+}
+
+/// What is known here of whoever an entry is about.
+pub(crate) struct Known<'a> {
+    /// Whether a domain is this server's.
+    pub(crate) is_local: &'a dyn Fn(&Domain) -> bool,
+    /// Whether an entry that says this former name of ours is still ours: it is linked to an account that lives here,
+    /// and has said nothing else since.
+    pub(crate) is_still_ours: &'a dyn Fn(&str) -> bool,
 }
 
 /// The addresses that the entry can have on this server.
@@ -222,6 +279,8 @@ fn addresses_here(account: &DirectoryAccount, is_local: &dyn Fn(&Domain) -> bool
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
     Here,
+    /// It says a name that this server had before: whose it is depends on what it said last.
+    Former(String),
     Elsewhere(String),
     NoHome,
     Several(Vec<String>),

@@ -131,6 +131,9 @@ impl Local {
         let mut data = LinkData::new(written.dn.clone());
         data.base = link::encode(&creation.image);
         data.version.clone_from(&written.csn);
+        if matches!(creation.local, LocalId::Account(_)) {
+            link::note_home(&mut data.digests, self.home.as_deref());
+        }
         let link = Association {
             connector: self.connector.clone(),
             local: store_id(creation.local),
@@ -173,6 +176,7 @@ impl Local {
             data.base = link::encode(base);
         }
         data.digests = link::encode_digests(&values.marks, values.passwords, values.until);
+        link::note_home(&mut data.digests, values.home.as_deref());
         if let Some(unresolved) = seen.unresolved {
             unresolved.write(&mut data.digests);
         }

@@ -130,11 +130,7 @@ impl SyncEngine {
                 };
                 let members = members.map_err(|why| feed_error(FeedError::Unavailable(why)))?;
                 let dn = entry.entry.dn.clone();
-                Ok((
-                    self.scope
-                        .remote(&entry, members, &|domain| self.is_local(domain)),
-                    dn,
-                ))
+                Ok((self.remote(&entry, members), dn))
             }
         }
     }

@@ -248,9 +248,7 @@ impl Making<'_> {
 
     async fn entry(&mut self, entry: &ChangedEntry, members: Members) -> Result<(), SyncError> {
         let parts = self.parts;
-        let remote = parts
-            .scope
-            .remote(entry, members, &|domain| parts.is_local(domain));
+        let remote = parts.remote(entry, members);
         self.object(entry.uuid, &entry.entry.dn, remote).await
     }
 

@@ -1,8 +1,14 @@
-//! What waits: writes that the directory has not acknowledged, in numbers.
+//! What waits: writes that the directory has not acknowledged, in numbers, and what was changed here and not looked at
+//! since, for the directory does not answer.
 
-use super::SyncEngine;
-use model::Timestamp;
-use store::StoreError;
+use super::journal::{concerns_entries, is_written};
+use super::{SyncEngine, SyncError};
+use crate::local::own_id;
+use crate::plan::LocalId;
+use directory::config::Direction;
+use model::{Address, Timestamp};
+use std::collections::BTreeMap;
+use store::{JournalEntry, StoreError, Touched};
 
 /// Intents that are counted; a longer outbox is "at least" so many.
 const COUNTED: u64 = 2560;
@@ -17,11 +23,52 @@ pub struct OutboxStatus {
     pub since: Option<Timestamp>,
     /// What the last attempt of one of them failed with.
     pub error: Option<String>,
+    /// Changes here that were not looked at yet; counted up to 2560.
+    pub edits: u64,
+    /// Since when the first of those waits.
+    pub edited_since: Option<Timestamp>,
+}
+
+/// Changes of one object here that wait for the directory.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct WaitingEdit {
+    /// The object.
+    pub local: LocalId,
+    /// Its address; none when it was deleted for good.
+    pub address: Option<Address>,
+    /// When it was first changed.
+    pub since: Timestamp,
+    /// What was changed, in the words of the fields.
+    pub changed: Vec<&'static str>,
+}
+
+/// A few of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WaitingEdits {
+    /// Each object once.
+    pub edits: Vec<WaitingEdit>,
+    /// Where the next ones begin; none at the end.
+    pub next: Option<u64>,
 }
 
 pub(super) fn outbox(parts: &SyncEngine) -> Result<OutboxStatus, StoreError> {
+    let mut status = OutboxStatus::default();
+    let mut from = None;
+    while status.edits < COUNTED {
+        let page = parts.unread(from)?;
+        status.edits += page.rows.len() as u64;
+        status.edited_since = status.edited_since.or(page.rows.first().map(|row| row.time));
+        from = page.next;
+        if from.is_none() {
+            break;
+        }
+    }
+    intents(parts, status)
+}
+
+fn intents(parts: &SyncEngine, mut status: OutboxStatus) -> Result<OutboxStatus, StoreError> {
     let (store, name) = (&parts.local.store, &parts.config.name);
-    let (mut status, mut after) = (OutboxStatus::default(), None);
+    let mut after = None;
     loop {
         let page = store.list_intents(name, after, PAGE)?;
         let Some(last) = page.last() else {
@@ -37,4 +84,91 @@ pub(super) fn outbox(parts: &SyncEngine) -> Result<OutboxStatus, StoreError> {
             return Ok(status);
         }
     }
+}
+
+/// Rows of the journal that say something about entries and were not looked at.
+struct Unread {
+    rows: Vec<JournalEntry>,
+    next: Option<u64>,
+}
+
+impl SyncEngine {
+    /// What was changed here and waits for the directory, after `after`, which is a former answer's `next`. Bounded.
+    pub fn waiting_edits(&self, after: Option<u64>) -> Result<WaitingEdits, SyncError> {
+        let error = |error: StoreError| SyncError::Store(error.to_string());
+        let page = self.unread(after).map_err(error)?;
+        let mut objects: BTreeMap<LocalId, WaitingEdit> = BTreeMap::new();
+        for row in &page.rows {
+            let Some(local) = row.object else { continue };
+            let address = match local {
+                store::LocalId::Account(id) => {
+                    let account = self.local.store.account(id).map_err(error)?;
+                    account.map(|account| account.address.clone())
+                }
+                store::LocalId::Group(id) => {
+                    let group = self.local.store.group(id).map_err(error)?;
+                    group.map(|group| group.address.clone())
+                }
+            };
+            if address.as_ref().is_some_and(|address| !is_written(self, address)) {
+                continue;
+            }
+            let edit = objects.entry(own_id(local)).or_insert_with(|| WaitingEdit {
+                local: own_id(local),
+                address,
+                since: row.time,
+                changed: Vec::new(),
+            });
+            for word in words(row.touched) {
+                if !edit.changed.contains(&word) {
+                    edit.changed.push(word);
+                }
+            }
+        }
+        let mut edits: Vec<WaitingEdit> = objects.into_values().collect();
+        edits.sort_by_key(|edit| edit.since);
+        Ok(WaitingEdits {
+            edits,
+            next: page.next,
+        })
+    }
+
+    /// One page of them.
+    fn unread(&self, after: Option<u64>) -> Result<Unread, StoreError> {
+        let mut unread = Unread {
+            rows: Vec::new(),
+            next: None,
+        };
+        if self.config.direction == Direction::LdapToLocal {
+            return Ok(unread);
+        }
+        let (store, name) = (&self.local.store, &self.config.name);
+        let from = match after {
+            Some(after) => after,
+            // What was read in this process and said nothing is not stored each time.
+            None => (store.connector_state(name)?.journal_offset).max(*self.heard.lock()),
+        };
+        let page = store.journal_for(name, from, PAGE)?;
+        unread.next = page.more.then_some(page.offset);
+        unread.rows = page.entries;
+        unread.rows.retain(|row| concerns_entries(row.touched));
+        Ok(unread)
+    }
+}
+
+fn words(touched: Touched) -> impl Iterator<Item = &'static str> {
+    let all = [
+        (Touched::CREATED, "created"),
+        (Touched::DELETED, "deleted"),
+        (Touched::ADDRESS, "address"),
+        (Touched::ALIASES, "aliases"),
+        (Touched::DISPLAY_NAME, "display_name"),
+        (Touched::QUOTA, "quota"),
+        (Touched::ENABLED, "enabled"),
+        (Touched::STATE, "state"),
+        (Touched::MEMBERS, "members"),
+    ];
+    all.into_iter()
+        .filter(move |(bit, _)| touched.has(*bit))
+        .map(|(_, word)| word)
 }

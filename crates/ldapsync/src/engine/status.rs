@@ -14,6 +14,8 @@ pub struct SyncStatus {
     pub connector: String,
     /// Which side is written.
     pub direction: &'static str,
+    /// The number under which OpenLDAP's log knows this feed; none where nobody has said the server's name.
+    pub replica_id: Option<u16>,
     /// The connector's own domains; none: every domain of this server.
     pub domains: Vec<String>,
     /// Whether it works.
@@ -60,6 +62,7 @@ impl SyncStatus {
         Self {
             connector: connector.to_owned(),
             direction: "",
+            replica_id: None,
             domains: Vec::new(),
             state: State::Starting,
             error: None,
@@ -271,6 +274,7 @@ impl Engine {
             });
         let mut status = SyncStatus {
             connector: connector.to_owned(),
+            replica_id: None,
             direction: "",
             domains: Vec::new(),
             state: self.state(),

@@ -32,6 +32,7 @@ fn situation() -> Situation {
             password: RemotePassword::default(),
             switch: Switch::Said,
             until: None,
+            home: None,
         }),
         link: Some(Link {
             local,
@@ -41,6 +42,7 @@ fn situation() -> Situation {
             marks: Marks::default(),
             passwords: Passwords::default(),
             until: None,
+            home: None,
         }),
         local: Some(LocalObject {
             id: local,
@@ -176,6 +178,7 @@ fn what_the_entry_does_not_say_is_no_change() {
         password: RemotePassword::default(),
         switch: Switch::Said,
         until: None,
+        home: None,
     });
     if let (Some(local), Some(link)) = (situation.local.as_mut(), situation.link.as_mut()) {
         local.image.set(Field::Quota, Values::number(0));

@@ -18,6 +18,7 @@ pub(super) fn elsewhere(situation: &Situation, host: &str, addresses: &Image, po
     let Decision::Act(mut plan) = decided else {
         return decided;
     };
+    says_another_name(&mut plan);
     // The move comes first, and alone: an address that somebody has must not keep a login open.
     if plan.ops.is_empty() && policy.direction != Direction::LocalToLdap {
         for field in [Field::Address, Field::Aliases] {
@@ -27,6 +28,13 @@ pub(super) fn elsewhere(situation: &Situation, host: &str, addresses: &Image, po
         }
     }
     Decision::Act(plan)
+}
+
+/// Should the entry say a former name of this server later, then that is another server's.
+fn says_another_name(plan: &mut Plan) {
+    if plan.base.is_some() {
+        plan.home = Some(String::new());
+    }
 }
 
 /// An account that has moved away has the addresses of its entry and no other: what the entry gave up, a successor may
@@ -91,6 +99,14 @@ fn step_aside(situation: &Situation, plan: &mut Plan) {
 
 /// The entry names no home, or left the scope.
 pub(super) fn left(situation: &Situation, why: Farewell, policy: &Policy) -> Decision {
+    let mut decided = left_in(situation, why, policy);
+    if let (Decision::Act(plan), Farewell::NoHome) = (&mut decided, why) {
+        says_another_name(plan);
+    }
+    decided
+}
+
+fn left_in(situation: &Situation, why: Farewell, policy: &Policy) -> Decision {
     match policy.direction {
         Direction::LdapToLocal | Direction::BothWays => follow(situation, &Op::Remove { why }, policy),
         Direction::LocalToLdap => {
@@ -224,6 +240,8 @@ fn follow(situation: &Situation, farewell: &Op, policy: &Policy) -> Decision {
         // A removal after a move is no news: the mail is kept for the other home either way. A removal
         // of what is removed already is none.
         (Op::Remove { .. }, LocalState::MovedAway { .. } | LocalState::Deleted) => true,
+        // It had moved, and somebody has said that its mail may go.
+        (Op::MoveAway { .. }, LocalState::Deleted) => link.standing == Standing::MovedAway,
         _ => false,
     };
     let ignored = policy.deletions == Deletions::Ignore && matches!(farewell, Op::Remove { .. });
@@ -264,5 +282,3 @@ pub(super) fn hidden(situation: &Situation, parent: &str, policy: &Policy) -> De
         }),
     }
 }
-        // It had moved, and somebody has said that its mail may go.
-        (Op::MoveAway { .. }, LocalState::Deleted) => link.standing == Standing::MovedAway,

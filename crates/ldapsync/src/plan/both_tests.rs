@@ -503,6 +503,7 @@ fn apply(situation: &Situation, plan: &Plan) -> Situation {
                     password: RemotePassword::default(),
                     switch: Switch::Said,
                     until: None,
+                    home: None,
                 });
             }
             RemoteOp::Set { field, values, .. } => {
@@ -511,7 +512,7 @@ fn apply(situation: &Situation, plan: &Plan) -> Situation {
                 }
             }
             RemoteOp::Delete => next.remote = Remote::Gone,
-            RemoteOp::Rename { .. } | RemoteOp::Move { .. } => {}
+            RemoteOp::Rename { .. } | RemoteOp::Move { .. } | RemoteOp::Host { .. } => {}
         }
     }
     next.link = settled.base.map(|base| Link {
@@ -628,7 +629,6 @@ proptest! {
             }
         }
     }
-}
 
     #[test]
     fn an_end_that_is_held_leaves_the_link_as_it_stood(situation in any_situation(), policy in any_policy()) {
@@ -646,3 +646,66 @@ proptest! {
             prop_assert!(part.ops.is_empty() && part.remote.is_empty(), "{:?}", part);
         }
     }
+}
+
+#[test]
+fn an_entry_that_says_a_former_name_of_this_server() {
+    let says = |name: &str| {
+        let Remote::Here(mut remote) = here(image("alice")) else {
+            unreachable!("made just now")
+        };
+        remote.home = Some(Home {
+            shown: name.to_ascii_lowercase(),
+            written: name.to_owned(),
+            becomes: (name != "new.test").then(|| "new.test".to_owned()),
+        });
+        linked(
+            Remote::Here(remote),
+            image("alice"),
+            image("alice"),
+            LocalState::Active,
+        )
+    };
+    let host = "~ host: A.test -> new.test (this server's name now)";
+    let ask =
+        "the entry still says A.test, the former name of this server; set it to new.test in the directory";
+    for (name, direction, expected) in [
+        ("new.test", BOTH, String::new()),
+        ("A.test", BOTH, format!("dir {host}")),
+        ("A.test", UP, format!("dir {host}")),
+        ("A.test", Direction::LdapToLocal, format!("waits {ask}")),
+    ] {
+        assert_eq!(
+            told(&says(name), &policy(direction, STAY)),
+            expected,
+            "{name} {direction:?}"
+        );
+    }
+    let Decision::Act(whole) = plan(&says("A.test"), &policy(BOTH, STAY)) else {
+        panic!("it is in order")
+    };
+    assert_eq!(
+        (whole.weight(Side::Remote), whole.intent()),
+        (1, Some(IntentKind::Change))
+    );
+    // Until the directory has acknowledged, and where the guard holds it, the entry says what it said.
+    let link = linked(
+        here(image("alice")),
+        image("alice"),
+        image("alice"),
+        LocalState::Active,
+    )
+    .link;
+    assert_eq!(whole.meanwhile(link.as_ref()).home.as_deref(), Some("a.test"));
+    assert_eq!(whole.settled().home.as_deref(), Some("new.test"));
+    let part = whole.without(&[Side::Remote], None);
+    assert!(part.remote.is_empty() && part.home.as_deref() == Some("a.test"));
+    // An entry of another home, or of none, has said something else: the former name is not ours any more.
+    for remote in [super::tests::elsewhere("c.test"), Remote::NoHome] {
+        let situation = linked(remote, image("alice"), image("alice"), LocalState::Active);
+        let Decision::Act(plan) = plan(&situation, &policy(BOTH, STAY)) else {
+            panic!("it is in order")
+        };
+        assert_eq!(plan.home.as_deref(), Some(""));
+    }
+}

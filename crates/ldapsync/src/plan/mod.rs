@@ -37,8 +37,8 @@ pub(crate) use reason::Reason;
 pub use remote_op::RemoteOp;
 pub use situation::Standing;
 pub(crate) use situation::{
-    Arrivals, Claim, Deletions, Link, LocalObject, Members, Policy, Remote, RemoteObject, Removal, Rival,
-    Situation, Switch,
+    Arrivals, Claim, Deletions, Home, Link, LocalObject, Members, Policy, Remote, RemoteObject, Removal,
+    Rival, Situation, Switch,
 };
 
 use crate::field::{Field, Image};

@@ -6,6 +6,7 @@ use super::reason::Reason;
 use super::remote_op::RemoteOp;
 use super::situation::{Link, Standing};
 use crate::field::{Field, Image};
+use crate::mapping::canonical_host;
 use crate::merge::{Acquaintance, Cause, Discarded, Marks, Side};
 use model::{EntryUuid, Timestamp};
 use std::collections::BTreeSet;
@@ -56,6 +57,9 @@ pub(crate) struct Plan {
     /// When the entry's state ends by itself.
     #[serde(skip)]
     pub(crate) until: Option<Timestamp>,
+    /// The name of this server that the entry shows afterwards.
+    #[serde(skip)]
+    pub(crate) home: Option<String>,
 }
 
 /// What is written down of a link.
@@ -66,6 +70,7 @@ pub(crate) struct LinkValues {
     pub(crate) standing: Standing,
     pub(crate) passwords: Passwords,
     pub(crate) until: Option<Timestamp>,
+    pub(crate) home: Option<String>,
 }
 
 /// Why two sides differ and stay so.
@@ -98,6 +103,13 @@ pub enum Wait {
     },
     /// The entry has no counterpart here, and the direction makes none.
     NoCounterpart,
+    /// The entry says a name that this server had before, and the direction does not write there.
+    FormerName {
+        /// That name.
+        host: String,
+        /// What it should say.
+        now: String,
+    },
 }
 
 impl fmt::Display for Wait {
@@ -115,6 +127,12 @@ impl fmt::Display for Wait {
             Self::NoCounterpart => "nothing here belongs to this entry, and the direction is local-to-ldap",
             Self::Apart { field } => {
                 return write!(f, "{field} differs and was never common; both sides keep theirs");
+            }
+            Self::FormerName { host, now } => {
+                return write!(
+                    f,
+                    "the entry still says {host}, the former name of this server; set it to {now} in the directory"
+                );
             }
             Self::Members { addresses } => {
                 return write!(f, "members without an entry: {}", addresses.join(", "));
@@ -141,6 +159,7 @@ impl Plan {
             passwords: link.map(|link| link.passwords).unwrap_or_default(),
             credentials: Credentials::Same,
             until: link.and_then(|link| link.until),
+            home: link.and_then(|link| link.home.clone()),
         }
     }
 
@@ -265,6 +284,16 @@ impl Plan {
             address && held_there(op)
         });
         let follows = |op: &RemoteOp| matches!(op, RemoteOp::Rename { .. } | RemoteOp::Move { .. });
+        if let Some(former) = part.remote.iter().find_map(RemoteOp::former_host)
+            && sides.contains(&Side::Remote)
+        {
+            part.home = Some(canonical_host(former));
+        }
+        let ends_here = |op: &Op| matches!(op, Op::Remove { .. } | Op::MoveAway { .. }) && held_here(op);
+        let ends_there = |op: &RemoteOp| *op == RemoteOp::Delete && held_there(op);
+        if self.ops.iter().any(ends_here) || self.remote.iter().any(ends_there) {
+            part.stand_as_before(old);
+        }
         part.ops.retain(|op| !held_here(op));
         part.remote
             .retain(|op| !(held_there(op) || renames && follows(op)));
@@ -279,16 +308,21 @@ impl Plan {
         part
     }
 
+    /// An end that is held has not come: a link that said so would be read as one, and turned round, at the next look.
+    /// Nor was an edit discarded for it.
+    fn stand_as_before(&mut self, old: Option<&Link>) {
+        if let Some(old) = old {
+            self.standing = old.standing;
+            self.base = Some(old.base.clone());
+        }
+        self.discarded.clear();
+    }
+
     /// The link until the directory has acknowledged: what is still to be written there keeps its old base.
     #[must_use]
     pub(crate) fn meanwhile(&self, old: Option<&Link>) -> LinkValues {
         let mut base = self.base.clone();
         if let Some(base) = base.as_mut() {
-        let ends_here = |op: &Op| matches!(op, Op::Remove { .. } | Op::MoveAway { .. }) && held_here(op);
-        let ends_there = |op: &RemoteOp| *op == RemoteOp::Delete && held_there(op);
-        if self.ops.iter().any(ends_here) || self.remote.iter().any(ends_there) {
-            part.stand_as_before(old);
-        }
             for field in self.pushed() {
                 let known = old.map(|old| old.base.get(field).clone()).unwrap_or_default();
                 base.set(field, known);
@@ -305,17 +339,11 @@ impl Plan {
             standing,
             passwords: self.passwords,
             until: self.until,
+            home: match self.remote.iter().find_map(RemoteOp::former_host) {
+                Some(former) => Some(canonical_host(former)),
+                None => self.home.clone(),
+            },
         }
-    }
-
-    /// An end that is held has not come: a link that said so would be read as one, and turned round, at the next look.
-    /// Nor was an edit discarded for it.
-    fn stand_as_before(&mut self, old: Option<&Link>) {
-        if let Some(old) = old {
-            self.standing = old.standing;
-            self.base = Some(old.base.clone());
-        }
-        self.discarded.clear();
     }
 
     /// The link once the directory has acknowledged.
@@ -333,6 +361,7 @@ impl Plan {
             standing: self.standing,
             passwords: self.passwords,
             until: self.until,
+            home: self.home.clone(),
         }
     }
 
@@ -352,7 +381,7 @@ impl Plan {
                 RemoteOp::Create { image: new, .. } => image.clone_from(new),
                 RemoteOp::Set { field, values, .. } => image.set(*field, values.clone()),
                 RemoteOp::Delete => image = Image::default(),
-                RemoteOp::Rename { .. } | RemoteOp::Move { .. } => {}
+                RemoteOp::Rename { .. } | RemoteOp::Move { .. } | RemoteOp::Host { .. } => {}
             }
         }
         image.digest()
@@ -371,7 +400,7 @@ impl Plan {
                 field: Field::Members,
                 ..
             } => IntentKind::Members,
-            RemoteOp::Set { .. } => IntentKind::Change,
+            RemoteOp::Set { .. } | RemoteOp::Host { .. } => IntentKind::Change,
         };
         // The gravest names the intent.
         let rank = |kind: &IntentKind| match kind {

@@ -12,6 +12,7 @@ use super::situation::{
 };
 use super::{Reason, Switch, fields_of, kind_of, subject_of};
 use crate::field::{Field, Image, Values};
+use crate::mapping::canonical_host;
 use crate::merge::{Acquaintance, Images, Marks, Rules, Side, is_edited, merge};
 use directory::config::{Absent, ConflictResolution, Direction};
 
@@ -50,11 +51,11 @@ fn removed_here(situation: &Situation, remote: &RemoteObject, link: &Link, polic
         // Gone from both sides, and the entry is back.
         return back(situation, remote, policy);
     }
-    if situation.removal == Removal::BySync {
     if link.standing == Standing::MovedAway && situation.local.is_some() {
         // Its mail was to go because another home had it, which is not so any more.
         return back(situation, remote, policy);
     }
+    if situation.removal == Removal::BySync {
         let mut plan = idle(situation);
         plan.waits.push(Wait::RemovedBySync);
         return Decision::Act(plan);
@@ -160,6 +161,7 @@ fn unite(
             values: write.values,
             cause: write.cause,
         }));
+    name_home(remote, policy, &mut plan);
     if let Some(reason) = taken_by_push(situation, &plan.remote) {
         return Decision::SetAside(reason);
     }
@@ -193,6 +195,25 @@ fn with_unusable_members(remote: &RemoteObject, local: &Image, link: Option<&Lin
     let kept = known.filter(|(key, _)| pending.has(key));
     let members = Values::from_pairs(remote.image.get(Field::Members).iter().chain(kept));
     remote.image.clone().with(Field::Members, members)
+}
+
+/// An entry that says a former name of this server is told the one that it has now, where the direction writes.
+fn name_home(remote: &RemoteObject, policy: &Policy, plan: &mut Plan) {
+    let Some(home) = &remote.home else { return };
+    plan.home = Some(home.shown.clone());
+    let Some(now) = &home.becomes else { return };
+    if policy.direction == Direction::LdapToLocal {
+        plan.waits.push(Wait::FormerName {
+            host: home.written.clone(),
+            now: now.clone(),
+        });
+        return;
+    }
+    plan.remote.push(RemoteOp::Host {
+        was: home.written.clone(),
+        now: now.clone(),
+    });
+    plan.home = Some(canonical_host(now));
 }
 
 fn acquainted(link: &Link) -> bool {
@@ -387,6 +408,7 @@ fn create(situation: &Situation, remote: &RemoteObject, policy: &Policy) -> Deci
     }
     plan.passwords.remote = remote.password.digest;
     plan.until = remote.until;
+    plan.home = remote.home.as_ref().map(|home| home.shown.clone());
     plan.base = Some(base);
     plan.ops.push(Op::Create {
         kind: remote.kind,

@@ -29,6 +29,13 @@ pub enum RemoteOp {
         /// Why.
         cause: Cause,
     },
+    /// The host attribute takes the name that this server has now.
+    Host {
+        /// What it was, as it is written there.
+        was: String,
+        /// What it becomes.
+        now: String,
+    },
     /// Another RDN: the old one was made from the address that changed.
     Rename {
         /// The new one (RFC 4514).
@@ -50,12 +57,21 @@ impl RemoteOp {
         match self {
             Self::Create { .. } | Self::Rename { .. } | Self::Move { .. } => None,
             Self::Delete => Some(Hazard::Delete),
+            Self::Host { .. } => Some(Hazard::HostChange),
             Self::Set {
                 field,
                 was,
                 values,
                 cause,
             } => hazard_of(*field, was, values, *cause),
+        }
+    }
+
+    /// The former name of this server that it replaces.
+    pub(crate) fn former_host(&self) -> Option<&str> {
+        match self {
+            Self::Host { was, .. } => Some(was),
+            _ => None,
         }
     }
 }
@@ -89,6 +105,7 @@ impl fmt::Display for RemoteOp {
                 };
                 write!(f, "~ {field}: {was} -> {values}{why}")
             }
+            Self::Host { was, now } => write!(f, "~ host: {was} -> {now} (this server's name now)"),
             Self::Rename { rdn } => write!(f, "~ rename to {rdn}"),
             Self::Move { parent } => write!(f, "~ move below {parent}"),
             Self::Delete => f.write_str("- delete"),

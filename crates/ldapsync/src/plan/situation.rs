@@ -85,6 +85,19 @@ pub(crate) struct RemoteObject {
     pub(crate) switch: Switch,
     /// When its state ends by itself.
     pub(crate) until: Option<Timestamp>,
+    /// With `clustered`: what an account's entry says of its home.
+    pub(crate) home: Option<Home>,
+}
+
+/// What an entry says of its home, which is this server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Home {
+    /// The name, canonical.
+    pub(crate) shown: String,
+    /// As it is written there.
+    pub(crate) written: String,
+    /// The name that this server has now, where the entry says a former one.
+    pub(crate) becomes: Option<String>,
 }
 
 impl RemoteObject {
@@ -132,6 +145,8 @@ pub(crate) struct Link {
     pub(crate) passwords: Passwords,
     /// When the entry's state ends by itself, as last seen.
     pub(crate) until: Option<Timestamp>,
+    /// With `clustered`: the name of this server that the entry showed last, canonical.
+    pub(crate) home: Option<String>,
 }
 
 /// Where a link stands, as far as a plan depends on it.

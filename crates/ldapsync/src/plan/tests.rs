@@ -52,6 +52,7 @@ pub(crate) fn here(image: Image) -> Remote {
         password: RemotePassword::default(),
         switch: Switch::Said,
         until: None,
+        home: None,
     })
 }
 
@@ -81,6 +82,7 @@ pub(crate) fn link() -> Link {
         marks: Marks::default(),
         passwords: Passwords::default(),
         until: None,
+        home: None,
     }
 }
 

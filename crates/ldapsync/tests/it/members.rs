@@ -1,6 +1,8 @@
 //! Members whose DN leads nowhere for a moment: slapd rewrites groups some time after the members, and silently.
 
+use super::push::{admin, create, hosted, set, with};
 use super::*;
+use store::{AccountChange, GroupChange, NewGroup};
 
 /// A member that no feed of ours tells of: outside of every base.
 fn outside(slapd: &Slapd, name: &str) {
@@ -77,4 +79,68 @@ async fn a_renamed_member_stays_a_member() {
     slapd.modify(&format!("dn: {}\nchangetype: delete\n\n", dn(&last)));
     let want = BTreeSet::from(["one".to_owned()]);
     a.until("one is left", |home| home.members("g") == want).await;
+}
+
+// Who was put in by an address while the directory was away is in the group under whatever address it finds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_by_address_stays_one_when_the_address_changes_while_the_directory_is_away() {
+    let mut slapd = Slapd::start("");
+    let store = hosted().await;
+    let one = create(&store, "one").await;
+    create(&store, "two").await;
+    let member = |name: &str| Member::Local(address(&format!("{name}@localdomain.test")));
+    let mut new = NewGroup::new(address("team@localdomain.test"));
+    new.members = vec![member("two")];
+    let team = store.create_group(new, &admin()).await.expect("created");
+    let none = serde_json::json!({});
+    let a = Home::start_with(&slapd, "a.test", store.clone(), &with("both-ways", &none));
+    a.until("the group", |_| {
+        slapd.values("(cn=team)", "member") == set(&[&dn("two")])
+    })
+    .await;
+    slapd.stop();
+    let group = store.group(team).expect("reads").expect("there");
+    let mut members = group.members.clone();
+    members.push(member("one"));
+    let more = GroupChange {
+        members: Some(members),
+        ..GroupChange::default()
+    };
+    store
+        .update_group(team, None, more, &admin())
+        .await
+        .expect("changed");
+    let renamed = AccountChange {
+        address: Some(address("uno@localdomain.test")),
+        ..AccountChange::default()
+    };
+    store
+        .update_account(one, None, renamed, &admin())
+        .await
+        .expect("changed");
+    // What waits is shown while the directory is away.
+    let waiting = a.engine.waiting_edits(None).expect("reads");
+    let shown = |name: &str| {
+        let edit = waiting.edits.iter().find(|edit| {
+            edit.address
+                .as_ref()
+                .is_some_and(|address| address.local_part() == name)
+        });
+        edit.map(|edit| edit.changed.clone())
+    };
+    assert_eq!(shown("uno"), Some(vec!["address"]), "{waiting:?}");
+    assert_eq!(shown("team"), Some(vec!["members"]), "{waiting:?}");
+    assert!(a.engine.status().outbox.edits >= 2);
+    slapd.restart();
+    // A slapd that was killed has forgotten how far it was; the next write tells it.
+    slapd.add(&person("marker", "a.test"));
+    a.sync_after_an_outage().await;
+    a.until("under the new name", |_| {
+        slapd.values("(cn=team)", "member") == set(&[&dn("two"), &dn("uno")])
+    })
+    .await;
+    let both = BTreeSet::from(["two".to_owned(), "uno".to_owned()]);
+    a.until("here too", |home| home.members("team") == both).await;
+    a.until("nothing waits", |home| home.engine.status().outbox.edits == 0)
+        .await;
 }

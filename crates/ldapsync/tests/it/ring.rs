@@ -65,26 +65,3 @@ async fn two_connectors_in_a_ring_come_to_rest() {
         "a connector deletes nothing through another one"
     );
 }
-
-// A server gets another name; its stored replica of the directory stays what it is.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_renamed_keeps_its_accounts() {
-    let slapd = Slapd::start(&person("one", "a.test"));
-    let mut a = Home::new(&slapd, "a.test");
-    a.sync_well().await;
-    let id = a.account("one").expect("here").id;
-    a.end().await;
-    // The old name stays one of its names until the entries say the new one.
-    let aliases = serde_json::json!({ "host_aliases": ["a.test"] });
-    let b = Home::start_with(&slapd, "new.test", a.store.clone(), &aliases);
-    let status = b.sync_well().await;
-    assert_eq!(
-        (b.account("one").map(|account| account.id), status.linked),
-        (Some(id), 1)
-    );
-    assert!(b.can_log_in("one") && !status.guard.tripped, "{status:?}");
-    slapd.modify(&change("one", "replace", "mailHost", "new.test"));
-    b.sync_well().await;
-    assert!(b.can_log_in("one"));
-    assert_eq!(b.account("one").map(|account| account.id), Some(id));
-}

@@ -2,7 +2,7 @@
 
 use super::check::Invariant;
 use super::run::run;
-use super::steps::{Here, Numbered, Schedule, Shape, Step, Terms, There, plain_round};
+use super::steps::{Here, Schedule, Shape, Step, There, plain_round};
 use crate::broken::{Broken, set};
 
 /// Schedules that a defect may hide from.
@@ -29,22 +29,7 @@ fn is_caught_in(schedules: impl Iterator<Item = Schedule>, broken: Broken, by: &
 
 /// A story instead of chance, where chance would need long.
 fn story(shape: Shape, steps: &[Step]) -> impl Iterator<Item = Schedule> {
-    let terms = Terms {
-        resolution: "ldap-wins",
-        scope: "attribute",
-        absent: "keep",
-        guard: 3,
-    };
-    let numbered = (0..)
-        .zip(steps)
-        .map(|(number, step)| Numbered { number, step: *step });
-    let schedule = Schedule {
-        seed: 1,
-        shape,
-        terms,
-        steps: numbered.collect(),
-    };
-    std::iter::once(schedule)
+    std::iter::once(Schedule::told(shape, steps))
 }
 
 const ANY: &[Invariant] = &[
@@ -105,6 +90,40 @@ fn an_entry_known_by_its_name() {
 #[test]
 fn a_move_taken_for_a_deletion() {
     is_caught(Broken::MoveIsDelete, &[Invariant::Guard, Invariant::Moves]);
+}
+
+#[test]
+fn a_former_name_forgotten() {
+    let steps = [
+        Step::There(0, There::New),
+        plain_round(0),
+        Step::Rename(0),
+        plain_round(0),
+    ];
+    is_caught_in(
+        story(Shape::Clustered, &steps),
+        Broken::FormerForgotten,
+        &[Invariant::Moves],
+    );
+}
+
+#[test]
+fn a_former_name_that_another_server_has() {
+    let steps = [
+        Step::There(0, There::New),
+        plain_round(0),
+        Step::Rename(0),
+        plain_round(0),
+        plain_round(0),
+        // The fifth number says the first name.
+        Step::There(1, There::Host),
+        plain_round(0),
+    ];
+    is_caught_in(
+        story(Shape::Clustered, &steps),
+        Broken::FormerForEver,
+        &[Invariant::Moves],
+    );
 }
 
 #[test]

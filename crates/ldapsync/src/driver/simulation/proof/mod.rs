@@ -7,6 +7,8 @@
 mod caught;
 mod check;
 mod clock;
+mod engines;
+mod homes;
 mod run;
 mod runs;
 mod server;

@@ -1,17 +1,19 @@
 //! Carries a schedule out, and lets everything come to rest at its end.
 
 use super::super::fake::{Faults, Random};
-use super::super::quiet;
+use super::super::{admin, quiet};
 use super::check::{self, Invariant, Violation};
 use super::clock::until_crash;
+use super::engines::Engines;
 use super::steps::{Answer, Hidden, Numbered, Schedule, Step};
-use super::world::World;
-use crate::driver::SyncEngine;
+use super::world::{World, stands};
+use crate::driver::LinkOrder;
+use crate::driver::operate::Order;
 use crate::driver::worker::Worker;
 use crate::engine::Wake;
 use bytes::Bytes;
-use std::sync::Arc;
 use std::time::Duration;
+use store::{Association, LocalId};
 
 /// Times that everybody may be asked before nobody has anything left to do.
 const PATIENCE: usize = 14;
@@ -47,6 +49,7 @@ async fn carry_out(schedule: &Schedule) -> Result<Vec<String>, Violation> {
         }
     }
     calm(&mut world);
+    relink(&mut world, &engines, &mut workers).await;
     let full = if world.silent { Wake::Full } else { Wake::Now };
     rest(&mut world, &engines, &mut workers, full).await?;
     check::always(&mut world, schedule)?;
@@ -72,7 +75,7 @@ fn stored_cookie(world: &World, site: usize) -> Option<Bytes> {
 
 async fn take<'a>(
     world: &mut World,
-    engines: &'a [Arc<SyncEngine>],
+    engines: &'a Engines,
     workers: &mut Workers<'a>,
     Numbered { number, step }: Numbered,
 ) {
@@ -110,6 +113,23 @@ async fn take<'a>(
             }
         }
         Step::Restart(on) => workers[usize::from(on)] = None,
+        Step::Link { on, who, order } => {
+            let on = usize::from(on);
+            let all = links(world, on);
+            let chosen = all.get(usize::from(who) % all.len().max(1));
+            let objects = chosen.map(|link| link.local).into_iter().collect();
+            change_links(world, alive(engines, workers, on).await, (order, objects)).await;
+        }
+        Step::Rename(on) => {
+            let on = usize::from(on);
+            workers[on] = None;
+            if engines.rename(on) {
+                let node = world.sites[on].node;
+                world
+                    .homes
+                    .rename(node, &world.stores[node], &world.server.lock());
+            }
+        }
         Step::Answer(answer) => {
             world.edited_there |= matches!(answer, Answer::Edited | Answer::Deleted);
             world.server.lock().answers.push_back(answer);
@@ -131,13 +151,9 @@ async fn take<'a>(
     }
 }
 
-async fn alive<'w, 'a>(
-    engines: &'a [Arc<SyncEngine>],
-    workers: &'w mut Workers<'a>,
-    on: usize,
-) -> &'w mut Worker<'a> {
+async fn alive<'w, 'a>(engines: &'a Engines, workers: &'w mut Workers<'a>, on: usize) -> &'w mut Worker<'a> {
     if workers[on].is_none() {
-        let loaded = Worker::load(&engines[on]).await;
+        let loaded = Worker::load(engines.of(on)).await;
         workers[on] = Some(loaded.expect("the store reads"));
     }
     workers[on].as_mut().expect("just loaded")
@@ -178,6 +194,54 @@ async fn listen(worker: &mut Worker<'_>) {
     worker.journal().await;
 }
 
+/// The links of accounts.
+fn links(world: &World, on: usize) -> Vec<Association> {
+    let site = &world.sites[on];
+    let all = world.stores[site.node].list_associations(site.name, None, 256);
+    let mut all = all.expect("reads");
+    let movable = |local: LocalId| match local {
+        LocalId::Account(id) => world.stores[site.node]
+            .account(id)
+            .expect("reads")
+            .is_some_and(|account| !stands(account.address.local_part())),
+        LocalId::Group(_) => false,
+    };
+    all.retain(|link| movable(link.local));
+    all
+}
+
+async fn change_links(
+    world: &mut World,
+    worker: &mut Worker<'_>,
+    (order, objects): (LinkOrder, Vec<LocalId>),
+) {
+    // What was told of them meanwhile is not told again.
+    world.silent = true;
+    let by = admin();
+    worker
+        .obey(Order::Links { order, objects, by })
+        .await
+        .expect("changed");
+}
+
+/// Nobody stays unlinked.
+async fn relink<'a>(world: &mut World, engines: &'a Engines, workers: &mut Workers<'a>) {
+    for on in 0..engines.len() {
+        let held = links(world, on)
+            .into_iter()
+            .filter(|link| link.data.state.is_held());
+        let held: Vec<LocalId> = held.map(|link| link.local).collect();
+        if !held.is_empty() {
+            change_links(
+                world,
+                alive(engines, workers, on).await,
+                (LinkOrder::Relink, held),
+            )
+            .await;
+        }
+    }
+}
+
 /// No more faults.
 fn calm(world: &mut World) {
     world.crash.arm(None);
@@ -200,7 +264,7 @@ fn written(world: &World) -> (u64, Vec<usize>) {
 /// Every connector in turn until none of them has anything to do.
 async fn rest<'a>(
     world: &mut World,
-    engines: &'a [Arc<SyncEngine>],
+    engines: &'a Engines,
     workers: &mut Workers<'a>,
     first: Wake,
 ) -> Result<(), Violation> {
@@ -213,7 +277,7 @@ async fn rest<'a>(
             let worker = alive(engines, workers, on).await;
             if let Some(hash) = engine.status().guard.hash {
                 world.approved = true;
-                worker.approve(&hash);
+                worker.approve(&hash).await.expect("kept");
             }
             worker.round(wake).await;
             listen(worker).await;
@@ -250,7 +314,7 @@ async fn rest<'a>(
 /// From the farthest cookie and with new processes: nothing is written.
 async fn replay<'a>(
     world: &mut World,
-    engines: &'a [Arc<SyncEngine>],
+    engines: &'a Engines,
     workers: &mut Workers<'a>,
     cookies: &[Option<Bytes>],
 ) -> Result<(), Violation> {
@@ -289,7 +353,7 @@ async fn replay<'a>(
 /// So many differences, at most so many writes.
 async fn bounded<'a>(
     world: &mut World,
-    engines: &'a [Arc<SyncEngine>],
+    engines: &'a Engines,
     workers: &mut Workers<'a>,
 ) -> Result<(), Violation> {
     let names: Vec<u8> = (1..=2).collect();

@@ -2,7 +2,8 @@
 
 use super::check::Violation;
 use super::run::{end_of, run};
-use super::steps::{Schedule, Step};
+use super::steps::{Here, Schedule, Shape, Step, There, plain_round};
+use crate::driver::LinkOrder;
 use std::fmt::Write as _;
 
 /// Schedules of the ordinary test run, over all parts.
@@ -114,6 +115,59 @@ parts! {
     schedules_hold_29: 29,
     schedules_hold_30: 30,
     schedules_hold_31: 31,
+}
+
+// 6, 7, 12: links that an administrator changes while the directory loses people, and gets them back from a backup.
+#[test]
+fn a_restored_entry_is_never_deleted() {
+    let link = |order| Step::Link { on: 0, who: 0, order };
+    let (lost, back) = (
+        [Step::There(1, There::Delete), plain_round(0)],
+        [
+            link(LinkOrder::Unlink),
+            Step::There(1, There::Restore),
+            link(LinkOrder::Relink),
+            plain_round(0),
+        ],
+    );
+    let homeless = [
+        Step::There(1, There::Scope),
+        plain_round(0),
+        link(LinkOrder::Unlink),
+        link(LinkOrder::Relink),
+        plain_round(0),
+        Step::There(1, There::Scope),
+        plain_round(0),
+    ];
+    let revived = [
+        link(LinkOrder::Unlink),
+        Step::Here(0, Here::Undelete),
+        link(LinkOrder::Relink),
+    ];
+    let released = [
+        Step::There(1, There::Scope),
+        plain_round(0),
+        link(LinkOrder::Unlink),
+        link(LinkOrder::Release),
+        Step::There(1, There::Scope),
+        plain_round(1),
+    ];
+    for (shape, steps) in [
+        (Shape::BothWays, [&lost[..], &back].concat()),
+        (Shape::BothWays, homeless.to_vec()),
+        (Shape::BothWays, [&lost[..], &revived, &back].concat()),
+        (Shape::ToLocal, [&lost[..], &back].concat()),
+        // What one connector removed is nobody's deletion to the other one, whatever becomes of the first one's link.
+        (Shape::Ring, released.to_vec()),
+    ] {
+        let mut all = vec![Step::There(1, There::New)];
+        all.extend((0..shape.sites()).map(plain_round));
+        all.extend(steps);
+        let schedule = Schedule::told(shape, &all);
+        if let Err(violation) = run(&schedule) {
+            panic!("{violation}\n{schedule}");
+        }
+    }
 }
 
 // 9: the same events in another order, or twice, lead to the same end.

@@ -57,6 +57,8 @@ pub(super) struct Server {
     pub(super) ledger: Ledger,
     /// Everybody who was ever deleted or out of sight by somebody's will.
     pub(super) ever_absent: BTreeSet<EntryUuid>,
+    /// Whom foreign editors deleted, for the backup.
+    pub(super) buried: Vec<Person>,
     /// Everybody who was ever at another home than the first.
     pub(super) ever_elsewhere: BTreeSet<EntryUuid>,
     /// Entries that are ours.
@@ -95,6 +97,7 @@ impl Server {
             listeners: Vec::new(),
             ledger: Ledger::default(),
             ever_absent: BTreeSet::new(),
+            buried: Vec::new(),
             ever_elsewhere: BTreeSet::new(),
             made_by_us: BTreeSet::new(),
             deleted_by_us: Vec::new(),
@@ -185,7 +188,7 @@ impl Server {
         if !person.in_scope {
             self.ever_absent.insert(person.uuid);
         }
-        if person.host.as_deref().is_some_and(|host| host != "a.test") {
+        if person.host.as_deref().is_some_and(|host| !host.starts_with('a')) {
             self.ever_elsewhere.insert(person.uuid);
         }
         let old = self.live.entries.insert(person.uuid, person.clone());

@@ -2,6 +2,7 @@
 //! steps are taken away one by one as long as it still does.
 
 use super::super::fake::{Faults, Random};
+use crate::driver::LinkOrder;
 use crate::engine::Wake;
 use std::fmt;
 
@@ -41,6 +42,8 @@ pub(super) enum There {
     Scope,
     Poison,
     Delete,
+    /// Who was deleted last is back, from a backup.
+    Restore,
     /// Deleted and made again under the same DN: another person.
     Again,
     Swap,
@@ -62,6 +65,7 @@ pub(super) enum Here {
     Switch,
     Password,
     Delete,
+    Undelete,
     Erase,
     Swap,
     Members,
@@ -111,6 +115,14 @@ pub(super) enum Step {
         crash: Option<u16>,
     },
     Restart(u8),
+    /// What an administrator does to the link of an account.
+    Link {
+        on: u8,
+        who: u8,
+        order: LinkOrder,
+    },
+    /// The server gets another name, and is started anew.
+    Rename(u8),
     Answer(Answer),
     HangUp,
     LoseLog,
@@ -244,7 +256,56 @@ impl Schedule {
             let step = schedule.some(&mut random);
             schedule.add(step);
         }
+        schedule.unlink(Random(seed.wrapping_mul(0xd1b5_4a32_d192_ed03) | 1));
         schedule
+    }
+
+    /// Now and then links are changed by hand, around what the directory loses and gets back.
+    fn unlink(&mut self, mut random: Random) {
+        for _ in 0..4 {
+            random.below(2);
+        }
+        if !random.chance(30) {
+            return;
+        }
+        for _ in 0..2 + random.below(4) {
+            let on = u8::try_from(random.below(self.shape.sites().into())).expect("small");
+            let who = u8::try_from(random.below(8)).expect("small");
+            let order = |order| Step::Link { on, who, order };
+            let step = match random.below(12) {
+                0..4 => order(LinkOrder::Unlink),
+                4..7 => order(LinkOrder::Relink),
+                7 => Step::There(who, There::Delete),
+                8..10 => Step::There(who, There::Restore),
+                10 => Step::Here(who, Here::Undelete),
+                _ => plain_round(on),
+            };
+            let number = u16::try_from(self.steps.len()).expect("few");
+            let first = 2 + usize::from(self.shape.sites());
+            let room = self.steps.len().saturating_sub(first).max(1) as u64;
+            let at = first + usize::try_from(random.below(room)).expect("small");
+            let at = at.min(self.steps.len());
+            self.steps.insert(at, Numbered { number, step });
+        }
+    }
+
+    /// A story instead of chance.
+    pub(super) fn told(shape: Shape, steps: &[Step]) -> Self {
+        let terms = Terms {
+            resolution: "ldap-wins",
+            scope: "attribute",
+            absent: "keep",
+            guard: 3,
+        };
+        let numbered = (0..).zip(steps);
+        Self {
+            seed: 1,
+            shape,
+            terms,
+            steps: numbered
+                .map(|(number, step)| Numbered { number, step: *step })
+                .collect(),
+        }
     }
 
     fn add(&mut self, step: Step) {
@@ -293,6 +354,7 @@ impl Schedule {
                 on,
                 crash: crash(random, 25),
             },
+            82..84 if self.shape == Shape::Clustered && random.chance(70) => Step::Rename(on),
             82..84 => Step::Restart(on),
             84..90 => Step::Answer(pick(
                 random,

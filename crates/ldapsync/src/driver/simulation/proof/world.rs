@@ -3,17 +3,19 @@
 use super::super::fake::Person;
 use super::super::{address, admin};
 use super::clock::{Crash, Ticking};
+use super::engines::{Engines, NAMES};
+use super::homes::Homes;
 use super::server::{Ledger, NOBODY, Server, Shared, values_of};
 use super::steps::{Here, Schedule, Shape, There};
-use super::wires::remotes;
-use crate::driver::SyncEngine;
+use crate::driver::unlink_rows;
 use directory::{ConnectorConfig, EntryKind};
 use model::{AccountId, Clock, Domain, EntryUuid, ManualClock, Secret, Timestamp};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store::{
-    Account, AccountChange, AccountState, Group, GroupChange, LocalId, Member, NewAccount, NewGroup, Store,
+    Account, AccountChange, AccountState, Group, GroupChange, LinkState, LocalId, Member, NewAccount,
+    NewGroup, Store,
 };
 
 /// What a password looks like here, so that it is found wherever it does not belong.
@@ -50,9 +52,10 @@ pub(super) struct World {
     pub(super) edited_there: bool,
     /// Somebody let through what the guard held.
     pub(super) approved: bool,
+    pub(super) homes: Homes,
 }
 
-fn config(schedule: &Schedule, name: &str) -> ConnectorConfig {
+pub(super) fn config(schedule: &Schedule, name: &str) -> ConnectorConfig {
     let direction = match schedule.shape {
         Shape::ToLocal => "ldap-to-local",
         Shape::ToLdap => "local-to-ldap",
@@ -76,10 +79,8 @@ fn config(schedule: &Schedule, name: &str) -> ConnectorConfig {
     .expect("a connector")
 }
 
-const HOMES: [&str; 2] = ["a.test", "b.test"];
-
 impl World {
-    pub(super) async fn new(schedule: &Schedule) -> (Self, Vec<Arc<SyncEngine>>) {
+    pub(super) async fn new(schedule: &Schedule) -> (Self, Engines) {
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_800_000_000_000)));
         let crash = Arc::new(Crash::default());
         crash.arm(None);
@@ -108,7 +109,7 @@ impl World {
             postmasters.push(store.account(id).expect("reads").expect("there").version);
             stores.push(store);
         }
-        let (mut sites, mut engines) = (Vec::new(), Vec::new());
+        let (mut sites, mut connected) = (Vec::new(), Vec::new());
         for site in 0..usize::from(schedule.shape.sites()) {
             let node = site % stores.len();
             let name = if schedule.shape == Shape::Ring && site == 1 {
@@ -116,21 +117,14 @@ impl World {
             } else {
                 "people"
             };
-            let config = config(schedule, name);
-            let remotes = remotes(&server, &crash, &config);
-            let store = stores[node].clone();
-            engines.push(SyncEngine::with_remotes(
-                config,
-                remotes,
-                store,
-                Arc::clone(&ticking),
-                HOMES[node],
-                &[],
-            ));
+            connected.push((node, name, stores[node].clone()));
             sites.push(Site { node, name });
         }
+        let parts = (Arc::clone(&server), Arc::clone(&crash), ticking);
+        let engines = Engines::new(schedule, parts, connected);
         let world = Self {
             shape: schedule.shape,
+            homes: Homes::default(),
             server,
             stores,
             sites,
@@ -180,12 +174,30 @@ impl World {
             if kind == EntryKind::Group {
                 person.members = members.unwrap_or_else(|| vec![NOBODY.to_owned()]);
             } else if self.shape == Shape::Clustered {
-                person.host = Some(HOMES[usize::from(who) % 2].to_owned());
+                let node = usize::from(who) % 2;
+                // Now and then somebody writes a name that the server no longer has.
+                let host = if number.is_multiple_of(5) {
+                    NAMES[node][0]
+                } else {
+                    self.homes.of(node)
+                };
+                self.homes.say(&self.stores, person.uuid, Some(host));
+                person.host = Some(host.to_owned());
             }
             if self.shape != Shape::ToLdap {
                 server.ledger.made.extend(values_of(&person));
             }
             return server.put(person);
+        }
+        if edit == There::Restore {
+            let Some(person) = server.buried.pop() else { return };
+            // The groups that lost them as members meanwhile are not told of.
+            self.silent = true;
+            let mut others = server.live.entries.values();
+            if !others.any(|other| other.dn == person.dn) {
+                server.put(person);
+            }
+            return;
         }
         if edit == There::Branch {
             let (from, to) = if number.is_multiple_of(2) {
@@ -231,6 +243,7 @@ impl World {
                 server.ever_absent.insert(person.uuid);
                 server.delete(person.uuid);
                 if edit == There::Delete {
+                    server.buried.push(person);
                     return;
                 }
                 person.uuid = server.new_uuid();
@@ -260,8 +273,14 @@ impl World {
                 }
             }
             There::Host if kind == EntryKind::Account => {
-                let homes = [Some("a.test"), Some("b.test"), Some("c.test"), None];
-                person.host = homes[usize::from(number) % 4].map(str::to_owned);
+                let now = self.homes.of(0);
+                let homes = [Some("a.test"), Some("b.test"), Some("c.test"), None, Some(now)];
+                let most = if now == "a.test" { 4 } else { 5 };
+                let host = homes[usize::from(number) % most].map(str::to_owned);
+                if host != person.host {
+                    self.homes.say(&self.stores, person.uuid, host.as_deref());
+                }
+                person.host = host;
                 if person.host.is_none() {
                     server.ever_absent.insert(person.uuid);
                 }
@@ -304,6 +323,7 @@ impl World {
                 store.create_account(new, &admin()).await.expect("created");
             }
             Here::NewGroup | Here::Members => self.edit_group(node, number, who, edit).await,
+            Here::Undelete => self.undelete(node, who).await,
             _ => {
                 let living = |account: &Arc<Account>| {
                     account.state == AccountState::Active && !stands(account.address.local_part())
@@ -418,6 +438,29 @@ impl World {
         }
     }
 
+    /// As the command does it.
+    async fn undelete(&mut self, node: usize, who: u8) {
+        let store = self.stores[node].clone();
+        let gone = |account: &Arc<Account>| matches!(account.state, AccountState::SoftDeleted { .. });
+        let deleted: Vec<_> = self.accounts(node).into_iter().filter(gone).collect();
+        let Some(account) = deleted.get(usize::from(who) % deleted.len().max(1)) else {
+            return;
+        };
+        let mut change = AccountChange {
+            enabled: Some(true),
+            state: Some(AccountState::Active),
+            ..AccountChange::default()
+        };
+        let links = store.associations_of(LocalId::Account(account.id));
+        for link in links.expect("reads") {
+            if let LinkState::Gone { .. } | LinkState::OutOfScope { .. } = &link.data.state {
+                change.sync.extend(unlink_rows(link));
+            }
+        }
+        // A successor may have the address: then the store refuses, and that is all.
+        let _ = store.update_account(account.id, None, change, &admin()).await;
+    }
+
     async fn swap(&mut self, node: usize, one: &Account, two: &Account) {
         let between = address(&format!("between{}@example.test", one.id));
         let steps = [
@@ -472,7 +515,7 @@ fn anchor(server: &Shared) {
 }
 
 /// Whether nobody edits it.
-fn stands(local_part: &str) -> bool {
+pub(super) fn stands(local_part: &str) -> bool {
     local_part.starts_with("anchor") || local_part == "printer"
 }
 
