@@ -299,8 +299,9 @@ fn state_of(state: &LinkState) -> &'static str {
     }
 }
 
-/// What waits: writes that the directory has not acknowledged, and members of groups that have no entry or no address
-/// yet. Two lists, each with its own next page.
+/// What waits: writes that the directory has not acknowledged, members of groups that have no entry or no address yet,
+/// and changes here that nobody has looked at, for the directory does not answer. Three lists, each with its own next
+/// page.
 pub(super) async fn pending(
     State(admin): State<Arc<Admin>>,
     Named(name): Named<String>,
@@ -309,6 +310,12 @@ pub(super) async fn pending(
     let (engine, store) = (engine(&admin, &name)?, admin.store()?);
     let (kind, after) = match page.after.as_deref() {
         None => (None, None),
+        Some(after) if after.starts_with("edit:") => {
+            let number = after.trim_start_matches("edit:").parse();
+            let from =
+                number.map_err(|_| ApiError::BadRequest(format!("{after} is no place in this list")))?;
+            return edits(engine, Some(from)).map(Json);
+        }
         Some(after) => {
             let (kind, object) = after.split_once(':').unwrap_or(("", after));
             (Some(kind.to_owned()), Some(local(store, object)?))
@@ -344,7 +351,23 @@ pub(super) async fn pending(
             }));
         }
     }
+    if rows.is_empty() {
+        return edits(engine, None).map(Json);
+    }
     Ok(Json(json!({ "rows": rows, "next": next })))
+}
+
+/// Changes here that wait for the directory.
+fn edits(engine: &ldapsync::SyncEngine, after: Option<u64>) -> Result<Value, ApiError> {
+    let found = engine.waiting_edits(after)?;
+    let row = |edit: &ldapsync::WaitingEdit| {
+        json!({
+            "what": "edit", "object": edit.local.to_string(), "for": edit.address.as_ref().map(ToString::to_string),
+            "changed": edit.changed, "since": rfc3339(edit.since),
+        })
+    };
+    let rows: Vec<Value> = found.edits.iter().map(row).collect();
+    Ok(json!({ "rows": rows, "next": found.next.map(|next| format!("edit:{next}")) }))
 }
 
 fn object_text(local: LocalId) -> String {

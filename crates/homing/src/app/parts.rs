@@ -160,8 +160,8 @@ impl Parts {
             sync: old.sync.clone(),
             on_demand: old.on_demand.clone(),
             maps: service_maps(config, &all_maps),
-            all_maps,
             domains,
+            all_maps,
             dialer,
             front: old.front.clone(),
             accounts: old.accounts.clone(),
@@ -187,13 +187,13 @@ impl Parts {
         self.connectors.iter().find(|connector| connector.name() == name)
     }
 
-    /// The maps of a proxy service.
     /// The domains of a mail proxy.
     pub(super) fn domains_of(&self, service: &str) -> Option<&Arc<Domains>> {
         let found = self.domains.iter().find(|(name, _)| *name == service);
         found.map(|(_, domains)| domains)
     }
 
+    /// The maps of a proxy service.
     pub(super) fn maps_of(&self, service: &str) -> Arc<UserMaps> {
         let found = self.maps.iter().find(|(name, _)| *name == service);
         found.map_or_else(
@@ -208,8 +208,8 @@ impl Parts {
 struct Routing {
     connectors: Vec<Arc<Connector>>,
     maps: Vec<Arc<UserMap>>,
-    homes: Homes,
     domains: Vec<(&'static str, Arc<Domains>)>,
+    homes: Homes,
 }
 
 impl Routing {
@@ -217,14 +217,14 @@ impl Routing {
         let connectors = connectors(config, clock, before)?;
         let maps = all_maps(config, &connectors, clock, before)?;
         check_ports(config, &maps)?;
-        let homes = Homes::new(config.home.clone(), &ClientTlsConfig::default())
         let domains = all_domains(config, &connectors, clock, before)?;
+        let homes = Homes::new(config.home.clone(), &ClientTlsConfig::default())
             .map_err(|found| config.faults("", found))?;
         Ok(Self {
             connectors,
             maps,
-            homes,
             domains,
+            homes,
         })
     }
 }
@@ -274,6 +274,19 @@ fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> Result<Store, Failure>
             Failure::Refused(text)
         }
     })?;
+    let before = store.node();
+    let node = store
+        .take_name(&config.server_name)
+        .map_err(|error| Failure::Temporary(format!("store in {}: {error}", config.data_dir.display())))?;
+    match before {
+        Some(before) if before.name() != node.name() => tracing::warn!(
+            former = before.name(),
+            now = node.name(),
+            node = node.id(),
+            "this server has another name; what the directory says under the former one is still its own"
+        ),
+        _ => tracing::debug!(node = %node, "who this server is"),
+    }
     if let Some(lost) = store.lost_commits() {
         let (found, made) = (lost.found, lost.made);
         tracing::error!(
@@ -410,20 +423,6 @@ fn all_maps(
     config.user_map.iter().enumerate().map(build).collect()
 }
 
-/// Services that name the same map share it and its cache.
-fn service_maps(config: &Config, all: &[Arc<UserMap>]) -> Vec<(&'static str, Arc<UserMaps>)> {
-    let pick = |names: &[String]| {
-        let found = names
-            .iter()
-            .filter_map(|name| all.iter().find(|map| map.name() == name))
-            .cloned();
-        Arc::new(UserMaps::new(found.collect()))
-    };
-    let used = proxy_maps(config)
-        .into_iter()
-        .filter(|(_, names)| !names.is_empty());
-    used.map(|(service, names)| (service, pick(&names))).collect()
-}
 /// Who knows the domains of the mail proxies. One that says what it said keeps what it knows; its file is read again.
 fn all_domains(
     config: &Config,
@@ -466,6 +465,20 @@ fn all_domains(
     config.mail_proxies().into_iter().map(build).collect()
 }
 
+/// Services that name the same map share it and its cache.
+fn service_maps(config: &Config, all: &[Arc<UserMap>]) -> Vec<(&'static str, Arc<UserMaps>)> {
+    let pick = |names: &[String]| {
+        let found = names
+            .iter()
+            .filter_map(|name| all.iter().find(|map| map.name() == name))
+            .cloned();
+        Arc::new(UserMaps::new(found.collect()))
+    };
+    let used = proxy_maps(config)
+        .into_iter()
+        .filter(|(_, names)| !names.is_empty());
+    used.map(|(service, names)| (service, pick(&names))).collect()
+}
 
 /// The maps that each proxy names.
 fn proxy_maps(config: &Config) -> Vec<(&'static str, Vec<String>)> {

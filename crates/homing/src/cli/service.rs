@@ -26,6 +26,19 @@ pub(crate) fn run(global: &Global, command: ServiceCommand) -> Result<(), Failur
     }
 }
 
+/// The lasting id, and the names that the server had before.
+fn node_text(node: Option<&Value>) -> String {
+    let Some(id) = node.and_then(|node| node.get("id")?.as_str()) else {
+        return String::new();
+    };
+    let former = node.and_then(|node| node.get("former_names")?.as_array());
+    let former: Vec<&str> = former.into_iter().flatten().filter_map(Value::as_str).collect();
+    match former.as_slice() {
+        [] => format!("node {id}\n"),
+        former => format!("node {id}, formerly {}\n", former.join(", ")),
+    }
+}
+
 fn status(global: &Global, client: &Client) -> Result<(), Failure> {
     let answer = client.get("/v1/services")?;
     output::either(global.json, &answer, |value| {
@@ -49,9 +62,10 @@ fn status(global: &Global, client: &Client) -> Result<(), Failure> {
             .collect();
         let table = output::table(services, &columns);
         format!(
-            "{} homing {}\n{table}{problems}",
+            "{} homing {}\n{}{table}{problems}",
             text("server_name"),
-            text("version")
+            text("version"),
+            node_text(value.get("node"))
         )
     });
     Ok(())

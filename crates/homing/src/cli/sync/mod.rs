@@ -321,6 +321,17 @@ fn pending_text(row: &Value) -> String {
     let get = |key| field(row, key);
     match get("what") {
         "member" => format!("{} waits for its member {}", get("object"), get("for")),
+        "edit" => {
+            let changed = row.get("changed").and_then(Value::as_array);
+            let changed: Vec<&str> = changed.into_iter().flatten().filter_map(Value::as_str).collect();
+            format!(
+                "{} {} was changed here ({}, since {}) and waits for the directory",
+                get("object"),
+                get("for"),
+                changed.join(", "),
+                get("since")
+            )
+        }
         _ => format!(
             "{} is to be written as {} ({}, since {}): {}",
             get("object"),

@@ -59,7 +59,11 @@ pub(super) fn text(status: &Value) -> String {
     lines.push(format!("lag            {lag}"));
     lines.push(format!("last success   {}", age("last_success")));
     lines.push(format!("last change    {}", age("last_change")));
-    lines.push(format!("feed           {}", text("feed").unwrap_or("-")));
+    let feed = text("feed").unwrap_or("-");
+    lines.push(match number("replica_id") {
+        Some(id) => format!("feed           {feed}, as replica {id}"),
+        None => format!("feed           {feed}"),
+    });
     let cookie = match number("cookie_age_seconds") {
         Some(seconds) => format!("{seconds} s old"),
         None => "none: everything is compared next time".to_owned(),
@@ -108,14 +112,19 @@ fn rates_text(rates: Option<&Value>) -> String {
 
 fn outbox_text(outbox: Option<&Value>) -> String {
     let number = |key: &str| outbox.and_then(|outbox| outbox.get(key)?.as_u64());
-    match (number("waiting"), number("since")) {
-        (Some(waiting @ 1..), Some(since)) => {
-            format!(
-                "{waiting} to be written, the first {}; see homing sync pending",
-                ago(since)
-            )
-        }
-        _ => "empty".to_owned(),
+    let mut parts = Vec::new();
+    if let (Some(waiting @ 1..), Some(since)) = (number("waiting"), number("since")) {
+        parts.push(format!("{waiting} to be written, the first {}", ago(since)));
+    }
+    if let (Some(edits @ 1..), Some(since)) = (number("edits"), number("edited_since")) {
+        parts.push(format!(
+            "{edits} changes here wait for the directory, the first {}",
+            ago(since)
+        ));
+    }
+    match parts.as_slice() {
+        [] => "empty".to_owned(),
+        some => format!("{}; see homing sync pending", some.join(", ")),
     }
 }
 
@@ -170,13 +179,16 @@ mod tests {
     fn what_is_wrong_is_said_with_what_to_type() {
         let held = text(&json!({
             "connector": "corp", "state": "following", "direction": "both-ways",
-            "guard": { "held": 3, "hash": "h" }, "outbox": { "waiting": 2, "since": 1 },
+            "guard": { "held": 3, "hash": "h" }, "replica_id": 7,
+            "outbox": { "waiting": 2, "since": 1, "edits": 5, "edited_since": 1 },
             "quarantine": [{}], "strangers": [{}],
         }));
         for part in [
             "both-ways",
             "approve h",
+            "as replica 7",
             "2 to be written",
+            "5 changes here wait for the directory",
             "2; see homing sync quarantine",
         ] {
             assert!(held.contains(part), "{part} in {held}");
