@@ -3,7 +3,7 @@
 //! A round has three parts: every worker prepares (connects, logs in, selects), then all of them work until the
 //! time is up, then they leave. Only the middle part is measured.
 
-use crate::client::{Dialect, Imap, Login, Message, Pop3, Smtp, Target};
+use crate::client::{Dialect, Http, Imap, Login, Message, Pop3, Smtp, Target};
 use anyhow::{Context, Result, bail};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +39,17 @@ pub(crate) enum Work {
     Pop3Retrieve { messages: u64 },
     /// One transaction with one recipient and a message of this size.
     Deliver { dialect: Dialect, size: usize },
+    /// GET of this path on a kept connection.
+    HttpGet { path: &'static str, visitor: Visitor },
+}
+
+/// Whether an HTTP client logs in first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Visitor {
+    /// By the form of our front end.
+    LoggedIn,
+    /// Nobody asks it to.
+    Stranger,
 }
 
 /// A load on one server.
@@ -197,6 +208,7 @@ enum Session {
     Imap(Imap),
     Pop3(Pop3),
     Smtp(Smtp),
+    Http(Http),
 }
 
 #[derive(Debug)]
@@ -225,6 +237,13 @@ impl Worker {
         self.session = match self.load.work {
             Work::ImapLogin | Work::Pop3Login => Session::None,
             Work::Deliver { dialect, .. } => Session::Smtp(Smtp::connect(&target, dialect).await?),
+            Work::HttpGet { visitor, .. } => {
+                let mut http = Http::connect(&target).await?;
+                if visitor == Visitor::LoggedIn {
+                    http.log_in(&self.login(0)?).await?;
+                }
+                Session::Http(http)
+            }
             Work::Pop3Retrieve { .. } => {
                 let mut pop3 = Pop3::connect(&target).await?;
                 pop3.login(&self.login(0)?).await?;
@@ -298,6 +317,9 @@ impl Worker {
             (Session::Pop3(pop3), Work::Pop3Retrieve { messages }) => {
                 pop3.retrieve(number(messages)).await?;
             }
+            (Session::Http(http), Work::HttpGet { path, .. }) => {
+                self.bytes += http.get(path).await? as u64;
+            }
             (Session::Smtp(smtp), _) => {
                 let message = message.context("no message")?;
                 smtp.deliver(&recipient.address, message.numbered(round, index, serial))
@@ -310,7 +332,7 @@ impl Worker {
 
     async fn leave(self) -> Result<()> {
         match self.session {
-            Session::None => Ok(()),
+            Session::None | Session::Http(_) => Ok(()),
             Session::Imap(imap) => imap.logout().await,
             Session::Pop3(pop3) => pop3.quit().await,
             Session::Smtp(smtp) => smtp.quit().await,

@@ -77,9 +77,9 @@ struct RunArguments {
     /// How often both sides are measured; fewer than 9 judge no bar.
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=999))]
     pairs: u16,
-    /// Seconds of each round.
-    #[arg(long, default_value_t = 1.0)]
-    seconds: f64,
+    /// Seconds of each round; 0.1 to 60, default 1, for `frontend` 0.5: a run takes ten minutes.
+    #[arg(long)]
+    seconds: Option<f64>,
     /// Only these figures of `smoke` or `sync` or rows of `frontend`, separated by commas.
     #[arg(long, value_delimiter = ',', value_name = "FIGURE")]
     only: Vec<String>,
@@ -168,7 +168,7 @@ fn list() -> Result<()> {
     list_figures(&mut out, &directory::figures())?;
     writeln!(
         out,
-        "frontend: the front end beside nginx, Dovecot, HAProxy, Perdition and Postfix"
+        "frontend: the front end beside nginx, Dovecot, HAProxy, Perdition and Postfix; mail protocols and HTTP"
     )?;
     list_figures(&mut out, &frontend::figures())?;
     writeln!(
@@ -196,8 +196,10 @@ fn list_figures(out: &mut impl Write, figures: &[compare::Figure]) -> Result<()>
 }
 
 fn run(arguments: &RunArguments) -> Result<()> {
-    if !(0.1..=60.0).contains(&arguments.seconds) {
-        bail!("--seconds {} is not between 0.1 and 60", arguments.seconds);
+    if let Some(seconds) = arguments.seconds
+        && !(0.1..=60.0).contains(&seconds)
+    {
+        bail!("--seconds {seconds} is not between 0.1 and 60");
     }
     match arguments.name.as_str() {
         "smoke" => run_smoke(arguments),
@@ -208,6 +210,11 @@ fn run(arguments: &RunArguments) -> Result<()> {
     }
 }
 
+/// How long a round lasts.
+fn span(arguments: &RunArguments, default: f64) -> Duration {
+    Duration::from_secs_f64(arguments.seconds.unwrap_or(default))
+}
+
 fn run_directory(arguments: &RunArguments) -> Result<()> {
     if !arguments.only.is_empty() {
         bail!("--only is for `smoke`");
@@ -216,9 +223,7 @@ fn run_directory(arguments: &RunArguments) -> Result<()> {
     let size = directory::Size {
         people: usize::try_from(arguments.people)?,
         rounds: usize::from(arguments.pairs),
-        millis: Duration::from_secs_f64(arguments.seconds)
-            .as_millis()
-            .try_into()?,
+        millis: span(arguments, 1.0).as_millis().try_into()?,
     };
     let setting = directory::setting(&binary, size)?;
     say("filling slapd ...")?;
@@ -248,7 +253,7 @@ fn run_frontend(arguments: &RunArguments) -> Result<()> {
     let binary = binary()?;
     let pace = frontend::Pace {
         rounds: usize::from(arguments.pairs),
-        span: Duration::from_secs_f64(arguments.seconds),
+        span: span(arguments, 0.5),
     };
     let setting = frontend::setting(&binary, pace)?;
     say("starting slapd, two homes and all front ends ...")?;
@@ -259,6 +264,7 @@ fn run_frontend(arguments: &RunArguments) -> Result<()> {
             .try_for_each(|measured| say(&compare::row(measured)))
     };
     let all = frontend::run(&binary, pace, &arguments.only, report, say)?;
+    say(&compare::summary(&setting, &all))?;
     if let Some(path) = &arguments.json {
         write_file(path, &(compare::json(&setting, &all)? + "\n"))?;
     }
@@ -334,7 +340,7 @@ fn run_smoke(arguments: &RunArguments) -> Result<()> {
     let binary = binary()?;
     let pace = Pace {
         pairs: usize::from(arguments.pairs),
-        span: Duration::from_secs_f64(arguments.seconds),
+        span: span(arguments, 1.0),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

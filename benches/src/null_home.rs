@@ -1,4 +1,5 @@
-//! A home that answers at once and keeps nothing: IMAP with one mailbox of one large message, and LMTP.
+//! A home that answers at once and keeps nothing: IMAP with one mailbox of one large message, LMTP, and HTTP with two
+//! pages.
 //!
 //! It stands behind a front end, so that what is measured is the front end. It runs in a thread of its own and
 //! takes any password, for it only ever hears of sessions that a front end let through.
@@ -12,6 +13,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
+/// The pages that it has by HTTP, and their sizes.
+pub(crate) const SMALL_PAGE: (&str, usize) = ("/small", 4096);
+pub(crate) const LARGE_PAGE: (&str, usize) = ("/large", LARGE);
 /// The size of the one message.
 pub(crate) const LARGE: usize = 1 << 20;
 const CAPABILITIES: &str = "CAPABILITY IMAP4rev1 SASL-IR LITERAL+ ID IDLE AUTH=PLAIN AUTH=LOGIN";
@@ -21,30 +25,35 @@ const CAPABILITIES: &str = "CAPABILITY IMAP4rev1 SASL-IR LITERAL+ ID IDLE AUTH=P
 pub(crate) struct NullHome {
     pub(crate) imap: SocketAddr,
     pub(crate) lmtp: SocketAddr,
+    pub(crate) http: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl NullHome {
-    /// Listens on two free ports.
+    /// Listens on free ports.
     pub(crate) fn start() -> Result<Self> {
         Self::start_at(Ipv4Addr::LOCALHOST, 0, 0)
     }
 
-    /// Listens on these ports of an address of the loopback network; 0 is any free one.
+    /// Listens on these ports of an address of the loopback network; 0 is any free one, as the one for HTTP is.
     pub(crate) fn start_at(address: Ipv4Addr, imap: u16, lmtp: u16) -> Result<Self> {
         let (imap, lmtp) = (listener(address, imap)?, listener(address, lmtp)?);
+        let http = listener(address, 0)?;
+        let http_address = http.local_addr()?;
         let (stop, stopped) = oneshot::channel();
         let (imap_address, lmtp_address) = (imap.local_addr()?, lmtp.local_addr()?);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let fetched: Arc<[u8]> = fetch_response().into();
-        let (imap, lmtp) = {
+        let pages: Arc<[Page]> = [SMALL_PAGE, LARGE_PAGE].map(Page::new).into();
+        let (imap, lmtp, http) = {
             let _entered = runtime.enter();
             (
                 tokio::net::TcpListener::from_std(imap)?,
                 tokio::net::TcpListener::from_std(lmtp)?,
+                tokio::net::TcpListener::from_std(http)?,
             )
         };
         let thread = std::thread::Builder::new()
@@ -54,6 +63,7 @@ impl NullHome {
                     tokio::select! {
                         () = accept(imap, move |stream| serve_imap(stream, Arc::clone(&fetched))) => {}
                         () = accept(lmtp, serve_lmtp) => {}
+                        () = accept(http, move |stream| serve_http(stream, Arc::clone(&pages))) => {}
                         _ = stopped => {}
                     }
                 });
@@ -62,6 +72,7 @@ impl NullHome {
         Ok(Self {
             imap: imap_address,
             lmtp: lmtp_address,
+            http: http_address,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -165,6 +176,48 @@ fn literal(line: &str) -> Option<(usize, bool)> {
     match size.strip_suffix('+') {
         Some(size) => Some((size.parse().ok()?, false)),
         None => Some((size.parse().ok()?, true)),
+    }
+}
+
+/// A page as it goes out, head and body.
+#[derive(Debug)]
+struct Page {
+    request: String,
+    answer: Vec<u8>,
+}
+
+impl Page {
+    fn new((path, size): (&str, usize)) -> Self {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: {size}\r\n\r\n"
+        );
+        let mut answer = head.into_bytes();
+        answer.resize(answer.len() + size, b'x');
+        Self {
+            request: format!("GET {path} HTTP/1."),
+            answer,
+        }
+    }
+}
+
+async fn serve_http(mut stream: BufReader<TcpStream>, pages: Arc<[Page]>) -> Result<()> {
+    const NOTHING: &[u8] = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if stream.read_line(&mut line).await? == 0 {
+            return Ok(());
+        }
+        let page = pages.iter().find(|page| line.starts_with(&page.request));
+        while line != "\r\n" {
+            line.clear();
+            if stream.read_line(&mut line).await? == 0 {
+                return Ok(());
+            }
+        }
+        stream
+            .write_all(page.map_or(NOTHING, |page| &page.answer))
+            .await?;
     }
 }
 

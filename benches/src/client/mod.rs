@@ -1,15 +1,17 @@
-//! The load generator's clients: IMAP, POP3, SMTP and LMTP over TCP, with TLS from the first byte where asked.
+//! The load generator's clients: IMAP, POP3, SMTP, LMTP and HTTP over TCP, with TLS from the first byte where asked.
 //!
 //! They know as much of each protocol as a benchmark needs and read replies without keeping them, so that the
 //! generator does not become what is measured. A reply that is not a success is an error that quotes it. They
 //! have no deadlines of their own: whoever drives them sets one for the whole round.
 
+mod http;
 mod imap;
 mod message;
 mod pop3;
 mod smtp;
 mod target;
 
+pub(crate) use http::Http;
 pub(crate) use imap::Imap;
 pub(crate) use message::Message;
 pub(crate) use pop3::Pop3;
@@ -79,6 +81,17 @@ impl Conn {
             }
             self.fill().await?;
         }
+    }
+
+    /// The next `count` bytes, which are few.
+    async fn take(&mut self, count: usize) -> Result<BytesMut> {
+        if count > MAX_LINE {
+            bail!("the server sent {count} bytes where few were expected");
+        }
+        while self.input.len() < count {
+            self.fill().await?;
+        }
+        Ok(self.input.split_to(count))
     }
 
     async fn fill(&mut self) -> Result<()> {

@@ -6,7 +6,7 @@
 
 mod report;
 
-pub(crate) use report::{Setting, chart_rows, head, json, row};
+pub(crate) use report::{Setting, chart_rows, head, json, row, summary};
 
 use crate::machine::machine_ticks;
 use crate::stats::{Bar, Conditions, LEAST_PAIRS, Verdict, median};

@@ -3,7 +3,7 @@
 use super::{Measured, OURS};
 use crate::chart;
 use crate::report::{number, shown};
-use crate::stats::{Bar, Verdict};
+use crate::stats::{Bar, LEAST_PAIRS, MOST_STEAL, Verdict};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -131,10 +131,40 @@ pub(crate) fn row(measured: &Measured) -> String {
             shown(peer.ratio)
         );
     }
-    if measured.steal_percent > crate::stats::MOST_STEAL {
+    if measured.steal_percent > MOST_STEAL {
         let _ = write!(text, "  steal {:.1} %", measured.steal_percent);
     }
     text
+}
+
+/// The last line: what the bars came to, and why some say nothing.
+pub(crate) fn summary(setting: &Setting, all: &[Measured]) -> String {
+    let named = |verdict: Verdict| -> Vec<&str> {
+        let judged = all.iter().filter(|measured| measured.met == Some(verdict));
+        judged.map(|measured| measured.figure.name).collect()
+    };
+    let (met, missed, unclear) = (
+        named(Verdict::Met),
+        named(Verdict::Missed),
+        named(Verdict::Inconclusive),
+    );
+    let list = |names: &[&str]| match names {
+        [] => "none".to_owned(),
+        names => names.join(", "),
+    };
+    let why = if unclear.is_empty() {
+        String::new()
+    } else if setting.rounds < LEAST_PAIRS {
+        format!(" ({} rounds; {LEAST_PAIRS} are needed)", setting.rounds)
+    } else {
+        format!(" (the hypervisor took more than {MOST_STEAL} % of the time)")
+    };
+    format!(
+        "\nmet: {}; missed: {}; inconclusive: {}{why}",
+        list(&met),
+        list(&missed),
+        list(&unclear)
+    )
 }
 
 /// A bar of the chart for each figure and peer.
@@ -164,4 +194,45 @@ pub(crate) fn chart_rows(all: &[Measured]) -> Vec<chart::Row> {
         }
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::Figure;
+
+    #[test]
+    fn the_last_line_names_what_says_nothing_and_why() {
+        let setting = |rounds| Setting {
+            benchmark: "x",
+            programs: BTreeMap::new(),
+            machine: String::new(),
+            file_system: String::new(),
+            rounds,
+            notes: Vec::new(),
+        };
+        let measured = |name, met| Measured {
+            figure: Figure {
+                name,
+                title: "",
+                unit: "ms",
+                higher_is_better: false,
+                bar: Bar::AtMost(1.0),
+            },
+            ours: 1.0,
+            peers: Vec::new(),
+            rounds: 9,
+            steal_percent: 0.0,
+            met,
+        };
+        let all = [
+            measured("a", Some(Verdict::Met)),
+            measured("b", Some(Verdict::Inconclusive)),
+            measured("c", None),
+        ];
+        let text = summary(&setting(3), &all);
+        assert!(text.ends_with("met: a; missed: none; inconclusive: b (3 rounds; 9 are needed)"));
+        assert!(summary(&setting(9), &all).contains("hypervisor"));
+        assert!(summary(&setting(3), &all[..1]).ends_with("inconclusive: none"));
+    }
 }

@@ -1,25 +1,33 @@
 //! The rows of `frontend`, and the bars that are set for them.
 
+use super::stage::Home;
 use crate::compare::Figure;
 use crate::stats::Bar;
 
 /// What is done in a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// LOGIN and LOGOUT before the home that answers at once.
-    Login,
+    /// LOGIN and LOGOUT, so many at once.
+    Login { sessions: usize },
     /// The same, and ours binds for each.
     LoginBind,
-    /// LOGIN and LOGOUT before the real home.
-    LoginReal,
     /// NOOP over so many sessions.
     Noop { sessions: usize },
     /// FETCH of a large message.
     Fetch,
     /// Mail with one recipient.
     Deliver,
+    /// GET of a page over so many kept connections.
+    Get { page: Page, sessions: usize },
     /// Sessions that wait.
     Idle,
+}
+
+/// What is asked for by HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Page {
+    Small,
+    Large,
 }
 
 /// Whether the client speaks TLS.
@@ -35,6 +43,8 @@ pub(super) struct Row {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) security: Security,
+    /// Whose people it is about.
+    pub(super) home: Home,
     /// The peer whose ratio the bar is for.
     pub(super) against: &'static str,
     pub(super) first: Figure,
@@ -45,6 +55,19 @@ impl Row {
     /// Memory of servers that have done nothing else.
     pub(super) fn is_idle(&self) -> bool {
         self.kind == Kind::Idle
+    }
+
+    /// The same before the home with mailboxes.
+    fn before_the_real_home(self) -> Self {
+        Self {
+            home: Home::Real,
+            ..self
+        }
+    }
+
+    /// Whether its second figure is what a front end adds to the time of one operation.
+    pub(super) fn is_latency(&self) -> bool {
+        self.first.unit == "ms"
     }
 
     pub(super) fn figures(&self) -> Vec<Figure> {
@@ -94,12 +117,17 @@ pub(super) fn rows() -> Vec<Row> {
         name,
         kind,
         security,
+        home: Home::Null,
         against,
         first,
         second,
     };
+    let (login, noop) = (Kind::Login { sessions: 10 }, Kind::Noop { sessions: 100 });
+    let get = |page| Kind::Get { page, sessions: 10 };
     let idle = |name, title, bar| of("KiB/session", false, name, title, bar);
-    let speed = |name, title| of("MB/s", true, name, title, Bar::RatioAtLeast(1.0));
+    let speed = |name, title, bar| of("MB/s", true, name, title, bar);
+    let time = |name, title| of("ms", false, name, title, Bar::None);
+    let added = |name| of("ms", false, name, "what the front end adds to it", Bar::None);
     vec![
         row(
             "idle",
@@ -123,7 +151,7 @@ pub(super) fn rows() -> Vec<Row> {
         ),
         row(
             "login",
-            Kind::Login,
+            login,
             Security::Plain,
             "nginx",
             rate("login", "IMAP login and logout, 10 at once", Bar::None),
@@ -139,7 +167,7 @@ pub(super) fn rows() -> Vec<Row> {
         ),
         row(
             "login-tls",
-            Kind::Login,
+            login,
             Security::Tls,
             "nginx",
             rate(
@@ -151,15 +179,16 @@ pub(super) fn rows() -> Vec<Row> {
         ),
         row(
             "login-real",
-            Kind::LoginReal,
+            login,
             Security::Plain,
             "nginx",
             rate("login-real", "login and logout, Dovecot behind", Bar::None),
             Some(cost("login-real-cpu", "CPU of each in the front end", Bar::None)),
-        ),
+        )
+        .before_the_real_home(),
         row(
             "noop",
-            Kind::Noop { sessions: 100 },
+            noop,
             Security::Plain,
             "haproxy",
             rate("noop", "NOOP over 100 sessions", Bar::None),
@@ -167,41 +196,76 @@ pub(super) fn rows() -> Vec<Row> {
         ),
         row(
             "noop-tls",
-            Kind::Noop { sessions: 100 },
+            noop,
             Security::Tls,
             "haproxy",
             rate("noop-tls", "NOOP over 100 sessions, TLS", Bar::None),
             Some(cost("noop-tls-cpu", "CPU of each", Bar::RatioAtMost(1.0))),
         ),
         row(
-            "latency",
-            Kind::Noop { sessions: 1 },
+            "noop-real",
+            noop,
             Security::Plain,
             "haproxy",
-            of(
-                "ms",
-                false,
-                "latency",
-                "one NOOP at a time, as the client sees it",
-                Bar::None,
-            ),
-            None,
-        ),
+            rate("noop-real", "NOOP over 100 sessions, Dovecot behind", Bar::None),
+            Some(cost("noop-real-cpu", "CPU of each in the front end", Bar::None)),
+        )
+        .before_the_real_home(),
         row(
             "fetch",
             Kind::Fetch,
             Security::Plain,
             "haproxy",
-            speed("fetch", "FETCH of 1 MiB, 4 sessions"),
-            None,
+            speed("fetch", "FETCH of 1 MiB, 4 sessions", Bar::RatioAtLeast(1.0)),
+            Some(cost("fetch-cpu", "CPU of each", Bar::None)),
         ),
         row(
             "fetch-tls",
             Kind::Fetch,
             Security::Tls,
             "haproxy",
-            speed("fetch-tls", "FETCH of 1 MiB over TLS, 4 sessions"),
-            None,
+            speed(
+                "fetch-tls",
+                "FETCH of 1 MiB over TLS, 4 sessions",
+                Bar::RatioAtLeast(1.0),
+            ),
+            Some(cost("fetch-tls-cpu", "CPU of each", Bar::None)),
+        ),
+        row(
+            "fetch-real",
+            Kind::Fetch,
+            Security::Plain,
+            "haproxy",
+            speed("fetch-real", "FETCH of 1 MiB, Dovecot behind", Bar::None),
+            Some(cost("fetch-real-cpu", "CPU of each in the front end", Bar::None)),
+        )
+        .before_the_real_home(),
+        row(
+            "latency-login",
+            Kind::Login { sessions: 1 },
+            Security::Plain,
+            "nginx",
+            time("latency-login", "one login and logout at a time"),
+            Some(added("added-login")),
+        ),
+        row(
+            "latency-noop",
+            Kind::Noop { sessions: 1 },
+            Security::Plain,
+            "haproxy",
+            time("latency-noop", "one NOOP at a time"),
+            Some(added("added-noop")),
+        ),
+        row(
+            "latency-http",
+            Kind::Get {
+                page: Page::Small,
+                sessions: 1,
+            },
+            Security::Plain,
+            "nginx",
+            time("latency-http", "one GET of 4 KiB at a time"),
+            Some(added("added-http")),
         ),
         row(
             "smtp",
@@ -214,6 +278,26 @@ pub(super) fn rows() -> Vec<Row> {
                 Bar::RatioAtLeast(3.0),
             ),
             Some(cost("smtp-cpu", "CPU of each", Bar::None)),
+        ),
+        row(
+            "http",
+            get(Page::Small),
+            Security::Plain,
+            "nginx",
+            rate(
+                "http",
+                "GET of 4 KiB with a session cookie, 10 connections",
+                Bar::None,
+            ),
+            Some(cost("http-cpu", "CPU of each", Bar::None)),
+        ),
+        row(
+            "http-large",
+            get(Page::Large),
+            Security::Plain,
+            "nginx",
+            speed("http-large", "GET of 1 MiB, 10 connections", Bar::None),
+            Some(cost("http-large-cpu", "CPU of each", Bar::None)),
         ),
     ]
 }

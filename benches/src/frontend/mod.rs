@@ -1,4 +1,4 @@
-//! `frontend`: our front end beside nginx's mail proxy, Dovecot's proxy, HAProxy, Perdition and Postfix.
+//! `frontend`: our front end beside nginx's mail and HTTP proxies, Dovecot's proxy, HAProxy, Perdition and Postfix.
 //!
 //! All stand before the same two homes and, where they can, ask the same slapd. What counts is the CPU time and the
 //! memory of the front end alone: neither the homes' nor the directory's, nor that of nginx's responder.
@@ -12,11 +12,12 @@ pub(crate) use figures::figures;
 
 use crate::client::{Dialect, Target};
 use crate::compare::{Contest, Measured, OURS, Setting, Side, Values};
-use crate::load::{Load, Until, Work, drive, hold};
+use crate::load::{Load, Until, Visitor, Work, drive, hold};
 use crate::machine::{cpu_seconds, file_system, pss_kib};
+use crate::null_home::{LARGE_PAGE, SMALL_PAGE};
 use crate::run::machine_line;
 use anyhow::{Context, Result};
-use figures::{Kind, Row, Security};
+use figures::{Kind, Page, Row, Security};
 use stage::{Front, Home, Homes, Stage};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -51,6 +52,8 @@ pub(crate) fn setting(binary: &HomingBinary, pace: Pace) -> Result<Setting> {
             "passwords are {SSHA} in slapd; Homing has a live map and remembers right credentials, Dovecot asks slapd with its auth cache on, nginx asks a responder that knows everybody beforehand and is not counted, Perdition only looks up the home, HAProxy relays and knows nobody",
             "login-bind is Homing with a bind at slapd for each login and no cache, beside the others as they are",
             "homes: one that answers at once (127.0.0.2), and Dovecot with mailboxes (the figures named -real)",
+            "added-* is the time of one operation at a time through the front end, less that without it right afterwards",
+            "by HTTP, Homing checks a session cookie, sends the account's own credential home and logs each request; nginx (proxy_pass, kept connections) logs each request, HAProxy (mode http) none; neither knows anybody",
             "CPU ms are those of the front end's processes for one operation; memory is PSS",
             "Postfix takes a message into its queue on disk and delivers it afterwards; all others answer when the home has taken it",
         ]
@@ -80,7 +83,7 @@ pub(crate) fn run(
         // Memory is measured on servers that have done nothing else.
         if row.is_idle() || stage.is_none() {
             drop(stage.take());
-            let started = Stage::start(binary)?;
+            let started = Stage::start(binary, &runtime)?;
             if all.is_empty() && !started.missing.is_empty() {
                 note(&format!(
                     "not installed, left out: {}",
@@ -126,8 +129,8 @@ fn contest<'a>(stage: &'a Stage, runtime: &'a Runtime, row: Row, pace: Pace) -> 
             sides.push((front.name, Some(front.leader), place));
         }
     }
-    if matches!(row.kind, Kind::Noop { .. } | Kind::Fetch) && row.security == Security::Plain {
-        sides.push(("direct", None, (Homes::NULL, stage.homes.imap, Dialect::Smtp)));
+    if let Some(direct) = direct(stage, row) {
+        sides.push(("direct", None, direct));
     }
     let sides = sides.into_iter().map(|(name, leader, (host, port, dialect))| {
         let address = SocketAddr::from((host, port));
@@ -140,10 +143,14 @@ fn contest<'a>(stage: &'a Stage, runtime: &'a Runtime, row: Row, pace: Pace) -> 
             };
             number += 1;
             let round = Round {
+                name,
                 row,
                 target,
                 dialect,
                 leaders: &leaders,
+                without: direct(stage, row)
+                    .filter(|_| leader.is_some())
+                    .map(|(host, port, _)| SocketAddr::from((host, port))),
                 number,
                 span: pace.span,
             };
@@ -163,23 +170,44 @@ fn contest<'a>(stage: &'a Stage, runtime: &'a Runtime, row: Row, pace: Pace) -> 
 
 /// Where a front end is asked for a row, if it can do that.
 fn place(front: &Front, row: Row) -> Option<(Ipv4Addr, u16, Dialect)> {
-    let imap = |port: Option<u16>| port.map(|port| (Ipv4Addr::LOCALHOST, port, Dialect::Smtp));
+    let plain = |port: Option<u16>| port.map(|port| (Ipv4Addr::LOCALHOST, port, Dialect::Smtp));
     match (row.kind, row.security) {
         (Kind::Deliver, _) => front
             .smtp
             .map(|(port, dialect)| (Ipv4Addr::LOCALHOST, port, dialect)),
-        (Kind::LoginReal, _) => imap(front.imap_real),
-        (_, Security::Plain) => imap(front.imap),
-        (_, Security::Tls) => imap(front.imaps),
+        (Kind::Get { .. }, _) => plain(front.http),
+        (_, Security::Tls) => plain(front.imaps),
+        (_, Security::Plain) => match row.home {
+            Home::Real => plain(front.imap_real),
+            Home::Null => plain(front.imap),
+        },
     }
+}
+
+/// The home itself, where a row says something about it without a front end.
+fn direct(stage: &Stage, row: Row) -> Option<(Ipv4Addr, u16, Dialect)> {
+    let host = match row.home {
+        Home::Null => Homes::NULL,
+        Home::Real => Homes::REAL,
+    };
+    let port = match row.kind {
+        Kind::Get { .. } => stage.homes.http,
+        Kind::Noop { .. } | Kind::Fetch => stage.homes.imap,
+        Kind::Login { .. } if row.is_latency() => stage.homes.imap,
+        _ => return None,
+    };
+    (row.security == Security::Plain).then_some((host, port, Dialect::Smtp))
 }
 
 /// One round of one side.
 struct Round<'a> {
+    name: &'static str,
     row: Row,
     target: Target,
     dialect: Dialect,
     leaders: &'a [u32],
+    /// Where to ask for the same without a front end.
+    without: Option<SocketAddr>,
     number: u64,
     span: Duration,
 }
@@ -187,7 +215,19 @@ struct Round<'a> {
 impl Round<'_> {
     fn load(&self, stage: &Stage, runtime: &Runtime) -> Result<Values> {
         let (work, connections) = match self.row.kind {
-            Kind::Login | Kind::LoginBind | Kind::LoginReal | Kind::Idle => (Work::ImapLogin, 10),
+            Kind::Login { sessions } => (Work::ImapLogin, sessions),
+            Kind::LoginBind | Kind::Idle => (Work::ImapLogin, 10),
+            Kind::Get { page, sessions } => {
+                let (path, _) = match page {
+                    Page::Small => SMALL_PAGE,
+                    Page::Large => LARGE_PAGE,
+                };
+                let visitor = match self.name {
+                    OURS => Visitor::LoggedIn,
+                    _ => Visitor::Stranger,
+                };
+                (Work::HttpGet { path, visitor }, sessions)
+            }
             Kind::Noop { sessions } => (Work::ImapNoop, sessions),
             Kind::Fetch => (Work::ImapFetchBody { messages: 1 }, 4),
             Kind::Deliver => (
@@ -198,14 +238,10 @@ impl Round<'_> {
                 20,
             ),
         };
-        let home = match self.row.kind {
-            Kind::LoginReal => Home::Real,
-            _ => Home::Null,
-        };
         let load = Load {
             work,
             target: self.target.clone(),
-            logins: stage.logins(home),
+            logins: stage.logins(self.row.home),
             connections,
             round: self.number,
         };
@@ -221,13 +257,29 @@ impl Round<'_> {
             _ => operations / seconds,
         };
         let mut values = Values::from([(self.row.first.name, first)]);
-        if let Some(second) = self.row.second
-            && !self.leaders.is_empty()
-        {
+        let Some(second) = self.row.second else {
+            return Ok(values);
+        };
+        if self.row.is_latency() {
+            if let Some(without) = self.without {
+                values.insert(second.name, first - self.alone(&load, without, runtime)?);
+            }
+        } else if !self.leaders.is_empty() {
             let (before, after) = tally.readings;
             values.insert(second.name, (after - before) * 1000.0 / operations);
         }
         Ok(values)
+    }
+
+    /// Milliseconds of one operation at the home itself.
+    fn alone(&self, load: &Load, home: SocketAddr, runtime: &Runtime) -> Result<f64> {
+        let mut load = load.clone();
+        load.target = home.into();
+        if let Work::HttpGet { visitor, .. } = &mut load.work {
+            *visitor = Visitor::Stranger;
+        }
+        let tally = drive(runtime, load.run(Until::Span(self.span), || Ok(())))?;
+        Ok(tally.elapsed.as_secs_f64() * 1000.0 * load.connections as f64 / tally.operations as f64)
     }
 
     /// Sessions are added up to 1,000, then up to 5,000; what a server sets up once is not a session's.

@@ -12,8 +12,13 @@ use testkit::{Certificate, Child, Dovecot, Postfix, Scratch, Slapd, free_port, r
 const START: Duration = Duration::from_secs(20);
 
 /// nginx with two workers. Its responder is not counted.
-pub(super) fn nginx(scratch: &Scratch, tls: &Certificate, responder: u16) -> Result<(Child, Front)> {
-    let (imap, imaps, smtp) = (free_port()?, free_port()?, free_port()?);
+pub(super) fn nginx(
+    scratch: &Scratch,
+    tls: &Certificate,
+    responder: u16,
+    homes: Homes,
+) -> Result<(Child, Front)> {
+    let (imap, imaps, smtp, http) = (free_port()?, free_port()?, free_port()?, free_port()?);
     let user = if rustix::process::geteuid().is_root() {
         "user nobody nogroup;\n"
     } else {
@@ -28,7 +33,14 @@ pub(super) fn nginx(scratch: &Scratch, tls: &Certificate, responder: u16) -> Res
          ssl_certificate {certificate};\n  ssl_certificate_key {key};\n  timeout 1h;\n  proxy_timeout 1h;\n\
          server {{ listen 127.0.0.1:{imap}; protocol imap; }}\n\
          server {{ listen 127.0.0.1:{imaps} ssl; protocol imap; }}\n\
-         server {{ listen 127.0.0.1:{smtp}; protocol smtp; smtp_auth none; xclient off; }}\n}}\n",
+         server {{ listen 127.0.0.1:{smtp}; protocol smtp; smtp_auth none; xclient off; }}\n}}\n\
+         http {{\n  access_log {folder}/nginx-access.log;\n\
+         upstream home {{ server {home}:{home_http}; keepalive 64; }}\n\
+         server {{\n    listen 127.0.0.1:{http};\n    keepalive_requests 1000000;\n    location / {{\n\
+         proxy_pass http://home;\n      proxy_http_version 1.1;\n      proxy_set_header Connection \"\";\n\
+         proxy_set_header X-Forwarded-For $remote_addr;\n    }}\n  }}\n}}\n",
+        home = Homes::NULL,
+        home_http = homes.http,
         certificate = tls.certificate.display(),
         key = tls.key.display(),
     );
@@ -43,13 +55,14 @@ pub(super) fn nginx(scratch: &Scratch, tls: &Certificate, responder: u16) -> Res
         imaps: Some(imaps),
         imap_real: Some(imap),
         smtp: Some((smtp, Dialect::Smtp)),
+        http: Some(http),
     };
     Ok((child, front))
 }
 
 /// HAProxy with two threads. It relays: it knows no logins and no homes.
 pub(super) fn haproxy(scratch: &Scratch, tls: &Certificate, homes: Homes) -> Result<(Child, Front)> {
-    let (imap, imaps, real) = (free_port()?, free_port()?, free_port()?);
+    let (imap, imaps, real, http) = (free_port()?, free_port()?, free_port()?, free_port()?);
     let pem = std::fs::read_to_string(&tls.certificate)? + &std::fs::read_to_string(&tls.key)?;
     let pem = scratch.write("haproxy.pem", &pem)?.display().to_string();
     let mut config = "global\n  maxconn 9000\n  nbthread 2\ndefaults\n  mode tcp\n  timeout connect 5s\n  \
@@ -70,6 +83,12 @@ pub(super) fn haproxy(scratch: &Scratch, tls: &Certificate, homes: Homes) -> Res
             homes.imap
         );
     }
+    let _ = writeln!(
+        config,
+        "listen web\n  mode http\n  bind 127.0.0.1:{http}\n  option forwardfor\n  server home {}:{}",
+        Homes::NULL,
+        homes.http
+    );
     let path = scratch.write("haproxy.cfg", &config)?.display().to_string();
     let log = scratch.join("haproxy.log");
     let mut child = Child::spawn(Path::new("/usr/sbin/haproxy"), &["-db", "-f", &path], &log)?;
@@ -81,6 +100,7 @@ pub(super) fn haproxy(scratch: &Scratch, tls: &Certificate, homes: Homes) -> Res
         imaps: Some(imaps),
         imap_real: Some(real),
         smtp: None,
+        http: Some(http),
     };
     Ok((child, front))
 }
@@ -121,6 +141,7 @@ pub(super) fn dovecot(
         imaps: Some(imaps),
         imap_real: Some(dovecot.imap),
         smtp: Some((dovecot.lmtp, Dialect::Lmtp)),
+        http: None,
     };
     Ok((dovecot, front))
 }
@@ -176,6 +197,7 @@ pub(super) fn perdition(
         imaps: None,
         imap_real: Some(imap),
         smtp: None,
+        http: None,
     };
     Ok((child, front))
 }
@@ -213,6 +235,7 @@ pub(super) fn postfix(
         imaps: None,
         imap_real: None,
         smtp: Some((postfix.smtp, Dialect::Smtp)),
+        http: None,
     };
     Ok((postfix, front))
 }

@@ -5,8 +5,9 @@
 
 use super::auth_http::{Answer, AuthHttp};
 use super::peers;
-use crate::client::{Dialect, Login, Target};
-use crate::null_home::NullHome;
+use crate::client::{Dialect, Imap, Login, Message, Target};
+use crate::load::drive;
+use crate::null_home::{LARGE, NullHome};
 use crate::stage::{DOVECOT_SETTINGS, salted_sha1};
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, HashMap};
@@ -18,6 +19,7 @@ use testkit::{
     Certificate, Child, Dovecot, Homing, HomingBinary, People, Postfix, Scratch, Slapd, SlapdOptions,
     free_port, self_signed,
 };
+use tokio::runtime::Runtime;
 
 const DOMAIN: &str = "bench.test";
 const PEOPLE: usize = 104;
@@ -27,6 +29,8 @@ const PEOPLE: usize = 104;
 pub(super) struct Homes {
     pub(super) imap: u16,
     pub(super) lmtp: u16,
+    /// Only the one that answers at once has it.
+    pub(super) http: u16,
 }
 
 impl Homes {
@@ -47,6 +51,7 @@ pub(super) struct Front {
     /// Where people of the real home log in.
     pub(super) imap_real: Option<u16>,
     pub(super) smtp: Option<(u16, Dialect)>,
+    pub(super) http: Option<u16>,
 }
 
 /// Which home the people of a round live on.
@@ -87,7 +92,7 @@ struct Cast {
 
 impl Stage {
     /// Starts all of it.
-    pub(super) fn start(binary: &HomingBinary) -> Result<Self> {
+    pub(super) fn start(binary: &HomingBinary, runtime: &Runtime) -> Result<Self> {
         let scratch = Scratch::new()?;
         let certificate = self_signed(scratch.path())?;
         let mut people = People::generate(DOMAIN, PEOPLE, &["127.0.0.2", "127.0.0.1"]);
@@ -107,11 +112,13 @@ impl Stage {
             .map(|person| (person.mail.as_str(), person.password.as_str()))
             .collect();
         let real = Dovecot::start(&hashes, DOVECOT_SETTINGS).context("the real home does not start")?;
+        fill(&cast.real, SocketAddr::from((Homes::REAL, real.imap)), runtime)?;
+        let null = NullHome::start_at(Homes::NULL, real.imap, real.lmtp)?;
         let homes = Homes {
             imap: real.imap,
             lmtp: real.lmtp,
+            http: null.http.port(),
         };
-        let null = NullHome::start_at(Homes::NULL, homes.imap, homes.lmtp)?;
         let responder = AuthHttp::start(cast.answers(homes))?;
         let mut children = Vec::new();
         let (ours, ours_front) = homing(binary, &certificate, homes, &slapd, &people, Kind::Cached)?;
@@ -134,7 +141,7 @@ impl Stage {
         add(
             "nginx",
             there("/usr/lib/nginx/modules/ngx_mail_module.so"),
-            &|| peers::nginx(&scratch, &certificate, responder.port),
+            &|| peers::nginx(&scratch, &certificate, responder.port, homes),
         )?;
         add("haproxy", there("/usr/sbin/haproxy"), &|| {
             peers::haproxy(&scratch, &certificate, homes)
@@ -181,6 +188,21 @@ impl Stage {
     pub(super) fn tls(&self, address: SocketAddr) -> Result<Target> {
         Target::tls(address, &self.certificate.certificate)
     }
+}
+
+/// Puts one large message into every mailbox of the real home.
+fn fill(logins: &[Login], home: SocketAddr, runtime: &Runtime) -> Result<()> {
+    let mut message = Message::new(LARGE);
+    drive(runtime, async {
+        for (index, login) in logins.iter().enumerate() {
+            let mut imap = Imap::connect(&home.into()).await?;
+            imap.login(login).await?;
+            imap.append(message.numbered(0, index, 0)).await?;
+            imap.logout().await?;
+        }
+        Ok(())
+    })
+    .context("the real home takes no message")
 }
 
 impl Cast {
@@ -240,7 +262,7 @@ fn homing(
     people: &People,
     kind: Kind,
 ) -> Result<(Homing, Front)> {
-    let (imap, imaps, smtp) = (free_port()?, free_port()?, free_port()?);
+    let (imap, imaps, smtp, http) = (free_port()?, free_port()?, free_port()?, free_port()?);
     let (method, cache) = match kind {
         Kind::Cached => ("ldap-password", ""),
         Kind::Binds => ("ldap-bind", "credential_ttl = 0\n"),
@@ -265,16 +287,21 @@ fn homing(
             "[[home]]\nname = \"{home}\"\nimap.port = {}\nlmtp.port = {}\n",
             homes.imap, homes.lmtp
         );
+        if home == Homes::NULL {
+            let _ = writeln!(config, "http.port = {}", homes.http);
+        }
     }
     let _ = write!(
         config,
         "[smtp_proxy]\nuser_maps = [\"people\"]\ndomains = [\"{DOMAIN}\"]\nhome_protocol = \"lmtp\"\n\
-         [imap_proxy]\nuser_maps = [\"people\"]\nauthenticate = \"edge\"\n"
+         [imap_proxy]\nuser_maps = [\"people\"]\nauthenticate = \"edge\"\n\
+         [http_proxy]\nuser_maps = [\"people\"]\n"
     );
     for (service, port, mode) in [
         ("smtp_proxy", smtp, "none"),
         ("imap_proxy", imap, "none"),
         ("imap_proxy", imaps, "implicit"),
+        ("http_proxy", http, "none"),
     ] {
         let _ = write!(
             config,
@@ -289,6 +316,7 @@ fn homing(
         imaps: Some(imaps),
         imap_real: Some(imap),
         smtp: Some((smtp, Dialect::Smtp)),
+        http: Some(http),
     };
     Ok((homing, front))
 }
