@@ -282,30 +282,3 @@ fn transaction(slapd: &Slapd, ldif: &str) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && !said.contains("option"), "{said}");
 }
-
-// What else was observed: a slapd that is killed comes back with the contextCSN of its last checkpoint, after any write and
-// not only after a deletion: older than its newest entry, until somebody writes again.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_slapd_is_behind_its_own_entries() {
-    let mut slapd = Slapd::start(&few());
-    let mut source = source(&slapd);
-    let mut told = async || {
-        let server = source.fingerprint().await.expect("answers");
-        server.context_csns.get("001").cloned()
-    };
-    // The first write of a process is a checkpoint; 100 more make the next one.
-    slapd.modify(&change("marker", "replace", "displayName", "1"));
-    slapd.modify(&change("one", "replace", "displayName", "1"));
-    let newest = slapd.csn("(uid=one)").first().cloned();
-    assert_eq!(told().await, newest);
-    slapd.restart();
-    let behind = told().await;
-    assert!(behind < newest, "{behind:?} {newest:?}");
-    assert_eq!(
-        slapd.csn("(uid=one)").first().cloned(),
-        newest,
-        "the write is kept"
-    );
-    slapd.modify(&change("marker", "replace", "displayName", "2"));
-    assert!(told().await > newest);
-}
