@@ -15,10 +15,13 @@ use std::time::Duration;
 /// The file is looked at this often at most.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
+/// Makes something of a file's text, or says which lines are wrong.
+pub(crate) type Parse<T> = Box<dyn Fn(&[u8]) -> Result<T, Vec<LineError>> + Send + Sync>;
+
 /// How a file is read, and how log lines call it.
 pub(crate) struct Reader<T> {
     pub(crate) what: &'static str,
-    pub(crate) parse: Box<dyn Fn(&[u8]) -> Result<T, Vec<LineError>> + Send + Sync>,
+    pub(crate) parse: Parse<T>,
     pub(crate) count: fn(&T) -> usize,
 }
 
