@@ -23,6 +23,7 @@ mod matrix;
 mod one_tier;
 mod other_schema;
 mod reload;
+mod scenarios;
 mod scripts_and_mail;
 mod smtp_extensions;
 mod spill;
