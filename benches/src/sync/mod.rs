@@ -81,7 +81,7 @@ const RESUME: [Figure; 2] = [
     ),
     millis(
         "resume-start",
-        "the same from the start of synchronisation, which reads all links",
+        "the same from the start of synchronisation",
         Bar::AtMost(50.0),
     ),
 ];

@@ -256,7 +256,10 @@ fn a_logout_is_one_at_every_front_end() -> Result<()> {
     let mut download = site.download(1, &alice)?;
     site.log_out(0, &alice)?;
     for front in 0..2 {
-        ensure!(site.curl(front, &alice, "/who", &[])?.0 == "401", "front end {front}");
+        ensure!(
+            site.curl(front, &alice, "/who", &[])?.0 == "401",
+            "front end {front}"
+        );
     }
     let ended = download.wait()?;
     ensure!(
@@ -269,7 +272,10 @@ fn a_logout_is_one_at_every_front_end() -> Result<()> {
     site.log_out(0, &bob)?;
     site.fronts[1].server.restart()?;
     for who in [&alice, &bob] {
-        ensure!(site.curl(1, who, "/who", &[])?.0 == "401", "{who}, with the first request");
+        ensure!(
+            site.curl(1, who, "/who", &[])?.0 == "401",
+            "{who}, with the first request"
+        );
     }
     site.fronts[0].server.kill()?;
     site.fronts[0].server.restart()?;

@@ -165,7 +165,7 @@ impl SyncEngine {
         let Some(address) = object.and_then(|(object, _)| object.image.address()) else {
             return Ok(Pairing::Missing);
         };
-        Ok(match (self.remotes.address)(address).await {
+        Ok(match (self.remotes.holder)(address).await {
             Lookup::NotFound => Pairing::Missing,
             Lookup::Ambiguous(dns) => Pairing::Ambiguous { dns },
             Lookup::Unavailable(why) => return Err(SyncError::Directory(why.to_string())),

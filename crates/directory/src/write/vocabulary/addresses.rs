@@ -54,7 +54,8 @@ impl Vocabulary {
             .and_then(|of| of.now.first())
             .map_or(first, String::as_str);
         let renamed = !same(next, first);
-        let stays = |text: &&str| !same(text, next) && !has(&gone, text) && !(renamed && same(text, first));
+        let leaves = |text: &str| same(text, next) || has(&gone, text) || (renamed && same(text, first));
+        let stays = |text: &&str| !leaves(text);
         let rest: Vec<&str> = mail.iter().copied().filter(stays).collect();
         let octets = |texts: &[&str]| -> Vec<Bytes> {
             let value = |text: &&str| self.value(Property::Address, text);
