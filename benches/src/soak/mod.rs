@@ -206,6 +206,10 @@ impl Soak {
         self.draw.next(count)
     }
 
+    fn either(&mut self, one: &'static str, other: &'static str) -> &'static str {
+        if self.below(2) == 0 { one } else { other }
+    }
+
     fn millis(&mut self, from: usize, to: usize) -> Duration {
         Duration::from_millis((from + self.below(to - from)) as u64)
     }
@@ -232,9 +236,12 @@ impl Soak {
 
     /// The configuration of a back end; what decides conflicts is another thing each time.
     fn config(&mut self, at: usize, name: &str, clustered: bool) -> Result<String> {
-        let resolution = ["ldap-wins", "local-wins"][self.below(2)];
-        let scope = ["entry", "attribute", "attribute", "attribute"][self.below(4)];
-        let arriving = ["hold", "start-empty"][self.below(2)];
+        let resolution = self.either("ldap-wins", "local-wins");
+        let scope = match self.below(4) {
+            0 => "entry",
+            _ => "attribute",
+        };
+        let arriving = self.either("hold", "start-empty");
         let port = self.ports.get(at).context("there is no such back end")?;
         Ok(format!(
             "server_name = \"{name}\"\n[[imap.listener]]\naddress = \"127.0.0.1:{port}\"\n\
