@@ -46,7 +46,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn uuid(who: usize) -> EntryUuid {
-    EntryUuid::from_bytes([who as u8 + 1; 16])
+    EntryUuid::from_bytes([u8::try_from(who).expect("few people") + 1; 16])
 }
 
 fn csn(second: u8, writer: u8) -> String {
