@@ -53,16 +53,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 17] = [
     ("system-tests", &["testkit"]),
     (
         "benches",
-        &[
-            "testkit",
-            "model",
-            "net",
-            "password",
-            "ldap",
-            "directory",
-            "store",
-            "ldapsync",
-        ],
+        &["testkit", "model", "net", "password", "ldap", "directory"],
     ),
     ("xtask", &[]),
 ];
