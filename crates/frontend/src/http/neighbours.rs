@@ -23,7 +23,7 @@ use hyper_util::rt::TokioIo;
 use model::{Clock, Protocol, Secret};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -54,6 +54,8 @@ struct Standing {
 /// All other front ends. What is under way ends when this is dropped.
 pub(super) struct Neighbours {
     standings: Vec<watch::Receiver<Standing>>,
+    /// One of them has spoken to us.
+    spoke: Arc<Notify>,
     _ends: DropGuard,
 }
 
@@ -72,11 +74,13 @@ impl Neighbours {
     /// Keeps in step with these from now on.
     pub(super) fn start(homes: &[HomeRef], means: &Means) -> Self {
         let ends = CancellationToken::new();
+        let spoke = Arc::new(Notify::new());
         let standings = homes.iter().map(|home| {
             let (standing, watched) = watch::channel(Standing::default());
             let talk = Talk {
                 home: home.clone(),
                 means: means.clone(),
+                spoke: Arc::clone(&spoke),
                 standing,
             };
             let ends = ends.clone();
@@ -85,6 +89,7 @@ impl Neighbours {
         });
         Self {
             standings: standings.collect(),
+            spoke,
             _ends: ends.drop_guard(),
         }
     }
@@ -98,6 +103,11 @@ impl Neighbours {
     /// Waits, right after a start, until the others have told what they know.
     pub(super) async fn have_spoken(&self) {
         self.wait(|standing| standing.tried).await;
+    }
+
+    /// Whoever speaks may be one that was away: those are tried again at once.
+    fn has_spoken(&self) {
+        self.spoke.notify_waiters();
     }
 
     async fn wait(&self, enough: impl Fn(&Standing) -> bool) {
@@ -116,6 +126,7 @@ impl Neighbours {
 struct Talk {
     home: HomeRef,
     means: Means,
+    spoke: Arc<Notify>,
     standing: watch::Sender<Standing>,
 }
 
@@ -150,7 +161,7 @@ impl Talk {
                     self.standing.send_modify(|standing| {
                         (standing.tried, standing.away) = (true, true);
                     });
-                    tokio::time::sleep(pause).await;
+                    let _ = timeout(pause, self.spoke.notified()).await;
                     pause = (pause * 2).min(LAST_PAUSE);
                 }
             }
@@ -231,6 +242,7 @@ impl HttpProxy {
         let tidings = opened(&self.keys, &whole.to_bytes());
         let tidings = tidings.ok_or(Fault::Malformed("this cannot be opened"))?;
         self.logins.have_ended(&tidings.logouts);
+        self.neighbours.has_spoken();
         let back = match tidings.wants_all {
             true => self.logins.logouts().since(0).1,
             false => Vec::new(),

@@ -180,8 +180,10 @@ impl Worker<'_> {
 
     async fn refresh(&mut self, stream: &mut Following) -> Result<PollEnd, Trouble> {
         // Nearly all are people whose addresses nobody has, or who are known: the commit finds out. The first address that
-        // somebody has ends that.
-        self.arrivals.names = Names::Later;
+        // somebody has ends that; where nobody is linked yet and somebody is here, there are many such.
+        let accounts = || self.parts.local.store.list_accounts(None, 1);
+        let strangers = self.linked == 0 && !accounts().map_err(super::worker::store_trouble)?.is_empty();
+        self.arrivals.names = if strangers { Names::Now } else { Names::Later };
         let read = self.read_refresh(stream).await;
         self.all_arrived().await;
         self.arrivals.names = Names::Now;

@@ -1,7 +1,8 @@
 //! One object: plan it, ask the guard, carry it out or set it aside.
 
 use super::aside::{Aside, FIRST_RETRY, held_hash};
-use super::round::Stage;
+use super::round::{Applying, Stage};
+use super::status::Counts;
 use super::{Effect, Engine, Outcome, Phase, Trouble};
 use crate::guard::Admission;
 use crate::merge::Side;
@@ -79,10 +80,11 @@ impl Engine {
     }
 
     fn apply(&mut self, plan: Plan, name: &str, now: Timestamp) -> Vec<Effect> {
-        self.counts.count(&plan);
+        let counts = Counts::of(&plan);
         if let Phase::InRound(round) = &mut self.phase {
             round.pending.insert(plan.uuid);
-            round.applying.insert(plan.uuid, name.to_owned());
+            let name = name.to_owned();
+            round.applying.insert(plan.uuid, Applying { name, counts });
         }
         if !plan.is_quiet() {
             self.last_change = Some(now);
@@ -91,9 +93,9 @@ impl Engine {
     }
 
     pub(super) fn applied(&mut self, uuid: EntryUuid, outcome: Outcome, now: Timestamp) -> Vec<Effect> {
-        let name = match &mut self.phase {
+        let Applying { name, counts } = match &mut self.phase {
             Phase::InRound(round) => round.applying.remove(&uuid).unwrap_or_default(),
-            _ => String::new(),
+            _ => Applying::default(),
         };
         if let Outcome::Refused(_) | Outcome::Stale = outcome {
             self.guard.was_refused(uuid);
@@ -101,6 +103,7 @@ impl Engine {
         }
         match outcome {
             Outcome::Done => {
+                self.counts.add(&counts);
                 self.guard.came_about(uuid, now);
                 self.guard_remote.came_about(uuid, now);
                 let held = self.aside.get(&uuid).is_some_and(Aside::is_held);

@@ -1,6 +1,7 @@
 //! One round: the stages between a poll and its commit.
 
 use super::newest::{Void, add_void};
+use super::status::Counts;
 use super::{Checkpoint, Effect, Engine, Newest, Phase};
 use crate::plan::LocalId;
 use directory::feed::Cookie;
@@ -9,6 +10,15 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// How many objects are looked up at once. A look-up is one indexed search, so more gains nothing.
 pub(super) const PORTION: usize = 64;
+
+/// A plan that is being carried out.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Applying {
+    /// What the object is called.
+    pub(super) name: String,
+    /// What it comes to once it is done.
+    pub(super) counts: Counts,
+}
 
 /// Where a round stands. The order of the stages is the order of the work: accounts, what is due again,
 /// removals, objects here that have no entry, groups (whose members are all known by then), second chances, commit.
@@ -66,7 +76,7 @@ pub(super) struct Round {
     /// Looked up or being applied, not finished.
     pub(super) pending: BTreeSet<EntryUuid>,
     /// The names of those that are being applied, for the reason if the store refuses.
-    pub(super) applying: BTreeMap<EntryUuid, String>,
+    pub(super) applying: BTreeMap<EntryUuid, Applying>,
     /// Writes that the directory did not answer.
     pub(super) unanswered: u32,
     /// What was seen of a directory that is believed whatever was seen before; kept once the round ended well.

@@ -179,7 +179,28 @@ impl Counts {
         self.created_there + self.updated_there + self.deleted_there
     }
 
-    pub(super) fn count(&mut self, plan: &Plan) {
+    /// What a plan comes to.
+    pub(super) fn of(plan: &Plan) -> Self {
+        let mut counts = Self::default();
+        counts.count(plan);
+        counts
+    }
+
+    /// Adds what a plan came to.
+    pub(super) fn add(&mut self, done: &Self) {
+        self.created += done.created;
+        self.linked += done.linked;
+        self.updated += done.updated;
+        self.revived += done.revived;
+        self.removed += done.removed;
+        self.moved_away += done.moved_away;
+        self.created_there += done.created_there;
+        self.updated_there += done.updated_there;
+        self.deleted_there += done.deleted_there;
+        self.conflicts += done.conflicts;
+    }
+
+    fn count(&mut self, plan: &Plan) {
         let mut updated = false;
         for op in &plan.ops {
             match op {
