@@ -17,6 +17,7 @@ mod smtp;
 mod smtp_claims;
 mod smtp_extensions;
 mod smtp_faults;
+mod smtp_lmtp_homes;
 mod smtp_many;
 mod smtp_relay;
 mod smtp_servers;

@@ -29,7 +29,7 @@ impl Engine {
             Decision::SetAside(reason) => return self.set_aside(uuid, &situation.name, &reason, now),
             Decision::Act(whole) => whole,
         };
-        if self.spares(&whole, situation) {
+        if self.spares(&whole, situation) && !self.is_approved(&whole) {
             return self.set_aside(uuid, &situation.name, &Reason::Spared, now);
         }
         let held = self.ask_guards(&whole, now);

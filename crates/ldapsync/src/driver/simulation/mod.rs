@@ -5,6 +5,7 @@ mod arrivals;
 mod fake;
 mod proof;
 mod scenarios;
+mod told;
 
 use super::sessions::Sessions;
 use super::worker::Worker;
