@@ -221,8 +221,7 @@ impl Engine {
                 }
                 self.checkpoint.server = Some(round.server);
                 if round.full {
-                    // Before the first comparison nobody was known who could be missed.
-                    self.checkpoint.spared = round.server_changed && self.checkpoint.last_full.is_some();
+                    self.checkpoint.spared = round.server_changed;
                 }
                 add_void(&mut self.checkpoint.void, std::mem::take(&mut round.void));
                 self.checkpoint.guard = self.guard.counted();
