@@ -23,9 +23,11 @@ use tokio::time::Instant;
 
 /// Bytes moved at once where TLS makes records of them.
 const CHUNK: usize = 64 * 1024;
-/// Between two TCP connections: as much as stays in the processor's nearest cache. A read that fills it is the sign
-/// that more is coming, and that goes through a pipe.
-const PIECE: usize = 16 * 1024;
+/// Between two TCP connections: as much as stays in the processor's nearest cache (docs/design/0018).
+const PIECE: usize = 48 * 1024;
+/// Bytes in one answer or one upload, after which the rest goes through a pipe: below that a copy is as cheap and sooner
+/// at the other side.
+const LARGE: u64 = 2 << 20;
 /// How long a session that was told to end must be quiet before it is closed.
 const QUIET: Duration = Duration::from_secs(2);
 /// The same when the home has been asked to say goodbye.
@@ -105,8 +107,10 @@ struct Direction {
     state: State,
     /// Written but perhaps still in TLS's own buffer.
     unflushed: bool,
-    /// The last read was full.
+    /// The last read was full, and much went before it.
     much: bool,
+    /// What had moved when the other side last spoke: since then it is one answer, or one upload.
+    began: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +152,7 @@ impl Direction {
             state: State::Open,
             unflushed: false,
             much: false,
+            began: 0,
         }
     }
 
@@ -264,7 +269,7 @@ impl Direction {
             self.state = State::Closing;
             return Ok(Poll::Ready(()));
         }
-        self.much = bytes.len() == size;
+        self.much = bytes.len() == size && self.moved - self.began >= LARGE;
         if let Poll::Ready(result) = Pin::new(sink).poll_write(cx, bytes) {
             let written = result.map_err(Fault::Sink)?;
             self.moved += written as u64;
@@ -371,6 +376,12 @@ impl Relay {
         if (self.up.moved, self.down.moved, self.up.state, self.down.state) != before {
             self.active = Instant::now();
             self.session.count(self.up.moved, self.down.moved);
+            if self.up.moved != before.0 {
+                self.down.began = self.down.moved;
+            }
+            if self.down.moved != before.1 {
+                self.up.began = self.up.moved;
+            }
         }
         if self.first_closed.is_none() && self.up.state != State::Open {
             self.first_closed = Some(Side::Client);

@@ -303,6 +303,43 @@ async fn much_data_between_sockets_goes_through_a_pipe_that_is_given_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn answers_of_ordinary_size_need_no_pipe_however_many() {
+    const EACH: usize = 1 << 20;
+    let ((near_client, mut client), (near_home, mut home)) = (tcp().await, tcp().await);
+    let (sessions, session) = session();
+    let leg = |connection| Leg {
+        connection,
+        leftover: Bytes::new(),
+    };
+    let relay = tokio::spawn(Relay::new(
+        leg(near_client),
+        leg(near_home),
+        Duration::from_secs(60),
+        session,
+    ));
+    let answers = tokio::spawn(async move {
+        let mut asked = [0];
+        while home.read(&mut asked).await.expect("read") == 1 {
+            let size = EACH * usize::from(asked[0]);
+            home.write_all(&vec![7; size]).await.expect("write");
+        }
+    });
+    let mut got = vec![0; 8 * EACH];
+    for _ in 0..6 {
+        client.write_all(&[1]).await.expect("write");
+        client.read_exact(&mut got[..EACH]).await.expect("read");
+    }
+    assert_eq!(sessions.pipes().taken(), 0, "each answer is one of its own");
+    client.write_all(&[8]).await.expect("write");
+    client.read_exact(&mut got).await.expect("read");
+    assert!(sessions.pipes().taken() > 0, "a large one goes through a pipe");
+    drop(client);
+    answers.await.expect("no panic");
+    let report = relay.await.expect("no panic");
+    assert_eq!((report.bytes_up, report.bytes_down), (7, 14 * EACH as u64));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_home_that_dies_with_bytes_under_way_leaves_no_pipe_with_them() {
     let ((near_client, client), (near_home, mut home)) = (tcp().await, tcp().await);
     let (sessions, session) = session();
