@@ -9,6 +9,7 @@ mod fuzz;
 mod layers;
 mod licences;
 mod metadata;
+mod proof;
 mod rfcs;
 mod simulate;
 mod source;
@@ -38,6 +39,8 @@ enum Command {
     Licences,
     /// docs/rfcs.tsv agrees with the RFCs that the code cites.
     Rfcs,
+    /// Every test that docs/proof-*.md name exists.
+    Proof,
     /// Every fuzz target has its body, its entry, and a test that runs it.
     Fuzz,
     /// The generated reference pages are fresh; `--write` makes them so.
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
             tidy::check(&root),
             licences::check(&root),
             rfcs::check(&root),
+            proof::check(&root),
             fuzz::check(&root),
             docs::check(&root),
         ]
@@ -95,6 +99,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::check(&root),
         Command::Licences => licences::check(&root),
         Command::Rfcs => rfcs::check(&root),
+        Command::Proof => proof::check(&root),
         Command::Fuzz => fuzz::check(&root),
         Command::Docs { write: true } => docs::write(&root).map(|()| Vec::new()),
         Command::Docs { write: false } => docs::check(&root),
@@ -150,6 +155,11 @@ mod tests {
     #[test]
     fn rfc_table_is_true() {
         assert_in_order(rfcs::check(&root()));
+    }
+
+    #[test]
+    fn promises_have_their_tests() {
+        assert_in_order(proof::check(&root()));
     }
 
     #[test]
