@@ -7,6 +7,7 @@ mod authentication;
 mod checking;
 mod clock_jumps;
 mod domains;
+mod facts;
 mod faults;
 mod feed;
 mod file_map;

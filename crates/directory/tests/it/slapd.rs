@@ -88,6 +88,16 @@ impl Slapd {
         Self::start_with(&format!("include {}\n", schema.display()), "", "")
     }
 
+    /// That tells clients with a very old cookie to begin anew.
+    pub(crate) fn with_reload_hint() -> Self {
+        Self::start_with("", "syncprov-reloadhint TRUE\n", "")
+    }
+
+    /// That hashes new passwords with Argon2, as it comes.
+    pub(crate) fn with_argon() -> Self {
+        Self::start_with("moduleload argon2\npassword-hash {ARGON2}\n", "", "")
+    }
+
     /// That takes no changes.
     pub(crate) fn read_only() -> Self {
         Self::start_with("", "readonly on\n", "")
@@ -305,6 +315,36 @@ impl Slapd {
             })
         });
         plain.collect()
+    }
+
+    /// Has slapd hash a new password of a person (RFC 3062).
+    pub(crate) fn set_password(&self, uid: &str, password: &str) {
+        let who = format!("uid={uid},ou=Users,{SUFFIX}");
+        let output = Command::new("ldappasswd")
+            .args(["-x", "-H", &self.uri(), "-D", ROOT, "-w", ROOT_PASSWORD])
+            .args(["-s", password, &who])
+            .output()
+            .expect("ldappasswd, of Debian's package ldap-utils");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    /// Nanoseconds of a processor that slapd has had.
+    pub(crate) fn processor_time(&self) -> u64 {
+        let child = self.child.as_ref().expect("slapd runs");
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", child.id())).expect("its threads");
+        let of = |task: std::io::Result<std::fs::DirEntry>| {
+            let text = std::fs::read_to_string(task.expect("a thread").path().join("schedstat"));
+            let text = text.expect("its time");
+            text.split(' ')
+                .next()
+                .and_then(|first| first.parse::<u64>().ok())
+                .expect("a number")
+        };
+        tasks.map(of).sum()
     }
 
     /// Whether slapd takes this password of a person.
