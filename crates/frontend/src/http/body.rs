@@ -164,6 +164,9 @@ pub(super) struct Outgoing {
     content: Content,
     /// Says how it went, when it is dropped.
     trail: Option<Trail>,
+    /// Whether the client takes a text of ours is looked after. The body is asked before there is room for what it
+    /// gives, so only its end tells that the text was taken.
+    _watch: Option<Arc<Taking>>,
 }
 
 enum Content {
@@ -217,6 +220,7 @@ impl Outgoing {
         Self {
             content: Content::Whole((!text.is_empty()).then_some(text)),
             trail: None,
+            _watch: None,
         }
     }
 
@@ -224,11 +228,18 @@ impl Outgoing {
         Self {
             content: Content::Home(Box::new(download)),
             trail: None,
+            _watch: None,
         }
     }
 
+    /// Whether there is a text of ours to be taken.
+    pub(super) const fn is_text(&self) -> bool {
+        matches!(self.content, Content::Whole(Some(_)))
+    }
+
     /// Keeps the trail until the last octet.
-    pub(super) fn leaving(mut self, mut trail: Trail) -> Self {
+    pub(super) fn leaving(mut self, mut trail: Trail, taking: Option<Arc<Taking>>) -> Self {
+        self._watch = taking;
         if self.is_end_stream() || matches!(self.content, Content::Whole(_)) {
             trail.is_done();
         }

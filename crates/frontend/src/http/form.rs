@@ -202,7 +202,7 @@ impl HttpProxy {
     /// Reads a form that a page of this server may have sent.
     async fn read(&self, exchange: &Exchange<'_>, body: Incoming) -> Result<Form, Fault> {
         let Exchange { parts, visit, .. } = *exchange;
-        let kind = request::is_cross_site(&parts.method, visit.target.kind, &parts.headers, &visit.target);
+        let kind = request::is_cross_site(&parts.method, visit.target.kind, &parts.headers, visit.site());
         if kind || is_elsewhere(&parts.headers) {
             return Err(Fault::CrossSite);
         }

@@ -33,20 +33,21 @@ enum Unsent {
     Fault(Fault),
 }
 
+/// For whom a request is sent.
+pub(super) struct Asking<'a> {
+    pub(super) visit: &'a Visit,
+    pub(super) login: &'a InUse,
+    pub(super) moves: &'a Moves,
+    pub(super) shutdown: &'a Shutdown,
+}
+
 impl HttpProxy {
-    /// The request as the home sees it.
-    pub(super) fn compose(
-        &self,
-        parts: &Parts,
-        visit: &Visit,
-        login: &InUse,
-        body: Upload,
-    ) -> Result<Request<Upload>, Fault> {
+    /// The request as the home sees it, without the credential: that one is made when there is room to send it.
+    pub(super) fn compose(&self, parts: &Parts, visit: &Visit, body: Upload) -> Request<Upload> {
         let mut fields = parts.headers.clone();
         headers::clean_request(&mut fields);
         // The body's own length is written, if it has one.
         fields.remove(CONTENT_LENGTH);
-        let key = self.key_for(visit, login)?;
         forwarded::tell(
             &mut fields,
             &Told {
@@ -58,13 +59,13 @@ impl HttpProxy {
                 server_name: &self.gate.context.server_name,
             },
         );
-        headers::introduce(&mut fields, &visit.target.host, Some(&key), visit.peer.trace);
+        headers::introduce(&mut fields, &visit.target.host, visit.peer.trace);
         let mut request = Request::new(body);
         *request.method_mut() = parts.method.clone();
         *request.uri_mut() = Uri::from(visit.target.path.clone());
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = fields;
-        Ok(request)
+        request
     }
 
     /// The Authorization field for the home: an assertion of this very request, or what the client has shown.
@@ -102,20 +103,18 @@ impl HttpProxy {
         &self,
         lease: &mut Lease,
         request: Request<Upload>,
-        moves: &Moves,
-        visit: &Visit,
-        shutdown: &Shutdown,
+        asking: &Asking<'_>,
     ) -> Result<Response<Incoming>, Fault> {
         let caller = Caller {
-            peer: &visit.peer,
-            shutdown,
+            peer: &asking.visit.peer,
+            shutdown: asking.shutdown,
         };
         let again = repeatable(&request);
         let kept = lease.reuse();
         if !kept {
             self.connect(lease, caller).await?;
         }
-        let request = match self.send(lease, request, moves).await {
+        let request = match self.send(lease, request, asking).await {
             Ok(response) => return Ok(response),
             // A kept connection that the home was just closing says nothing about the home.
             Err(Unsent::Whole(request)) if kept => *request,
@@ -123,10 +122,12 @@ impl HttpProxy {
                 Some(request) => request,
                 None => return Err(Fault::Own("the request cannot be repeated")),
             },
+            // The client hears of it, and may ask again.
+            Err(Unsent::Closed(failure)) if kept => return Err(failure.into()),
             Err(unsent) => return Err(self.give_up(lease, unsent)),
         };
         self.connect(lease, caller).await?;
-        let sent = self.send(lease, request, moves).await;
+        let sent = self.send(lease, request, asking).await;
         sent.map_err(|unsent| self.give_up(lease, unsent))
     }
 
@@ -152,13 +153,18 @@ impl HttpProxy {
         fault
     }
 
+    /// One attempt, with a credential of its own: an assertion is good for a minute and for one use, and there may
+    /// have been a queue.
     async fn send(
         &self,
         lease: &mut Lease,
-        request: Request<Upload>,
-        moves: &Moves,
+        mut request: Request<Upload>,
+        asking: &Asking<'_>,
     ) -> Result<Response<Incoming>, Unsent> {
         let name = lease.name().to_owned();
+        let moves = asking.moves;
+        let key = self.key_for(asking.visit, asking.login).map_err(Unsent::Fault)?;
+        headers::show(request.headers_mut(), &key);
         let Some(sender) = lease.sender() else {
             return Err(Unsent::Fault(Fault::Own("there is no connection")));
         };

@@ -111,15 +111,20 @@ pub(super) fn clean_request(headers: &mut HeaderMap) {
     headers.remove("http2-settings");
 }
 
-/// Says for whom the request is, and how to find it in the logs.
-pub(super) fn introduce(headers: &mut HeaderMap, host: &str, key: Option<&Secret>, trace: TraceId) {
+/// Says which host is asked for, and how to find the request in the logs.
+pub(super) fn introduce(headers: &mut HeaderMap, host: &str, trace: TraceId) {
     if let Ok(value) = HeaderValue::try_from(host) {
         headers.insert(HOST, value);
     }
     if let Ok(value) = HeaderValue::try_from(trace.to_string()) {
         headers.insert(X_REQUEST_ID, value);
     }
-    if let Some(Ok(mut value)) = key.map(|key| HeaderValue::from_bytes(key.expose())) {
+}
+
+/// Says for whom the request is, in place of what was said before.
+pub(super) fn show(headers: &mut HeaderMap, key: &Secret) {
+    headers.remove(AUTHORIZATION);
+    if let Ok(mut value) = HeaderValue::from_bytes(key.expose()) {
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
     }
@@ -201,11 +206,16 @@ mod tests {
         ]);
         clean_request(&mut all);
         assert_eq!(names(&all), ["accept", "content-length", "via", "x-mine"]);
-        introduce(&mut all, "mail", Some(&"Bearer t".into()), TraceId::new(7));
-        assert_eq!(
-            all.get(AUTHORIZATION).map(HeaderValue::as_bytes),
-            Some(&b"Bearer t"[..])
-        );
+        introduce(&mut all, "mail", TraceId::new(7));
+        for key in ["Bearer s", "Bearer t"] {
+            show(&mut all, &key.into());
+            let shown: Vec<&[u8]> = all
+                .get_all(AUTHORIZATION)
+                .iter()
+                .map(HeaderValue::as_bytes)
+                .collect();
+            assert_eq!(shown, [key.as_bytes()]);
+        }
         assert_eq!(
             all.get(X_REQUEST_ID).map(HeaderValue::as_bytes),
             Some(&b"0000000000000007"[..])

@@ -166,9 +166,17 @@ fn host_name(host: &str) -> &str {
     split_port(host).0.trim_end_matches('.')
 }
 
+/// The site that a request is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Site<'a> {
+    pub(super) host: &'a str,
+    /// Whether the client asks by https.
+    pub(super) secure: bool,
+}
+
 /// Whether a browser sends the request on behalf of another site's page (RFC 6454 section 7). Reading is no harm:
 /// that page does not see the answer.
-pub(super) fn is_cross_site(method: &Method, kind: Kind, headers: &HeaderMap, target: &Target) -> bool {
+pub(super) fn is_cross_site(method: &Method, kind: Kind, headers: &HeaderMap, own: Site<'_>) -> bool {
     let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     if reads && kind == Kind::Plain {
         return false;
@@ -181,13 +189,15 @@ pub(super) fn is_cross_site(method: &Method, kind: Kind, headers: &HeaderMap, ta
         // "null": a page that hides where it is from.
         return true;
     };
-    let default = if scheme.eq_ignore_ascii_case("https") {
-        ":443"
-    } else {
-        ":80"
-    };
+    let is_https = scheme.eq_ignore_ascii_case("https");
+    // RFC 6454 section 4: anybody on the way can write a plain page of this host. The other way round nothing is
+    // gained, and somebody before us who ends TLS may not tell.
+    if own.secure && !is_https {
+        return true;
+    }
+    let default = if is_https { ":443" } else { ":80" };
     let bare = |host: &str| host.strip_suffix(default).unwrap_or(host).to_ascii_lowercase();
-    bare(host) != bare(&target.host)
+    bare(host) != bare(own.host)
 }
 
 #[cfg(test)]
@@ -305,7 +315,10 @@ mod tests {
 
     #[test]
     fn other_sites_may_not_write() {
-        let target = one("GET", "/", &[("host", "mail.example.test")]).expect("good");
+        let own = |secure| Site {
+            host: "mail.example.test",
+            secure,
+        };
         for (method, origin, cross) in [
             ("POST", "https://mail.example.test", false),
             ("POST", "https://Mail.example.test:443", false),
@@ -317,15 +330,37 @@ mod tests {
             let parts = parts(method, "/", Version::HTTP_11, &[("origin", origin)]);
             let method = parts.method.clone();
             assert_eq!(
-                is_cross_site(&method, Kind::Plain, &parts.headers, &target),
+                is_cross_site(&method, Kind::Plain, &parts.headers, own(true)),
                 cross,
                 "{origin}"
             );
             assert_eq!(
-                is_cross_site(&method, Kind::WebSocket, &parts.headers, &target),
+                is_cross_site(&method, Kind::WebSocket, &parts.headers, own(true)),
                 cross || origin.contains("evil"),
                 "a WebSocket reads what its page may not"
             );
         }
+        let plain = parts(
+            "POST",
+            "/",
+            Version::HTTP_11,
+            &[("origin", "http://mail.example.test")],
+        );
+        for secure in [true, false] {
+            let cross = is_cross_site(&plain.method, Kind::Plain, &plain.headers, own(secure));
+            assert_eq!(cross, secure, "a plain page may be anybody's");
+        }
+        let ends_tls = parts(
+            "POST",
+            "/",
+            Version::HTTP_11,
+            &[("origin", "https://mail.example.test")],
+        );
+        assert!(!is_cross_site(
+            &ends_tls.method,
+            Kind::Plain,
+            &ends_tls.headers,
+            own(false)
+        ));
     }
 }

@@ -5,6 +5,7 @@ use super::config::HttpProxyConfig;
 use super::connection::Door;
 use super::cookie::{Name, Ticket};
 use super::credentials::{self, Offered};
+use super::forward::Asking;
 use super::forwarded;
 use super::headers;
 use super::keys::{SessionKeyError, SessionKeys};
@@ -14,7 +15,7 @@ use super::neighbours::{Means, Neighbours};
 use super::page;
 use super::pool::{self, Pool};
 use super::reply::Fault;
-use super::request::{self, Kind, Rules, Target};
+use super::request::{self, Kind, Rules, Site, Target};
 use super::trail::{Start, Trail};
 use super::websocket::{self, Ends};
 use crate::failure::Failure;
@@ -31,6 +32,7 @@ use model::{Authenticator, MechanismSet, Peer};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// The HTTP proxy of this server.
 pub struct HttpProxy {
@@ -63,6 +65,15 @@ pub(super) struct Visit {
     pub(super) target: Target,
     /// How long an answer may be silent.
     pub(super) idle: Duration,
+}
+
+impl Visit {
+    pub(super) fn site(&self) -> Site<'_> {
+        Site {
+            host: &self.target.host,
+            secure: self.secure,
+        }
+    }
 }
 
 /// Why the proxy cannot be built.
@@ -246,7 +257,11 @@ impl HttpProxy {
             fields.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         trail.answered(response.status());
-        response.map(|body| body.leaving(trail))
+        response.map(|body| {
+            // In HTTP/1.1 a client that does not read stops the connection, and that is seen there.
+            let watched = !is_http1 && body.is_text();
+            body.leaving(trail, watched.then(|| door.taking(CancellationToken::new())))
+        })
     }
 
     async fn dispatch(
@@ -275,8 +290,7 @@ impl HttpProxy {
             return Fault::Clear.into();
         }
         let from_page = !matches!(brought, Brought::Bearer(_));
-        if from_page
-            && request::is_cross_site(&parts.method, visit.target.kind, &parts.headers, &visit.target)
+        if from_page && request::is_cross_site(&parts.method, visit.target.kind, &parts.headers, visit.site())
         {
             return Fault::CrossSite.into();
         }
@@ -325,16 +339,20 @@ impl HttpProxy {
             }
             Kind::WebSocket | Kind::WebSocketStream => Upload::none(),
         };
-        let mut request = self.compose(parts, visit, &login, upload)?;
+        let mut request = self.compose(parts, visit, upload);
         if kind != Kind::Plain {
             websocket::prepare(&mut request, kind)?;
         }
         let cut = login.login().cut.clone();
         let work = async {
             let mut lease = self.pool.room(login.login().home()).await?;
-            let response = self
-                .ask(&mut lease, request, &trail.moves, visit, &door.shutdown)
-                .await?;
+            let asking = Asking {
+                visit,
+                login: &login,
+                moves: &trail.moves,
+                shutdown: &door.shutdown,
+            };
+            let response = self.ask(&mut lease, request, &asking).await?;
             Ok::<_, Fault>((lease, response))
         };
         let (lease, response) = tokio::select! {

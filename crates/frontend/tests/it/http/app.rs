@@ -203,10 +203,26 @@ pub(crate) enum Raw {
     Floods(usize),
     /// Answers with a body of this many octets, and waits for nobody.
     Pours(usize),
+    /// Answers the first head of each connection with this, and closes it at the second.
+    SaysOnce(&'static [u8]),
     /// Reads and says nothing.
     Hangs,
     /// Answers with this, and says nothing more.
     Stops(&'static [u8]),
+}
+
+/// Reads the head of one request.
+async fn hear(stream: &mut tokio::net::TcpStream, log: &Mutex<Vec<String>>) -> Option<()> {
+    let mut text = Vec::new();
+    let mut buffer = [0; 4096];
+    while !text.windows(4).any(|four| four == b"\r\n\r\n") {
+        match stream.read(&mut buffer).await {
+            Ok(length @ 1..) => text.extend_from_slice(&buffer[..length]),
+            _ => return None,
+        }
+    }
+    log.lock().push(String::from_utf8_lossy(&text).into_owned());
+    Some(())
 }
 
 /// A home that reads the head of a request and does as it likes; with how many heads it has read.
@@ -219,15 +235,9 @@ pub(crate) async fn raw(what: Raw) -> (String, Arc<Mutex<Vec<String>>>) {
         while let Ok((mut stream, _)) = listener.accept().await {
             let log = log.clone();
             tokio::spawn(async move {
-                let mut text = Vec::new();
-                let mut buffer = [0; 4096];
-                while !text.windows(4).any(|four| four == b"\r\n\r\n") {
-                    match stream.read(&mut buffer).await {
-                        Ok(length @ 1..) => text.extend_from_slice(&buffer[..length]),
-                        _ => return,
-                    }
+                if hear(&mut stream, &log).await.is_none() {
+                    return;
                 }
-                log.lock().push(String::from_utf8_lossy(&text).into_owned());
                 match what {
                     Raw::Says(answer) => drop(stream.write_all(answer).await),
                     Raw::Floods(octets) => {
@@ -238,6 +248,10 @@ pub(crate) async fn raw(what: Raw) -> (String, Arc<Mutex<Vec<String>>>) {
                         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {octets}\r\n\r\n");
                         drop(stream.write_all(head.as_bytes()).await);
                         drop(stream.write_all(&vec![b'x'; octets]).await);
+                    }
+                    Raw::SaysOnce(answer) => {
+                        drop(stream.write_all(answer).await);
+                        hear(&mut stream, &log).await;
                     }
                     Raw::Hangs => std::future::pending().await,
                     Raw::Stops(answer) => {

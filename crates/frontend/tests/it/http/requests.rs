@@ -5,7 +5,7 @@ use super::{ALICE, BASIC, Setup, asserted, web};
 use frontend::assertion::{KeyRing, Minter, TrustedFrontEndConfig, Verdict, Verifier};
 use model::{
     Address, AuthOutcome, AuthRequest, Authenticated, Authenticator, BoxFuture, Clock as _, Credential,
-    MechanismSet, RejectReason, SystemClock,
+    ManualClock, MechanismSet, RejectReason, SystemClock, Timestamp,
 };
 use std::sync::Arc;
 
@@ -202,6 +202,109 @@ async fn a_home_is_shown_a_new_assertion_with_each_request() {
         );
     }
     assert_eq!(web.context.sessions.len(), 1, "one login for both");
+}
+
+/// What the home was shown.
+fn token(seen: &super::app::Seen) -> &str {
+    let field = seen.field("authorization").expect("a credential");
+    field.strip_prefix("Bearer ").expect("a token")
+}
+
+#[tokio::test]
+async fn an_assertion_is_as_young_as_the_attempt_however_long_the_queue() {
+    let app = App::start().await;
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_800_000_000_000)));
+    let ring = KeyRing::new(folder.path());
+    ring.ensure(clock.now()).expect("a key");
+    let mut context = crate::support::context_with(&[(ALICE, "store1")], &[asserted("store1", &app.name)]);
+    context.assertions = Some(Arc::new(Minter::new(
+        ring.clone(),
+        "front.example.test",
+        clock.clone(),
+    )));
+    let mut setup = Setup {
+        context: Some(context),
+        ..Setup::default()
+    };
+    (setup.config.home_requests, setup.config.home_queue) = (1, 1);
+    let web = Arc::new(setup.start("").await);
+    let ask = |path: &'static str| {
+        let web = web.clone();
+        async move { web.get(path, "").await.status }
+    };
+    let first = tokio::spawn(ask("/held"));
+    super::until(|| app.seen().len() == 1).await;
+    let mut others = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        others.spawn(ask("/waited"));
+    }
+    let refused = others.join_next().await.expect("one of them").expect("no panic");
+    assert_eq!(refused, 503, "the other one waits");
+    clock.advance(std::time::Duration::from_secs(90));
+    app.gate.add_permits(1);
+    assert_eq!(first.await.expect("no panic"), 200);
+    let waited = others.join_next().await.expect("the other").expect("no panic");
+    assert_eq!(waited, 200);
+    let trusted = TrustedFrontEndConfig {
+        name: "front.example.test".to_owned(),
+        keys: ring.public_file(),
+    };
+    let verifier = Verifier::new("store1", &[trusted], clock);
+    let seen = app.seen();
+    let verdict = verifier.verify(token(&seen[1]).as_bytes());
+    assert_eq!(
+        verdict,
+        Ok(Verdict::Vouched(Address::parse(ALICE).expect("an address")))
+    );
+}
+
+/// A home may close a kept connection at any time, which says nothing about the home; and whoever remembers used tokens
+/// must not see one twice.
+#[tokio::test]
+async fn a_second_attempt_has_a_token_of_its_own_and_the_first_is_no_fault() {
+    let (name, heads) = super::app::raw(super::app::Raw::SaysOnce(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    ))
+    .await;
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let clock = Arc::new(SystemClock::new());
+    let ring = KeyRing::new(folder.path());
+    ring.ensure(clock.now()).expect("a key");
+    let mut context = crate::support::context_with(&[(ALICE, "store1")], &[asserted("store1", &name)]);
+    context.assertions = Some(Arc::new(Minter::new(ring, "front.example.test", clock)));
+    let setup = Setup {
+        context: Some(context),
+        ..Setup::default()
+    };
+    let web = setup.start("").await;
+    assert_eq!(web.get("/1", "").await.status, 200);
+    // On the kept connection, which is closed, and then on a new one.
+    assert_eq!(web.get("/2", "").await.status, 200);
+    let told = heads.lock().clone();
+    let line = |head: &String| {
+        let line = head
+            .lines()
+            .find(|line| line.to_lowercase().starts_with("authorization: "));
+        line.map(str::to_owned).expect("a credential")
+    };
+    let tries: Vec<&String> = told.iter().filter(|head| head.starts_with("GET /2 ")).collect();
+    assert_eq!(tries.len(), 2, "{told:?}");
+    assert_ne!(line(tries[0]), line(tries[1]));
+    // What may change something is not sent twice.
+    let post = web
+        .raw(&format!(
+            "POST /3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{BASIC}Content-Length: 1\r\n\r\nx"
+        ))
+        .await;
+    assert_eq!(post.status, 502);
+    let count = heads
+        .lock()
+        .iter()
+        .filter(|head| head.starts_with("POST /3 "))
+        .count();
+    assert_eq!(count, 1);
+    assert!(web.context.dialer.failing_homes().is_empty());
 }
 
 #[tokio::test]

@@ -199,6 +199,33 @@ async fn http2_requests_and_a_websocket_inside_a_stream() {
     read.map(drop).expect("it ends with its login");
 }
 
+/// Nobody has to be logged in for this, so it must cost nothing for long.
+#[tokio::test]
+async fn a_page_of_ours_that_is_never_read_does_not_hold_the_connection() {
+    let mut setup = Setup {
+        listener: |config| config.tls = Some(net::TlsMode::Implicit),
+        ..Setup::default()
+    };
+    (setup.config.body_timeout, setup.config.header_timeout) = (1, 1);
+    let web = setup.start("127.0.0.1:1").await;
+    // A client with no room at all, and one with room for the first words.
+    for window in [0, 10] {
+        let mut sender = http2_with(&web, window).await;
+        let request = Request::get("https://localhost/.homing/login")
+            .body(Empty::new())
+            .expect("a request");
+        let response = sender.send_request(request).await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::OK);
+        let closed = tokio::time::timeout(super::SOON, async {
+            while !sender.is_closed() {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        });
+        closed.await.expect("it is given up");
+        assert!(response.into_body().collect().await.is_err());
+    }
+}
+
 #[tokio::test]
 async fn a_stream_that_is_never_read_does_not_hold_its_home() {
     const BODY: usize = 400_000;
