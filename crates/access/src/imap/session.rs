@@ -37,6 +37,8 @@ pub(super) struct Session {
     pub(super) service: Arc<ImapService>,
     pub(super) stream: LineStream,
     pub(super) peer: Peer,
+    /// The peer as it connected, before any claim about who it stands for.
+    connected: Peer,
     pub(super) listener: Arc<ListenerConfig>,
     /// For STARTTLS.
     pub(super) tls: Option<ServerTls>,
@@ -74,6 +76,7 @@ impl Session {
         Self {
             stream: LineStream::new(accepted.connection, SMALL_COMMAND).with_policy(LinePolicy::AcceptLf),
             client_tls: Some(accepted.peer.tls),
+            connected: accepted.peer.clone(),
             peer: accepted.peer,
             listener: accepted.config,
             tls: accepted.tls,
@@ -199,6 +202,8 @@ impl Session {
     pub(super) fn encrypted(&mut self) {
         self.tls = None;
         self.trusted |= self.listener.trusts_holder(self.stream.connection());
+        // Claims from before the handshake may be anybody's who sits on the way.
+        self.peer = self.connected.clone();
         self.peer.tls = TlsState::Encrypted;
         self.client_tls = Some(TlsState::Encrypted);
     }
@@ -253,6 +258,7 @@ impl Session {
             _ => self.command_limit(),
         };
         let mut assembler = Assembler::new(limit);
+        let mut tag = None;
         loop {
             let patience = self.patience();
             // A client that never stops talking runs out of time like a silent one.
@@ -260,16 +266,18 @@ impl Session {
                 return Err(ReadError::TimedOut);
             }
             let line = self.stream.read_line(patience).await?;
+            if assembler.so_far().is_empty() {
+                tag = Tag::leading(&line);
+            }
             let literal = match assembler.line(&line) {
                 Ok(Next::Complete(command)) => return Ok(parse(&command)),
                 Ok(Next::Literal(literal)) => literal,
-                Err(_) => return Ok(Input::Refused(None, reply::too_long())),
+                Err(_) => return Ok(Input::Refused(tag, reply::too_long())),
             };
             if let Some((tag, append)) = Append::head(assembler.so_far()) {
                 return self.read_append(tag, append, literal).await;
             }
             if !assembler.has_room(literal.size) {
-                let tag = tag_of(assembler.so_far());
                 return self.refuse_literal(tag, literal, reply::too_long()).await;
             }
             self.invite(literal);
@@ -280,7 +288,7 @@ impl Session {
                 .await?;
             // There was room, so this cannot fail.
             if assembler.literal(&data).is_err() {
-                return Ok(Input::Refused(None, reply::too_long()));
+                return Ok(Input::Refused(tag, reply::too_long()));
             }
         }
     }
@@ -387,11 +395,6 @@ fn parse(command: &[u8]) -> Input {
         Ok(command) => Input::Request(command.tag, Box::new(Request::Command(command.body))),
         Err(error) => Input::Refused(error.tag.clone(), reply::not_a_command(&error)),
     }
-}
-
-fn tag_of(so_far: &[u8]) -> Option<Tag> {
-    let end = so_far.iter().position(|byte| *byte == b' ')?;
-    Tag::parse(so_far.get(..end)?)
 }
 
 /// Sends queued output when it is much: how every command that writes a lot waits for a slow client.

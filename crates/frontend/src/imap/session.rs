@@ -133,17 +133,22 @@ impl<'a> Session<'a> {
     /// The next command; `None` when it was answered already because it makes no sense.
     async fn read_command(&mut self) -> Result<Option<Command>, ReadError> {
         let mut assembler = Assembler::new(MAX_COMMAND);
+        // RFC 3501 section 2.2.1: what is refused has a tagged answer, or the client waits for one.
+        let mut tag = None;
         loop {
             let line = match self.edge.stream.read_line(self.edge.left()).await {
                 Err(ReadError::LineTooLong) => {
-                    self.bad(None, "Command line too long.");
+                    self.bad(tag.as_ref(), "Command line too long.");
                     return Ok(None);
                 }
                 other => other?,
             };
+            if assembler.so_far().is_empty() {
+                tag = Tag::leading(&line);
+            }
             match assembler.line(&line) {
                 Err(_) => {
-                    self.bad(None, "Command too large.");
+                    self.bad(tag.as_ref(), "Command too large.");
                     return Ok(None);
                 }
                 Ok(Next::Complete(command)) => match Command::parse(&command) {
@@ -156,7 +161,7 @@ impl<'a> Session<'a> {
                 Ok(Next::Literal(header)) => {
                     let synchronizing = header.kind == LiteralKind::Synchronizing;
                     if !assembler.has_room(header.size) {
-                        self.bad(None, "Literal too large.");
+                        self.bad(tag.as_ref(), "Literal too large.");
                         if synchronizing {
                             return Ok(None);
                         }

@@ -110,7 +110,11 @@ async fn commands_before_the_login() {
     assert!(client.ask("g AUTHENTICATE PLAIN").await.starts_with("+"));
     assert!(client.ask("*").await.starts_with("g BAD"));
     assert!(client.ask(&"x".repeat(40_000)).await.starts_with("* BAD"));
-    assert!(client.ask("h LOGIN {99999999}").await.starts_with("* BAD"));
+    // RFC 3501 section 4.3: who asks before it sends a literal waits for the tag.
+    assert!(client.ask("h LOGIN {99999999}").await.starts_with("h BAD"));
+    assert!(client.ask("hh LOGIN {10000}").await.starts_with("+"));
+    client.send(&"x".repeat(10_000));
+    assert!(client.ask(&" y".repeat(5_000)).await.starts_with("hh BAD"));
     assert!(client.ask("i LOGOUT").await.starts_with("* BYE"));
     assert!(client.line().await.starts_with("i OK"));
     assert!(client.is_closed().await);

@@ -22,6 +22,13 @@ impl Tag {
         (fits && text.bytes().all(|byte| is_astring_char(byte) && byte != b'+')).then(|| Self(text.into()))
     }
 
+    /// The tag of a command of which only the beginning is known.
+    #[must_use]
+    pub fn leading(command: &[u8]) -> Option<Self> {
+        let end = command.iter().position(|byte| *byte == b' ')?;
+        Self::parse(command.get(..end)?)
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

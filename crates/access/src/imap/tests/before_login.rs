@@ -164,8 +164,9 @@ async fn starttls_injection() {
     std::fs::write(&files.key, made.signing_key.serialize_pem()).expect("written");
     let server = server().await;
     // Not on loopback: no login before TLS.
-    let (ours, mut accepted) =
-        server.accept(ListenerConfig::at("192.0.2.1:143".parse().expect("an address")));
+    let mut listener = ListenerConfig::at("192.0.2.1:143".parse().expect("an address"));
+    listener.trusted_networks = vec!["192.0.2.0/24".parse().expect("a network")];
+    let (ours, mut accepted) = server.accept(listener);
     accepted.tls = Some(net::ServerTls::load(&files).expect("loaded"));
     tokio::spawn(serve(accepted, server.service.clone()));
     let mut client = Client {
@@ -173,7 +174,11 @@ async fn starttls_injection() {
         tags: 0,
     };
     let greeting = client.response().await;
-    assert!(greeting.contains(" STARTTLS LOGINDISABLED]"), "{greeting}");
+    assert!(greeting.contains(" STARTTLS LOGINDISABLED"), "{greeting}");
+    // Nor is what was said of the client: anybody on the way could have said it.
+    client
+        .ok("ID (\"x-originating-ip\" \"198.51.100.9\" \"x-session-id\" \"00000000000000ff\")")
+        .await;
     client.send("a STARTTLS\r\nb NOOP\r\n").await;
     starts(&client.response().await, "a OK");
     let trust = net::ClientTlsConfig {
@@ -203,4 +208,6 @@ async fn starttls_injection() {
         .pop()
         .expect("a request");
     assert_eq!(asked.peer.tls, TlsState::Encrypted);
+    assert_eq!(asked.peer.client.to_string(), "192.0.2.7:4000");
+    assert_eq!(asked.peer.trace, TraceId::new(7));
 }
