@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::farewell::Farewells;
+use crate::guesses::Guesses;
 use crate::health::{Health, HomeState, HomeStatus, Place};
 use crate::local::LocalHome;
 use crate::orders::Orders;
@@ -31,6 +32,7 @@ struct Shared {
     health: Health,
     orders: Orders,
     farewells: Farewells,
+    guesses: Guesses,
 }
 
 /// A connection to a home that has not said anything yet. Implicit TLS is established.
@@ -71,9 +73,10 @@ impl Dialer {
             homes,
             resolver,
             shared: Arc::new(Shared {
-                health: Health::new(clock),
+                health: Health::new(Arc::clone(&clock)),
                 orders,
                 farewells: Farewells::default(),
+                guesses: Guesses::new(clock),
             }),
             local: None,
         }
@@ -246,6 +249,11 @@ impl Dialer {
     /// What is known of homes that end sessions in their own words.
     pub(crate) fn farewells(&self) -> &Farewells {
         &self.shared.farewells
+    }
+
+    /// What is known of logins that homes have judged.
+    pub(crate) fn guesses(&self) -> &Guesses {
+        &self.shared.guesses
     }
 
     /// A connection for a word with the home itself: also with one that is drained. The home in this process hears

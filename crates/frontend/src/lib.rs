@@ -17,6 +17,7 @@ mod edge_sasl;
 mod exchange;
 mod failure;
 mod farewell;
+mod guesses;
 mod health;
 mod home_key;
 mod home_line;

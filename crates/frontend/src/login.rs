@@ -88,12 +88,17 @@ impl Introduction<'_> {
     pub(crate) fn claims(&self) -> ClientClaims {
         ClientClaims {
             addr: Some(self.peer.client.ip()),
-            port: Some(self.peer.client.port()),
+            port: client_port(self.peer),
             session: Some(self.claims.session.clone()),
             ttl: Some(self.hops),
             tls: self.claims.tls,
         }
     }
+}
+
+/// The client's port, where it has one: whom a PROXY header does not name has none, and homes refuse the number 0.
+pub(crate) fn client_port(peer: &Peer) -> Option<u16> {
+    Some(peer.client.port()).filter(|port| *port > 0)
 }
 
 const LOGINS: Metric = Metric {
@@ -225,8 +230,35 @@ impl Gate {
         claims: &Claims,
         home: &mut Option<HomeRef>,
     ) -> Result<Arrived, Failure> {
+        let typed = match self.settings.authenticate {
+            AuthenticateAt::Home => login.login.clone(),
+            // Whoever checks logins here sees to this.
+            AuthenticateAt::Edge => {
+                let admitted = self.admit(login, protocol, caller.peer).await?;
+                return self.enter(&admitted, protocol, caller, claims, home).await;
+            }
+        };
+        let admitted = self.admit(login, protocol, caller.peer).await;
+        let guesses = self.context.dialer.guesses();
+        let guess = guesses.begin(&typed, &admitted, caller.peer.client.ip())?;
+        let result = match admitted {
+            Ok(admitted) => self.enter(&admitted, protocol, caller, claims, home).await,
+            Err(failure) => Err(failure),
+        };
+        guess.ends(&result).await;
+        result
+    }
+
+    /// Brings an admitted login to its home.
+    async fn enter(
+        &self,
+        admitted: &Admitted,
+        protocol: Protocol,
+        caller: Caller<'_>,
+        claims: &Claims,
+        home: &mut Option<HomeRef>,
+    ) -> Result<Arrived, Failure> {
         let peer = caller.peer;
-        let admitted = self.admit(login, protocol, peer).await?;
         *home = Some(admitted.home.clone());
         let who = Introduction {
             peer,
@@ -245,10 +277,10 @@ impl Gate {
         let dialled = dialer.dial(&admitted.home, protocol, caller).await?;
         let name = dialled.name.clone();
         let talk = match protocol {
-            Protocol::Pop3 => pop3::log_in(self, dialled, &admitted, &who).await,
-            Protocol::Submission => submission::log_in(self, dialled, &admitted, &who).await,
-            Protocol::ManageSieve => managesieve::log_in(self, dialled, &admitted, &who).await,
-            _ => imap::log_in(self, dialled, &admitted, &who).await,
+            Protocol::Pop3 => pop3::log_in(self, dialled, admitted, &who).await,
+            Protocol::Submission => submission::log_in(self, dialled, admitted, &who).await,
+            Protocol::ManageSieve => managesieve::log_in(self, dialled, admitted, &who).await,
+            _ => imap::log_in(self, dialled, admitted, &who).await,
         };
         let LoggedIn { stream, capabilities } = dialer.learn(&name, talk)?;
         Ok(Arrived {

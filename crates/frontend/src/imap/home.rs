@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::farewell::Order;
 use crate::home_key::{AFTER_REFUSAL, Exchange, HomeKey};
 use crate::home_line::HomeLine;
-use crate::login::{Admitted, Gate, Introduction, LoggedIn};
+use crate::login::{Admitted, Gate, Introduction, LoggedIn, client_port};
 use directory::HomeTarget;
 use model::Secret;
 use net::{LinePolicy, TlsMode};
@@ -137,17 +137,18 @@ fn id_fields(who: &Introduction<'_>) -> IdFields {
     let fields = [
         ("name", "Homing".to_owned()),
         ("x-originating-ip", peer.client.ip().to_string()),
-        ("x-originating-port", peer.client.port().to_string()),
         ("x-connected-ip", peer.local.ip().to_string()),
         ("x-connected-port", peer.local.port().to_string()),
         ("x-session-id", claims.session.clone()),
         ("x-session-ext", claims.session.clone()),
         ("x-proxy-ttl", hops.to_string()),
     ];
+    let port = client_port(peer).map(|port| ("x-originating-port", port.to_string()));
     let transport = claims.tls.map(wire::transport::word);
     let transport = transport.map(|word| ("x-forward-transport", word.to_owned()));
     fields
         .into_iter()
+        .chain(port)
         .chain(transport)
         .map(|(name, value)| (name.into(), Some(value.into_bytes())))
         .collect()

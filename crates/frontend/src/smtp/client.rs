@@ -6,7 +6,7 @@
 use super::routing::Standing;
 use crate::config::SmtpProxyConfig;
 use crate::failure::Failure;
-use crate::login::Claims;
+use crate::login::{Claims, client_port};
 use model::{Peer, TlsState};
 use net::{Connection, Network};
 use std::net::IpAddr;
@@ -129,7 +129,7 @@ impl Client {
         Ok(ClientClaims {
             name,
             addr: Some(self.peer.client.ip()),
-            port: Some(self.peer.client.port()),
+            port: client_port(&self.peer),
             proto: Some(named_proto.unwrap_or_else(|| proto.to_owned())),
             helo: Some(self.helo().to_owned()),
             session: Some(self.session.session.clone()),

@@ -31,11 +31,12 @@ impl Dialect {
     }
 
     /// The second word of the greeting.
-    pub(super) const fn greeting(self) -> &'static str {
-        match self {
+    pub(super) fn greeting(self, server_name: &str) -> String {
+        let protocol = match self {
             Self::Smtp => "ESMTP",
             Self::Lmtp => "LMTP",
-        }
+        };
+        format!("{server_name} {protocol} Homing")
     }
 
     /// Why a client may not greet so. RFC 2033 section 4.1: LMTP knows LHLO and nothing else.

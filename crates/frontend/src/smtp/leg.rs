@@ -1,5 +1,6 @@
 //! The dialogue with one home for one transaction.
 
+use super::dialect::Dialect;
 use super::message::Message;
 use super::needs::Home;
 use super::reply;
@@ -124,10 +125,10 @@ impl Leg {
         let (line, target) = HomeLine::new(dialled, MAX_LINE, LinePolicy::Strict);
         // A home in this process is no further hop.
         let client = match (to.identity, &settings.client) {
-            (Identity::Relay, _) => None,
+            (Identity::Relay, Ok(_)) => None,
             (Identity::Client, Ok(client)) => Some(client),
-            (Identity::Client, Err(_)) if line.stream.is_internal() => None,
-            (Identity::Client, Err(failure)) => return Err(failure.clone()),
+            (_, Err(_)) if line.stream.is_internal() => None,
+            (_, Err(failure)) => return Err(failure.clone()),
         };
         let verified = target.tls != TlsMode::None && target.trust.verifies();
         let mut leg = Self {
@@ -148,6 +149,11 @@ impl Leg {
         };
         let greeting = leg.reply().await?;
         leg.expect(&greeting)?;
+        // A relay that is this very server would ask its relay in turn.
+        let own = Dialect::Smtp.greeting(&settings.server_name);
+        if to.identity == Identity::Relay && greeting.lines().next() == Some(own.as_str()) {
+            return Err(Failure::Loop);
+        }
         leg.line.limit = settings.limit;
         leg.hello(&settings.server_name).await?;
         if target.tls == TlsMode::StartTls {
@@ -167,10 +173,16 @@ impl Leg {
 
     async fn identify(&mut self, client: &ClientClaims, server_name: &str) -> Result<(), Failure> {
         if let Some(claims) = client.clone().limited_to(&self.capabilities.xclient) {
-            // A home that announces XCLIENT and refuses it does not trust us: it will judge us instead.
-            if self.run(&Command::Xclient(claims)).await?.is_completed() {
-                let helo = client.helo.as_deref().unwrap_or(server_name);
-                self.hello(helo).await?;
+            let reply = self.run(&Command::Xclient(claims)).await?;
+            match reply.code() {
+                // It trusts us, and cannot take what we say or take it now: whatever follows would count as ours.
+                421 | 450..=459 | 501 => return Err(self.line.temporary(&reply.to_string())),
+                // A home that announces XCLIENT and refuses it does not trust us: it will judge us instead.
+                code if code >= 400 => {}
+                _ => {
+                    let helo = client.helo.as_deref().unwrap_or(server_name);
+                    self.hello(helo).await?;
+                }
             }
         }
         Ok(())

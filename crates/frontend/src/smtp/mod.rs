@@ -11,6 +11,7 @@
 //! Follows RFC 5321, RFC 2033 (LMTP, both sides), RFC 1870, RFC 2034, RFC 2920, RFC 3030, RFC 3207, RFC 3461,
 //! RFC 6152, RFC 6531, RFC 8689, RFC 9422, and Postfix's XCLIENT and XFORWARD.
 
+mod circles;
 mod client;
 mod delivery;
 mod dialect;

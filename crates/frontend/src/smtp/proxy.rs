@@ -1,5 +1,6 @@
 //! What all sessions of one proxy share.
 
+use super::circles::Circles;
 use super::client::Client;
 use super::dialect::Dialect;
 use super::tally::Tally;
@@ -23,6 +24,7 @@ pub struct SmtpProxy {
     pub(super) domains: Arc<Domains>,
     /// Takes mail for other domains from those who may relay.
     pub(super) relay_home: Option<HomeRef>,
+    pub(super) circles: Circles,
     /// Space for the messages of all sessions.
     pub(super) space: Budget,
     /// Recipients in one transaction.
@@ -63,6 +65,7 @@ impl SmtpProxy {
             domains,
             group_home: group_home.or_else(|| spill_home.clone()),
             spill_home,
+            circles: Circles::default(),
             space: Budget::new(config.max_buffered.0),
             max_recipients: dialect.max_recipients(&config),
             dialect,

@@ -25,6 +25,9 @@ const MAX_LINE: usize = 2048;
 const MAX_ERRORS: u32 = 20;
 /// Commands that bring no message closer, after which each counts as an error.
 const MAX_IDLE_COMMANDS: u32 = 100;
+/// Recipients that were put off since the last message that somebody took; each one further counts as an error. A list
+/// with many homes has many, and asking for them without end is no way to send mail.
+const MAX_PUT_OFF: u32 = 2_000;
 /// RCPT commands that are brought to the homes together when the client pipelines them.
 const MAX_BATCH: usize = 100;
 /// How long the last words may take.
@@ -55,9 +58,12 @@ struct Session {
     kept: Vec<Leg>,
     /// A line that was read already.
     pending: Option<Result<Bytes, ReadError>>,
+    /// Since the last message that somebody took.
     errors: u32,
     /// Commands since the last message that brought none closer.
     idle_commands: u32,
+    /// Recipients since the last message that somebody took that were to be named again later.
+    put_off: u32,
 }
 
 impl Session {
@@ -75,6 +81,7 @@ impl Session {
             pending: None,
             errors: 0,
             idle_commands: 0,
+            put_off: 0,
             proxy,
         }
     }
@@ -137,8 +144,7 @@ impl Session {
     }
 
     fn greet(&mut self) -> After {
-        let (name, dialect) = (&self.proxy.context.server_name, self.proxy.dialect);
-        let greeting = format!("{name} {} Homing", dialect.greeting());
+        let greeting = self.proxy.dialect.greeting(&self.proxy.context.server_name);
         // RFC 2034 section 3: the greeting has no enhanced code.
         self.say(&Reply::new(220, None, greeting))
     }
@@ -353,7 +359,12 @@ impl Session {
             }
         }
         for reply in transaction.rcpts(batch, standing).await {
-            self.errors += u32::from(reply.code() / 100 == 5);
+            self.put_off += u32::from(reply.code() / 100 == 4);
+            let is_error = match reply.code() / 100 {
+                4 => self.put_off > MAX_PUT_OFF,
+                code => code == 5,
+            };
+            self.errors += u32::from(is_error);
             self.say(&reply);
         }
         After::Next
@@ -465,6 +476,10 @@ impl Session {
         let (replies, kept) = transaction.deliver(received, message).await;
         self.kept = kept;
         self.client.forget_forwarded();
+        // Who delivers mail may be wrong about some recipients of each message.
+        if replies.iter().any(Reply::is_completed) {
+            (self.errors, self.put_off) = (0, 0);
+        }
         let took = started.elapsed();
         self.proxy.tally().message(&replies, took);
         let reply: Vec<String> = replies.iter().map(ToString::to_string).collect();

@@ -2,7 +2,7 @@
 
 use super::delivery::Delivery;
 use super::dialect::Dialect;
-use super::leg::{Leg, LegSettings, Offered};
+use super::leg::{Identity, Leg, LegSettings, Offered};
 use super::message::Message;
 use super::proxy::SmtpProxy;
 use super::reply;
@@ -169,7 +169,9 @@ impl Transaction {
         }
         let answered = match self.proxy.dialect.multi_home(&self.proxy.config) {
             MultiHome::Split => self.one_home(offers).await,
-            MultiHome::Parallel => self.all_homes(offers).await,
+            // In LMTP each recipient has an answer of its own.
+            MultiHome::Parallel if self.proxy.dialect == Dialect::Lmtp => self.all_homes(offers).await,
+            MultiHome::Parallel => self.homes_or_relay(offers).await,
         };
         // Accepted recipients keep the order in which the client named them.
         let mut owners: Vec<Option<Destination>> = vec![None; batch.len()];
@@ -227,6 +229,29 @@ impl Transaction {
                 bound = Some(to);
             }
             all.push(answered);
+        }
+        all
+    }
+
+    /// All homes at once, or the relay. Never both: nobody takes over what the relay refuses in the end, and a sender
+    /// that has to try again would bring the message to the homes again.
+    async fn homes_or_relay(&mut self, offers: Vec<Offer>) -> Vec<Answered> {
+        let bound = self.legs.iter().find(|leg| !leg.recipients.is_empty());
+        let mut bound = bound.map(|leg| leg.to.identity);
+        let Some(first) = bound.or_else(|| offers.first().map(|offer| offer.to.identity)) else {
+            return Vec::new();
+        };
+        let (now, later): (Vec<_>, Vec<_>) = offers.into_iter().partition(|offer| offer.to.identity == first);
+        let mut all = self.all_homes(now).await;
+        if all
+            .iter()
+            .any(|answered| answered.replies.iter().any(Reply::is_completed))
+        {
+            bound = Some(first);
+        }
+        match bound {
+            Some(_) => all.extend(later.into_iter().map(|offer| offer.refused(reply::one_home()))),
+            None => all.extend(self.all_homes(later).await),
         }
         all
     }
@@ -426,6 +451,15 @@ impl Asking {
         kept: Option<Leg>,
     ) -> Result<(Leg, Offered), Failure> {
         let dialer = &self.proxy.context.dialer;
+        let _asked = match offer.to.identity {
+            Identity::Relay => Some(
+                self.proxy
+                    .circles
+                    .enter(self.settings.trace)
+                    .ok_or(Failure::Loop)?,
+            ),
+            Identity::Client => None,
+        };
         // 421 and a home that goes silent: the leg stays for those it accepted. The message goes to them over a
         // new connection.
         if let Some(mut leg) = leg {

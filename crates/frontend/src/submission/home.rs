@@ -4,7 +4,7 @@ use crate::dial::Dialled;
 use crate::failure::Failure;
 use crate::home_key::{AFTER_REFUSAL, Exchange, HomeKey};
 use crate::home_line::HomeLine;
-use crate::login::{Admitted, Gate, Introduction, LoggedIn};
+use crate::login::{Admitted, Gate, Introduction, LoggedIn, client_port};
 use directory::HomeTarget;
 use net::{LinePolicy, TlsMode};
 use wire::smtp::{Capabilities, ClientClaims, Command, Extensions, Reply, ReplyReader};
@@ -80,7 +80,7 @@ impl Talk {
         let helo = who.claims.helo.as_deref();
         let about = ClientClaims {
             addr: Some(who.peer.client.ip()),
-            port: Some(who.peer.client.port()),
+            port: client_port(who.peer),
             proto: Some("ESMTP".to_owned()),
             helo: helo.map(str::to_owned),
             session: Some(who.claims.session.clone()),
@@ -94,8 +94,9 @@ impl Talk {
         };
         let reply = self.run(&Command::Xclient(about)).await?;
         match reply.code() {
-            // A home that finds the session has gone in circles says so here. That is nothing against the home.
-            421 | 450..=459 => Err(self.line.temporary(&reply.to_string())),
+            // A home that finds the session has gone in circles, or cannot take what we say, says so here. That is nothing
+            // against the home, and what follows would count as ours.
+            421 | 450..=459 | 501 => Err(self.line.temporary(&reply.to_string())),
             // One that announces the verb and refuses it does not trust us: it will judge us instead.
             code if code >= 400 => Ok(()),
             // The session begins again, as the client's.

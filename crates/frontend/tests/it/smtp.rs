@@ -128,6 +128,7 @@ async fn host(stream: &mut LineStream, manners: &Manners, log: &Mutex<Seen>) -> 
             "RCPT" if line.contains("late") => "450 4.2.1 later",
             "RCPT" if line.contains("gone") => "550 5.1.1 gone",
             "RCPT" => manners.rcpt,
+            "XCLI" if line.contains("198.51.100.99") => "501 5.5.4 what do you mean",
             "QUIT" => return None,
             "DATA" => manners.data,
             _ => "250 fine",
@@ -430,6 +431,29 @@ async fn order_and_limits() {
     }
     assert!(client.until("NONSENSE", "421").await.starts_with("421 4.7.0"));
     assert!(client.is_closed().await);
+    // Some unknown recipients in each message are no offence, however many messages come.
+    let mut client = greeted(&front).await;
+    for _ in 0..3 {
+        let (replies, end) = deliver(&mut client, &[&["gone"; 15][..], &["a"]].concat(), "x").await;
+        assert!(replies[14].starts_with("550") && end.starts_with("250"), "{end}");
+    }
+    // With the DATA that has nobody to go to.
+    let (replies, _) = deliver(&mut client, &["gone"; 18], "x").await;
+    assert!(replies[17].starts_with("550"));
+    assert!(client.ask("NONSENSE").await.starts_with("500"));
+    assert!(client.line().await.starts_with("421 4.7.0"));
+    // Nor is it free to ask for ever.
+    let mut client = greeted(&front).await;
+    client.ask("MAIL FROM:<s@elsewhere.test>").await;
+    for _ in 0..2_019 {
+        client.send("RCPT TO:<late@example.test>\r\n");
+    }
+    for _ in 0..2_019 {
+        let reply = client.line().await;
+        assert!(reply.starts_with("450"), "{reply}");
+    }
+    assert!(client.ask("RCPT TO:<late@example.test>").await.starts_with("450"));
+    assert!(client.line().await.starts_with("421 4.7.0"));
     let mut client = greeted(&front).await;
     for _ in 0..200 {
         client.send("NOOP\r\n");

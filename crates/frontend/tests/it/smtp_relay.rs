@@ -10,7 +10,8 @@ use net::{ClientTls, ClientTlsConfig, Listener, ListenerConfig, ServerTls, Shutd
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use testkit::{Authority, Certificate};
 
 /// A relay that refuses one recipient, and would tell by XCLIENT that it was taken for a home.
@@ -117,12 +118,47 @@ async fn a_client_without_a_name_is_nobody_of_ours() {
         assert!(client.ask("RCPT TO:<a@example.test>").await.starts_with("250"));
     }
     assert!(relay.heard("RCPT").is_empty());
+    // Dovecot refuses a port of 0, and would take the client for us.
+    let told = home.heard("XCLIENT");
+    assert!(
+        told.len() == 2
+            && told
+                .iter()
+                .all(|line| line.starts_with("XCLIENT ADDR=0.0.0.0 HELO=")),
+        "{told:?}"
+    );
 }
 
-/// Homes and the relay at once; the relay is a home of accounts as well, and is another leg there.
+/// A home that believes us and does not understand what we say would take the client for us.
 #[tokio::test]
-async fn a_relay_that_is_a_home_too_is_asked_as_both() {
-    let relay = Home::start(RELAY).await;
+async fn a_home_that_does_not_understand_who_the_client_is_gets_no_mail_of_it() {
+    let home = Home::start(GOOD).await;
+    let front = smtp_with(context(&[("*", home.name.as_str())]), proxied, |_| {}).await;
+    let mut client = from_afar(&front, "198.51.100.99").await;
+    let (replies, _) = deliver(&mut client, &["a"], "x").await;
+    assert!(replies[0].starts_with("451 4."), "{replies:?}");
+    assert!(home.heard("MAIL").is_empty() && home.heard("XCLIENT").len() == 1);
+}
+
+/// Homes or the relay, as what was asked first: nobody takes over what the relay refuses in the end, and a retry would
+/// bring the message to the homes again. The relay is a home of accounts as well here.
+#[tokio::test]
+async fn a_relay_that_is_a_home_too_is_asked_as_one_or_the_other() {
+    for (end, heard) in [("250 2.0.0 queued", "250"), ("554 5.7.1 spam", "554 5.7.1")] {
+        let manners: &'static [&'static str] = Box::leak(Box::new([end]));
+        asked_as_one_or_the_other(
+            Manners {
+                end: manners,
+                ..RELAY
+            },
+            heard,
+        )
+        .await;
+    }
+}
+
+async fn asked_as_one_or_the_other(manners: Manners, heard: &str) {
+    let relay = Home::start(manners).await;
     let rules = [("@example.test", relay.name.as_str())];
     let front = smtp_with(
         context(&rules),
@@ -135,14 +171,104 @@ async fn a_relay_that_is_a_home_too_is_asked_as_both() {
     )
     .await;
     let mut client = greeted(&front).await;
-    client.ask("MAIL FROM:<s@example.test>").await;
-    assert!(client.ask("RCPT TO:<a@elsewhere.test>").await.starts_with("250"));
-    assert!(client.ask("RCPT TO:<b@example.test>").await.starts_with("250"));
-    client.ask("DATA").await;
-    let end = client.ask("x\r\n.").await;
-    assert!(end.starts_with("250"), "{end}");
-    assert_eq!(relay.messages().len(), 2);
-    assert_eq!(relay.heard("XCLIENT").len(), 1, "for the account's leg only");
+    let (own, foreign) = ("RCPT TO:<b@example.test>", "RCPT TO:<a@elsewhere.test>");
+    let (gone, later) = ("RCPT TO:<gone@elsewhere.test>", "452 4.5.3");
+    for (number, recipients) in [
+        (1, [(foreign, "250"), (own, later), (foreign, "250")]),
+        (2, [(own, "250"), (foreign, later), (own, "250")]),
+        // Whoever has taken nobody binds nothing.
+        (3, [(gone, "550"), (own, "250"), (own, "250")]),
+    ] {
+        client.ask("MAIL FROM:<s@example.test>").await;
+        // One by one, and in one go.
+        for (recipient, wanted) in recipients {
+            let reply = client.ask(recipient).await;
+            assert!(reply.starts_with(wanted), "{number} {recipient}: {reply}");
+        }
+        client.ask("RSET").await;
+        client.ask("MAIL FROM:<s@example.test>").await;
+        for (recipient, _) in recipients {
+            client.send(&format!("{recipient}\r\n"));
+        }
+        for (recipient, wanted) in recipients {
+            let reply = client.line().await;
+            assert!(reply.starts_with(wanted), "{number} {recipient}: {reply}");
+        }
+        client.ask("DATA").await;
+        let end = client.ask("x\r\n.").await;
+        assert!(end.starts_with(heard), "{end}");
+        assert_eq!(relay.messages().len(), number, "once, and nowhere else");
+    }
+    assert!(!relay.heard("XCLIENT").is_empty(), "for the account's legs");
+}
+
+/// A port that leads to a front end which is made later; with how many connections came.
+struct Detour {
+    name: String,
+    to: Arc<OnceLock<SocketAddr>>,
+    passed: Arc<AtomicUsize>,
+}
+
+impl Detour {
+    async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a free port");
+        let detour = Self {
+            name: listener.local_addr().expect("bound").to_string(),
+            to: Arc::default(),
+            passed: Arc::default(),
+        };
+        let (to, passed) = (detour.to.clone(), detour.passed.clone());
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                passed.fetch_add(1, Ordering::SeqCst);
+                let to = *to.get().expect("made by now");
+                tokio::spawn(async move {
+                    let mut far = tokio::net::TcpStream::connect(to).await.expect("it listens");
+                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                });
+            }
+        });
+        detour
+    }
+}
+
+/// Front ends that relay to each other, or to themselves, find out at the first recipient.
+#[tokio::test]
+async fn a_relay_that_leads_back_is_not_asked_for_ever() {
+    for names in [
+        &["front.example.test"][..],
+        &["one.test", "two.test", "three.test"],
+    ] {
+        let mut ports = Vec::new();
+        for _ in names {
+            ports.push(Detour::start().await);
+        }
+        let mut fronts = Vec::new();
+        for (number, name) in names.iter().enumerate() {
+            let next = &ports[(number + 1) % ports.len()];
+            let mut context = context(&[]);
+            context.server_name = (*name).to_owned();
+            let front = smtp_with(context, trusting, |config| {
+                config.relay_from = vec!["127.0.0.1".parse().expect("a network")];
+                config.relay_home = Some(next.name.clone());
+            })
+            .await;
+            ports[number].to.set(front.address).expect("once");
+            fronts.push(front);
+        }
+        let mut client = Client::connect(fronts[0].address).await;
+        client.line().await;
+        client.until("EHLO client.test", "250 ").await;
+        client.ask("MAIL FROM:<s@example.test>").await;
+        let reply = client.ask("RCPT TO:<a@elsewhere.test>").await;
+        assert!(reply.starts_with("554 5.4.6"), "{names:?}: {reply}");
+        for port in &ports {
+            assert_eq!(port.passed.load(Ordering::SeqCst), 1, "{names:?}");
+        }
+        assert!(client.ask("RSET").await.starts_with("250"));
+    }
 }
 
 /// XCLIENT says who is meant, and whoever is not named may do nothing.
