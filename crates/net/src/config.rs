@@ -39,7 +39,7 @@ pub struct ListenerConfig {
     #[serde(default = "default_max_connections")]
     pub max_connections: u32,
     /// How many connections one client address (an IPv6 /64) may hold at once; 1 to 1000000, default 1000.
-    /// Addresses in `trusted_networks` are exempt.
+    /// Addresses in `trusted_networks` are exempt, and holders of `trusted_certificates` once they have shown theirs.
     #[serde(default = "default_max_connections_per_peer")]
     pub max_connections_per_peer: u32,
     /// Seconds after which a silent session ends; 10 to 86400, default 1800.
@@ -50,7 +50,8 @@ pub struct ListenerConfig {
     #[serde(default)]
     pub trusted_networks: Vec<Network>,
     /// DNS names of client certificates whose holders are believed as those in `trusted_networks` are, wherever they
-    /// connect from: other front ends. The certificate is verified with `[tls] client_ca`. Default: none.
+    /// connect from: other front ends. The certificate is verified with `[tls] client_ca`. What their `per_minute` rule of
+    /// `access` counts is counted before it is seen. Default: none.
     #[serde(default)]
     pub trusted_certificates: Vec<String>,
     /// Whether every connection from `trusted_networks` begins with a PROXY protocol header (v1 or v2);

@@ -186,7 +186,9 @@ impl Connection {
         match timeout(limit, acceptor.accept(self)).await {
             Ok(Ok(stream)) => {
                 let end_point = certificates.end_point(stream.get_ref().1.server_name());
-                Ok(Self::TlsServer(Box::new(ServerStream { stream, end_point })))
+                let accepted = Self::TlsServer(Box::new(ServerStream { stream, end_point }));
+                tls.has_accepted(&accepted);
+                Ok(accepted)
             }
             Ok(Err(error)) => Err(TlsError::from_handshake(error, None)),
             Err(_) => Err(TlsError::TimedOut),

@@ -3,9 +3,11 @@
 mod admission;
 mod control;
 mod crowd;
+mod guest;
 mod inherited;
 
 pub use control::ListenerControl;
+pub(crate) use guest::Guest;
 pub use inherited::Inherited;
 
 use crate::access::{Pass, Verdict};
@@ -471,6 +473,11 @@ impl Opening {
         }
         let mut connection = Connection::from(self.stream);
         let mut tls = self.tls;
+        // Who is trusted by network is not counted anyway.
+        if !self.trusted && !self.config.trusted_certificates.is_empty() {
+            let counted = self.slot.share();
+            tls = tls.map(|tls| tls.of(Guest::new(Arc::clone(&self.config), counted)));
+        }
         if self.config.tls_mode(tls.as_ref()) == TlsMode::Implicit
             && let Some(tls) = tls.take()
         {

@@ -105,6 +105,63 @@ async fn limits_per_peer_and_in_total() {
     );
 }
 
+/// A front end that is known by its certificate carries the sessions of many.
+#[tokio::test]
+async fn who_shows_a_trusted_certificate_is_not_counted_as_one_client() {
+    let files = crate::tls::tests::Files::new("front.example.test");
+    for mode in [TlsMode::StartTls, TlsMode::Implicit] {
+        let mut config = loopback();
+        config.tls = Some(mode);
+        config.max_connections_per_peer = 1;
+        config.trusted_certificates = vec!["front.example.test".to_owned()];
+        let listener = Listener::bind(config, Protocol::Imap, Some(files.mutual_server()))
+            .await
+            .expect("bind");
+        let address = listener.local_addr();
+        let (_trigger, shutdown) = Shutdown::new();
+        tokio::spawn(listener.run(shutdown, upgraded));
+        let known = ["a", "b", "c"].map(|_| enter(address, mode, files.mutual_client()));
+        let mut held = Vec::new();
+        for session in known {
+            held.push(session.await.expect("a front end brings many"));
+        }
+        let stranger = enter(address, mode, files.client()).await.expect("the first");
+        let second = enter(address, mode, files.client()).await;
+        assert!(second.is_none(), "a stranger is one client ({mode:?})");
+        drop((held, stranger));
+    }
+}
+
+/// Does STARTTLS at once where TLS is not on yet, and stays.
+async fn upgraded(accepted: Accepted) {
+    let mut stream = LineStream::new(accepted.connection, 100);
+    if let Some(tls) = accepted.tls {
+        stream.start_tls(&tls, SOON).await.expect("TLS");
+    }
+    stream.write(b"hello\r\n");
+    let _ = stream.read_line(SOON).await;
+}
+
+/// A session in which the server has spoken inside TLS; none when it is turned away.
+async fn enter(address: SocketAddr, mode: TlsMode, client: crate::ClientTls) -> Option<LineStream> {
+    let connection = Connection::connect(address, SOON).await.expect("connect");
+    let mut stream = LineStream::new(connection, 200);
+    if mode == TlsMode::StartTls {
+        stream
+            .start_tls_client(&client, "front.example.test", SOON)
+            .await
+            .ok()?;
+    } else {
+        let (connection, _) = stream.into_parts();
+        let tls = connection
+            .connect_tls(&client, "front.example.test", SOON)
+            .await
+            .ok()?;
+        stream = LineStream::new(tls, 200);
+    }
+    stream.read_line(SOON).await.ok().map(|_| stream)
+}
+
 #[tokio::test]
 async fn a_full_server_shakes_no_hands() {
     let files = crate::tls::tests::Files::new("localhost");

@@ -2,7 +2,8 @@
 
 use super::by_name::Certificates;
 use super::{TlsError, load_certificates, provider};
-use crate::TlsConfig;
+use crate::listener::Guest;
+use crate::{Connection, TlsConfig};
 use arc_swap::ArcSwap;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
@@ -36,26 +37,49 @@ pub enum Alpn {
 
 /// The server side of TLS. Clones share the certificate.
 #[derive(Clone)]
-pub struct ServerTls(Arc<Inner>);
+pub struct ServerTls {
+    inner: Arc<Inner>,
+    /// Who is to hear of the certificate that the client of this connection shows.
+    guest: Option<Arc<Guest>>,
+}
 
 impl ServerTls {
     /// Loads the certificate chain and the key, and checks that they belong together.
     pub fn load(config: &TlsConfig) -> Result<Self, TlsError> {
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             files: config.clone(),
             current: ArcSwap::from_pointee(build(config)?),
-        })))
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+            guest: None,
+        })
     }
 
     /// Reads the files again. New sessions use the new certificate; on an error the old one stays in use.
     pub fn reload(&self) -> Result<(), TlsError> {
-        self.0.current.store(Arc::new(build(&self.0.files)?));
+        self.inner.current.store(Arc::new(build(&self.inner.files)?));
         Ok(())
+    }
+
+    /// For one connection, whose guest hears of its certificate.
+    pub(crate) fn of(&self, guest: Guest) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            guest: Some(Arc::new(guest)),
+        }
+    }
+
+    /// The handshake is done.
+    pub(crate) fn has_accepted(&self, connection: &Connection) {
+        if let Some(guest) = &self.guest {
+            guest.is_known(connection);
+        }
     }
 
     /// For one handshake: the acceptor, and the certificates that it has.
     pub(crate) fn acceptor(&self, alpn: Alpn) -> (tokio_rustls::TlsAcceptor, Arc<Certificates>) {
-        let current = self.0.current.load();
+        let current = self.inner.current.load();
         let config = match alpn {
             Alpn::None => &current.config,
             Alpn::Http => &current.http,
@@ -67,7 +91,7 @@ impl ServerTls {
 impl fmt::Debug for ServerTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ServerTls")
-            .field(&self.0.files.certificate)
+            .field(&self.inner.files.certificate)
             .finish()
     }
 }

@@ -41,6 +41,26 @@ impl Files {
         ServerTls::load(&self.config()).expect("good files")
     }
 
+    /// It believes the certificate that it shows itself, of clients too.
+    pub(crate) fn mutual_server(&self) -> ServerTls {
+        ServerTls::load(&TlsConfig {
+            client_ca: Some(self.config().certificate),
+            ..self.config()
+        })
+        .expect("good files")
+    }
+
+    /// Shows the same certificate.
+    pub(crate) fn mutual_client(&self) -> ClientTls {
+        ClientTls::new(&ClientTlsConfig {
+            ca_file: Some(self.config().certificate),
+            client_cert: Some(self.config().certificate),
+            client_key: Some(self.config().key),
+            ..ClientTlsConfig::default()
+        })
+        .expect("good files")
+    }
+
     pub(crate) fn client(&self) -> ClientTls {
         ClientTls::new(&ClientTlsConfig {
             ca_file: Some(self.config().certificate),
