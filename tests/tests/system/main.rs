@@ -28,6 +28,7 @@ mod scripts_and_mail;
 mod smtp_extensions;
 mod spill;
 mod sync_commands;
+mod sync_groups;
 mod sync_operations;
 mod takeover;
 mod tls;

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use system_tests::steps::eventually;
-use testkit::{Homing, HomingBinary, Slapd, SlapdOptions, SmtpClient, free_port};
+use testkit::{Homing, HomingBinary, Slapd, SlapdOptions, SmtpClient, free_port, run_with_input};
 
 const SUFFIX: &str = "dc=example,dc=test";
 pub(super) const USERS: &str = "ou=Users,o=example,dc=example,dc=test";
@@ -77,6 +77,30 @@ impl Site {
             "{args:?}: {found}\n{out}\n{error}"
         );
         Ok(out)
+    }
+
+    /// The admin API itself, over its socket; a refusal is an error with what was said.
+    pub(super) fn request(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
+        let socket = self.homing.folder().join("data/admin.sock").display().to_string();
+        let url = format!("http://homing{path}");
+        let mut args = vec![
+            "--silent",
+            "--show-error",
+            "--max-time",
+            "60",
+            "--unix-socket",
+            &socket,
+        ];
+        args.extend(["--request", method, "--header", "Content-Type: application/json"]);
+        let text = match body {
+            Value::Null => String::new(),
+            body => body.to_string(),
+        };
+        args.extend(["--data-binary", "@-", "--write-out", "\n%{http_code}", &url]);
+        let told = run_with_input("curl", &args, text.as_bytes())?;
+        let (answer, status) = told.rsplit_once('\n').context("no status")?;
+        ensure!(status == "200", "{method} {path}: {status} {answer}");
+        Ok(serde_json::from_str(answer)?)
     }
 
     /// The JSON lines of a command.

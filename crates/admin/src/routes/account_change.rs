@@ -1,6 +1,7 @@
 //! `PATCH /v1/accounts/{address}`: an administrator's edit of what people know an account by.
 
 use super::accounts::{answer, find};
+use super::edits::{aliases_after, given, in_version, refuse_undone};
 use super::{Admin, Body, Named, origin};
 use crate::ApiError;
 use crate::socket::Caller;
@@ -8,7 +9,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use ldapsync::Field;
 use model::{Address, ByteSize};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
 use store::{Account, AccountChange, LocalId};
@@ -35,11 +36,6 @@ pub(super) struct Change {
     version: Option<u64>,
 }
 
-/// Tells null from what is left out.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(from).map(Some)
-}
-
 pub(super) async fn change(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
@@ -48,36 +44,14 @@ pub(super) async fn change(
 ) -> Result<Json<Value>, ApiError> {
     let store = admin.store()?;
     let account = find(store, &name)?;
-    if body.version.is_some_and(|version| version != account.version) {
-        return Err(ApiError::Conflict(format!(
-            "{} has been changed meanwhile: it is in version {} now",
-            account.address, account.version
-        )));
-    }
+    in_version(&account.address, account.version, body.version)?;
     let (fields, change) = asked(&account, body)?;
-    for field in fields {
-        if let Some(connector) = decided_by(&admin, &account, field)? {
-            return Err(ApiError::Conflict(format!(
-                "the directory decides the {field} of {0} (connector {connector}, direction ldap-to-local), so an edit here would be undone. Change the entry, or make the account its own first: homing sync unlink {0}",
-                account.address
-            )));
-        }
-    }
+    let local = LocalId::Account(account.id);
+    refuse_undone(&admin, (local, &account.address), &fields)?;
     store
         .update_account(account.id, Some(account.version), change, &origin(caller))
         .await?;
     answer(store, account.id)
-}
-
-/// The connector whose directory alone decides this field of an account.
-pub(super) fn decided_by(admin: &Admin, account: &Account, field: Field) -> Result<Option<String>, ApiError> {
-    for engine in &admin.sync {
-        let decided = engine.decided_there(LocalId::Account(account.id))?;
-        if decided.contains(&field) {
-            return Ok(Some(engine.name().to_owned()));
-        }
-    }
-    Ok(None)
 }
 
 fn asked(account: &Account, body: Change) -> Result<(Vec<Field>, AccountChange), ApiError> {
@@ -90,16 +64,12 @@ fn asked(account: &Account, body: Change) -> Result<(Vec<Field>, AccountChange),
     };
     if !body.add_aliases.is_empty() || !body.remove_aliases.is_empty() {
         fields.push(Field::Aliases);
-        let mut aliases = account.aliases.clone();
-        for gone in &body.remove_aliases {
-            let Some(at) = aliases.iter().position(|alias| alias == gone) else {
-                let text = format!("{gone} is no alias of {}", account.address);
-                return Err(ApiError::NotFound(text));
-            };
-            aliases.remove(at);
-        }
-        aliases.extend(body.add_aliases);
-        change.aliases = Some(aliases);
+        let (named, own) = (&account.address, &account.aliases);
+        change.aliases = Some(aliases_after(
+            (named, own),
+            body.add_aliases,
+            &body.remove_aliases,
+        )?);
     }
     fields.extend(change.display_name.as_ref().map(|_| Field::DisplayName));
     fields.extend(change.quota.map(|_| Field::Quota));

@@ -1,5 +1,6 @@
 //! `/v1/accounts`
 
+use super::edits::{decided_by, told_undone};
 use super::{Admin, Asked, Body, Current, Named, address, origin};
 use crate::ApiError;
 use crate::socket::Caller;
@@ -180,15 +181,32 @@ pub(super) async fn undelete(
         change.address = Some(address(&new)?);
         change.aliases = Some(Vec::new());
     }
-    for link in store.associations_of(LocalId::Account(account.id))? {
-        if let LinkState::Gone { .. } | LinkState::OutOfScope { .. } = &link.data.state {
-            change.sync.extend(ldapsync::unlink_rows(link));
-        }
-    }
+    come_back(store, &account, &mut change)?;
     store
         .update_account(account.id, Some(account.version), change, &origin(caller))
         .await?;
     answer(store, account.id)
+}
+
+/// What becomes of the links of an account that comes back. Where the entry is gone or out of scope, the two are parted
+/// and held, or the next comparison would delete it again. Whose mail was released after a move still has another home:
+/// it goes back to waiting for that home's word, unless it gets an address of its own.
+fn come_back(store: &Store, account: &Account, change: &mut AccountChange) -> Result<(), StoreError> {
+    for link in store.associations_of(LocalId::Account(account.id))? {
+        match &link.data.state {
+            LinkState::Gone { .. } | LinkState::OutOfScope { .. } => {
+                change.sync.extend(ldapsync::unlink_rows(link));
+            }
+            LinkState::MovedAway { .. } if change.address.is_some() => {
+                change.sync.extend(ldapsync::unlink_rows(link));
+            }
+            LinkState::MovedAway { to } => {
+                change.state = Some(AccountState::MovedAway { to: to.clone() });
+            }
+            LinkState::Linked | LinkState::AwaitingMail { .. } | LinkState::UnlinkedHeld { .. } => {}
+        }
+    }
+    Ok(())
 }
 
 pub(super) async fn show(
@@ -220,20 +238,18 @@ pub(super) async fn set_enabled(
     };
     if body.enabled && matches!(account.state, AccountState::SoftDeleted { .. }) {
         change.state = Some(AccountState::Active);
+        come_back(store, &account, &mut change)?;
     }
     // Not refused: whoever has to shut somebody out now is to be able to.
-    let undone_by = super::account_change::decided_by(&admin, &account, Field::Enabled)?;
+    let undone_by = decided_by(&admin, LocalId::Account(account.id), Field::Enabled)?;
     store
         .update_account(account.id, Some(account.version), change, &origin(caller))
         .await?;
     if !body.enabled {
         end_sessions(&admin, &account);
     }
-    let mut answer = answer(store, account.id)?;
-    if let (Some(connector), Some(row)) = (undone_by, answer.as_object_mut()) {
-        row.insert("undone_by".to_owned(), json!(connector));
-    }
-    Ok(answer)
+    let Json(answer) = answer(store, account.id)?;
+    Ok(Json(told_undone(answer, undone_by)))
 }
 
 pub(super) async fn remove(
@@ -243,11 +259,14 @@ pub(super) async fn remove(
 ) -> Result<Json<Value>, ApiError> {
     let store = admin.store()?;
     let account = find(store, &name)?;
+    // Not refused, like a disable; the entry brings it back.
+    let undone_by = decided_by(&admin, LocalId::Account(account.id), Field::Address)?;
     store
         .delete_account(account.id, RETENTION, &origin(caller))
         .await?;
     end_sessions(&admin, &account);
-    answer(store, account.id)
+    let Json(answer) = answer(store, account.id)?;
+    Ok(Json(told_undone(answer, undone_by)))
 }
 
 /// Whoever is in by what holds no longer has to log in again.
@@ -310,6 +329,7 @@ fn row(store: &Store, account: &Account) -> Result<Value, StoreError> {
         "created": super::time::rfc3339(account.created),
         "entry_uuid": associations.first().map(|association| association.remote),
         "connector": associations.first().map(|association| association.connector.clone()),
+        "unlinked": associations.first().is_some_and(|association| association.data.state.is_held()),
     }))
 }
 

@@ -1,11 +1,13 @@
 //! `/v1/groups`
 
-use super::{Admin, Body, Named, address, origin};
+use super::edits::{decided_by, refuse_undone, told_undone};
+use super::{Admin, Asked, Body, Named, address, origin};
 use crate::ApiError;
 use crate::socket::Caller;
 use axum::extract::State;
 use axum::{Extension, Json};
-use model::Address;
+use ldapsync::Field;
+use model::{Address, GroupId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -34,16 +36,35 @@ pub(super) async fn create(
     answer(store, &body.address)
 }
 
-pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Result<Json<Value>, ApiError> {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    /// The last id of the page before; 0 for the first page.
+    #[serde(default)]
+    after: u64,
+    #[serde(default = "default_limit")]
+    limit: usize,
+}
+
+fn default_limit() -> usize {
+    256
+}
+
+/// Members that one page tells of; a page ends with the group that goes beyond it.
+const MEMBERS_TOLD: usize = 20_000;
+
+/// A page that is shorter than `limit` need not be the last; an empty one is.
+pub(super) async fn list(
+    State(admin): State<Arc<Admin>>,
+    Asked(page): Asked<Page>,
+) -> Result<Json<Value>, ApiError> {
     let store = admin.store()?;
-    let mut rows = Vec::new();
-    let mut after = None;
-    loop {
-        let page = store.list_groups(after, 256)?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.id);
-        for group in &page {
-            rows.push(row(store, group)?);
+    let (mut rows, mut members) = (Vec::new(), 0);
+    for group in store.list_groups(GroupId::new(page.after).ok(), page.limit.clamp(1, 256))? {
+        rows.push(row(store, &group)?);
+        members += group.members.len();
+        if members >= MEMBERS_TOLD {
+            break;
         }
     }
     Ok(Json(Value::Array(rows)))
@@ -63,8 +84,10 @@ pub(super) async fn remove(
 ) -> Result<Json<Value>, ApiError> {
     let store = admin.store()?;
     let group = find(store, &address(&name)?)?;
+    // Not refused, as with accounts; the entry brings it back.
+    let undone_by = decided_by(&admin, LocalId::Group(group.id), Field::Address)?;
     store.delete_group(group.id, &origin(caller)).await?;
-    Ok(Json(json!({ "address": group.address })))
+    Ok(Json(told_undone(json!({ "address": group.address }), undone_by)))
 }
 
 #[derive(Deserialize)]
@@ -81,6 +104,7 @@ pub(super) async fn add_member(
 ) -> Result<Json<Value>, ApiError> {
     let store = admin.store()?;
     let group = find(store, &address(&name)?)?;
+    refuse_members(&admin, &group)?;
     let mut members = group.members.clone();
     if members.iter().any(|member| *member.address() == body.member) {
         return Err(ApiError::Conflict(format!("{} is a member already", body.member)));
@@ -96,6 +120,7 @@ pub(super) async fn remove_member(
 ) -> Result<Json<Value>, ApiError> {
     let store = admin.store()?;
     let (group, member) = (find(store, &address(&name)?)?, address(&member)?);
+    refuse_members(&admin, &group)?;
     let members: Vec<Member> = group
         .members
         .iter()
@@ -109,6 +134,15 @@ pub(super) async fn remove_member(
         )));
     }
     change_members(store, &group, members, caller).await
+}
+
+/// Who is in a group that follows its entry is decided there.
+fn refuse_members(admin: &Admin, group: &Group) -> Result<(), ApiError> {
+    refuse_undone(
+        admin,
+        (LocalId::Group(group.id), &group.address),
+        &[Field::Members],
+    )
 }
 
 /// On the version that was read, so that two administrators cannot undo each other's change unseen.
@@ -128,25 +162,27 @@ async fn change_members(
     answer(store, &group.address)
 }
 
-fn find(store: &Store, address: &Address) -> Result<Arc<Group>, ApiError> {
+pub(super) fn find(store: &Store, address: &Address) -> Result<Arc<Group>, ApiError> {
     store
         .group_by_address(address)?
         .ok_or_else(|| ApiError::NotFound(format!("there is no group {address}")))
 }
 
-fn answer(store: &Store, address: &Address) -> Result<Json<Value>, ApiError> {
+pub(super) fn answer(store: &Store, address: &Address) -> Result<Json<Value>, ApiError> {
     Ok(Json(row(store, &*find(store, address)?)?))
 }
 
 fn row(store: &Store, group: &Group) -> Result<Value, StoreError> {
     let associations = store.associations_of(LocalId::Group(group.id))?;
     Ok(json!({
+        "id": group.id,
         "address": group.address,
         "aliases": group.aliases,
         "display_name": group.display_name,
         "enabled": group.enabled,
         "member_count": group.members.len(),
         "members": group.members.iter().map(Member::address).collect::<Vec<_>>(),
+        "version": group.version,
         "entry_uuid": associations.first().map(|association| association.remote),
         "connector": associations.first().map(|association| association.connector.clone()),
     }))

@@ -35,6 +35,11 @@ impl Teller {
         line.push(b'\n');
         self.0.send(Bytes::from(line)).await.map_err(|_| Gone)
     }
+
+    /// Waits until nobody listens any more.
+    pub(super) async fn gone(&self) {
+        self.0.closed().await;
+    }
 }
 
 impl IntoResponse for Lines {

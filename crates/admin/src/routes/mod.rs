@@ -4,6 +4,8 @@ mod account_change;
 mod accounts;
 mod audit;
 mod domains;
+mod edits;
+mod group_change;
 mod groups;
 mod homes;
 mod inherit;
@@ -121,7 +123,12 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/v1/accounts/{address}/release", post(accounts::release))
         .route("/v1/accounts/{address}/undelete", post(accounts::undelete))
         .route("/v1/groups", get(groups::list).post(groups::create))
-        .route("/v1/groups/{address}", get(groups::show).delete(groups::remove))
+        .route(
+            "/v1/groups/{address}",
+            get(groups::show)
+                .patch(group_change::change)
+                .delete(groups::remove),
+        )
         .route("/v1/groups/{address}/members", post(groups::add_member))
         .route(
             "/v1/groups/{address}/members/{member}",

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use store::{Account, AccountChange, Association, LocalId};
+use store::{Account, AccountChange, Association, LinkState, LocalId};
 
 /// A longer one matches nothing at a login.
 const LONGEST: usize = 1024;
@@ -39,7 +39,7 @@ pub(super) async fn set(
     usable(&body.password)?;
     let current = admin.current.load_full();
     let links = store.associations_of(LocalId::Account(account.id))?;
-    if let Some(link) = links.first() {
+    if let Some(link) = living(&links) {
         let connectors = named(&current, link);
         let here = if account.enabled {
             Disabled::No
@@ -52,10 +52,15 @@ pub(super) async fn set(
         return Ok(done);
     }
     if !reads_local(&current, &account) {
+        let (domain, address) = (account.address.domain_str(), &account.address);
+        let why = match links.first() {
+            Some(_) => format!(
+                "{address} is parted from its entry: set the password in the directory, or link the two again (homing sync relink {address})"
+            ),
+            None => format!("{address} has no entry there yet"),
+        };
         return Err(ApiError::Conflict(format!(
-            "nobody would read the password: the accounts of {} log in by a directory (\"local\" is not in their auth), and {} has no entry there yet",
-            account.address.domain_str(),
-            account.address
+            "nobody would read the password: the accounts of {domain} log in by a directory (\"local\" is not in their auth), and {why}"
         )));
     }
     to_store(&admin, &account, caller, &body.password).await
@@ -171,7 +176,7 @@ async fn checked(
     match logins.authenticator.check(&request).await {
         AuthOutcome::Accepted(who) => Ok(who.entry),
         // Only whoever has the password hears that it has expired; changing it is the way out.
-        AuthOutcome::Rejected(RejectReason::Expired) => match links.first() {
+        AuthOutcome::Rejected(RejectReason::Expired) => match living(links) {
             Some(link) => Ok(Some(link.remote)),
             None => Err(ApiError::Forbidden("the account has expired".to_owned())),
         },
@@ -188,6 +193,12 @@ async fn checked(
         ))),
         AuthOutcome::Unavailable(why) => Err(ApiError::Temporary(why.to_string())),
     }
+}
+
+/// The link with an entry whose password is the account's: not with one that is gone, nor one that was parted from it.
+fn living(links: &[Association]) -> Option<&Association> {
+    let parted = |state: &LinkState| matches!(state, LinkState::Gone { .. } | LinkState::UnlinkedHeld { .. });
+    links.iter().find(|link| !parted(&link.data.state))
 }
 
 /// The connector of an association, if it is still configured.

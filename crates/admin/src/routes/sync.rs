@@ -32,21 +32,26 @@ pub(super) async fn plan(
     let engine = Arc::clone(engine(&admin, &name)?);
     let (lines, to) = Lines::new();
     let (items, mut planned) = tokio::sync::mpsc::channel::<PlanItem>(PAGE);
+    let place = engine.place_for_a_plan()?;
     tokio::spawn(async move {
-        let listen = async {
-            while let Some(item) = planned.recv().await {
-                if to.tell(&item).await.is_err() {
-                    // Nobody listens any more: dropping the receiver lets the plan end without a word.
-                    return;
-                }
-            }
-        };
-        let make = async move {
+        let _place = place;
+        let make = async {
             let made = engine.stream_plan(&items).await;
             drop(items);
             made
         };
-        let (made, ()) = tokio::join!(make, listen);
+        let listen = async {
+            while let Some(item) = planned.recv().await {
+                if to.tell(&item).await.is_err() {
+                    break;
+                }
+            }
+        };
+        let made = tokio::select! {
+            (made, ()) = async { tokio::join!(make, listen) } => made,
+            // Whoever asked has gone, and nobody else has any use for it: the directory is asked no further.
+            () = to.gone() => return,
+        };
         let last = match made {
             Ok(report) => summary(&report),
             Err(error) => {
@@ -237,9 +242,11 @@ impl From<SyncError> for ApiError {
             | SyncError::Stopped
             | SyncError::Refused(_) => Self::Conflict(text),
             SyncError::NotFound(_) => Self::NotFound(text),
-            SyncError::NotRunning | SyncError::Busy | SyncError::Directory(_) | SyncError::Store(_) => {
-                Self::Temporary(text)
-            }
+            SyncError::NotRunning
+            | SyncError::Busy
+            | SyncError::Planning
+            | SyncError::Directory(_)
+            | SyncError::Store(_) => Self::Temporary(text),
         }
     }
 }

@@ -267,13 +267,7 @@ pub(crate) fn run(global: &Global, command: AccountCommand) -> Result<(), Failur
         }
         AccountCommand::Delete { address } => {
             let answer = client.delete(&path(&address))?;
-            output::either(global.json, &answer, |value| {
-                let until = value
-                    .get("kept_until")
-                    .and_then(Value::as_str)
-                    .unwrap_or("the end of the retention time");
-                format!("deleted account {address}; its mail is kept until {until}")
-            });
+            output::either(global.json, &answer, |account| deleted(account, &address));
         }
     }
     Ok(())
@@ -299,10 +293,36 @@ fn switched(account: &Value, what: &str) -> String {
     }
 }
 
+/// A deletion, and whether it will last.
+fn deleted(account: &Value, address: &str) -> String {
+    let text = |key| account.get(key).and_then(Value::as_str);
+    match text("undone_by") {
+        Some(connector) => format!(
+            "deleted account {address} for the moment: its entry decides (connector {connector}, direction \
+             ldap-to-local), so delete the entry as well, or the next comparison brings it back"
+        ),
+        None => {
+            let until = text("kept_until").unwrap_or("the end of the retention time");
+            format!("deleted account {address}; its mail is kept until {until}")
+        }
+    }
+}
+
 fn undeleted(account: &Value) -> String {
     let address = address_of(account);
     let Some(mail) = account.get("inherited") else {
-        return format!("{address} is in use again, with its mail");
+        if let Some(home) = account.get("other_home").and_then(Value::as_str) {
+            return format!(
+                "{address} has its home on {home}; its mail here is kept until it is released again"
+            );
+        }
+        return match account.get("unlinked").and_then(Value::as_bool) {
+            Some(true) => format!(
+                "{address} is in use again, with its mail. It is parted from its entry, which is gone or out of scope; \
+                 homing sync release {address} lets it join or get one where the direction says so"
+            ),
+            _ => format!("{address} is in use again, with its mail"),
+        };
     };
     let number = |key: &str| mail.get(key).and_then(Value::as_u64).unwrap_or_default();
     format!(
@@ -331,16 +351,10 @@ fn list(global: &Global, client: &Client, state: Option<&str>) -> Result<(), Fai
         show_list(global, rows);
         return Ok(());
     }
-    let mut after = 0;
-    loop {
-        let page = client.get(&format!("/v1/accounts?after={after}&limit=1000"))?;
-        let Value::Array(mut page) = page else { break };
-        let Some(last) = page.last().and_then(|row| row.get("id")).and_then(Value::as_u64) else {
-            break;
-        };
-        after = last;
-        rows.append(&mut page);
-    }
+    client.numbered("/v1/accounts", 1000, &mut |row| {
+        rows.push(row);
+        Ok(())
+    })?;
     show_list(global, rows);
     Ok(())
 }

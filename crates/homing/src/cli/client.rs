@@ -145,6 +145,26 @@ impl Client {
         }
     }
 
+    /// Every row of a list that comes in pages of rows with an `id`: the next page begins after the last one.
+    pub(crate) fn numbered(
+        &self,
+        path: &str,
+        limit: u32,
+        each: &mut dyn FnMut(Value) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut after = 0;
+        loop {
+            let Value::Array(page) = self.get(&format!("{path}?after={after}&limit={limit}"))? else {
+                return Ok(());
+            };
+            let Some(last) = page.last().and_then(|row| row.get("id")).and_then(Value::as_u64) else {
+                return Ok(());
+            };
+            after = last;
+            page.into_iter().try_for_each(&mut *each)?;
+        }
+    }
+
     /// Waits between two looks.
     pub(crate) fn pause(&self, span: Duration) {
         // A timer is made inside the runtime or not at all.

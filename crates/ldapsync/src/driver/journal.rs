@@ -41,7 +41,12 @@ impl Worker<'_> {
                 Ok(false) => break,
                 Err(error) => {
                     tracing::error!(connector = %self.parts.config.name, %error, "the journal cannot be read");
-                    return true;
+                    if !self.engine.begin_live(self.parts.now()) {
+                        return true;
+                    }
+                    // A round that failed: the status says why, and it is read again after a pause.
+                    self.step(Input::Failed(store_trouble(error)));
+                    self.pump().await;
                 }
             }
         }

@@ -59,7 +59,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Origin, Store, StoreError};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use worker::Worker;
 
@@ -67,6 +67,8 @@ use worker::Worker;
 const ON_DEMAND: Duration = Duration::from_secs(2);
 /// Look-ups on demand at once; more than that is somebody who guesses names.
 const ON_DEMAND_AT_ONCE: usize = 16;
+/// Plans of a connector that are told at once.
+const PLANS_AT_ONCE: usize = 2;
 /// Entries brought here on demand that the feed may still owe a word on; past that, on demand is "try later".
 const FETCHED: usize = 4096;
 /// Requests of administrators that may wait.
@@ -135,6 +137,9 @@ pub enum SyncError {
     /// Too many requests wait already.
     #[error("too many requests are waiting; try later")]
     Busy,
+    /// Others have plans made at this moment.
+    #[error("several plans of this connector are being made at this moment; try later")]
+    Planning,
     /// The directory could not be asked.
     #[error("the directory: {0}")]
     Directory(String),
@@ -176,6 +181,7 @@ pub struct SyncEngine {
     requests: mpsc::Sender<Request>,
     inbox: Mutex<Option<mpsc::Receiver<Request>>>,
     on_demand: Semaphore,
+    plans: Arc<Semaphore>,
     /// Entries that were brought here on demand and not named by the feed since: groups that have them are still to
     /// hear of it.
     fetched: Mutex<BTreeSet<EntryUuid>>,
@@ -296,6 +302,7 @@ impl SyncEngine {
             requests,
             inbox: Mutex::new(Some(inbox)),
             on_demand: Semaphore::new(ON_DEMAND_AT_ONCE),
+            plans: Arc::new(Semaphore::new(PLANS_AT_ONCE)),
             fetched: Mutex::default(),
             halt: watch::Sender::new(false),
             rest: watch::Sender::new(None),
@@ -484,6 +491,14 @@ impl SyncEngine {
     /// lists is empty.
     pub async fn stream_plan(&self, to: &mpsc::Sender<PlanItem>) -> Result<PlanReport, SyncError> {
         report::make(self, Some(to)).await
+    }
+
+    /// A place for a plan that is told as it is made: each reads the whole directory and keeps a set of all UUIDs, so there
+    /// are few. It is given back when it is dropped.
+    pub fn place_for_a_plan(&self) -> Result<OwnedSemaphorePermit, SyncError> {
+        Arc::clone(&self.plans)
+            .try_acquire_owned()
+            .map_err(|_| SyncError::Planning)
     }
 
     /// Syncs one name that the store does not know, before a server says that it does not exist.

@@ -214,6 +214,8 @@ impl<'a> Worker<'a> {
     pub(super) fn publish(&mut self) {
         self.published = self.parts.now();
         let status = self.engine.status(&self.parts.config.name, self.parts.now());
+        // Not only when somebody looks: the rates are about the minute before the first look too.
+        self.parts.rates.lock().rates(&status.counts, self.published);
         *self.parts.status.lock() = status;
     }
 

@@ -94,9 +94,10 @@ impl Local {
                 self.forget_elsewhere(plan, seen).await
             }
             Some(LocalId::Group(id)) if plan.ops.iter().any(|op| matches!(op, Op::Remove { .. })) => {
-                self.store.commit_sync(&rows).await?;
-                // A group holds no mail: all there is to it comes back with the entry.
-                self.store.delete_group(id, &origin).await
+                // A group holds no mail: all there is to it comes back with the entry. Nothing of it is to be written.
+                let mut rows = rows;
+                rows.retain(|row| !matches!(row, SyncChange::Intent(_)));
+                self.store.remove_group((id, seen.version), &rows, &origin).await
             }
             Some(LocalId::Group(id)) => {
                 let mut change = self.group_change(plan, seen)?;

@@ -7,7 +7,7 @@ use super::rows::{read_group, write_group};
 use super::types::{Group, GroupChange, Member, NewGroup, Origin, Touched};
 use crate::commit::Expect;
 use crate::engine::{Space, after_key};
-use crate::sync::{Association, RemovedBy};
+use crate::sync::{Association, RemovedBy, SyncChange};
 use crate::{LocalId, Store, StoreError, keys};
 use model::{Address, GroupId};
 use std::sync::Arc;
@@ -134,7 +134,7 @@ impl Store {
         named::stage(&mut batch, id, Some(&old), Some(&new));
         let renamed = (&old.address, &new.address, new.aliases.as_slice());
         self.stage_followers(&mut batch, local, renamed, origin)?;
-        let note = format!("group {} changed, {} members", new.address, new.members.len());
+        let note = describe(&old, &new, touched);
         self.journal_row(&mut batch, Some(local), touched, origin, note);
         self.commit(batch).await?;
         Ok(Arc::new(new))
@@ -142,12 +142,26 @@ impl Store {
 
     /// Deletes a group with its links; a group holds no mail, so there is no retention.
     pub async fn delete_group(&self, id: GroupId, origin: &Origin) -> Result<(), StoreError> {
+        self.remove_group((id, None), &[], origin).await
+    }
+
+    /// The same in the version that was read, or [`StoreError::Conflict`], with rows of a connector in the same commit.
+    pub async fn remove_group(
+        &self,
+        (id, expected_version): (GroupId, Option<u64>),
+        sync: &[SyncChange],
+        origin: &Origin,
+    ) -> Result<(), StoreError> {
         let key = keys::group(id);
         let row = self.engine().get(Space::Directory, &key)?;
         let row = row.ok_or(StoreError::NotFound("the group"))?;
         let group = read_group(id, &row)?;
+        if expected_version.is_some_and(|version| version != group.version) {
+            return Err(StoreError::Conflict);
+        }
         let local = LocalId::Group(id);
         let mut batch = batch();
+        self.stage_sync(&mut batch, Some(local), sync)?;
         batch.expect(
             Space::Directory,
             key.clone(),
@@ -175,6 +189,24 @@ impl Store {
             read_group(id, row).map(Arc::new)
         })
     }
+}
+
+/// The row of the audit log, for people.
+fn describe(old: &Group, new: &Group, touched: Touched) -> String {
+    let enabled = if new.enabled { "enabled" } else { "disabled" };
+    let all = [
+        (Touched::ADDRESS, format!("address is {}", new.address)),
+        (Touched::ALIASES, format!("{} aliases", new.aliases.len())),
+        (Touched::DISPLAY_NAME, "display name".to_owned()),
+        (Touched::ENABLED, enabled.to_owned()),
+        (Touched::MEMBERS, format!("{} members", new.members.len())),
+        (Touched::ASSOCIATION, "link".to_owned()),
+    ];
+    let said: Vec<String> = all
+        .into_iter()
+        .filter_map(|(bit, text)| touched.has(bit).then_some(text))
+        .collect();
+    format!("group {}: {}", old.address, said.join(", "))
 }
 
 fn apply(group: &mut Group, change: GroupChange) -> Result<Touched, StoreError> {

@@ -6,8 +6,7 @@ use crate::cli::{Failure, Global, output};
 use directory::export::{Disabled, Exported, LocalEntry, LocalGroup, export};
 use model::Address;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct LdifArgs {
@@ -18,8 +17,6 @@ pub(crate) struct LdifArgs {
 /// One row of the admin API.
 #[derive(Deserialize)]
 struct Row {
-    #[serde(default)]
-    id: u64,
     address: Address,
     #[serde(default)]
     aliases: Vec<Address>,
@@ -55,12 +52,12 @@ pub(super) fn run(global: &Global, args: &LdifArgs) -> Result<(), Failure> {
     let config = crate::config::load(global.config.as_deref())?;
     let section = section(&config, args.connector.as_deref())?;
     let client = Client::new(global)?;
-    let accounts: Vec<LocalEntry> = accounts(&client)?
+    let accounts: Vec<LocalEntry> = all(&client, "/v1/accounts", 1000)?
         .iter()
         .filter(|row| !row.is_deleted())
         .map(Row::entry)
         .collect();
-    let groups: Vec<LocalGroup> = rows::<Row>(client.get("/v1/groups")?)?
+    let groups: Vec<LocalGroup> = all(&client, "/v1/groups", 256)?
         .into_iter()
         .map(|row| LocalGroup {
             entry: row.entry(),
@@ -87,19 +84,16 @@ fn text(exported: &Exported) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// All pages of the accounts.
-fn accounts(client: &Client) -> Result<Vec<Row>, Failure> {
-    let mut all: Vec<Row> = Vec::new();
-    let mut after = 0;
-    loop {
-        let page: Vec<Row> = rows(client.get(&format!("/v1/accounts?after={after}&limit=1000"))?)?;
-        let Some(last) = page.last() else { return Ok(all) };
-        after = last.id;
-        all.extend(page);
-    }
-}
-
-fn rows<T: DeserializeOwned>(answer: Value) -> Result<Vec<T>, Failure> {
-    serde_json::from_value(answer)
-        .map_err(|error| Failure::Unavailable(format!("the server's answer cannot be read: {error}")))
+/// All pages of a list.
+fn all(client: &Client, path: &str, limit: u32) -> Result<Vec<Row>, Failure> {
+    let mut all = Vec::new();
+    client.numbered(path, limit, &mut |row| {
+        all.push(
+            serde_json::from_value(row).map_err(|error| {
+                Failure::Unavailable(format!("the server's answer cannot be read: {error}"))
+            })?,
+        );
+        Ok(())
+    })?;
+    Ok(all)
 }

@@ -63,9 +63,18 @@ pub(super) fn change(global: &Global, client: &Client, order: &str, chosen: Chos
     done(global, order, changed, objects.len() as u64)
 }
 
+/// The last line, in JSON as in words: lines may have come before it.
+fn last(global: &Global, answer: &Value, text: &str) {
+    if global.json {
+        output::json_line(answer);
+    } else {
+        output::line(text);
+    }
+}
+
 fn done(global: &Global, order: &str, changed: u64, of: u64) -> Result<(), Failure> {
     let answer = json!({ "order": order, "changed": changed, "of": of });
-    output::either(global.json, &answer, |_| format!("{order}: {changed} of {of}"));
+    last(global, &answer, &format!("{order}: {changed} of {of}"));
     if changed == 0 && of > 0 {
         return Err(Failure::Refused(match order {
             "unlink" => "none of them is linked".to_owned(),
@@ -111,7 +120,7 @@ pub(super) fn relink(global: &Global, client: &Client, relink: Relink) -> Result
     let found = (same.len() + new.len()) as u64;
     if relink.dry_run {
         let answer = json!({ "would_link": found, "of": of });
-        output::either(global.json, &answer, |_| format!("would link {found} of {of}"));
+        last(global, &answer, &format!("would link {found} of {of}"));
         return Ok(());
     }
     let changed = send(client, &name, "relink", &same)? + send(client, &name, "release", &new)?;
