@@ -235,8 +235,10 @@ pub struct TlsConfig {
     /// one of the names in it; whoever asks for none of them is shown the one above.
     #[serde(default)]
     pub more: Vec<CertificateConfig>,
-    /// PEM file with the authorities whose client certificates log in (SASL EXTERNAL). Clients are asked for a
-    /// certificate then; those that have none log in by other means. Default: nobody is asked.
+    /// PEM file with the authorities whose client certificates count: for logins (SASL EXTERNAL), `trusted_certificates`
+    /// and `relay_certificates`. Clients are asked for a certificate then, by HTTP only where `trusted_certificates` are
+    /// named; those that have none, or one of somebody else's, are served as if they had shown none. Default: nobody is
+    /// asked.
     #[serde(default)]
     pub client_ca: Option<PathBuf>,
     /// Which name of a client certificate is the login: `email` (the mail address of the subject alternative

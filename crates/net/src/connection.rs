@@ -39,6 +39,8 @@ pub struct ServerStream {
     stream: tokio_rustls::server::TlsStream<Connection>,
     /// The hash of the certificate that was shown.
     end_point: Option<Arc<[u8]>>,
+    /// Whether the client has shown a certificate of an authority that counts here.
+    is_vouched_for: bool,
 }
 
 impl From<TcpStream> for Connection {
@@ -93,17 +95,20 @@ impl Connection {
         }
     }
 
-    /// Whom the client's certificate names, when it has shown one: the handshake has verified it.
+    /// Whom the client's certificate names, when it has shown one that an authority of `client_ca` vouches for.
     #[must_use]
     pub fn client_certificate(&self) -> Option<ClientCertificate> {
         let Self::TlsServer(server) = self else {
             return None;
         };
+        if !server.is_vouched_for {
+            return None;
+        }
         let (_, tls) = server.stream.get_ref();
         client_certificate(tls.peer_certificates()?.first()?)
     }
 
-    /// Whether the client has shown a certificate with one of these DNS names: the handshake has verified it.
+    /// Whether the client has shown a certificate with one of these DNS names that an authority of `client_ca` vouches for.
     #[must_use]
     pub fn holds_certificate_of(&self, names: &[String]) -> bool {
         let Self::TlsServer(server) = self else {
@@ -114,7 +119,8 @@ impl Connection {
             return false;
         };
         // Most listeners name nobody, and a certificate need not be read for them.
-        !names.is_empty()
+        server.is_vouched_for
+            && !names.is_empty()
             && dns_names(leaf)
                 .iter()
                 .any(|own| names.iter().any(|name| is_same_name(own, name)))
@@ -182,11 +188,15 @@ impl Connection {
         alpn: Alpn,
         limit: Duration,
     ) -> Result<Self, TlsError> {
-        let (acceptor, certificates) = tls.acceptor(alpn);
-        match timeout(limit, acceptor.accept(self)).await {
+        let handshake = tls.handshake(alpn);
+        match timeout(limit, handshake.acceptor.accept(self)).await {
             Ok(Ok(stream)) => {
-                let end_point = certificates.end_point(stream.get_ref().1.server_name());
-                let accepted = Self::TlsServer(Box::new(ServerStream { stream, end_point }));
+                let (_, state) = stream.get_ref();
+                let accepted = Self::TlsServer(Box::new(ServerStream {
+                    end_point: handshake.end_point(state.server_name()),
+                    is_vouched_for: handshake.has_vouched(state.peer_certificates()),
+                    stream,
+                }));
                 tls.has_accepted(&accepted);
                 Ok(accepted)
             }

@@ -33,6 +33,12 @@ impl Network {
         }
     }
 
+    /// Its first address, or one in it.
+    #[must_use]
+    pub const fn address(&self) -> IpAddr {
+        self.address
+    }
+
     /// How many bits of an address are given.
     #[must_use]
     pub const fn prefix(&self) -> u8 {

@@ -95,7 +95,7 @@ pub struct SessionFilter {
     pub entry: Option<EntryUuid>,
     /// Of accounts whose entry nobody has told.
     pub without_entry: bool,
-    /// At this home.
+    /// At this home; without a port, at any of its ports.
     pub home: Option<String>,
     /// In this protocol.
     pub protocol: Option<Protocol>,

@@ -43,9 +43,22 @@ impl SessionFilter {
             && self
                 .home
                 .as_deref()
-                .is_none_or(|home| about.home.as_deref() == Some(home))
+                .is_none_or(|wanted| about.home.as_deref().is_some_and(|home| is_at(home, wanted)))
             && self.protocol.is_none_or(|protocol| protocol == about.protocol)
     }
+}
+
+/// Whether a home, `host` or `host:port`, is meant by another such text: without a port, all of its ports are.
+fn is_at(home: &str, wanted: &str) -> bool {
+    let host = match home.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        // More than one colon is an address without a port.
+        None => match home.split_once(':') {
+            Some((host, port)) if !port.contains(':') => host,
+            _ => home,
+        },
+    };
+    home == wanted || host == wanted
 }
 
 /// Which half of a session it is, when both run in this process.
@@ -247,10 +260,12 @@ impl Sessions {
         self.len() == 0
     }
 
-    /// How many sessions go to this home.
+    /// How many sessions go to this home; without a port, to all of its ports.
     #[must_use]
     pub fn at_home(&self, home: &str) -> u64 {
-        self.0.table.lock().by_home.get(home).copied().unwrap_or(0)
+        let table = self.0.table.lock();
+        let there = table.by_home.iter().filter(|(known, _)| is_at(known, home));
+        there.map(|(_, count)| count).sum()
     }
 
     /// The first `limit` sessions after the number `after` that are meant, in the order of their logins.

@@ -213,3 +213,19 @@ fn limits_are_checked() {
     assert_eq!(bad.check().len(), 3);
     assert!(SessionLimits::default().check().is_empty());
 }
+
+#[test]
+fn a_home_without_a_port_means_all_of_its_ports() {
+    for (home, wanted, meant) in [
+        ("store1", "store1", true),
+        ("store1:1143", "store1", true),
+        ("store1:1143", "store1:1143", true),
+        ("store1", "store1:1143", false),
+        ("store10:1143", "store1", false),
+        ("[2001:db8::1]:143", "2001:db8::1", true),
+        ("2001:db8::1", "2001:db8::1", true),
+        ("2001:db8::1", "2001", false),
+    ] {
+        assert_eq!(super::is_at(home, wanted), meant, "{home} {wanted}");
+    }
+}

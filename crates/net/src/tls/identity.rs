@@ -41,7 +41,7 @@ pub(crate) fn server_end_point(certificate: &[u8]) -> Option<Vec<u8>> {
     )
 }
 
-/// Whom a certificate names. The handshake has verified it; None when it cannot be read all the same.
+/// Whom a certificate names. It has been judged before; None when it cannot be read all the same.
 pub(crate) fn client_certificate(certificate: &[u8]) -> Option<ClientCertificate> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let plain = |name: &str| {

@@ -5,6 +5,7 @@
 
 mod by_name;
 mod client;
+mod clients;
 mod error;
 mod identity;
 mod server;

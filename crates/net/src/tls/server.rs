@@ -1,15 +1,15 @@
 //! The certificates that this server shows, replaced in place.
 
 use super::by_name::Certificates;
-use super::{TlsError, load_certificates, provider};
+use super::clients::Authorities;
+use super::{TlsError, provider};
 use crate::listener::Guest;
 use crate::{Connection, TlsConfig};
 use arc_swap::ArcSwap;
-use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::server::ResolvesServerCert;
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 struct Inner {
@@ -20,11 +20,18 @@ struct Inner {
 /// What new sessions use.
 struct Current {
     config: Arc<ServerConfig>,
-    /// The same with ALPN for HTTP.
+    /// The same with ALPN for HTTP. Browsers would ask people which certificate to show.
     http: Arc<ServerConfig>,
+    /// Where a certificate makes a difference all the same.
+    http_asking: Arc<ServerConfig>,
     /// Which certificate is shown to whom.
     certificates: Arc<Certificates>,
+    /// Who vouches for clients.
+    authorities: Option<Authorities>,
 }
+
+/// Rustls' own, before it knows of certificates.
+type Builder = rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier>;
 
 /// What the client may agree on besides TLS itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,14 +84,45 @@ impl ServerTls {
         }
     }
 
-    /// For one handshake: the acceptor, and the certificates that it has.
-    pub(crate) fn acceptor(&self, alpn: Alpn) -> (tokio_rustls::TlsAcceptor, Arc<Certificates>) {
-        let current = self.inner.current.load();
-        let config = match alpn {
-            Alpn::None => &current.config,
-            Alpn::Http => &current.http,
+    /// What one handshake goes by, even if the files are read again meanwhile.
+    pub(crate) fn handshake(&self, alpn: Alpn) -> Handshake {
+        let current = self.inner.current.load_full();
+        let config = match (alpn, &self.guest) {
+            (Alpn::None, _) => &current.config,
+            (Alpn::Http, None) => &current.http,
+            (Alpn::Http, Some(_)) => &current.http_asking,
         };
-        (Arc::clone(config).into(), Arc::clone(&current.certificates))
+        Handshake {
+            acceptor: Arc::clone(config).into(),
+            current,
+        }
+    }
+}
+
+/// One handshake.
+pub(crate) struct Handshake {
+    pub(crate) acceptor: tokio_rustls::TlsAcceptor,
+    current: Arc<Current>,
+}
+
+impl Handshake {
+    /// What a login is bound to for a client that asked for this name (RFC 5929 section 4).
+    pub(crate) fn end_point(&self, name: Option<&str>) -> Option<Arc<[u8]>> {
+        self.current.certificates.end_point(name)
+    }
+
+    /// Whether the client has shown a certificate that one of the authorities has made for clients.
+    pub(crate) fn has_vouched(&self, shown: Option<&[CertificateDer<'_>]>) -> bool {
+        let (Some(authorities), Some(shown)) = (&self.current.authorities, shown) else {
+            return false;
+        };
+        match authorities.vouch_for(shown) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::info!(%error, "a client's certificate is of no use here, and passed over");
+                false
+            }
+        }
     }
 }
 
@@ -101,39 +139,34 @@ fn build(files: &TlsConfig) -> Result<Current, TlsError> {
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsError::Config(error.to_string()))?;
-    let builder = match &files.client_ca {
-        None => builder.with_no_client_auth(),
-        Some(path) => builder.with_client_cert_verifier(client_verifier(path)?),
-    };
-    let mut config = builder.with_cert_resolver(Arc::clone(&certificates) as Arc<dyn ResolvesServerCert>);
+    let authorities = files.client_ca.as_deref().map(Authorities::load).transpose()?;
+    let resolver = || Arc::clone(&certificates) as Arc<dyn ResolvesServerCert>;
     // Resumption without a table of sessions: RFC 8446 section 4.6.1.
-    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()
-        .map_err(|error| TlsError::Config(format!("session tickets: {error}")))?;
-    let mut http = config.clone();
-    http.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let ticketer = || {
+        rustls::crypto::aws_lc_rs::Ticketer::new()
+            .map_err(|error| TlsError::Config(format!("session tickets: {error}")))
+    };
+    let silent = |builder: Builder| builder.with_no_client_auth().with_cert_resolver(resolver());
+    let asking = |builder: Builder| match &authorities {
+        None => silent(builder),
+        Some(authorities) => builder
+            .with_client_cert_verifier(authorities.asking())
+            .with_cert_resolver(resolver()),
+    };
+    let mut config = asking(builder.clone());
+    config.ticketer = ticketer()?;
+    let mut http = silent(builder);
+    // Not the same tickets: one from where nobody was asked says that there was no certificate.
+    http.ticketer = ticketer()?;
+    let mut http_asking = config.clone();
+    for http in [&mut http, &mut http_asking] {
+        http.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    }
     Ok(Current {
         config: Arc::new(config),
         http: Arc::new(http),
+        http_asking: Arc::new(http_asking),
         certificates,
+        authorities,
     })
-}
-
-/// Asks clients for a certificate and takes those who have none; one that is not good ends the handshake.
-fn client_verifier(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let failed = |message: String| TlsError::File {
-        path: path.to_owned(),
-        message,
-    };
-    let mut roots = RootCertStore::empty();
-    for certificate in load_certificates(path)? {
-        roots.add(certificate).map_err(|error| {
-            failed(format!(
-                "a certificate in this file cannot be an authority: {error}"
-            ))
-        })?;
-    }
-    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-        .allow_unauthenticated()
-        .build()
-        .map_err(|error| failed(error.to_string()))
 }

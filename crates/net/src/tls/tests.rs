@@ -3,6 +3,7 @@
 use super::*;
 use crate::{ClientTlsConfig, Connection, TlsConfig};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -158,6 +159,45 @@ fn errors_name_the_file() {
     ] {
         let error = ServerTls::load(&config).expect_err("bad files").to_string();
         assert!(error.contains(part), "{error}");
+    }
+}
+
+/// Mail servers show whatever they have to whoever asks.
+#[tokio::test]
+async fn a_certificate_of_somebody_else_costs_nobody_tls() {
+    let (ours, foreign) = (Files::new("front.example.test"), Files::new("front.example.test"));
+    let server = ours.mutual_server();
+    let shows = |files: &Files| {
+        ClientTls::new(&ClientTlsConfig {
+            ca_file: Some(ours.config().certificate),
+            client_cert: Some(files.config().certificate),
+            client_key: Some(files.config().key),
+            ..ClientTlsConfig::default()
+        })
+        .expect("good files")
+    };
+    let names = ["front.example.test".to_owned()];
+    for (client, counts) in [
+        (shows(&ours), true),
+        (shows(&foreign), false),
+        (ours.client(), false),
+    ] {
+        // The second time the session is resumed.
+        for _ in 0..2 {
+            let (left, right) = Connection::pair();
+            let (accepted, connected) = tokio::join!(
+                left.accept_tls(&server, SOON),
+                right.connect_tls(&client, "front.example.test", SOON)
+            );
+            let (mut accepted, mut connected) = (accepted.expect("TLS"), connected.expect("TLS"));
+            assert_eq!(accepted.holds_certificate_of(&names), counts);
+            assert_eq!(accepted.client_certificate().is_some(), counts);
+            // In TLS 1.3 the client hears of a refusal with the first bytes only.
+            accepted.write_all(b"served").await.expect("write");
+            accepted.flush().await.expect("flush");
+            let mut heard = [0; 6];
+            connected.read_exact(&mut heard).await.expect("no alert");
+        }
     }
 }
 
