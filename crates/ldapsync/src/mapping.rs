@@ -190,8 +190,8 @@ impl Scope {
                 return Remote::Gone;
             }
             Place::Elsewhere(host) => {
-                let addresses = addresses_here(account, is_local);
-                return Remote::Elsewhere { host, addresses };
+                let image = image_here(account, shown, is_local);
+                return Remote::Elsewhere { host, image };
             }
             Place::NoHome => return Remote::NoHome,
             Place::Several(hosts) => return Remote::Broken(Reason::SeveralHosts { hosts }),
@@ -205,22 +205,9 @@ impl Scope {
         if let Some(message) = members.unusable {
             return Remote::Broken(Reason::Unusable { message });
         }
-        let name = account.display_name.as_deref().map(Values::text);
-        let mut image = addresses_here(account, is_local).with(Field::DisplayName, name.unwrap_or_default());
+        let mut image = image_here(account, shown, is_local);
         let kind = match account.kind {
-            EntryKind::Account => {
-                image.set(
-                    Field::Quota,
-                    account.quota.map(Values::number).unwrap_or_default(),
-                );
-                if matches!(shown, Shown::Yes) {
-                    image.set(
-                        Field::Enabled,
-                        Values::switch(account.state != AccountState::Disabled),
-                    );
-                }
-                Kind::Account
-            }
+            EntryKind::Account => Kind::Account,
             EntryKind::Group => {
                 let known = members
                     .members
@@ -263,6 +250,25 @@ pub(crate) struct Known<'a> {
     /// Whether an entry that says this former name of ours is still ours: it is linked to an account that lives here,
     /// and has said nothing else since.
     pub(crate) is_still_ours: &'a dyn Fn(&str) -> bool,
+}
+
+/// The fields of an entry as this server would have them, without members.
+fn image_here(account: &DirectoryAccount, shown: &Shown, is_local: &dyn Fn(&Domain) -> bool) -> Image {
+    let name = account.display_name.as_deref().map(Values::text);
+    let image = addresses_here(account, is_local).with(Field::DisplayName, name.unwrap_or_default());
+    if account.kind == EntryKind::Group {
+        return image;
+    }
+    let enabled = match shown {
+        Shown::Yes => Values::switch(account.state != AccountState::Disabled),
+        Shown::No | Shown::Unborn => Values::NONE,
+    };
+    image
+        .with(
+            Field::Quota,
+            account.quota.map(Values::number).unwrap_or_default(),
+        )
+        .with(Field::Enabled, enabled)
 }
 
 /// The addresses that the entry can have on this server.

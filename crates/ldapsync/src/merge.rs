@@ -89,6 +89,8 @@ pub enum Rule {
     LdapWins,
     /// `conflict_resolution = "no-change"`.
     NoChange,
+    /// The account lives on another server, whose edits count.
+    MovedAway,
 }
 
 impl Rule {
@@ -109,6 +111,7 @@ impl fmt::Display for Rule {
             Self::LocalWins => "local-wins",
             Self::LdapWins => "ldap-wins",
             Self::NoChange => "no-change",
+            Self::MovedAway => "moved-away",
         })
     }
 }

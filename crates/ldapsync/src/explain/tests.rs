@@ -150,7 +150,7 @@ fn each_state_has_its_sentence() {
         (
             &|s| {
                 s.remote = Remote::Elsewhere {
-                    addresses: Image::default(),
+                    image: Image::default(),
                     host: "b.test".into(),
                 }
             },

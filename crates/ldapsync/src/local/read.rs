@@ -289,7 +289,7 @@ impl Local {
                     None => None,
                 },
             };
-            match link.filter(|link| matches!(link.data.state, LinkState::Linked)) {
+            match link.filter(|link| has_entry(&link.data.state)) {
                 Some(link) => {
                     members.push((link.remote, address.clone()));
                     object.members_by_address.push(address.clone());
@@ -301,4 +301,13 @@ impl Local {
         object.image.set(Field::Members, members);
         Ok(())
     }
+}
+
+/// Whether there is an entry to be a member, of this home or of another: whose mail an account's entry names does not
+/// matter to a list.
+const fn has_entry(state: &LinkState) -> bool {
+    matches!(
+        state,
+        LinkState::Linked | LinkState::AwaitingMail { .. } | LinkState::MovedAway { .. }
+    )
 }

@@ -12,22 +12,59 @@ use crate::merge::{Cause, Discarded, Rule, Side, is_edited};
 use directory::config::{ConflictResolution, Direction};
 
 /// The entry is another home's.
-pub(super) fn elsewhere(situation: &Situation, host: &str, addresses: &Image, policy: &Policy) -> Decision {
+pub(super) fn elsewhere(situation: &Situation, host: &str, entry: &Image, policy: &Policy) -> Decision {
     // Whose an entry is, the directory says in every direction: two homes must never both be live.
     let decided = follow(situation, &Op::MoveAway { to: host.to_owned() }, policy);
     let Decision::Act(mut plan) = decided else {
         return decided;
     };
     says_another_name(&mut plan);
+    part_with_edits(situation, entry, &mut plan);
     // The move comes first, and alone: an address that somebody has must not keep a login open.
     if plan.ops.is_empty() && policy.direction != Direction::LocalToLdap {
         for field in [Field::Address, Field::Aliases] {
-            if !addresses.get(Field::Address).is_empty() {
-                yield_to(situation, field, addresses.get(field), &mut plan);
+            if !entry.get(Field::Address).is_empty() {
+                yield_to(situation, field, entry.get(field), &mut plan);
             }
         }
     }
     Decision::Act(plan)
+}
+
+/// What was changed here and never came to the directory is lost to whoever lives at the other home, so it stands in
+/// the conflict journal. The kept account keeps it, as what is common from now on: should the account come back,
+/// nobody's edit of long ago is written over what the other home wrote since.
+fn part_with_edits(situation: &Situation, entry: &Image, plan: &mut Plan) {
+    let (Some(link), Some(local)) = (&situation.link, &situation.local) else {
+        return;
+    };
+    let Some(base) = plan
+        .base
+        .as_mut()
+        .filter(|_| plan.standing == Standing::MovedAway)
+    else {
+        return;
+    };
+    let parked = is_parked(&local.image);
+    let named = |field: &&Field| !(parked && matches!(field, Field::Address | Field::Aliases));
+    for field in fields_of(kind_of(local.id)).iter().filter(named).copied() {
+        let was = local.image.get(field);
+        if !is_edited(&[field], &link.base, &local.image) {
+            continue;
+        }
+        base.set(field, was.clone());
+        // A write whose answer never came may have been carried out.
+        if is_edited(&[field], entry, &local.image) {
+            plan.discarded.push(Discarded {
+                field,
+                losers: vec![Side::Local],
+                base: link.base.get(field).clone(),
+                local: was.clone(),
+                remote: entry.get(field).clone(),
+                rule: Rule::MovedAway,
+            });
+        }
+    }
 }
 
 /// Should the entry say a former name of this server later, then that is another server's.
@@ -45,18 +82,6 @@ fn yield_to(situation: &Situation, field: Field, values: &Values, plan: &mut Pla
     };
     let was = local.image.get(field);
     if matches!(local.state, LocalState::MovedAway { .. }) && !was.equals(values) {
-        let known = link.base.get(field);
-        // What somebody changed here since is lost, and nobody else knows it.
-        if !was.equals(known) && !was.is_empty() && !is_parked(&local.image) {
-            plan.discarded.push(Discarded {
-                field,
-                losers: vec![Side::Local],
-                base: known.clone(),
-                local: was.clone(),
-                remote: values.clone(),
-                rule: Rule::OneWay,
-            });
-        }
         plan.ops.push(Op::Set {
             field,
             was: was.clone(),

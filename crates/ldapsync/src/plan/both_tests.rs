@@ -10,13 +10,13 @@ use store::IntentKind;
 
 const UUID: EntryUuid = EntryUuid::from_bytes([1; 16]);
 const OTHER: EntryUuid = EntryUuid::from_bytes([2; 16]);
-const UP: Direction = Direction::LocalToLdap;
-const BOTH: Direction = Direction::BothWays;
-const LOCAL: ConflictResolution = ConflictResolution::LocalWins;
-const LDAP: ConflictResolution = ConflictResolution::LdapWins;
-const STAY: ConflictResolution = ConflictResolution::NoChange;
+pub(super) const UP: Direction = Direction::LocalToLdap;
+pub(super) const BOTH: Direction = Direction::BothWays;
+pub(super) const LOCAL: ConflictResolution = ConflictResolution::LocalWins;
+pub(super) const LDAP: ConflictResolution = ConflictResolution::LdapWins;
+pub(super) const STAY: ConflictResolution = ConflictResolution::NoChange;
 
-fn policy(direction: Direction, resolution: ConflictResolution) -> Policy {
+pub(super) fn policy(direction: Direction, resolution: ConflictResolution) -> Policy {
     Policy {
         direction,
         resolution,
@@ -28,7 +28,7 @@ fn policy(direction: Direction, resolution: ConflictResolution) -> Policy {
 }
 
 /// Everything a plan says, in short.
-fn told(situation: &Situation, policy: &Policy) -> String {
+pub(super) fn told(situation: &Situation, policy: &Policy) -> String {
     let plan = match plan(situation, policy) {
         Decision::SetAside(reason) => return format!("! {reason}"),
         Decision::Act(plan) => plan,
@@ -44,7 +44,7 @@ fn told(situation: &Situation, policy: &Policy) -> String {
     out.join(" | ")
 }
 
-fn named(name: &str) -> Image {
+pub(super) fn named(name: &str) -> Image {
     image("alice").with(Field::DisplayName, Values::text(name))
 }
 
@@ -164,32 +164,6 @@ fn gone_on_both_sides_is_noted_and_ended() {
         assert!(plan.is_quiet());
         assert_eq!(plan.standing, Standing::Gone);
     }
-}
-
-#[test]
-fn entries_that_are_not_ours_are_not_written() {
-    for (remote, up, both) in [
-        (
-            Remote::NoHome,
-            "waits the entry's host is not this server, so it is not written",
-            "- remove: the entry has no host",
-        ),
-        (
-            Remote::OutOfScope,
-            "waits the entry is out of the connector's scope and is not written",
-            "- remove: the entry is out of scope",
-        ),
-        (super::tests::elsewhere("b"), "- moved to b", "- moved to b"),
-    ] {
-        let situation = linked(remote, named("Al"), named("Bo"), LocalState::Active);
-        assert_eq!(told(&situation, &policy(UP, LDAP)), up);
-        assert_eq!(told(&situation, &policy(BOTH, LDAP)), both);
-    }
-    // A to B to A: the mail is here still.
-    let moved = LocalState::MovedAway { to: "b".into() };
-    let home = linked(here(named("Al")), named("Al"), named("Al"), moved);
-    assert_eq!(told(&home, &policy(UP, LDAP)), "+ revive");
-    assert_eq!(told(&home, &policy(BOTH, STAY)), "+ revive");
 }
 
 #[test]

@@ -11,6 +11,8 @@
 
 mod absent;
 #[cfg(test)]
+mod away_tests;
+#[cfg(test)]
 mod both_tests;
 mod join;
 mod naming;
@@ -58,7 +60,7 @@ pub(crate) fn plan(situation: &Situation, policy: &Policy) -> Decision {
     }
     match &situation.remote {
         Remote::Here(remote) => present::present(situation, remote, policy),
-        Remote::Elsewhere { host, addresses } => absent::elsewhere(situation, host, addresses, policy),
+        Remote::Elsewhere { host, image } => absent::elsewhere(situation, host, image, policy),
         Remote::NoHome => absent::left(situation, Farewell::NoHome, policy),
         Remote::OutOfScope => absent::left(situation, Farewell::OutOfScope, policy),
         Remote::Gone => absent::gone(situation, policy),

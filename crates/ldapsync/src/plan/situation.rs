@@ -52,8 +52,8 @@ pub(crate) enum Remote {
     Elsewhere {
         /// Its host, canonical.
         host: String,
-        /// Its addresses.
-        addresses: Image,
+        /// What it would be here.
+        image: Image,
     },
     /// An entry in scope of a `clustered` connector that names no host.
     NoHome,

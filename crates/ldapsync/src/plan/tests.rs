@@ -40,7 +40,7 @@ pub(crate) fn id(number: u64) -> LocalId {
 pub(super) fn elsewhere(host: &str) -> Remote {
     Remote::Elsewhere {
         host: host.into(),
-        addresses: Image::default(),
+        image: Image::default(),
     }
 }
 
@@ -187,7 +187,7 @@ fn linked_objects_whose_entry_is_not_here() {
     };
     let to = |host: &str| Remote::Elsewhere {
         host: host.into(),
-        addresses: Image::default(),
+        image: Image::default(),
     };
     let active = || LocalState::Active;
     check_linked(vec![
@@ -452,7 +452,7 @@ fn any_remote() -> impl Strategy<Value = Remote> {
         4 => any_image().prop_map(here),
         1 => "[bc]".prop_map(|host| Remote::Elsewhere {
             host,
-            addresses: Image::default(),
+            image: Image::default(),
         }),
         1 => Just(Remote::NoHome),
         1 => Just(Remote::OutOfScope),

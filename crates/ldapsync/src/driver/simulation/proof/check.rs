@@ -432,7 +432,16 @@ fn same(
                     Member::Local(address) => {
                         let local = store.local_id(address).expect("reads")?;
                         let link = store.association(&link.connector, local).expect("reads")?;
-                        (link.data.state == LinkState::Linked).then_some(link.remote)
+                        // Whose mail it is does not matter to a list.
+                        let is_there = server.live.entries.get(&link.remote);
+                        let listed = match link.data.state {
+                            LinkState::Linked => true,
+                            LinkState::AwaitingMail { .. } | LinkState::MovedAway { .. } => {
+                                is_there.is_some_and(|entry| entry.in_scope)
+                            }
+                            _ => false,
+                        };
+                        listed.then_some(link.remote)
                     }
                 })
                 .filter(|uuid| !unusable(uuid))
@@ -621,12 +630,10 @@ fn lost_updates(world: &World) -> Result<(), Violation> {
     let server = world.server.lock();
     visible.extend(server.live.entries.values().flat_map(values_of));
     for node in 0..world.stores.len() {
-        visible.extend(
-            world
-                .accounts(node)
-                .iter()
-                .flat_map(|account| account_values(account)),
-        );
+        // What is kept for another home, nobody sees.
+        let mut used = world.accounts(node);
+        used.retain(|account| !matches!(account.state, AccountState::MovedAway { .. }));
+        visible.extend(used.iter().flat_map(|account| account_values(account)));
         for group in world.groups(node) {
             visible.extend(group.display_name.clone());
             visible.extend(group.addresses().map(ToString::to_string));

@@ -170,6 +170,36 @@ fn a_restored_entry_is_never_deleted() {
     }
 }
 
+// 1, 2: what is edited at a home while the directory moves the account away.
+#[test]
+fn a_move_loses_no_edit_and_no_member() {
+    let rounds = || (0..2).map(plain_round);
+    let mut edits = vec![Step::There(0, There::New)];
+    edits.extend(rounds());
+    edits.extend([
+        Step::Here(0, Here::Name),
+        Step::Here(0, Here::Alias),
+        // The fifth number says the second server.
+        Step::There(1, There::Host),
+        Step::Here(0, Here::Address),
+    ]);
+    let mut members = vec![Step::There(1, There::New), Step::Here(0, Here::New)];
+    members.extend(rounds());
+    members.extend([
+        // Of both homes: of the one that it leaves, and of the one where it waits for its mail.
+        Step::There(2, There::Host),
+        Step::Here(1, Here::NewGroup),
+        plain_round(0),
+        Step::Here(2, Here::NewGroup),
+    ]);
+    for steps in [edits, members] {
+        let schedule = Schedule::told(Shape::Clustered, &steps);
+        if let Err(violation) = run(&schedule) {
+            panic!("{violation}\n{schedule}");
+        }
+    }
+}
+
 // 9: the same events in another order, or twice, lead to the same end.
 #[test]
 fn the_order_of_events_does_not_matter() {
