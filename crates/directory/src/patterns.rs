@@ -3,6 +3,7 @@
 use crate::config::{AttributeMap, ConnectorConfig, SearchScope, ServerType};
 use ldap::{Dn, Entry, Filter, FilterTemplate, Slots};
 use model::{Address, AddressError, ConfigProblem, Domain, DomainAliases};
+use std::collections::BTreeSet;
 
 /// Whether an entry is a person's account or a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,7 +42,7 @@ impl Half {
     }
 
     /// Whether entries of this half may stand here.
-    fn spans(&self, dn: &Dn) -> bool {
+    pub(crate) fn spans(&self, dn: &Dn) -> bool {
         self.bases.iter().any(|base| match self.scope {
             SearchScope::Sub => dn.is_below(base),
             SearchScope::One => dn.parent().as_ref() == Some(base),
@@ -286,6 +287,16 @@ impl Patterns {
             None => self.accounts.filter(),
             Some(groups) => Filter::Or(vec![self.accounts.filter(), groups.filter()]),
         }
+    }
+
+    /// The attributes that the further filters look at: a change of one takes entries into the scope, or out of it.
+    pub(crate) fn filtered_by(&self) -> BTreeSet<String> {
+        let halves = [Some(&self.accounts), self.groups.as_ref()];
+        let further = halves
+            .into_iter()
+            .flatten()
+            .filter_map(|half| half.extra.as_ref());
+        further.flat_map(Filter::attributes).map(str::to_owned).collect()
     }
 
     /// What the entry is, by its class and place; none when it lies outside of the connector's scope. The

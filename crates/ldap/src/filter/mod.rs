@@ -80,3 +80,37 @@ pub enum Filter {
         dn_attributes: bool,
     },
 }
+
+impl Filter {
+    /// The attributes that it looks at, as they are written in it.
+    #[must_use]
+    pub fn attributes(&self) -> Vec<&str> {
+        match self {
+            Self::And(all) | Self::Or(all) => all.iter().flat_map(Self::attributes).collect(),
+            Self::Not(one) => one.attributes(),
+            Self::Present(attribute)
+            | Self::Equality { attribute, .. }
+            | Self::Substrings { attribute, .. }
+            | Self::GreaterOrEqual { attribute, .. }
+            | Self::LessOrEqual { attribute, .. }
+            | Self::Approx { attribute, .. }
+            | Self::Extensible {
+                attribute: Some(attribute),
+                ..
+            } => vec![attribute],
+            Self::Extensible { attribute: None, .. } => Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_tells_which_attributes_it_looks_at() {
+        let text = "(&(a=1)(|(b=x*y)(!(c>=2)))(d<=3)(e=*)(f~=4)(g:1.2.3:=2)(:caseExactMatch:=z)(a=5))";
+        let filter = Filter::parse(text).expect("a filter");
+        assert_eq!(filter.attributes(), ["a", "b", "c", "d", "e", "f", "g", "a"]);
+    }
+}

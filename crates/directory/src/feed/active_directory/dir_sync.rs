@@ -54,6 +54,8 @@ pub(super) async fn ask(
     };
     let listened_for = asker
         .attributes()
+        // An attribute that is not asked for makes no event, and one that only a filter looks at counts as well.
+        .chain(asker.connector.patterns().filtered_by())
         .filter(|name| !NEVER_CHANGED.iter().any(|never| never.eq_ignore_ascii_case(name)))
         // An object that was renamed or moved has a new `name`, a deleted one `isDeleted`.
         .chain(["name", "isDeleted"].map(str::to_owned));

@@ -154,6 +154,40 @@ async fn tells_everything(samba: &Samba, config: ConnectorConfig) {
     assert_eq!(seen.outside, BTreeSet::from([anna]));
 }
 
+// What an attribute says that nothing but the filter looks at: its change comes at once, not with a comparison of
+// everything.
+#[tokio::test]
+async fn an_attribute_of_the_filter_alone_makes_an_event() {
+    let samba = Samba::start("").expect("a domain controller");
+    let mut config = config(&samba);
+    // Membership of groups is no attribute that changes with the entry; to name it does no harm.
+    config.accounts.filter = Some(format!(
+        "(&(!(department=left))(!(memberOf=CN=nobody,{})))",
+        samba.groups_dn()
+    ));
+    samba
+        .add(&person(&samba, "anna", "department: here\n"))
+        .expect("anna");
+    let mut source = feed::open(&connector(config));
+    let (source, mut cookie) = (source.as_mut(), None);
+    let (seen, _) = next(source, &mut cookie).await;
+    let anna = seen.entries["anna"];
+    let department = |value: &str| {
+        let dn = samba.user_dn("anna");
+        let ldif = format!("dn: {dn}\nchangetype: modify\nreplace: department\ndepartment: {value}\n");
+        samba.modify(&ldif).expect("a change");
+    };
+    department("left");
+    let (seen, coverage) = next(source, &mut cookie).await;
+    assert_eq!(
+        (seen.outside, coverage),
+        (BTreeSet::from([anna]), Coverage::NamedDeletes)
+    );
+    department("back");
+    let (seen, _) = next(source, &mut cookie).await;
+    assert_eq!(seen.entries, BTreeMap::from([("anna".to_owned(), anna)]));
+}
+
 #[tokio::test]
 async fn with_every_right_deletions_are_named() {
     let samba = Samba::start("").expect("a domain controller");
