@@ -1,7 +1,7 @@
 //! Any bytes as the assertion of a front end.
 
 use frontend::assertion::{TrustedFrontEndConfig, Verdict, Verifier, VerifyError};
-use model::{ManualClock, Timestamp};
+use model::{ManualClock, Protocol, Timestamp};
 use std::sync::Arc;
 
 /// Of the one front end that is trusted here.
@@ -25,7 +25,7 @@ fn home() -> (tempfile::TempDir, Verifier) {
     let clock = Arc::new(ManualClock::new(Timestamp::from_millis(NOW * 1000)));
     let verifier = Verifier::new("store1.example.test", &[trusted], clock);
     // Keys and seeds belong together, or nothing behind the signature is reached.
-    let good = verifier.verify(include_bytes!("../seeds/assertion/minted-good"));
+    let good = verifier.verify(include_bytes!("../seeds/assertion/minted-good"), Protocol::Imap);
     assert!(matches!(good, Ok(Verdict::Vouched(_))), "{good:?}");
     (folder, verifier)
 }
@@ -34,8 +34,8 @@ fn home() -> (tempfile::TempDir, Verifier) {
 /// said of any other token does not change.
 pub(crate) fn run(data: &[u8]) {
     HOME.with(|(_, verifier)| {
-        let first = verifier.verify(data);
-        let again = verifier.verify(data);
+        let first = verifier.verify(data, Protocol::Imap);
+        let again = verifier.verify(data, Protocol::Imap);
         match &first {
             Ok(Verdict::Vouched(address)) => {
                 assert_eq!(address.as_str(), "alice@example.test");

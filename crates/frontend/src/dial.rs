@@ -9,6 +9,7 @@ use crate::orders::Orders;
 use directory::{HomeRef, HomeTarget, Homes, LoginMode};
 use model::{Clock, Peer, Protocol};
 use net::{Connection, LineStream, Resolver, Shutdown, TlsMode};
+use parking_lot::Mutex;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub struct Dialer {
     resolver: Resolver,
     shared: Arc<Shared>,
     local: Option<LocalHome>,
+    /// Protocols in which a home was met that needs the password, though none is listed.
+    replays: Mutex<Vec<Protocol>>,
 }
 
 /// What outlives a new configuration.
@@ -79,6 +82,7 @@ impl Dialer {
                 guesses: Guesses::new(clock),
             }),
             local: None,
+            replays: Mutex::default(),
         }
     }
 
@@ -97,6 +101,7 @@ impl Dialer {
             resolver: self.resolver.clone(),
             shared: Arc::clone(&self.shared),
             local: self.local.clone(),
+            replays: Mutex::default(),
         }
     }
 
@@ -117,7 +122,17 @@ impl Dialer {
     /// Whether a home may want the client's password or token once more.
     #[must_use]
     pub(crate) fn needs_secret(&self, protocol: Protocol) -> bool {
-        self.homes.needs_secret(protocol)
+        self.homes.needs_secret(protocol) || self.replays.lock().contains(&protocol)
+    }
+
+    /// A map has named a home that is not listed, which wants the password: from now on clients are offered nothing
+    /// that does not show it, or their next login would fail like this one.
+    pub(crate) fn needs_secret_from_now_on(&self, protocol: Protocol) {
+        let mut replays = self.replays.lock();
+        if !replays.contains(&protocol) {
+            tracing::warn!(%protocol, "a home that no [[home]] lists needs the password: SCRAM is no longer offered");
+            replays.push(protocol);
+        }
     }
 
     /// How a home is reached, without a connection.
@@ -374,6 +389,20 @@ mod tests {
             assert!(!(failure.clears_home() && failure.blames_home()), "{failure}");
             dialer.learn(name, Ok(())).expect("as it was");
             assert!(dialer.failing_homes().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_home_that_is_not_listed_and_needs_the_password_is_learnt_of() {
+        let mut listed = directory::HomeConfig::named("store1");
+        listed.imap.login = LoginMode::Assertion;
+        let homes = Homes::new(vec![listed], &ClientTlsConfig::default()).expect("good homes");
+        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0)));
+        let dialer = Dialer::new(Arc::new(homes), Resolver::system(), clock);
+        assert!(!dialer.needs_secret(Protocol::Imap));
+        for _ in 0..2 {
+            dialer.needs_secret_from_now_on(Protocol::Imap);
+            assert!(dialer.needs_secret(Protocol::Imap) && dialer.replays.lock().len() == 1);
         }
     }
 

@@ -52,9 +52,12 @@ impl Gate {
             LoginMode::Replay => match &admitted.proof {
                 Proof::Password(password) => Ok(HomeKey::Password(password.clone())),
                 Proof::Bearer(token) => Ok(HomeKey::Bearer(token.clone())),
-                Proof::NoSecret => Err(fault(
-                    "login = \"replay\" needs the password, and the client did not show it",
-                )),
+                Proof::NoSecret => {
+                    self.context.dialer.needs_secret_from_now_on(who.protocol);
+                    Err(fault(
+                        "login = \"replay\" needs the password, and the client did not show it",
+                    ))
+                }
             },
             LoginMode::Master => {
                 let master = target.master.as_ref();
@@ -69,7 +72,13 @@ impl Gate {
                 let minter =
                     minter.ok_or_else(|| fault("there is no key: run homing cluster key generate"))?;
                 let audience = target.home.host();
-                let token = minter.mint(&admitted.address, audience, who.peer, &who.claims.session);
+                let token = minter.mint(
+                    &admitted.address,
+                    audience,
+                    who.protocol,
+                    who.peer,
+                    &who.claims.session,
+                );
                 token
                     .map(HomeKey::Bearer)
                     .map_err(|error| fault(&error.to_string()))

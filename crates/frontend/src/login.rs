@@ -77,6 +77,7 @@ pub(crate) struct LoggedIn {
 
 /// Who the client is, as homes are told.
 pub(crate) struct Introduction<'a> {
+    pub(crate) protocol: Protocol,
     pub(crate) peer: &'a Peer,
     pub(crate) claims: &'a Claims,
     /// How many more front ends the session may pass.
@@ -261,6 +262,7 @@ impl Gate {
         let peer = caller.peer;
         *home = Some(admitted.home.clone());
         let who = Introduction {
+            protocol,
             peer,
             claims,
             hops: claims.next_hop()?,

@@ -2,7 +2,7 @@
 
 use super::{AHEAD, BACK, CONTENT, Claims, KeyError, KeyRing};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use model::{Address, Clock, Peer, Secret};
+use model::{Address, Clock, Peer, Protocol, Secret};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,11 +48,12 @@ impl Minter {
         }
     }
 
-    /// A token by which `address` may log in once at `home` within the next minute.
+    /// A token by which `address` may log in once at `home` in this protocol within the next minute.
     pub fn mint(
         &self,
         address: &Address,
         home: &str,
+        protocol: Protocol,
         peer: &Peer,
         session: &str,
     ) -> Result<Secret, MintError> {
@@ -71,6 +72,7 @@ impl Minter {
             jti: format!("{:032x}", u128::from_be_bytes(random)),
             sid: session.to_owned(),
             client: peer.client.to_string(),
+            service: Some(protocol.to_string()),
         };
         let mut header = Header::new(Algorithm::ES256);
         header.cty = Some(CONTENT.to_owned());

@@ -50,4 +50,8 @@ struct Claims {
     sid: String,
     /// Where the client is.
     client: String,
+    /// The protocol that it is for, so that whoever is shown it in one cannot use it in another. A front end that is
+    /// older does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    service: Option<String>,
 }

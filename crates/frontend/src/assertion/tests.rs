@@ -1,7 +1,7 @@
 //! A token from its front end to its home, and everything that makes it worthless.
 
 use super::*;
-use model::{Address, ManualClock, Peer, Secret, Timestamp, TlsState, TraceId};
+use model::{Address, ManualClock, Peer, Protocol, Secret, Timestamp, TlsState, TraceId};
 use proptest::prelude::*;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -58,7 +58,9 @@ fn alice() -> Address {
 
 impl Both {
     fn token(&self, home: &str) -> Secret {
-        let token = self.minter.mint(&alice(), home, &peer(), "0000000000000001");
+        let token = self
+            .minter
+            .mint(&alice(), home, Protocol::Imap, &peer(), "0000000000000001");
         token.expect("a key")
     }
 }
@@ -68,48 +70,74 @@ fn a_token_is_good_once_at_its_home_within_its_time() {
     let both = both();
     let token = both.token("STORE1.example.test");
     assert_eq!(
-        both.verifier.verify(token.expose()),
+        both.verifier.verify(token.expose(), Protocol::Imap),
         Ok(Verdict::Vouched(alice()))
     );
-    assert_eq!(both.verifier.verify(token.expose()), Err(VerifyError::Replayed));
+    assert_eq!(
+        both.verifier.verify(token.expose(), Protocol::Imap),
+        Err(VerifyError::Replayed)
+    );
     let elsewhere = both.token("store2.example.test");
     assert_eq!(
-        both.verifier.verify(elsewhere.expose()),
+        both.verifier.verify(elsewhere.expose(), Protocol::Imap),
         Err(VerifyError::WrongHome("store2.example.test".to_owned()))
     );
     let late = both.token("store1.example.test");
     both.clock.advance(Duration::from_secs(59));
     let in_time = both.token("store1.example.test");
     assert_eq!(
-        both.verifier.verify(in_time.expose()),
+        both.verifier.verify(in_time.expose(), Protocol::Imap),
         Ok(Verdict::Vouched(alice()))
     );
     both.clock.advance(Duration::from_secs(1));
-    assert_eq!(both.verifier.verify(late.expose()), Err(VerifyError::NotNow));
+    assert_eq!(
+        both.verifier.verify(late.expose(), Protocol::Imap),
+        Err(VerifyError::NotNow)
+    );
     // A used token is remembered as long as it could be used.
     for _ in 0..58 {
         both.clock.advance(Duration::from_secs(1));
-        assert_eq!(both.verifier.verify(in_time.expose()), Err(VerifyError::Replayed));
+        assert_eq!(
+            both.verifier.verify(in_time.expose(), Protocol::Imap),
+            Err(VerifyError::Replayed)
+        );
     }
     both.clock.advance(Duration::from_secs(1));
-    assert_eq!(both.verifier.verify(in_time.expose()), Err(VerifyError::NotNow));
+    assert_eq!(
+        both.verifier.verify(in_time.expose(), Protocol::Imap),
+        Err(VerifyError::NotNow)
+    );
 }
 
 #[test]
 fn a_restart_makes_no_token_good_again() {
     let mut both = both();
     let token = both.token("store1.example.test");
-    assert!(both.verifier.verify(token.expose()).is_ok());
+    assert!(both.verifier.verify(token.expose(), Protocol::Imap).is_ok());
     both.clock.advance(Duration::from_secs(2));
     let trusted = TrustedFrontEndConfig {
         name: "front.example.test".to_owned(),
         keys: both.dir.path().join("front.jwks"),
     };
     both.verifier = Verifier::new("store1.example.test", &[trusted], both.clock.clone());
-    let refused = both.verifier.verify(token.expose());
+    let refused = both.verifier.verify(token.expose(), Protocol::Imap);
     assert_eq!(refused, Err(VerifyError::BeforeStart));
     let fresh = both.token("store1.example.test");
-    assert!(both.verifier.verify(fresh.expose()).is_ok());
+    assert!(both.verifier.verify(fresh.expose(), Protocol::Imap).is_ok());
+}
+
+/// Whoever is shown one, a web application say, reads no mail with it.
+#[test]
+fn a_token_is_for_one_protocol() {
+    let both = both();
+    let token = both.token("store1.example.test");
+    for other in [Protocol::Http, Protocol::Pop3, Protocol::Submission] {
+        assert_eq!(
+            both.verifier.verify(token.expose(), other),
+            Err(VerifyError::WrongService("imap".to_owned()))
+        );
+    }
+    assert!(both.verifier.verify(token.expose(), Protocol::Imap).is_ok());
 }
 
 #[test]
@@ -117,7 +145,7 @@ fn what_is_not_an_assertion_is_left_to_others() {
     let both = both();
     let long = vec![b'a'; 10_000];
     for token in [&b""[..], b"ya29.token", b"a.b.c", &long] {
-        assert_eq!(both.verifier.verify(token), Ok(Verdict::NotOurs));
+        assert_eq!(both.verifier.verify(token, Protocol::Imap), Ok(Verdict::NotOurs));
     }
 }
 
@@ -135,22 +163,25 @@ fn a_forged_token_is_worth_nothing() {
         format!("{}.{}.", parts[0], parts[1]),
         format!("{}.{}.{}", parts[0], &parts[1][..parts[1].len() - 4], parts[2]),
     ] {
-        assert_eq!(both.verifier.verify(forged.as_bytes()), Err(VerifyError::Invalid));
+        assert_eq!(
+            both.verifier.verify(forged.as_bytes(), Protocol::Imap),
+            Err(VerifyError::Invalid)
+        );
     }
     // The front end may not sign with another algorithm, and not under another name.
     let none = r#"{"typ":"JWT","cty":"homing-login","alg":"none","kid":"x"}"#;
     let none = wire::sasl::encode_base64(none.as_bytes());
     let forged = format!("{}.{}.", none.trim_end_matches('='), parts[1]);
     assert!(matches!(
-        both.verifier.verify(forged.as_bytes()),
+        both.verifier.verify(forged.as_bytes(), Protocol::Imap),
         Ok(Verdict::NotOurs) | Err(_)
     ));
     let impostor = Minter::new(both.ring.clone(), "other.example.test", both.clock.clone());
     let token = impostor
-        .mint(&alice(), "store1.example.test", &peer(), "s")
+        .mint(&alice(), "store1.example.test", Protocol::Imap, &peer(), "s")
         .expect("a key");
     assert_eq!(
-        both.verifier.verify(token.expose()),
+        both.verifier.verify(token.expose(), Protocol::Imap),
         Err(VerifyError::UnknownFrontEnd("other.example.test".to_owned()))
     );
 }
@@ -167,7 +198,7 @@ fn keys_rotate_and_are_struck_off() {
     assert_eq!(second.state, KeyState::Next);
     let token = both.token("store1.example.test");
     assert_eq!(
-        both.verifier.verify(token.expose()),
+        both.verifier.verify(token.expose(), Protocol::Imap),
         Ok(Verdict::Vouched(alice())),
         "the first one signs"
     );
@@ -179,14 +210,14 @@ fn keys_rotate_and_are_struck_off() {
         kid: second.kid.clone(),
     };
     assert_eq!(
-        both.verifier.verify(token.expose()),
+        both.verifier.verify(token.expose(), Protocol::Imap),
         Err(unknown),
         "the homes were not told"
     );
     publish(&both.ring, &both.dir.path().join("front.jwks"));
     both.clock.advance(Duration::from_secs(5));
     assert_eq!(
-        both.verifier.verify(token.expose()),
+        both.verifier.verify(token.expose(), Protocol::Imap),
         Ok(Verdict::Vouched(alice()))
     );
     let states: Vec<KeyState> = both
@@ -240,7 +271,10 @@ fn private_keys_are_for_nobody_else() {
     };
     let verifier = Verifier::new("store1.example.test", &[trusted], both.clock.clone());
     let token = both.token("store1.example.test");
-    assert_eq!(verifier.verify(token.expose()), Ok(Verdict::Vouched(alice())));
+    assert_eq!(
+        verifier.verify(token.expose(), Protocol::Imap),
+        Ok(Verdict::Vouched(alice()))
+    );
 }
 
 #[test]
@@ -263,7 +297,7 @@ proptest! {
         let mut token = both.token("store1.example.test").expose().to_vec();
         let at = at % token.len();
         token[at] ^= 1 << bit;
-        prop_assert!(!matches!(both.verifier.verify(&token), Ok(Verdict::Vouched(_))));
-        prop_assert!(!matches!(both.verifier.verify(&noise), Ok(Verdict::Vouched(_))));
+        prop_assert!(!matches!(both.verifier.verify(&token, Protocol::Imap), Ok(Verdict::Vouched(_))));
+        prop_assert!(!matches!(both.verifier.verify(&noise, Protocol::Imap), Ok(Verdict::Vouched(_))));
     }
 }

@@ -4,7 +4,7 @@ use super::keys::is_kid;
 use super::{AHEAD, BACK, CONTENT, Claims};
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use model::{Address, Clock, ConfigProblem, Domain, Timestamp};
+use model::{Address, Clock, ConfigProblem, Domain, Protocol, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::io;
@@ -83,6 +83,9 @@ pub enum VerifyError {
     /// It is for another home.
     #[error("it is for {0:?}")]
     WrongHome(String),
+    /// It is for another protocol.
+    #[error("it is for {0:?}")]
+    WrongService(String),
     /// Its time is over, has not come, or is longer than it may be.
     #[error("it is not of now; is a clock wrong?")]
     NotNow,
@@ -167,8 +170,8 @@ impl Verifier {
         !self.front_ends.read().is_empty()
     }
 
-    /// Whether the token vouches for somebody. A token is good once.
-    pub fn verify(&self, token: &[u8]) -> Result<Verdict, VerifyError> {
+    /// Whether the token vouches for somebody who logs in by this protocol. A token is good once.
+    pub fn verify(&self, token: &[u8], protocol: Protocol) -> Result<Verdict, VerifyError> {
         if token.len() > MAX_TOKEN {
             return Ok(Verdict::NotOurs);
         }
@@ -189,12 +192,16 @@ impl Verifier {
         let claims = jsonwebtoken::decode::<Claims>(token, &key, &rules)
             .map_err(|_| VerifyError::Invalid)?
             .claims;
-        self.judge(claims).map(Verdict::Vouched)
+        self.judge(claims, protocol).map(Verdict::Vouched)
     }
 
-    fn judge(&self, claims: Claims) -> Result<Address, VerifyError> {
+    fn judge(&self, claims: Claims, protocol: Protocol) -> Result<Address, VerifyError> {
         if claims.aud.trim_end_matches('.').to_ascii_lowercase() != self.home {
             return Err(VerifyError::WrongHome(claims.aud));
+        }
+        let here = protocol.to_string();
+        if let Some(elsewhere) = claims.service.filter(|service| *service != here) {
+            return Err(VerifyError::WrongService(elsewhere));
         }
         let secs = self.clock.now().as_secs();
         // RFC 7519 section 4.1: exp, nbf and iat; a front end that gives its tokens a longer life is wrong.

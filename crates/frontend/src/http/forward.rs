@@ -74,6 +74,7 @@ impl HttpProxy {
         let target = self.gate.context.dialer.target(login.home(), Protocol::Http);
         let claims = Claims::new(&visit.peer);
         let who = Introduction {
+            protocol: Protocol::Http,
             peer: &visit.peer,
             claims: &claims,
             hops: claims.next_hop()?,

@@ -133,7 +133,9 @@ fn refusal(gate: &Gate, home: &str, done: &StatusLine) -> Failure {
 
 /// Who the client is, in Dovecot's names.
 fn id_fields(who: &Introduction<'_>) -> IdFields {
-    let Introduction { peer, claims, hops } = who;
+    let Introduction {
+        peer, claims, hops, ..
+    } = who;
     let fields = [
         ("name", "Homing".to_owned()),
         ("x-originating-ip", peer.client.ip().to_string()),

@@ -211,7 +211,7 @@ fn signing() -> Signing {
 
 impl Signing {
     /// The token in an OAUTHBEARER response.
-    fn believes(&self, response: &str) -> Result<Verdict, String> {
+    fn believes(&self, protocol: Protocol, response: &str) -> Result<Verdict, String> {
         let bytes = wire::sasl::decode_base64(response.as_bytes()).map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(bytes.expose()).into_owned();
         let token = text
@@ -220,7 +220,7 @@ impl Signing {
             .and_then(|rest| rest.split('\x01').next());
         let token = token.ok_or_else(|| text.clone())?;
         self.verifier
-            .verify(token.as_bytes())
+            .verify(token.as_bytes(), protocol)
             .map_err(|error| error.to_string())
     }
 }
@@ -259,7 +259,7 @@ async fn an_assertion_is_shown_inline_or_after_the_continuation() {
         logged_in(front.address).await;
         let heard = home.heard();
         let response = heard[place].rsplit(' ').next().expect("the response");
-        assert_eq!(signing.believes(response), vouched, "{heard:?}");
+        assert_eq!(signing.believes(Protocol::Imap, response), vouched, "{heard:?}");
     }
 
     let home = Home::start(&[&[
@@ -280,7 +280,7 @@ async fn an_assertion_is_shown_inline_or_after_the_continuation() {
     client.line().await;
     client.ask("USER alice@example.test").await;
     assert_eq!(client.ask("PASS secret").await, "+OK Logged in.");
-    assert_eq!(signing.believes(&home.heard()[2]), vouched);
+    assert_eq!(signing.believes(Protocol::Pop3, &home.heard()[2]), vouched);
 }
 
 /// The home says what is wrong inside the exchange, and waits for the client before it refuses (RFC 7628 section
@@ -394,7 +394,11 @@ async fn the_home_in_this_process_is_entered_by_assertion() {
     let said = heard.lock()[0].clone();
     let response = said.rsplit(' ').next().expect("the response");
     let alice = Address::parse(ALICE).expect("an address");
-    assert_eq!(signing.believes(response), Ok(Verdict::Vouched(alice)), "{said}");
+    assert_eq!(
+        signing.believes(Protocol::Imap, response),
+        Ok(Verdict::Vouched(alice)),
+        "{said}"
+    );
     // The others go where they always went.
     let mut client = Client::connect(front.address).await;
     client.line().await;

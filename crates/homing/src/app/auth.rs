@@ -376,7 +376,7 @@ impl AccountGate {
             .verifier
             .as_ref()
             .filter(|verifier| verifier.trusts_anybody());
-        let verdict = verifier.map(|verifier| verifier.verify(token.expose()));
+        let verdict = verifier.map(|verifier| verifier.verify(token.expose(), request.protocol));
         match verdict {
             None | Some(Ok(Verdict::NotOurs)) => {
                 let request = AuthRequest {

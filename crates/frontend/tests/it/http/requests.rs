@@ -5,7 +5,7 @@ use super::{ALICE, BASIC, Setup, asserted, web};
 use frontend::assertion::{KeyRing, Minter, TrustedFrontEndConfig, Verdict, Verifier};
 use model::{
     Address, AuthOutcome, AuthRequest, Authenticated, Authenticator, BoxFuture, Clock as _, Credential,
-    ManualClock, MechanismSet, RejectReason, SystemClock, Timestamp,
+    ManualClock, MechanismSet, Protocol, RejectReason, SystemClock, Timestamp,
 };
 use std::sync::Arc;
 
@@ -195,7 +195,7 @@ async fn a_home_is_shown_a_new_assertion_with_each_request() {
         let token = seen
             .field("authorization")
             .and_then(|field| field.strip_prefix("Bearer "));
-        let verdict = verifier.verify(token.expect("a token").as_bytes());
+        let verdict = verifier.verify(token.expect("a token").as_bytes(), Protocol::Http);
         assert_eq!(
             verdict,
             Ok(Verdict::Vouched(Address::parse(ALICE).expect("an address")))
@@ -252,7 +252,7 @@ async fn an_assertion_is_as_young_as_the_attempt_however_long_the_queue() {
     };
     let verifier = Verifier::new("store1", &[trusted], clock);
     let seen = app.seen();
-    let verdict = verifier.verify(token(&seen[1]).as_bytes());
+    let verdict = verifier.verify(token(&seen[1]).as_bytes(), Protocol::Http);
     assert_eq!(
         verdict,
         Ok(Verdict::Vouched(Address::parse(ALICE).expect("an address")))
