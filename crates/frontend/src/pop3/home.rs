@@ -34,14 +34,19 @@ pub(crate) async fn log_in(
         Response::Continue(_) => return Err(talk.line.broken("it does not greet")),
     };
     talk.line.limit = gate.settings.home_timeout;
+    let mut takes_claims = greeting.starts_with(XCLIENT_GREETING);
     if target.tls == TlsMode::StartTls {
         if !matches!(talk.run(&Command::Stls).await?, Response::Ok(_)) {
             return Err(talk.line.tls("it does not offer STLS"));
         }
         talk.line.start_tls(&target).await?;
+        // One that knows us by our certificate could not say so before it saw it.
+        if !takes_claims {
+            takes_claims = talk.list().await?.is_some_and(|listed| listed.xclient);
+        }
     }
     // Dovecot announces it in the greeting, to the networks whose word it takes.
-    if greeting.starts_with(XCLIENT_GREETING) {
+    if takes_claims {
         // A home that finds the session has gone in circles refuses it here. That is nothing against the home.
         if let Response::Err(_, text) = talk.run(&Command::Xclient(who.claims())).await? {
             return Err(talk.line.temporary(&text));

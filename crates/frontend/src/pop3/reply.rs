@@ -66,6 +66,7 @@ pub(super) fn capabilities(starttls: bool, channel: &Channel) -> Capabilities {
         pipelining: true,
         resp_codes: true,
         auth_resp_code: true,
+        xclient: false,
         expire: None,
         implementation: Some("Homing".to_owned()),
     }

@@ -10,7 +10,7 @@ use crate::relaying::Handover;
 use model::{Authenticator, Credential, Protocol};
 use net::{Accepted, ReadError, Rest};
 use std::sync::Arc;
-use wire::pop3::{ClientClaims, Command, CommandError, Response, XCLIENT_GREETING};
+use wire::pop3::{Capabilities, ClientClaims, Command, CommandError, Response, XCLIENT_GREETING};
 use wire::sasl::Login;
 
 /// The longest command. RFC 2449 section 4 has 255 octets; SASL responses are longer.
@@ -127,7 +127,11 @@ impl<'a> Session<'a> {
         match command {
             Command::Capa => {
                 self.ok("Capability list follows.");
-                for line in reply::capabilities(self.edge.tls.is_some(), &self.edge.channel()).lines() {
+                let capabilities = Capabilities {
+                    xclient: self.edge.trusted,
+                    ..reply::capabilities(self.edge.tls.is_some(), &self.edge.channel())
+                };
+                for line in capabilities.lines() {
                     self.edge.stream.write(line.as_bytes());
                     self.edge.stream.write(b"\r\n");
                 }

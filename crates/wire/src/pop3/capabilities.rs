@@ -19,6 +19,8 @@ pub struct Capabilities {
     pub resp_codes: bool,
     /// Every refused login says `[AUTH]` or `[SYS/...]` (RFC 3206 section 6).
     pub auth_resp_code: bool,
+    /// XCLIENT is taken now (Dovecot's, which has it in the greeting only: a client certificate is shown later).
+    pub xclient: bool,
     /// How long messages are kept: `NEVER` (removed) or days.
     pub expire: Option<String>,
     /// Who made the server.
@@ -41,6 +43,7 @@ impl Capabilities {
             "PIPELINING" => self.pipelining = true,
             "RESP-CODES" => self.resp_codes = true,
             "AUTH-RESP-CODE" => self.auth_resp_code = true,
+            "XCLIENT" => self.xclient = true,
             "EXPIRE" => self.expire = rest(),
             "IMPLEMENTATION" => self.implementation = rest(),
             _ => {}
@@ -58,6 +61,7 @@ impl Capabilities {
             ("PIPELINING", self.pipelining),
             ("USER", self.user),
             ("STLS", self.stls),
+            ("XCLIENT", self.xclient),
         ];
         let mut lines: Vec<String> = flags
             .iter()

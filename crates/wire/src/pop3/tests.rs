@@ -112,6 +112,7 @@ fn capabilities_round_trip() {
         pipelining: true,
         resp_codes: true,
         auth_resp_code: true,
+        xclient: true,
         expire: Some("NEVER".into()),
         implementation: Some("Homing 1".into()),
     };

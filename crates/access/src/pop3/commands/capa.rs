@@ -22,6 +22,7 @@ pub(super) fn capa(session: &Session) -> Next {
         pipelining: true,
         resp_codes: true,
         auth_resp_code: true,
+        xclient: before_login && session.trusted,
         expire: Some("NEVER".to_owned()),
         // RFC 2449 section 6.9; the version is nobody's business before login.
         implementation: Some("Homing".to_owned()),
