@@ -4,6 +4,7 @@
 
 use crate::process::Child;
 use crate::scratch::{Scratch, free_port};
+use crate::syslog::Syslog;
 use crate::{ImapClient, run_with_input};
 use anyhow::{Context, Result};
 use std::fmt::Write;
@@ -14,6 +15,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Cyrus {
     _child: Child,
+    syslog: Syslog,
     scratch: Scratch,
     /// IMAP.
     pub imap: u16,
@@ -27,6 +29,17 @@ pub struct Cyrus {
 
 /// The user that may log in for everybody (SASL PLAIN with an authorization identity), and the password.
 pub const CYRUS_ADMIN: (&str, &str) = ("admin@example.test", "admin-secret");
+
+/// Cyrus logs to `/dev/log` and nowhere else. It gets a `/dev` of its own, where that is our socket.
+const OWN_DEV: &str = "\
+mount -t tmpfs -o size=64k,mode=755 none \"$1\"
+for name in null zero full random urandom; do : > \"$1/$name\"; mount --bind /dev/$name \"$1/$name\"; done
+mkdir -m 1777 \"$1/shm\"
+ln -s /proc/self/fd \"$1/fd\"
+ln -s \"$2\" \"$1/log\"
+mount --rbind \"$1\" /dev
+shift 2
+exec \"$@\"";
 
 /// What runs, below `usr/lib/cyrus/bin`.
 const PROGRAMS: [&str; 6] = ["master", "imapd", "pop3d", "lmtpd", "timsieved", "ctl_cyrusdb"];
@@ -75,15 +88,36 @@ impl Cyrus {
             "START {{\n  recover cmd=\"{bin}/ctl_cyrusdb -C {config} -r\"\n}}\nSERVICES {{\n{services}}}\nEVENTS {{\n}}\n"
         );
         let plan = scratch.write("cyrus.conf", &plan)?.display().to_string();
+        let syslog = Syslog::start(&scratch.join("syslog"))?;
         if user == "nobody" {
             let all = ["-R", "nobody", &folder.to_string()];
             run_with_input("chown", &all, b"")?;
         }
         let pid = scratch.join("master.pid").display().to_string();
         let libraries = libraries.display().to_string();
+        let (dev, socket) = (scratch.folder("dev")?, scratch.join("syslog"));
+        let (dev, socket) = (dev.display().to_string(), socket.display().to_string());
+        let master = format!("{bin}/master");
+        let mut args = match user.as_str() {
+            "nobody" => Vec::new(),
+            // Whoever is not root may do that in a namespace of users.
+            _ => vec!["--user", "--map-current-user", "--keep-caps"],
+        };
+        args.extend([
+            "--mount",
+            "--propagation",
+            "private",
+            "--",
+            "sh",
+            "-ec",
+            OWN_DEV,
+            "sh",
+        ]);
+        args.extend([dev.as_str(), &socket, &master]);
+        args.extend(["-D", "-C", &config, "-M", &plan, "-p", &pid]);
         let mut child = Child::spawn_with(
-            &scratch.join("bin/master"),
-            &["-D", "-C", &config, "-M", &plan, "-p", &pid],
+            Path::new("unshare"),
+            &args,
             &scratch.join("output.log"),
             &[("LD_LIBRARY_PATH", &libraries)],
         )?;
@@ -92,6 +126,7 @@ impl Cyrus {
         }
         let cyrus = Self {
             _child: child,
+            syslog,
             scratch,
             imap,
             pop3,
@@ -104,10 +139,11 @@ impl Cyrus {
         Ok(cyrus)
     }
 
-    /// What it has printed. Its log proper goes to the system's.
+    /// What it has printed and logged.
     #[must_use]
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.scratch.join("output.log")).unwrap_or_default()
+        let printed = std::fs::read_to_string(self.scratch.join("output.log")).unwrap_or_default();
+        printed + &self.syslog.text()
     }
 
     /// The first login makes it.
