@@ -189,6 +189,10 @@ impl Engine {
             Stage::Joining => Stage::FindingGroups,
             Stage::FindingGroups => Stage::Groups,
             Stage::Groups => Stage::SecondChance,
+            // What was noticed since its stage was over: an entry that is to be made again, a name to be looked at. No
+            // message tells of it once more.
+            Stage::SecondChance if !round.due.is_empty() => Stage::Due,
+            Stage::SecondChance if !round.newcomers.is_empty() => Stage::Newcomers,
             Stage::SecondChance | Stage::Committing => Stage::Committing,
         };
         match round.stage {

@@ -151,6 +151,34 @@ fn absences_are_verified_after_a_sample_and_groups_come_last() {
     assert!(matches!(effects.as_slice(), [Effect::Commit(_)]), "{effects:?}");
 }
 
+// An object whose entry turns out to be gone at its second look is to get another one, in this round: the stages of those
+// who are due and of newcomers are over by then.
+#[test]
+fn what_is_noticed_after_its_stage_has_its_turn() {
+    let someone = LocalId::Account(model::AccountId::new(7).expect("not zero"));
+    for (notice, turn) in [
+        (Notice::New(someone), Effect::LookAt(vec![someone])),
+        (Notice::Here(OTHER), Effect::LookUp(vec![OTHER])),
+    ] {
+        let mut engine = engine(known(), 3);
+        engine.step(Input::Wake(Wake::Timer), NOW);
+        engine.step(server("20260103000000", 1), NOW);
+        engine.step(Input::Noticed(Notice::Here(ONE)), NOW);
+        let effects = engine.step(ended("20260103000000", Coverage::NamedDeletes), NOW);
+        assert_eq!(effects, [Effect::LookUp(vec![ONE])]);
+        let effects = engine.step(Input::Applied(ONE, Outcome::Stale), NOW);
+        assert_eq!(effects, [Effect::LookUp(vec![ONE])], "a second chance");
+        assert_eq!(engine.step(Input::Noticed(notice), NOW), []);
+        let effects = engine.step(Input::Applied(ONE, Outcome::Done), NOW);
+        assert_eq!(effects, [turn]);
+        let effects = match effects.as_slice() {
+            [Effect::LookAt(_)] => engine.step(Input::Created(someone, Outcome::Done), NOW),
+            _ => engine.step(Input::Applied(OTHER, Outcome::Done), NOW),
+        };
+        assert!(matches!(effects.as_slice(), [Effect::Commit(_)]), "{effects:?}");
+    }
+}
+
 #[test]
 fn no_absence_counts_under_another_directory() {
     let mut engine = engine(known(), 3);
