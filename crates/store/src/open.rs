@@ -51,6 +51,12 @@ pub struct LostCommits {
 }
 
 impl Store {
+    /// Whether a store has been made in this data folder. A folder that cannot be read has none.
+    #[must_use]
+    pub fn is_in(data_dir: &Path) -> bool {
+        data_dir.join("store.mark").is_file()
+    }
+
     /// Opens the store of a data folder, or creates it. Reads the journal of the last run, so it blocks: for
     /// the start only.
     pub fn open(data_dir: &Path, config: &StoreConfig, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {

@@ -348,6 +348,43 @@ fn proxies_that_a_reload_brings_reach_the_accounts_of_this_server() -> Result<()
     Ok(())
 }
 
+/// Without its own listeners a server would take itself for a front end, and deny the accounts that it has.
+#[test]
+fn a_server_with_accounts_does_not_forget_them_for_its_listeners() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let (ports, own) = (Ports::free()?, free_port()?);
+    let map = scratch.write("map", &format!("{} one.example.test\n", ALICE.mail))?;
+    let begin = "server_name = \"one.example.test\"\n";
+    let proxies = format!(
+        "[[user_map]]\nname = \"file\"\nkind = \"local-file\"\npath = \"{}\"\n\
+         [imap_proxy]\nuser_maps = [\"file\"]\nauth = [\"local\"]\n\
+         [[imap_proxy.listener]]\naddress = \"127.0.0.1:{}\"\n",
+        map.display(),
+        ports.imap,
+    );
+    let listener = format!("[[imap.listener]]\naddress = \"127.0.0.1:{own}\"\n");
+    let server = Homing::start(&HomingBinary::find()?, &format!("{begin}{listener}"))?;
+    server.command(&["domain", "create", "example.test"])?;
+    let password = ALICE.password.as_bytes();
+    server.command_with_input(&["account", "create", ALICE.mail, "--password-stdin"], password)?;
+    let start = std::fs::read_to_string(server.config())?;
+    let without = start.replace(&listener, "");
+    edit(&server, |_| format!("{without}{proxies}"))?;
+    let refused = reload(&server).expect_err("it would deny its accounts").to_string();
+    ensure!(refused.contains("holds_accounts"), "{refused}");
+    ensure!(
+        ImapClient::connect(own)?
+            .login(ALICE.mail, ALICE.password)?
+            .starts_with("OK"),
+        "nothing has changed"
+    );
+    edit(&server, |_| format!("holds_accounts = true\n{without}{proxies}"))?;
+    reload(&server)?;
+    let reply = ImapClient::connect(ports.imap)?.login(ALICE.mail, ALICE.password)?;
+    ensure!(reply.starts_with("OK"), "{reply}");
+    Ok(())
+}
+
 /// One message to Alice; the first reply that is not a yes, or the last.
 fn deliver(port: u16) -> Result<SmtpReply> {
     let mut smtp = SmtpClient::connect(port)?;

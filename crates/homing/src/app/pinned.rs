@@ -37,7 +37,8 @@ pub(super) fn pin(config: &mut Config, before: &Config, start: &Source, parts: &
     config.data_dir.clone_from(&before.data_dir);
     config.server_name.clone_from(&before.server_name);
     config.store = before.store.clone();
-    config.holds_accounts = before.holds_accounts;
+    // What it came to at the start, not what the listeners of today would make of it.
+    config.holds_accounts = Some(before.holds_accounts());
     config.trusted_front_end.clone_from(&before.trusted_front_end);
     config.admin = before.admin.clone();
     config.password = before.password.clone();

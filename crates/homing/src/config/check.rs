@@ -99,6 +99,14 @@ impl Config {
             let message = "smtp, lmtp, imap and pop3 listeners serve accounts; remove them, or this key";
             problems.push(ConfigProblem::new("holds_accounts", message));
         }
+        if !self.holds_accounts() && self.holds_accounts.is_none() && store::Store::is_in(&self.data_dir) {
+            let message = format!(
+                "with *_proxy listeners only, this is a front end without accounts, but {} holds some; say true to \
+                 serve them in process, or false to leave them alone",
+                self.data_dir.display()
+            );
+            problems.push(ConfigProblem::new("holds_accounts", message));
+        }
     }
 
     fn check_directory(&self, problems: &mut Vec<ConfigProblem>) {
