@@ -4,7 +4,8 @@ use super::{Admin, Named, address};
 use crate::ApiError;
 use axum::Json;
 use axum::extract::State;
-use directory::{Attempt, ExplainStep, Route};
+use directory::{Attempt, DomainAnswer, ExplainStep, Route};
+use model::Address;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -37,7 +38,7 @@ pub(super) async fn explain(
             .unwrap_or_default()
             .to_owned()
     };
-    let answer = match services.as_slice() {
+    let mut answer = match services.as_slice() {
         [first, ..] if same("answer") => text(first, "answer"),
         several => {
             let parts: Vec<String> = several
@@ -47,14 +48,40 @@ pub(super) async fn explain(
             parts.join("; ")
         }
     };
-    let steps = services
-        .first()
-        .and_then(|row| row.get("steps"))
-        .cloned()
-        .unwrap_or_default();
+    // Mail has to pass these before a map is asked.
+    let mut domains = Vec::new();
+    for (service, known) in &current.domains {
+        domains.push(gate(service, &address, &known.find(&address.domain()).await));
+    }
+    let mut steps: Vec<String> = domains.iter().map(|row| text(row, "step")).collect();
+    let maps = services.first().and_then(|row| row.get("steps")?.as_array());
+    steps.extend(
+        maps.into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned),
+    );
+    for row in domains.iter().filter(|row| text(row, "outcome") != "home") {
+        answer.push_str(&format!("; {}", text(row, "step")));
+    }
+    let rows: Vec<Value> = services.iter().chain(&domains).cloned().collect();
     Ok(Json(
-        json!({ "address": address, "steps": steps, "answer": answer, "outcome": worst(&services), "services": services }),
+        json!({ "address": address, "steps": steps, "answer": answer, "outcome": worst(&rows), "services": services, "domains": domains }),
     ))
+}
+
+/// Whether a mail proxy takes mail for the domain at all.
+fn gate(service: &str, address: &Address, answer: &DomainAnswer) -> Value {
+    let domain = address.domain();
+    let (outcome, said) = match answer {
+        DomainAnswer::Ours => ("home", "is one of them".to_owned()),
+        DomainAnswer::Foreign => (
+            "no",
+            "is none of them: its mail is refused, but for clients that may relay".to_owned(),
+        ),
+        DomainAnswer::Unavailable(cause) => ("later", format!("cannot be looked up: {cause}")),
+    };
+    json!({ "service": service, "step": format!("[{service}] domains: {domain} {said}"), "outcome": outcome })
 }
 
 /// In one word, for programs: `home`, `no` or `later`.

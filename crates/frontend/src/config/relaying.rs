@@ -4,15 +4,26 @@ use super::SmtpProxyConfig;
 use model::ConfigProblem;
 use net::{Network, check_certificate_names};
 
-/// Wider networks than the widest private ones (10.0.0.0/8, fc00::/7) are the Internet, or much of it.
-const WIDEST: (u8, u8) = (8, 7);
+/// The widest network of the Internet that may be somebody's own: a provider's. Most have less.
+const WIDEST: (u8, u8) = (16, 29);
+/// What nobody reaches from the Internet (RFC 1918, 3927, 4193, 4291, 6598): these and what is in them.
+const PRIVATE: [&str; 8] = [
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "fc00::/7",
+    "fe80::/10",
+];
 
 /// What is wrong with `relay_from`, `relay_certificates` and `relay_home`.
 pub(super) fn check(config: &SmtpProxyConfig, problems: &mut Vec<ConfigProblem>) {
     for (index, network) in config.relay_from.iter().enumerate() {
         if is_too_wide(network) {
             let message = format!(
-                "{network} would make this an open relay; name the networks of your own clients, at most a /{} or /{}",
+                "{network} would make this an open relay; name the networks of your own clients, at most a /{} or /{} of those that are not private",
                 WIDEST.0, WIDEST.1
             );
             problems.push(ConfigProblem::new(format!("relay_from.{index}"), message));
@@ -33,7 +44,12 @@ pub(super) fn check(config: &SmtpProxyConfig, problems: &mut Vec<ConfigProblem>)
 }
 
 fn is_too_wide(network: &Network) -> bool {
-    network.prefix() < if network.is_ipv4() { WIDEST.0 } else { WIDEST.1 }
+    let widest = if network.is_ipv4() { WIDEST.0 } else { WIDEST.1 };
+    let is_private = PRIVATE
+        .iter()
+        .filter_map(|text| text.parse::<Network>().ok())
+        .any(|private| private.contains(network.address()) && network.prefix() >= private.prefix());
+    network.prefix() < widest && !is_private
 }
 
 #[cfg(test)]
@@ -51,15 +67,33 @@ mod tests {
     fn never_everybody() {
         use serde_json::json;
         let with = |networks: &[&str]| json!({ "relay_from": networks, "relay_home": "out" });
-        let own = ["10.0.0.0/8", "192.0.2.7", "fc00::/7", "2001:db8::/32"];
+        let own = [
+            "10.0.0.0/8",
+            "172.16.0.0/12",
+            "100.64.0.0/10",
+            "192.0.2.7",
+            "198.51.0.0/16",
+            "fc00::/7",
+            "fd00::/8",
+            "2001:db8::/32",
+            "2a00::/29",
+        ];
         assert_eq!(keys(with(&own)), [""; 0]);
         for wide in [
             "0.0.0.0/0",
             "0.0.0.0/1",
             "128.0.0.0/1",
             "10.0.0.0/7",
+            "80.0.0.0/8",
+            "172.0.0.0/8",
+            "172.16.0.0/11",
+            "192.0.0.0/15",
             "::/0",
             "2000::/3",
+            "2000::/7",
+            "2a00::/8",
+            "fe00::/7",
+            "2001:db8::/28",
         ] {
             assert_eq!(keys(with(&[own[0], wide])), ["relay_from.1"], "{wide}");
         }

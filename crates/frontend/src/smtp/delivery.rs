@@ -50,6 +50,9 @@ impl Delivery {
             .map(|leg| (leg.to.home.clone(), leg.recipients.clone()))
             .collect();
         let ready = self.send(legs, &mut replies).await;
+        for leg in &ready {
+            self.proxy.tally().sent(&leg.to.home, self.message.len());
+        }
         let open = self.commit(ready, &mut replies).await;
         self.count(&takers, &replies);
         untold.retain_mut(|told| match replies.get(told.index) {
@@ -72,9 +75,6 @@ impl Delivery {
             let answers = places.iter().filter_map(|place| replies.get(*place));
             answers.map(move |reply| (home, reply))
         }));
-        for (home, _) in takers {
-            tally.sent(home, self.message.len());
-        }
     }
 
     fn untold(&self, leg: &Leg) -> Vec<Told> {
@@ -225,9 +225,12 @@ impl Delivery {
     /// Hands the recipients whose home failed to the spill home, all or none. Gives those that it tells nobody of.
     pub(super) async fn spill(&self, failing: &[usize]) -> Result<Vec<Told>, Failure> {
         let home = self.proxy.spill_home.clone().ok_or(Failure::NoHome)?;
-        let leg = self.open(&Destination::relay(home), failing).await?;
+        let leg = self.open(&Destination::relay(home.clone()), failing).await?;
         let mut untold = self.untold(&leg);
         let reply = self.hand_over(leg, &self.trace, &self.message).await?;
+        let tally = self.proxy.tally();
+        tally.sent(&home, self.message.len());
+        tally.deliveries(failing.iter().map(|_| (&home, &reply)));
         for told in &mut untold {
             told.reply = reply.to_string();
         }

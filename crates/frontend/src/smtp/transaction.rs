@@ -467,6 +467,14 @@ impl Asking {
             self.report(&leg, &answers);
             return Ok((leg, Offered::Answers(answers)));
         }
+        let kept = match kept {
+            // It gets nothing new, also not over a connection that is open.
+            Some(leg) if dialer.is_drained(&offer.to.home) => {
+                leg.quit().await;
+                None
+            }
+            other => other,
+        };
         if let Some(mut leg) = kept
             // The home may have closed it meanwhile; then a new one is opened.
             && let Ok(Offered::Answers(answers)) = leg.begin(&self.sender, &offer.recipients).await

@@ -330,7 +330,7 @@ impl Driver {
             session = %self.session.peer.trace,
             protocol = %self.session.receiver.dialect().protocol(),
             client = %claims.addr.unwrap_or(self.session.peer.client.ip()),
-            port = claims.port.unwrap_or(self.session.peer.client.port()),
+            port = self.session.port(claims),
             transport = self.session.transport(claims),
             helo = %claims.helo.as_deref().unwrap_or(&hello.name),
             from = %transaction.from,

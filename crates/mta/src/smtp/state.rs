@@ -161,15 +161,27 @@ impl Session {
 
     /// Whether the message's first server got it over TLS, in one word, for the log.
     pub(super) fn transport(&self, claims: &ClientClaims) -> &'static str {
-        let told = match &claims.proto {
-            // RFC 3848: the S of ESMTPS.
-            Some(proto) => Some(match proto.to_ascii_uppercase().ends_with('S') {
-                true => TlsState::Encrypted,
-                false => TlsState::Plain,
-            }),
-            None => self.client_tls,
+        let proto = claims.proto.as_deref().unwrap_or_default().to_ascii_uppercase();
+        // RFC 3848: the S of ESMTPS and ESMTPSA. Without it nothing is said: Postfix writes ESMTP for both.
+        let told = match proto.strip_suffix('A').unwrap_or(&proto).ends_with('S') {
+            true => Some(TlsState::Encrypted),
+            false if self.names_another(claims) => None,
+            false => self.client_tls,
         };
         told.map_or("unknown", wire::transport::word)
+    }
+
+    /// The port of the message's first client, where it is known.
+    pub(super) fn port(&self, claims: &ClientClaims) -> Option<u16> {
+        let own = (!self.names_another(claims)).then(|| self.peer.client.port());
+        claims.port.or(own)
+    }
+
+    /// Whether XFORWARD tells of somebody else than this session's client.
+    fn names_another(&self, claims: &ClientClaims) -> bool {
+        claims
+            .addr
+            .is_some_and(|addr| addr.to_canonical() != self.peer.client.ip().to_canonical())
     }
 
     /// The keyword for the Received field.
