@@ -26,7 +26,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query};
 use axum::routing::{delete, get, post, put};
-use directory::{Connector, UserMaps};
+use directory::{Connector, Domains, UserMaps};
 use frontend::Dialer;
 use ldapsync::SyncEngine;
 use model::{Authenticator, Domain};
@@ -67,6 +67,8 @@ pub struct Admin {
 pub struct Current {
     /// The user maps of each proxy service.
     pub maps: Vec<(&'static str, Arc<UserMaps>)>,
+    /// The domains that each mail proxy takes mail for.
+    pub domains: Vec<(&'static str, Arc<Domains>)>,
     /// Every connector, to see whether its directory answers.
     pub connectors: Vec<Arc<Connector>>,
     /// Connects the proxies to the homes, and knows which of them have failed lately.
