@@ -84,7 +84,8 @@ impl Writer {
     }
 
     pub(crate) fn done(&mut self) -> bytes::Bytes {
-        std::mem::take(&mut self.0).into()
+        // As long as the row: it stays in memory until it is written out, and what a growing list has to spare with it.
+        bytes::Bytes::copy_from_slice(&self.0)
     }
 }
 

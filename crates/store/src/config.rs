@@ -9,9 +9,8 @@ pub struct StoreConfig {
     /// The engine under the store: `embedded` keeps everything in `data_dir`; `memory` keeps nothing after a
     /// stop and is for trials. Default `embedded`.
     pub engine: EngineKind,
-    /// Memory for cached blocks of the embedded engine, at least 1 MiB. Rows that wait to be written out come on top:
-    /// 8 MiB of accounts, 4 MiB of the journal, 16 MiB of mail and 64 MiB of bodies, twice that while they are written
-    /// and at most five times. Default 64 MiB.
+    /// Memory of the embedded engine, at least 1 MiB: one half for blocks that were read, the other for rows that wait to
+    /// be written out (at most 192 MiB; what is more goes to the blocks). Default 64 MiB.
     pub cache: ByteSize,
     /// When less than this is free on the disk of `data_dir`, new mail is refused with a temporary error;
     /// reading and removing go on. 0 switches the check off. Default 256 MiB.

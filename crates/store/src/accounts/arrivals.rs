@@ -15,6 +15,9 @@ use bytes::Bytes;
 use model::{AccountId, Address, Domain, EntryUuid};
 use std::collections::BTreeSet;
 
+/// About as many rows has an account with two aliases.
+const ROWS: usize = 8;
+
 /// An entry and the addresses that it wants here.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival<'a> {
@@ -81,14 +84,17 @@ impl Store {
             first
         };
         let (mut rows, mut ids) = (Rows::default(), Vec::with_capacity(new.len()));
+        rows.batch.ops.reserve(new.len().saturating_mul(ROWS));
+        rows.new.reserve(new.len().saturating_mul(ROWS / 2));
         for (number, account) in (first..).zip(new) {
             let id = AccountId::new(number).map_err(|_| StoreError::Limit("accounts"))?;
             ids.push(id);
             self.arrives(&mut rows, id, account, origin)?;
         }
         let (mut batch, bytes) = rows.into_batch()?;
-        let slot = self.committer().slot(bytes).await?;
+        // In this order, as whoever creates one account does: a lock that waits for room must not be waited for with room.
         let next = self.ids().lock().await;
+        let slot = self.committer().slot(bytes).await?;
         // Whatever was reserved since is behind this row too: a later batch may be queued before this one.
         let row = Bytes::copy_from_slice(&next.to_be_bytes());
         batch.put(Space::Meta, keys::NEXT_ID.to_vec(), row);

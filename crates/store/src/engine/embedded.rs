@@ -1,5 +1,6 @@
 //! The default engine: a fjall database in the data folder.
 
+use super::buffers::{self, Shares};
 use super::{Durability, Space, Write};
 use crate::StoreError;
 use bytes::Bytes;
@@ -9,23 +10,11 @@ use std::path::Path;
 /// Values from this size live in blob files, so that compaction of keys does not rewrite bodies.
 const BLOB_THRESHOLD: u32 = 1024;
 
-/// Rows that wait in memory until they are written out, by space; a second such part may be on its way to the disk, and
-/// at most four. `[store] cache` does not bound them.
-const fn write_buffer(space: Space) -> u64 {
-    match space {
-        // Bodies: large parts make large files.
-        Space::Body => 64 << 20,
-        Space::Mail => 16 << 20,
-        Space::Directory => 8 << 20,
-        Space::Log => 4 << 20,
-        Space::Meta | Space::Refs | Space::Repeat => 2 << 20,
-    }
-}
-
 /// A fjall database with one keyspace a [`Space`].
 pub(crate) struct Embedded {
     database: Database,
     spaces: Vec<Keyspace>,
+    shares: Shares,
 }
 
 /// A fjall snapshot.
@@ -35,10 +24,11 @@ pub(crate) struct View<'a> {
 }
 
 impl Embedded {
-    /// Opens or creates the database; takes the folder's lock.
+    /// Opens or creates the database; takes the folder's lock. `cache` is what cached blocks and rows that wait take together.
     pub(crate) fn open(folder: &Path, cache: u64) -> Result<Self, StoreError> {
+        let shares = Shares::of(cache);
         let database = Database::builder(folder)
-            .cache_size(cache)
+            .cache_size(shares.blocks)
             .worker_threads(2)
             .manual_journal_persist(true)
             .open()
@@ -47,14 +37,18 @@ impl Embedded {
             .iter()
             .map(|space| {
                 let options = || {
-                    let options = KeyspaceCreateOptions::default().max_memtable_size(write_buffer(*space));
+                    let options = KeyspaceCreateOptions::default();
                     let blobs = || KvSeparationOptions::default().separation_threshold(BLOB_THRESHOLD);
                     options.with_kv_separation((*space == Space::Body).then(blobs))
                 };
                 database.keyspace(space.name(), options).map_err(failure)
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { database, spaces })
+        Ok(Self {
+            database,
+            spaces,
+            shares,
+        })
     }
 
     fn space(&self, space: Space) -> Result<&Keyspace, StoreError> {
@@ -82,7 +76,14 @@ impl Embedded {
                 None => batch.remove(keyspace, key),
             }
         }
-        batch.commit().map_err(write_failure)
+        batch.commit().map_err(write_failure)?;
+        buffers::bound(&self.database, &self.spaces, self.shares.part).map_err(write_failure)
+    }
+
+    /// Octets of rows that wait to be written out.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> u64 {
+        self.database.write_buffer_size()
     }
 
     pub(crate) fn sync(&self) -> Result<(), StoreError> {

@@ -3,6 +3,7 @@
 //! A closed set, so an enum: `embedded` (fjall) and `memory`. Only the committer thread writes
 //! (fjall's back-pressure sleeps on its caller). Knows nothing of accounts or mail.
 
+mod buffers;
 mod embedded;
 mod memory;
 

@@ -1,0 +1,111 @@
+//! Rows that wait in memory until they are written out: how many there may be, in all key spaces together.
+//!
+//! fjall bounds each key space alone, by the size of what it gathers and by the number of such parts that wait for the
+//! disk. Together that is several times what anybody would expect of `[store] cache`, and a first synchronisation gets there:
+//! rows come faster than they are written out. So the gathering ends earlier here, and a writer waits for the disk sooner.
+
+use fjall::{AbstractTree, Database, Keyspace};
+use std::time::Duration;
+
+/// What fjall lets one key space gather by default. It ends the gathering by itself then.
+const MOST_OF_A_SPACE: u64 = 64 << 20;
+/// Between two looks at what is being written out.
+const LOOK: Duration = Duration::from_millis(1);
+/// Looks after which the writer goes on all the same: more memory is better than no mail. About ten seconds.
+const LOOKS: usize = 10_000;
+
+/// How memory is divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shares {
+    /// For blocks that were read.
+    pub(super) blocks: u64,
+    /// For rows that are gathered; as much again for those that are being written out, and for those that were, which fjall
+    /// lets go when the next are gathered.
+    pub(super) part: u64,
+}
+
+impl Shares {
+    /// Half for the blocks, half for the rows.
+    pub(super) fn of(cache: u64) -> Self {
+        let part = (cache / 6).min(MOST_OF_A_SPACE);
+        Self {
+            blocks: cache - 3 * part,
+            part,
+        }
+    }
+}
+
+/// What is gathered in one key space.
+fn gathered(space: &Keyspace) -> u64 {
+    space.tree.active_memtable().size()
+}
+
+/// Has the largest key space written out once all have gathered their part, and waits while more than that is on its way
+/// already. For the committer thread, after it has written.
+pub(super) fn bound(database: &Database, spaces: &[Keyspace], part: u64) -> Result<(), fjall::Error> {
+    if database.write_buffer_size() <= part {
+        return Ok(());
+    }
+    let all = || spaces.iter().map(gathered).sum::<u64>();
+    if all() > part
+        && let Some(largest) = spaces.iter().max_by_key(|space| gathered(space))
+    {
+        largest.rotate_memtable()?;
+    }
+    for _ in 0..LOOKS {
+        if database.write_buffer_size().saturating_sub(all()) <= part {
+            return Ok(());
+        }
+        std::thread::park_timeout(LOOK);
+    }
+    tracing::warn!("rows are written out too slowly; they take more memory than they should");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::embedded::Embedded;
+    use super::super::{Durability, Space};
+    use super::*;
+    use bytes::Bytes;
+
+    #[test]
+    fn halves() {
+        for (cache, blocks, part) in [
+            (1 << 20, 524_290, 174_762),
+            (64 << 20, 33_554_434, 11_184_810),
+            (4 << 30, (4 << 30) - (192 << 20), 64 << 20),
+        ] {
+            assert_eq!(Shares::of(cache), Shares { blocks, part });
+        }
+    }
+
+    #[test]
+    fn rows_that_wait_are_bounded_in_all_spaces_together() {
+        let folder = tempfile::tempdir().expect("folder");
+        let cache = 1 << 20;
+        let engine = Embedded::open(folder.path(), cache).expect("opens");
+        let (part, mut written) = (Shares::of(cache).part, 0);
+        for number in 0..600u32 {
+            let value = Bytes::from(vec![7; 4096]);
+            let spaces = [Space::Directory, Space::Mail, Space::Log];
+            let row = |space| (space, number.to_be_bytes().to_vec(), Some(value.clone()));
+            let rows: Vec<_> = spaces.into_iter().map(row).collect();
+            written += 3 * 4096;
+            engine.write(rows, Durability::Kernel).expect("writes");
+            // Two parts, and what one write brought.
+            assert!(
+                engine.waiting() <= 2 * part + (16 << 10),
+                "{} wait",
+                engine.waiting()
+            );
+        }
+        assert!(written > 20 * part, "more was written than may wait");
+        for number in 0..600u32 {
+            for space in [Space::Directory, Space::Mail, Space::Log] {
+                let row = engine.snapshot().get(space, &number.to_be_bytes());
+                assert!(row.expect("reads").is_some());
+            }
+        }
+    }
+}
