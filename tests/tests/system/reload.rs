@@ -370,7 +370,9 @@ fn a_server_with_accounts_does_not_forget_them_for_its_listeners() -> Result<()>
     let start = std::fs::read_to_string(server.config())?;
     let without = start.replace(&listener, "");
     edit(&server, |_| format!("{without}{proxies}"))?;
-    let refused = reload(&server).expect_err("it would deny its accounts").to_string();
+    let refused = reload(&server)
+        .expect_err("it would deny its accounts")
+        .to_string();
     ensure!(refused.contains("holds_accounts"), "{refused}");
     ensure!(
         ImapClient::connect(own)?
