@@ -254,9 +254,11 @@ impl Worker<'_> {
         self.note(&elsewhere).await
     }
 
-    /// Every UUID that is known here: linked, or noted at another home.
-    pub(super) async fn all_known(&mut self) -> Result<Vec<EntryUuid>, Trouble> {
-        let entries = sums::entries(self.parts, self.engine.void());
+    /// Every UUID that is known here, linked or noted at another home, and that this round was not told of.
+    pub(super) async fn all_missing(&mut self) -> Result<Vec<EntryUuid>, Trouble> {
+        let engine = &self.engine;
+        let missing = |uuid: EntryUuid| !engine.has_named(uuid);
+        let entries = sums::entries(self.parts, engine.void(), missing);
         let mut known = entries.await.map_err(store_trouble)?;
         let mut after = None;
         loop {
@@ -266,7 +268,7 @@ impl Worker<'_> {
                 .map_err(store_trouble)?;
             let Some(last) = page.last() else { return Ok(known) };
             after = Some(*last);
-            known.extend(page);
+            known.extend(page.into_iter().filter(|uuid| missing(*uuid)));
         }
     }
 

@@ -33,15 +33,21 @@ pub(super) fn ends(parts: &SyncEngine, then: Timestamp) -> Result<Vec<(EntryUuid
     parts.local.store.ends_until(&parts.config.name, then)
 }
 
-/// Every linked entry. Whoever reads them all can tell whether the sums are true.
-pub(super) async fn entries(parts: &SyncEngine, void: &[Void]) -> Result<Vec<EntryUuid>, StoreError> {
+/// Linked entries that are wanted: with a million people nobody wants them all at once. Whoever reads them all can tell
+/// whether the sums are true.
+pub(super) async fn entries(
+    parts: &SyncEngine,
+    void: &[Void],
+    wanted: impl Fn(EntryUuid) -> bool,
+) -> Result<Vec<EntryUuid>, StoreError> {
     let (store, name) = (&parts.local.store, &parts.config.name);
-    let (entries, kept) = store.linked_entries(name)?;
-    if kept != Some(entries.len() as u64) {
-        tracing::warn!(connector = %name, links = entries.len(), ?kept, "the links are counted anew");
+    let mut found = Vec::new();
+    let (links, kept) = store.linked_entries(name, |uuid| found.extend(wanted(uuid).then_some(uuid)))?;
+    if kept != Some(links) {
+        tracing::warn!(connector = %name, links, ?kept, "the links are counted anew");
         store.count_links(name, |csn| !is_void(void, csn)).await?;
     }
-    Ok(entries)
+    Ok(found)
 }
 
 /// What the sums have to be, from the links themselves.

@@ -241,7 +241,7 @@ impl<'a> Worker<'a> {
             Effect::Examine(_) | Effect::Abandon => {}
             Effect::LookUp(uuids) => self.look_up(&uuids).await?,
             Effect::ListLinks => {
-                let links = self.all_known().await?;
+                let links = self.all_missing().await?;
                 self.step(Input::Links(links));
             }
             Effect::Sample(absent) => self.sample(&absent).await?,

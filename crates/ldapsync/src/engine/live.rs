@@ -92,6 +92,11 @@ impl Engine {
         }
     }
 
+    /// Whether this round was told of the entry: then it is not missing.
+    pub(crate) fn has_named(&self, uuid: EntryUuid) -> bool {
+        matches!(&self.phase, Phase::InRound(round) if round.seen.contains(uuid))
+    }
+
     /// Whether this round compares everything.
     pub(crate) fn compares_all(&self) -> bool {
         matches!(&self.phase, Phase::InRound(round) if round.full)

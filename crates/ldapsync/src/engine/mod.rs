@@ -13,6 +13,7 @@ mod aside;
 mod backoff;
 mod examine;
 mod live;
+mod named;
 mod newcomers;
 mod newest;
 mod operate;
@@ -163,7 +164,7 @@ pub(crate) enum Input {
     Lost(FeedError),
     /// The feed, a look-up or the store failed.
     Failed(Trouble),
-    /// The answer to [`Effect::ListLinks`]: every linked UUID of this connector.
+    /// The answer to [`Effect::ListLinks`]: every linked UUID of this connector that [`Engine::has_named`] does not know.
     Links(Vec<EntryUuid>),
     /// The answer to [`Effect::Sample`].
     Sampled {
@@ -241,7 +242,7 @@ pub(crate) enum Effect {
     Examine(EntryUuid),
     /// Look these up in the directory, without a filter, and read both sides of each.
     LookUp(Vec<EntryUuid>),
-    /// Name every linked UUID.
+    /// Name every linked UUID that was not named.
     ListLinks,
     /// Look up a few linked entries that are not among these.
     Sample(Vec<EntryUuid>),
@@ -525,7 +526,7 @@ impl Engine {
 
     fn swept(&mut self, links: &[EntryUuid], now: Timestamp) -> Vec<Effect> {
         if let Phase::InRound(round) = &mut self.phase {
-            let missing = links.iter().filter(|uuid| !round.seen.contains(uuid));
+            let missing = links.iter().filter(|uuid| !round.seen.contains(**uuid));
             round.absent.extend(missing.copied());
         }
         self.next_stage(now)

@@ -1,12 +1,13 @@
 //! One round: the stages between a poll and its commit.
 
+use super::named::Named;
 use super::newest::{Void, add_void};
 use super::status::Counts;
 use super::{Checkpoint, Effect, Engine, Newest, Phase};
 use crate::plan::LocalId;
 use directory::feed::Cookie;
 use model::{Address, EntryUuid, Timestamp};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many objects are looked up at once. A look-up is one indexed search, so more gains nothing.
 pub(super) const PORTION: usize = 64;
@@ -53,7 +54,7 @@ pub(super) struct Round {
     pub(super) live: bool,
     pub(super) cookie: Option<Cookie>,
     /// Everything that was named as being there.
-    pub(super) seen: HashSet<EntryUuid>,
+    pub(super) seen: Named,
     pub(super) groups: BTreeSet<EntryUuid>,
     pub(super) absent: BTreeSet<EntryUuid>,
     /// Quarantined objects whose time has come.
@@ -94,7 +95,7 @@ impl Round {
             full,
             live: false,
             cookie: None,
-            seen: HashSet::new(),
+            seen: Named::default(),
             groups: BTreeSet::new(),
             absent: BTreeSet::new(),
             owed: due.clone(),

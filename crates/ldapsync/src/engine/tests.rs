@@ -1,5 +1,7 @@
 //! The engine's steps, by tables.
 
+mod memory;
+
 use super::*;
 use crate::plan::{Arrivals, Deletions, Reason};
 use directory::config::{Absent, ConflictResolution, ConflictScope, Direction};

@@ -315,15 +315,21 @@ impl Store {
         Ok((batch, row))
     }
 
-    /// The UUID of every linked entry, and the number of links as it was kept, if it was: both of one moment.
-    pub fn linked_entries(&self, connector: &str) -> Result<(Vec<EntryUuid>, Option<u64>), StoreError> {
+    /// Shows the UUID of every linked entry, in their order. Gives how many they are, and the number of links as it was
+    /// kept, if it was: both of one moment.
+    pub fn linked_entries(
+        &self,
+        connector: &str,
+        mut each: impl FnMut(EntryUuid),
+    ) -> Result<(u64, Option<u64>), StoreError> {
         let snapshot = self.engine().snapshot();
         let row = snapshot.get(Space::Directory, &keys::sums(connector))?;
         let kept = row.map(|row| Row::read(&row)).filter(|row| row.known);
         let prefix = keys::remotes_of(connector);
-        let mut found = Vec::new();
+        let mut found = 0;
         pages(&snapshot, &prefix, &after_prefix(&prefix), |key, _| {
-            found.push(uuid_at(key, prefix.len())?);
+            each(uuid_at(key, prefix.len())?);
+            found += 1;
             Ok(())
         })?;
         Ok((found, kept.map(|row| row.links)))
