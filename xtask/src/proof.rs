@@ -56,11 +56,17 @@ fn is_function(name: &str) -> bool {
             .all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
 }
 
-/// The names of the functions under a test attribute.
+/// The names of the functions under a test attribute, and of those that a list of scenarios makes tests of.
 fn tests(text: &str) -> Vec<&str> {
-    let (mut names, mut marked) = (Vec::new(), false);
+    let (mut names, mut marked, mut listed) = (Vec::new(), false, false);
     for line in text.lines().map(str::trim_start) {
-        if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+        if line.starts_with("scenarios!(") {
+            listed = true;
+        } else if listed {
+            listed = !line.starts_with(')');
+            let name = line.trim_end_matches(',').rsplit("::").next();
+            names.extend(name.filter(|_| listed));
+        } else if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
             marked = true;
         } else if let Some((_, rest)) = line.split_once("fn ")
             && marked
@@ -79,7 +85,8 @@ mod tests {
 
     #[test]
     fn a_name_without_a_test_is_found() {
-        let text = "#[tokio::test(start_paused = true)]\nasync fn it_holds() {}\nfn it_helps() {}\n";
+        let text = "#[tokio::test(start_paused = true)]\nasync fn it_holds() {}\nfn it_helps() {}\n\
+                    scenarios!(\n    a::it_is_listed,\n);\nfn it_is_no_test() {}\n";
         let known = tests(text).into_iter().collect();
         let table = |row: &str| Source {
             path: "docs/proof-x.md".to_owned(),
@@ -87,6 +94,8 @@ mod tests {
         };
         assert_eq!(problems(&table("| a | `it_holds` |"), &known).len(), 0);
         assert_eq!(problems(&table("| a | `benches run sync` |"), &known).len(), 0);
+        assert_eq!(problems(&table("| a | `it_is_listed` |"), &known).len(), 0);
+        assert_eq!(problems(&table("| a | `it_is_no_test` |"), &known).len(), 1);
         assert_eq!(problems(&table("| a | `it_helps` |"), &known).len(), 1);
         assert_eq!(problems(&table("| a | nobody |"), &known).len(), 1);
     }

@@ -18,6 +18,9 @@ pub enum ApiError {
     /// What was named does not exist (404).
     #[error("{0}")]
     NotFound(String),
+    /// It exists, and this cannot be done with it (405).
+    #[error("there is no such operation on it; see the methods in the Allow field")]
+    NotAllowed,
     /// It contradicts what is there (409).
     #[error("{0}")]
     Conflict(String),
@@ -32,6 +35,7 @@ impl ApiError {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::NotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Temporary(_) => StatusCode::SERVICE_UNAVAILABLE,
         }

@@ -30,5 +30,6 @@ mod spill;
 mod sync_commands;
 mod sync_groups;
 mod sync_operations;
+mod sync_orders;
 mod takeover;
 mod tls;

@@ -104,7 +104,7 @@ impl Site {
     }
 
     /// The JSON lines of a command.
-    fn lines(&self, args: &[&str]) -> Result<Vec<Value>> {
+    pub(super) fn lines(&self, args: &[&str]) -> Result<Vec<Value>> {
         let (code, out, error) = self.run(&[args, &["--json"]].concat())?;
         ensure!(code == 0, "{args:?}: {code} {error}");
         out.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()

@@ -162,12 +162,17 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/v1/services", get(service::status))
         .route("/v1/reload", post(reload::reload))
         .fallback(unknown)
+        .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(admin)
 }
 
 async fn unknown() -> ApiError {
     ApiError::NotFound("there is no such operation".to_owned())
+}
+
+async fn not_allowed() -> ApiError {
+    ApiError::NotAllowed
 }
 
 /// Who asked, for the journal.

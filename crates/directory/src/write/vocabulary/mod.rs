@@ -16,9 +16,9 @@ pub use schema::Schema;
 use super::{AttributeChange, Edit};
 use crate::config::{AttributeMap, ConnectorConfig, EnabledKind, ServerType};
 use crate::export::Disabled;
-use crate::patterns::{EntryKind, Patterns};
+use crate::patterns::{EntryKind, Half, Patterns};
 use bytes::Bytes;
-use ldap::{Dn, DnTemplate, Entry, Slot, Slots};
+use ldap::{Dn, DnTemplate, Entry, Rdn, Slot, Slots};
 use model::{ConfigProblem, Domain};
 
 /// The flag ACCOUNTDISABLE of `userAccountControl` (MS-ADTS section 2.2.16).
@@ -92,6 +92,12 @@ impl Vocabulary {
         for (section, place) in [("accounts", &accounts), ("groups", &groups)] {
             let problem = place.as_ref().and_then(|place| place.ambiguity(&config.domains));
             problems.extend(problem.map(|text| ConfigProblem::new(format!("{section}.rdn"), text)));
+        }
+        let halves = [Some(&patterns.accounts), patterns.groups.as_ref()];
+        for (section, place, half) in [("accounts", &accounts, halves[0]), ("groups", &groups, halves[1])] {
+            let outside = place.as_ref().zip(half);
+            let outside = outside.and_then(|(place, half)| place.outside(half, &config.domains));
+            problems.extend(outside.map(|text| ConfigProblem::new(format!("{section}.create_under"), text)));
         }
         match accounts {
             Some(accounts) if problems.is_empty() => Ok(Self {
@@ -279,6 +285,31 @@ impl Place {
     fn is_shared(&self, domains: &[Domain]) -> bool {
         let told_apart = self.under.uses(Slot::Domain) || self.under.uses(Slot::Address);
         domains.len() > 1 && !told_apart
+    }
+
+    /// A place where entries would be made that nobody would find again. What the connector's domains do not settle is not
+    /// judged.
+    fn outside(&self, half: &Half, domains: &[Domain]) -> Option<String> {
+        let anybody = |domain: &Domain| (format!("somebody@{domain}"), domain.to_string());
+        let known: Vec<(String, String)> = domains.iter().map(anybody).collect();
+        let slots = known.iter().map(|(address, domain)| Slots {
+            address: Some(address),
+            local_part: Some("somebody"),
+            domain: Some(domain),
+        });
+        let none = Slots {
+            address: None,
+            local_part: Some("somebody"),
+            domain: None,
+        };
+        let bare = domains.is_empty().then_some(none);
+        slots.chain(bare).find_map(|slots| {
+            let place = self.under.fill(&slots)?;
+            let entry = place.child(Rdn::new("cn", "somebody").ok()?);
+            (!half.spans(&entry)).then(|| {
+                format!("{place} is not where base_dn and scope look, so an entry that is made there would not be found again")
+            })
+        })
     }
 
     /// How two addresses would get one DN.

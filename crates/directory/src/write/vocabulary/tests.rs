@@ -1,6 +1,7 @@
 //! Properties and entries by table.
 
 use super::*;
+use crate::config::SearchScope;
 use ldap::Attribute;
 use model::{Address, Domain};
 
@@ -34,7 +35,7 @@ fn templates_that_give_two_entries_one_name() {
         (2, None, Some("uid=%e"), None),
         (2, None, Some("uid=%u+o=%d"), None),
         (2, Some("ou=%d,dc=t"), Some("uid=%u"), None),
-        (2, Some("ou=Users,%D"), Some("uid=%u"), None),
+        (2, Some("ou=Users,%D,dc=t"), Some("uid=%u"), None),
         (
             2,
             None,
@@ -53,6 +54,9 @@ fn templates_that_give_two_entries_one_name() {
         let mut config = config();
         config.domains = domains.iter().take(count).cloned().collect();
         config.accounts.create_under = under.map(str::to_owned);
+        if under.is_some() {
+            config.accounts.base_dn = vec!["dc=t".to_owned()];
+        }
         config.accounts.rdn = rdn.map(str::to_owned);
         let problems = config.check();
         match problem {
@@ -71,6 +75,50 @@ fn templates_that_give_two_entries_one_name() {
         matches!(&problems[..], [one] if one.key == "groups.rdn"),
         "{problems:?}"
     );
+}
+
+#[test]
+fn entries_are_made_where_they_are_found_again() {
+    let domains = ["a.test", "b.test"].map(|name| Domain::parse(name).expect(name));
+    // Base, scope, domains, place, and whether that is right.
+    for (base, scope, count, under, right) in [
+        ("ou=Users,dc=t", SearchScope::Sub, 1, "ou=Users,dc=t", true),
+        ("ou=Users,dc=t", SearchScope::Sub, 1, "ou=new,OU=users,DC=t", true),
+        ("ou=Users,dc=t", SearchScope::Sub, 1, "ou=Groups,dc=t", false),
+        ("ou=Users,dc=t", SearchScope::Sub, 1, "dc=t", false),
+        ("ou=Users,dc=t", SearchScope::One, 1, "ou=Users,dc=t", true),
+        (
+            "ou=Users,dc=t",
+            SearchScope::One,
+            1,
+            "ou=new,ou=Users,dc=t",
+            false,
+        ),
+        ("dc=a,dc=test,dc=t", SearchScope::Sub, 1, "ou=Users,%D,dc=t", true),
+        (
+            "dc=a,dc=test,dc=t",
+            SearchScope::Sub,
+            2,
+            "ou=Users,%D,dc=t",
+            false,
+        ),
+        // Which domains there are, nobody says.
+        ("dc=a,dc=test,dc=t", SearchScope::Sub, 0, "ou=Users,%D,dc=t", true),
+        ("ou=Users,dc=t", SearchScope::Sub, 0, "ou=Groups,dc=t", false),
+    ] {
+        let mut config = config();
+        config.domains = domains.iter().take(count).cloned().collect();
+        config.accounts.base_dn = vec![base.to_owned()];
+        config.accounts.scope = scope;
+        config.accounts.rdn = Some("uid=%e".to_owned());
+        config.accounts.create_under = Some(under.to_owned());
+        let keys: Vec<String> = config.check().into_iter().map(|problem| problem.key).collect();
+        let expected: &[&str] = if right { &[] } else { &["accounts.create_under"] };
+        assert_eq!(keys, expected, "{under} below {base}, {scope:?}, {count} domains");
+    }
+    let mut config = config();
+    config.groups.create_under = Some("ou=Users,dc=t".to_owned());
+    assert_eq!(config.check()[0].key, "groups.create_under");
 }
 
 fn text(new: &NewObject) -> String {
@@ -201,6 +249,7 @@ fn names_of_entries() {
     own.accounts.rdn = Some("cn=%u of %d".to_owned());
     let mut apart = config();
     apart.accounts.create_under = Some("ou=Users,%D,dc=t".to_owned());
+    apart.accounts.base_dn = vec!["dc=t".to_owned()];
     let mut special = config();
     special.accounts.base_dn = vec!["ou=100%e,dc=t".to_owned()];
     for (config, domains, dn) in [
