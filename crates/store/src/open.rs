@@ -27,6 +27,8 @@ struct Inner {
     cells: Cells,
     /// The next id of accounts and groups.
     ids: tokio::sync::Mutex<u64>,
+    /// Whose turn it is to change an address that groups may name, or what groups name.
+    followers: tokio::sync::Mutex<()>,
     /// Number of this run, and of the last one that did not end cleanly.
     boot: u64,
     unclean: u64,
@@ -151,6 +153,7 @@ impl Store {
             clock,
             cells: Cells::default(),
             ids: tokio::sync::Mutex::new(next_id),
+            followers: tokio::sync::Mutex::new(()),
             boot,
             unclean,
             lost,
@@ -219,6 +222,10 @@ impl Store {
 
     pub(crate) fn ids(&self) -> &tokio::sync::Mutex<u64> {
         &self.0.ids
+    }
+
+    pub(crate) fn followers(&self) -> &tokio::sync::Mutex<()> {
+        &self.0.followers
     }
 
     pub(crate) fn boot(&self) -> u64 {

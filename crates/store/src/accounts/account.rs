@@ -84,7 +84,8 @@ impl Store {
         .transpose()
     }
 
-    /// Changes an account. With `expected_version`, [`StoreError::Conflict`] when it is not the current one.
+    /// Changes an account. With `expected_version`, [`StoreError::Conflict`] when it is not the current one; what
+    /// others change beside it, a list that names it, is no conflict of this account.
     /// A change that changes nothing writes nothing and leaves the version.
     pub async fn update_account(
         &self,
@@ -95,11 +96,21 @@ impl Store {
     ) -> Result<Arc<Account>, StoreError> {
         for _ in 0..TRIES {
             match self.try_update(id, expected_version, &change, origin).await {
-                Err(StoreError::Conflict) if expected_version.is_none() => {}
+                Err(StoreError::Conflict) if self.is_still(id, expected_version)? => {}
                 other => return other,
             }
         }
         Err(StoreError::Conflict)
+    }
+
+    /// Whether an account is as it was expected to be.
+    fn is_still(&self, id: AccountId, expected_version: Option<u64>) -> Result<bool, StoreError> {
+        let Some(expected) = expected_version else {
+            return Ok(true);
+        };
+        Ok(self
+            .account(id)?
+            .is_some_and(|account| account.version == expected))
     }
 
     async fn try_update(
@@ -148,10 +159,13 @@ impl Store {
         );
         batch.put(Space::Directory, key, write_account(&new));
         let renamed = (&old.address, &new.address, new.aliases.as_slice());
-        self.stage_followers(&mut batch, LocalId::Account(id), renamed, origin)?;
+        let turn = self
+            .stage_followers(&mut batch, LocalId::Account(id), renamed, origin)
+            .await?;
         let note = describe(&old, &new, touched);
         self.journal_row(&mut batch, Some(LocalId::Account(id)), touched, origin, note);
         self.commit(batch).await?;
+        drop(turn);
         Ok(Arc::new(new))
     }
 

@@ -40,6 +40,10 @@ impl Store {
             created: self.clock().now(),
         };
         tidy_members(&mut group.members)?;
+        let turn = match named::names_any(&group) {
+            true => Some(self.followers().lock().await),
+            false => None,
+        };
         let (id, ids) = self.next_id(&mut batch).await?;
         group.id = GroupId::new(id).map_err(|_| StoreError::Limit("groups"))?;
         let local = LocalId::Group(group.id);
@@ -56,7 +60,9 @@ impl Store {
         self.journal_row(&mut batch, Some(local), touched, origin, note);
         let queued = self.committer().slot(0).await?.send(batch);
         drop(ids);
-        queued.committed().await.map(|()| group.id)
+        queued.committed().await?;
+        drop(turn);
+        Ok(group.id)
     }
 
     /// The group with this id.
@@ -83,11 +89,19 @@ impl Store {
     ) -> Result<Arc<Group>, StoreError> {
         for _ in 0..TRIES {
             match self.try_update_group(id, expected_version, &change, origin).await {
-                Err(StoreError::Conflict) if expected_version.is_none() => {}
+                Err(StoreError::Conflict) if self.is_still_group(id, expected_version)? => {}
                 other => return other,
             }
         }
         Err(StoreError::Conflict)
+    }
+
+    /// Whether a group is as it was expected to be.
+    fn is_still_group(&self, id: GroupId, expected_version: Option<u64>) -> Result<bool, StoreError> {
+        let Some(expected) = expected_version else {
+            return Ok(true);
+        };
+        Ok(self.group(id)?.is_some_and(|group| group.version == expected))
     }
 
     async fn try_update_group(
@@ -133,10 +147,14 @@ impl Store {
         batch.put(Space::Directory, key, write_group(&new));
         named::stage(&mut batch, id, Some(&old), Some(&new));
         let renamed = (&old.address, &new.address, new.aliases.as_slice());
-        self.stage_followers(&mut batch, local, renamed, origin)?;
+        let turn = match self.stage_followers(&mut batch, local, renamed, origin).await? {
+            None if named::comes(&old, &new) => Some(self.followers().lock().await),
+            turn => turn,
+        };
         let note = describe(&old, &new, touched);
         self.journal_row(&mut batch, Some(local), touched, origin, note);
         self.commit(batch).await?;
+        drop(turn);
         Ok(Arc::new(new))
     }
 

@@ -1,7 +1,8 @@
 //! Members that groups name by an address of this server, and what becomes of them when that address changes.
 //!
 //! Who is in a group stays in it under another address: the groups are changed in the commit that changes the address.
-//! An index says which groups those are, so that nobody has to read them all.
+//! An index says which groups those are, so that nobody has to read them all. Many who are renamed together may be in one
+//! group: each waits for its turn until the one before is committed, and so does whoever adds a name to that index.
 
 use super::rows::{read_group, write_group};
 use super::types::{Group, Member, Origin, Touched};
@@ -22,6 +23,19 @@ fn named(group: &Group) -> BTreeSet<String> {
         Member::Remote { .. } => None,
     };
     group.members.iter().filter_map(by_address).collect()
+}
+
+/// Whether a group names any address.
+pub(super) fn names_any(group: &Group) -> bool {
+    group
+        .members
+        .iter()
+        .any(|member| matches!(member, Member::Local(_)))
+}
+
+/// Whether a group names an address that it did not name before.
+pub(super) fn comes(old: &Group, new: &Group) -> bool {
+    !named(new).is_subset(&named(old))
 }
 
 /// Moves the index from what a group named to what it names.
@@ -94,18 +108,25 @@ impl Store {
     }
 
     /// In the groups that name the address which an object gives up, its new one takes the place. The object itself
-    /// is written by whoever asks.
-    pub(super) fn stage_followers(
+    /// is written by whoever asks, who keeps the turn until that is committed; none when no group names the address.
+    pub(super) async fn stage_followers(
         &self,
         batch: &mut Batch,
         owner: LocalId,
         (old, new, kept): (&Address, &Address, &[Address]),
         origin: &Origin,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<tokio::sync::MutexGuard<'_, ()>>, StoreError> {
         // Another spelling is the same address; so is one that stays as an alias.
         if old.key() == new.key() || kept.iter().any(|alias| alias.key() == old.key()) {
-            return Ok(());
+            return Ok(None);
         }
+        if self.groups_naming(old)?.is_empty() {
+            // Who names it before this is committed is seen at the next try.
+            let prefix = keys::named_in(&old.key());
+            batch.expect(Space::Directory, prefix, Expect::Empty, StoreError::Conflict);
+            return Ok(None);
+        }
+        let turn = self.followers().lock().await;
         for id in self.groups_naming(old)? {
             let key = keys::group(id);
             let Some(row) = self.engine().get(Space::Directory, &key)? else {
@@ -138,7 +159,7 @@ impl Store {
             let note = format!("group {}: member {old} is {new} now", after.address);
             self.journal_row(batch, Some(LocalId::Group(id)), Touched::MEMBERS, origin, note);
         }
-        Ok(())
+        Ok(Some(turn))
     }
 }
 
@@ -262,6 +283,88 @@ mod tests {
             .expect("changed");
         rename(&store, "uno", to("trois")).await;
         assert!(members(&store, "crew").is_empty());
+        store.close().await.expect("closes");
+    }
+
+    // Each was read before the others were written, as a connector does it with what the directory renamed together.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn members_of_one_list_are_renamed_side_by_side() {
+        const ALL: usize = 64;
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = open(folder.path());
+        let domain = Domain::parse("example.test").expect("a domain");
+        store.create_domain(&domain, &admin()).await.expect("created");
+        let mut ids = Vec::new();
+        for number in 0..ALL {
+            let new = NewAccount::new(address(&format!("one{number}")));
+            ids.push(store.create_account(new, &admin()).await.expect("created"));
+        }
+        let mut new = NewGroup::new(address("staff"));
+        new.members = (0..ALL)
+            .map(|number| Member::Local(address(&format!("one{number}"))))
+            .collect();
+        store.create_group(new, &admin()).await.expect("created");
+        let mut running = tokio::task::JoinSet::new();
+        for (number, id) in ids.into_iter().enumerate() {
+            let store = store.clone();
+            running.spawn(async move {
+                let version = store.account(id).expect("reads").expect("there").version;
+                let change = AccountChange {
+                    address: Some(address(&format!("two{number}"))),
+                    ..AccountChange::default()
+                };
+                store
+                    .update_account(id, Some(version), change, &admin())
+                    .await
+                    .map(drop)
+            });
+        }
+        for done in running.join_all().await {
+            done.expect("nobody else changed this account");
+        }
+        let mut want: Vec<String> = (0..ALL).map(|number| format!("two{number}")).collect();
+        want.sort();
+        let mut have = members(&store, "staff");
+        have.sort();
+        assert_eq!(have, want);
+        store.close().await.expect("closes");
+    }
+
+    #[tokio::test]
+    async fn who_is_added_to_a_list_while_being_renamed_is_followed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = open(folder.path());
+        let domain = Domain::parse("example.test").expect("a domain");
+        store.create_domain(&domain, &admin()).await.expect("created");
+        let one = store
+            .create_account(NewAccount::new(address("one")), &admin())
+            .await;
+        let one = crate::LocalId::Account(one.expect("created"));
+        let team = store.create_group(NewGroup::new(address("team")), &admin()).await;
+        // No list names it when the rename is made, and one does when it is to be committed.
+        let mut batch = super::super::changes::batch();
+        let renamed = (&address("one"), &address("uno"), &[][..]);
+        let turn = store.stage_followers(&mut batch, one, renamed, &admin()).await;
+        assert!(turn.expect("made").is_none());
+        let change = GroupChange {
+            members: Some(vec![Member::Local(address("one"))]),
+            ..GroupChange::default()
+        };
+        store
+            .update_group(team.expect("created"), None, change, &admin())
+            .await
+            .expect("added");
+        let committed = store.commit(batch).await;
+        assert!(
+            matches!(committed, Err(crate::StoreError::Conflict)),
+            "{committed:?}"
+        );
+        let mut batch = super::super::changes::batch();
+        let turn = store.stage_followers(&mut batch, one, renamed, &admin()).await;
+        let turn = turn.expect("made").expect("a turn");
+        store.commit(batch).await.expect("committed");
+        drop(turn);
+        assert_eq!(members(&store, "team"), ["uno"]);
         store.close().await.expect("closes");
     }
 
