@@ -17,7 +17,7 @@ pub struct Before<'a> {
 }
 
 impl Vocabulary {
-    /// The changes of an entry's address and aliases. An alias goes from the attribute that shows it, and a new address takes
+    /// The changes of an entry's address and aliases. An alias goes from each attribute that shows it, and a new address takes
     /// the first place, whatever else the attribute holds.
     #[must_use]
     pub fn address_changes(
@@ -30,7 +30,15 @@ impl Vocabulary {
         let change =
             |property, of: Option<Before<'_>>| of.and_then(|of| self.change(property, of.was, of.now));
         match mail.as_deref() {
-            Some(mail @ [first, _, ..]) => self.several(mail, first, address, aliases),
+            Some(mail @ [first, _, ..]) => {
+                let also = entry.map(|entry| entry.get(&self.map.aliases).to_vec());
+                let shown = Shown {
+                    mail,
+                    first,
+                    also: &also.unwrap_or_default(),
+                };
+                self.several(shown, address, aliases)
+            }
             _ => {
                 let changes = [
                     change(Property::Address, address),
@@ -43,8 +51,7 @@ impl Vocabulary {
 
     fn several(
         &self,
-        mail: &[&str],
-        first: &str,
+        Shown { mail, first, also }: Shown<'_>,
         address: Option<Before<'_>>,
         aliases: Option<Before<'_>>,
     ) -> Vec<AttributeChange> {
@@ -72,10 +79,14 @@ impl Vocabulary {
                 changes.push(AttributeChange::values(&self.map.mail, octets(&left), Vec::new()));
             }
         }
-        let shown_here = |text: &&str| has(mail, text);
+        // Many an entry repeats in one attribute what the other one has.
+        let repeated = |text: &str| {
+            let value = self.value(Property::Aliases, text);
+            also.iter().any(|shown| shown.eq_ignore_ascii_case(&value))
+        };
         let remove: Vec<String> = gone
             .iter()
-            .filter(|text| !shown_here(text))
+            .filter(|text| !has(mail, text) || repeated(text))
             .map(|text| (*text).to_owned())
             .collect();
         let add: Vec<String> = missing(now, was)
@@ -86,6 +97,16 @@ impl Vocabulary {
         changes.extend(self.change(Property::Aliases, &remove, &add));
         changes
     }
+}
+
+/// What an entry shows.
+#[derive(Clone, Copy)]
+struct Shown<'a> {
+    /// All values of the address attribute, and the first of them.
+    mail: &'a [&'a str],
+    first: &'a str,
+    /// The values of the alias attribute, as they are written there.
+    also: &'a [Bytes],
 }
 
 fn same(one: &str, other: &str) -> bool {

@@ -460,3 +460,18 @@ fn an_entry_with_several_addresses() {
         assert_eq!(found, expected, "{mail:?} {local:?} {address:?} {aliases:?}");
     }
 }
+        // What both attributes show goes from both, and so does a former address that was repeated.
+        (
+            "a@t c@t",
+            "a@t C@t",
+            None,
+            Some(("c@t", "")),
+            vec![("mail", "c@t", ""), ("mailLocalAddress", "c@t", "")],
+        ),
+        (
+            "a@t c@t",
+            "a@t c@t",
+            Some(("a@t", "b@t")),
+            Some(("a@t c@t", "c@t")),
+            vec![("mail", "*", "b@t c@t"), ("mailLocalAddress", "a@t", "")],
+        ),
