@@ -20,6 +20,12 @@ pub(crate) enum Broken {
     MoveIsDelete,
     /// A server that is behind the cookie is believed.
     LagBelieved,
+    /// A server that is behind is believed without a look at what it shows.
+    NoProof,
+    /// A server that has not got our own last write is believed.
+    LagOfWritesBelieved,
+    /// Who is not found when a list is written is left out of it.
+    MembersLeftOut,
     /// A server that got another name no longer knows what it had under the former one.
     FormerForgotten,
     /// A former name is the server's for ever, whoever has it now.
@@ -38,6 +44,11 @@ pub(crate) fn is(what: Broken) -> bool {
 /// Switches one rule off, or none.
 pub(crate) fn set(what: Option<Broken>) {
     BROKEN.set(what);
+}
+
+/// Whether what a server says of an object is believed although it has not got our own last write of it.
+pub(crate) fn believes_lag_of_writes() -> bool {
+    is(Broken::LagOfWritesBelieved) || is(Broken::LagBelieved) || is(Broken::NoProof)
 }
 
 /// A server that is behind is believed as if it were not: what it does not have is gone.

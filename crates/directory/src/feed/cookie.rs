@@ -1,5 +1,6 @@
 //! The sync cookie: opaque to RFC 4533, but what slapd writes into it decides whether a server has caught up.
 
+use super::Fingerprint;
 use super::active_directory::Position;
 use std::collections::BTreeMap;
 
@@ -84,6 +85,25 @@ impl Cookie {
     #[must_use]
     pub fn is_final(&self) -> bool {
         !self.0.windows(7).any(|part| part == b"delcsn=")
+    }
+
+    /// The same cookie where this server says that it has not come so far: it refuses a newer one. None where it has
+    /// nothing in common with the server.
+    #[must_use]
+    pub fn held_back(&self, server: &Fingerprint) -> Option<Self> {
+        if Position::read(&self.0).is_some() {
+            return None;
+        }
+        let csns = self.csns().into_iter().filter_map(|(sid, csn)| {
+            let own = server.context_csns.get(&sid)?;
+            Some(if *own < csn { own.clone() } else { csn })
+        });
+        let csns: Vec<String> = csns.collect();
+        let text = std::str::from_utf8(&self.0).ok().filter(|_| !csns.is_empty())?;
+        let head = text.split(',').filter(|part| !part.starts_with("csn="));
+        let list = format!("csn={}", csns.join(";"));
+        let parts: Vec<&str> = head.chain([list.as_str()]).collect();
+        Self::new(parts.join(","))
     }
 
     /// The cookie that covers what both cover: the newer CSN of each server. Cookies of another form give way

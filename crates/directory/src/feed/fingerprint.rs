@@ -38,4 +38,12 @@ impl Fingerprint {
             .iter()
             .all(|(sid, csn)| self.context_csns.get(sid).is_some_and(|own| own >= csn))
     }
+
+    /// Whether the server has not got as far as this change. A writer that it does not report proves nothing: entries
+    /// that were loaded from a file keep the ids of servers that no longer exist.
+    #[must_use]
+    pub fn lacks(&self, csn: &str) -> bool {
+        let own = csn.split('#').nth(2).and_then(|sid| self.context_csns.get(sid));
+        own.is_some_and(|own| own.as_str() < csn)
+    }
 }

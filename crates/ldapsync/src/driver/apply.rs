@@ -57,7 +57,11 @@ impl Worker<'_> {
             ));
         }
         // The cookie of the batch before rides along: its effects are durable already.
-        let (parts, phase, unsaved) = (self.parts, (self.phase(), self.offset), self.unsaved.take());
+        let (parts, phase, unsaved) = (
+            self.parts,
+            (self.phase(), self.durable_offset()),
+            self.unsaved.take(),
+        );
         let saving = async move {
             match unsaved {
                 Some(unsaved) => save(parts, phase.0, phase.1, unsaved.checkpoint).await,
@@ -111,6 +115,7 @@ impl Worker<'_> {
     fn begun(&mut self, (job, outcome, count): Begun) -> Option<Job> {
         if outcome == Outcome::Done && !job.writes.is_empty() {
             self.count(count);
+            self.engine.half_done(job.plan.uuid, self.parts.now());
             return Some(job);
         }
         self.applied(&job.plan, outcome, count);

@@ -118,6 +118,9 @@ impl Worker<'_> {
             return Ok(Freshness::Echo);
         }
         let (parts, uuid) = (self.parts, entry.uuid);
+        if self.is_not_there_yet(uuid, Some(&entry.entry))? {
+            return Ok(Freshness::Older);
+        }
         let csn = version(entry);
         let compared = self.engine.compares_all() || self.doubtful || self.engine.is_aside(uuid);
         let (Some(csn), false) = (csn, compared) else {
@@ -213,6 +216,16 @@ impl Worker<'_> {
         }
         let (mut elsewhere, mut parents) = (Vec::new(), gone::Parents::default());
         for (uuid, presence) in uuids.iter().zip(answers) {
+            let shown = match &presence {
+                Presence::InScope(entry) => Some(&entry.entry),
+                Presence::OutOfScope(entry) => Some(&**entry),
+                Presence::Gone => None,
+            };
+            if self.is_not_there_yet(*uuid, shown)? {
+                tracing::debug!(connector = %self.parts.config.name, %uuid, "the server has not got our last write of it yet");
+                self.step(Input::NotYet(*uuid));
+                continue;
+            }
             let found = match &presence {
                 Presence::InScope(entry) => version(entry),
                 Presence::Gone | Presence::OutOfScope(_) => None,
@@ -252,6 +265,34 @@ impl Worker<'_> {
         };
         let elsewhere: Vec<_> = elsewhere.into_iter().filter(known).collect();
         self.note(&elsewhere).await
+    }
+
+    /// Whether what a server shows of an entry is from before the last version that is known of it, and the server has
+    /// not got so far: what is not there yet is not gone, and what is as it was before a write of ours was not set back.
+    pub(super) fn is_not_there_yet(
+        &self,
+        uuid: EntryUuid,
+        shown: Option<&ldap::Entry>,
+    ) -> Result<bool, Trouble> {
+        #[cfg(test)]
+        if crate::broken::believes_lag_of_writes() {
+            return Ok(false);
+        }
+        let Some(server) = &self.server else {
+            return Ok(false);
+        };
+        let (store, name) = (&self.parts.local.store, &self.parts.config.name);
+        let link = store.association_by_uuid(name, uuid).map_err(store_trouble)?;
+        // Of what is unlinked nothing is concluded anyway.
+        let Some(known) = link
+            .filter(|link| !link.data.state.is_held())
+            .and_then(|link| link.data.version)
+        else {
+            return Ok(false);
+        };
+        let shown = shown.and_then(|entry| entry.first_str("entryCSN"));
+        let older = shown.is_none_or(|shown| shown < known.as_str());
+        Ok(older && server.lacks(&known) && !self.engine.is_past(&known))
     }
 
     /// Every UUID that is known here, linked or noted at another home, and that this round was not told of.

@@ -18,6 +18,7 @@ mod operate;
 mod order;
 mod outlet;
 mod push;
+mod proof;
 mod quarantine;
 mod rates;
 mod rename;

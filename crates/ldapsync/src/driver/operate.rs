@@ -281,6 +281,10 @@ impl Worker<'_> {
                 let changed = self.parts.change_links(order, &objects, &by).await?;
                 for link in &changed {
                     self.engine.forget_aside(link.remote, own_id(link.local));
+                    if order == LinkOrder::Relink {
+                        // What it has seen counts again for how far a server must have come.
+                        self.note_written(Some(own_id(link.local)));
+                    }
                     if order == LinkOrder::Release && link.data.state.is_living() {
                         self.linked = self.linked.saturating_sub(1);
                     }

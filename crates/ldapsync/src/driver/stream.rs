@@ -59,7 +59,13 @@ impl Worker<'_> {
     /// Stores the cookie of the last batch. A failure is the store's, and the next round meets it too.
     pub(super) async fn save_now(&mut self) {
         if let Some(unsaved) = self.unsaved.take()
-            && let Err(trouble) = save(self.parts, self.phase(), self.offset, unsaved.checkpoint).await
+            && let Err(trouble) = save(
+                self.parts,
+                self.phase(),
+                self.durable_offset(),
+                unsaved.checkpoint,
+            )
+            .await
         {
             tracing::warn!(connector = %self.parts.config.name, %trouble, "the cookie cannot be stored");
         }

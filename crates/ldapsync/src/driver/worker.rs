@@ -7,7 +7,7 @@ use crate::engine::{Aside, Checkpoint, Effect, Engine, Input, Scope, Settings, T
 use crate::guard::Limits;
 use crate::local::Seen;
 use crate::plan::{Creation, LocalId};
-use directory::feed::{ChangeSource, Cookie, Following};
+use directory::feed::{ChangeSource, Cookie, Fingerprint, Following};
 use model::{EntryUuid, Timestamp};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -37,6 +37,11 @@ pub(super) struct Worker<'a> {
     /// How far the journal was read, and how far it will be once this round has ended well.
     pub(super) offset: u64,
     pub(super) reading: Option<u64>,
+    /// How far the journal counts as read after a restart, where that is less: a row of it named an object of which
+    /// nothing could be concluded yet.
+    kept_at: Option<u64>,
+    /// How far the server that is read had come when it was last asked.
+    pub(super) server: Option<Fingerprint>,
     /// Whether a round may have ended between an account and the groups that have it: then every account that is
     /// named is compared with all groups, and not only the one whose address is news.
     pub(super) doubtful: bool,
@@ -106,6 +111,8 @@ impl<'a> Worker<'a> {
             guard: counted,
             offset: state.journal_offset,
             reading: None,
+            kept_at: None,
+            server: None,
             doubtful: true,
             published: Timestamp::default(),
         })
@@ -227,7 +234,12 @@ impl<'a> Worker<'a> {
         match effect {
             Effect::AskServer => {
                 let answer = self.source.fingerprint().await;
+                self.server = answer.as_ref().ok().cloned();
                 self.step(Input::Server(answer));
+            }
+            Effect::Prove => {
+                let holds = self.shows_everything().await?;
+                self.step(Input::Proved(holds));
             }
             Effect::Poll(cookie) => {
                 if cookie.is_none() {
@@ -323,15 +335,22 @@ impl<'a> Worker<'a> {
     async fn commit(&mut self, checkpoint: Checkpoint) -> Result<(), Trouble> {
         let now = (checkpoint.guard.clone(), checkpoint.guard_remote.clone());
         let counted = std::mem::replace(&mut self.guard, now.clone()) != now;
+        let read_before = self.durable_offset();
         self.offset = self.reading.take().unwrap_or(self.offset);
+        self.kept_at = self.engine.awaits().then_some(read_before);
         if self.engine.is_live() && !counted {
             self.unsaved = Some(Unsaved::after(self.unsaved.take(), checkpoint));
         } else {
             self.unsaved = None;
-            save(self.parts, self.phase(), self.offset, checkpoint).await?;
+            save(self.parts, self.phase(), self.durable_offset(), checkpoint).await?;
         }
         self.step(Input::Committed { linked: self.linked });
         Ok(())
+    }
+
+    /// How far the journal is read, for the next process.
+    pub(super) fn durable_offset(&self) -> u64 {
+        self.kept_at.unwrap_or(self.offset)
     }
 
     pub(super) fn phase(&self) -> Phase {

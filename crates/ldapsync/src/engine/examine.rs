@@ -24,6 +24,7 @@ impl Engine {
             return Vec::new();
         }
         let uuid = situation.uuid;
+        self.no_longer_awaited(uuid);
         self.note_end(situation, now);
         let whole = match plan(situation, &self.settings.policy) {
             Decision::SetAside(reason) => return self.set_aside(uuid, &situation.name, &reason, now),
@@ -92,12 +93,18 @@ impl Engine {
         vec![Effect::Apply(Box::new(plan))]
     }
 
+    /// The local half of a plan is durable; what is to be written in the directory is not sent yet.
+    pub(crate) fn half_done(&mut self, uuid: EntryUuid, now: Timestamp) {
+        self.guard.came_about(uuid, now);
+    }
+
     pub(super) fn applied(&mut self, uuid: EntryUuid, outcome: Outcome, now: Timestamp) -> Vec<Effect> {
         let Applying { name, counts } = match &mut self.phase {
             Phase::InRound(round) => round.applying.remove(&uuid).unwrap_or_default(),
             _ => Applying::default(),
         };
         if let Outcome::Refused(_) | Outcome::Stale = outcome {
+            // What was done here already (`half_done`) is counted, whatever became of the rest.
             self.guard.was_refused(uuid);
             self.guard_remote.was_refused(uuid);
         }
@@ -267,7 +274,7 @@ impl Engine {
 
     /// Whether an absence says nothing now: since the directory, or what is read of it, is another one, it was not
     /// compared without an objection yet.
-    fn spares_absences(&self) -> bool {
+    pub(super) fn spares_absences(&self) -> bool {
         match &self.phase {
             Phase::InRound(round) => round.spares(self.checkpoint.spared),
             _ => false,

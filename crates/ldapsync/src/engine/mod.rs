@@ -10,6 +10,7 @@
 //! others go on.
 
 mod aside;
+mod awaited;
 mod backoff;
 mod examine;
 mod live;
@@ -163,6 +164,8 @@ pub(crate) enum Input {
     /// The open feed ended between two rounds.
     Lost(FeedError),
     /// The feed, a look-up or the store failed.
+    /// The answer to [`Effect::Prove`].
+    Proved(bool),
     Failed(Trouble),
     /// The answer to [`Effect::ListLinks`]: every linked UUID of this connector that [`Engine::has_named`] does not know.
     Links(Vec<EntryUuid>),
@@ -196,6 +199,8 @@ pub(crate) enum Input {
 
 /// Why a round begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    /// An object was looked up at a server that has not got what was last written to it.
+    NotYet(EntryUuid),
 pub(crate) enum Wake {
     /// It is time, perhaps.
     Timer,
@@ -245,6 +250,8 @@ pub(crate) enum Effect {
     /// Name every linked UUID that was not named.
     ListLinks,
     /// Look up a few linked entries that are not among these.
+    /// The server says that it is behind: look whether it shows all the same whatever is known of it.
+    Prove,
     Sample(Vec<EntryUuid>),
     /// Find groups that have one of these members with another address than this, or at all when it is gone.
     FindGroups(BTreeMap<EntryUuid, Option<Address>>),
@@ -310,6 +317,10 @@ pub(crate) struct Engine {
 enum Phase {
     Idle {
         next: Timestamp,
+    /// What the server that is read has not got yet of our own writes.
+    awaited: BTreeMap<EntryUuid, awaited::Awaited>,
+    /// What a server that had forgotten how far it was said of itself when everything was compared with it.
+    forgetful: Option<BTreeMap<String, String>>,
     },
     /// Waiting for the fingerprint.
     Asking {
@@ -324,9 +335,22 @@ impl Engine {
         settings: Settings,
         checkpoint: Checkpoint,
         linked: u64,
+    /// Waiting for the proof that this server is not behind.
+    Proving {
+        wake: Wake,
+        server: Fingerprint,
+    },
         aside: BTreeMap<EntryUuid, Aside>,
         strangers: BTreeMap<LocalId, Aside>,
     ) -> Self {
+/// How a server stands to what is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    CaughtUp,
+    /// It shows everything, and says that it is behind.
+    Forgetful,
+}
+
         let mut guard = Guard::resume(settings.limits, &checkpoint.guard);
         let mut guard_remote = Guard::resume(settings.limits, &checkpoint.guard_remote);
         for row in aside.values() {
@@ -372,6 +396,8 @@ impl Engine {
         match input {
             Input::Wake(wake) => self.wake(wake, now),
             Input::Server(answer) => self.server(answer, now),
+            awaited: BTreeMap::new(),
+            forgetful: None,
             Input::Noticed(notice) => self.noticed(notice),
             Input::Stays => {
                 self.feed = FeedState::Open;
@@ -381,6 +407,7 @@ impl Engine {
                 self.lost(error, now);
                 Vec::new()
             }
+            Input::Proved(holds) => self.proved(holds, now),
             Input::Ended(end) => self.ended(end, now),
             Input::Failed(trouble) => self.fail(trouble, now),
             Input::Links(links) => self.swept(&links, now),
@@ -404,6 +431,7 @@ impl Engine {
         match self.phase {
             Phase::Idle { next } => Some(next),
             _ => None,
+            Input::NotYet(uuid) => self.not_yet(uuid, now),
         }
     }
 
@@ -435,13 +463,9 @@ impl Engine {
             Ok(server) => server,
             Err(error) => return self.fail(error.into(), now),
         };
-        let changed = self
-            .checkpoint
-            .server
-            .is_some_and(|known| known != server.suffix_uuid);
         let cookie = self.checkpoint.cookie.clone();
         // By command, and of another directory, nothing is known.
-        let anew = wake == Wake::Full || changed;
+        let anew = wake == Wake::Full || self.is_another(&server);
         let cookie = cookie.filter(|_| !anew);
         // A replica that lags, or a restored backup, may neither add nor remove anything.
         let behind = cookie
@@ -451,7 +475,17 @@ impl Engine {
         #[cfg(test)]
         let (behind, cookie) = crate::broken::believe_lag(behind, cookie);
         if behind {
-            return self.fail(Trouble::Lagging, now);
+            self.phase = Phase::Proving { wake, server };
+            return vec![Effect::Prove];
+        }
+        self.begin((wake, server), cookie, Standing::CaughtUp, now)
+    }
+
+    /// Whether the server shows whatever is known, although it says that it is behind.
+    fn proved(&mut self, holds: bool, now: Timestamp) -> Vec<Effect> {
+        let judging = matches!(&self.phase, Phase::InRound(round) if round.stage == Stage::Judging);
+        if judging && holds {
+            return self.next_stage(now);
         }
         // What no message tells (a member's DN that comes to life, an edit of ours) is found once a day.
         let audit = self.checkpoint.audit_is_due(now);
@@ -462,20 +496,59 @@ impl Engine {
         if anew {
             round.anew = Some(Newest::default());
             round.void = self.newest.lost_by(&server);
+        match std::mem::replace(&mut self.phase, Phase::Idle { next: now }) {
+            Phase::Proving { wake, server } if holds => {
+                let cookie = self.checkpoint.cookie.clone();
+                self.begin((wake, server), cookie, Standing::Forgetful, now)
+            }
+            phase => {
+                self.phase = phase;
+                self.fail(Trouble::Lagging, now)
+            }
+        }
+    }
+
+    /// Begins a round with a server that is believed.
+    fn begin(
+        &mut self,
+        (wake, server): (Wake, Fingerprint),
+        cookie: Option<Cookie>,
+        standing: Standing,
+        now: Timestamp,
+    ) -> Vec<Effect> {
+        let changed = self.is_another(&server);
+        let anew = wake == Wake::Full || changed;
         }
         self.phase = Phase::InRound(Box::new(round));
         vec![Effect::Poll(cookie)]
     }
+        let known = self.forgetful.as_ref() == Some(&server.context_csns);
+        let cookie = match standing {
+            Standing::CaughtUp => cookie,
+            // It would refuse our cookie, and tells nothing of what it has forgotten to have changed. So everything is
+            // compared, once; from then on it tells of what is news to itself.
+            Standing::Forgetful => cookie
+                .filter(|_| known)
+                .and_then(|cookie| cookie.held_back(&server)),
+        };
 
     fn noticed(&mut self, notice: Notice) -> Vec<Effect> {
         let Phase::InRound(round) = &mut self.phase else {
             return Vec::new();
         };
         match notice {
+        if standing == Standing::Forgetful {
+            round.forgetful = Some(server.context_csns);
+        }
             Notice::Account(uuid) => {
                 round.seen.insert(uuid);
                 vec![Effect::Examine(uuid)]
             }
+    fn is_another(&self, server: &Fingerprint) -> bool {
+        let known = self.checkpoint.server;
+        known.is_some_and(|known| known != server.suffix_uuid)
+    }
+
             Notice::Group(uuid) => {
                 round.seen.insert(uuid);
                 round.groups.insert(uuid);
@@ -533,7 +606,10 @@ impl Engine {
     }
 
     fn groups_found(&mut self, groups: Vec<EntryUuid>, now: Timestamp) -> Vec<Effect> {
-        if let Phase::InRound(round) = &mut self.phase {
+        let spares = self.spares_absences();
+        if let Phase::InRound(round) = &mut self.phase
+            && !spares
+        {
             round.groups.extend(groups);
         }
         self.next_stage(now)
@@ -556,6 +632,9 @@ impl Engine {
         self.trouble = None;
         self.checkpoint.last_success = Some(now);
         self.phase = Phase::Idle {
+            if !round.live {
+                self.forgetful = round.forgetful.take();
+            }
             next: self.after_a_round(now),
         };
         Vec::new()

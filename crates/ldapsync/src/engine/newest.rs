@@ -26,10 +26,7 @@ impl Newest {
     /// Whether the server has not got so far. A writer that it does not report proves nothing: entries that were loaded
     /// from a file keep the ids of servers that no longer exist. What the cookie covers is the cookie's to say.
     pub(super) fn is_ahead_of(&self, server: &Fingerprint) -> bool {
-        let reported = |sid: &String| server.context_csns.get(sid);
-        self.0
-            .iter()
-            .any(|(sid, csn)| reported(sid).is_some_and(|own| own < csn))
+        self.0.values().any(|csn| server.lacks(csn))
     }
 
     /// What a server that is believed all the same does not have: the versions after its own and up to what was seen.

@@ -53,6 +53,8 @@ pub(super) struct Round {
     /// Whether it is about changes as they happen.
     pub(super) live: bool,
     pub(super) cookie: Option<Cookie>,
+    /// What the server says of itself, where that is less than what it shows.
+    pub(super) forgetful: Option<BTreeMap<String, String>>,
     /// Everything that was named as being there.
     pub(super) seen: Named,
     pub(super) groups: BTreeSet<EntryUuid>,
@@ -95,6 +97,7 @@ impl Round {
             full,
             live: false,
             cookie: None,
+            forgetful: None,
             seen: Named::default(),
             groups: BTreeSet::new(),
             absent: BTreeSet::new(),
@@ -219,14 +222,20 @@ impl Engine {
             }
             Stage::Committing => {
                 match round.cookie.take() {
+                    // What is known stays known, whatever the server says of itself.
+                    Some(cookie) if round.forgetful.is_some() => {
+                        let known = self.checkpoint.cookie.take();
+                        self.checkpoint.cookie = known.map(|known| known.merged(&cookie)).or(Some(cookie));
+                    }
                     Some(cookie) => self.checkpoint.cookie = Some(cookie),
                     // An old one would not fit to what was compared now.
-                    None if round.full => self.checkpoint.cookie = None,
+                    None if round.full && round.forgetful.is_none() => self.checkpoint.cookie = None,
                     None => {}
                 }
-                self.checkpoint.server = Some(round.server);
+                let known = self.checkpoint.server.replace(round.server).is_some();
                 if round.full {
-                    self.checkpoint.spared = round.server_changed;
+                    // Before the first comparison nobody was known who could be missed.
+                    self.checkpoint.spared = round.server_changed && known;
                 }
                 add_void(&mut self.checkpoint.void, std::mem::take(&mut round.void));
                 self.checkpoint.guard = self.guard.counted();

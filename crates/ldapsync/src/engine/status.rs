@@ -335,7 +335,7 @@ impl Engine {
             (_, Some(_)) => State::Waiting,
             (Phase::Idle { .. }, None) if self.checkpoint.last_success.is_some() => State::Following,
             (Phase::Idle { .. }, None) => State::Starting,
-            (Phase::Asking { .. } | Phase::InRound(_), None) => State::Working,
+            (Phase::Asking { .. } | Phase::Proving { .. } | Phase::InRound(_), None) => State::Working,
         }
     }
 }

@@ -106,7 +106,8 @@ fn a_quiet_round_commits_the_new_cookie() {
 fn a_cookie_is_sent_only_to_a_server_that_has_caught_up() {
     let mut behind = engine(known(), 3);
     behind.step(Input::Wake(Wake::Timer), NOW);
-    assert_eq!(behind.step(server("20260101000000", 1), NOW), []);
+    assert_eq!(behind.step(server("20260101000000", 1), NOW), [Effect::Prove]);
+    assert_eq!(behind.step(Input::Proved(false), NOW), []);
     assert_eq!(behind.trouble, Some(Trouble::Lagging));
     // By command it is compared in full.
     behind.step(Input::Wake(Wake::Full), NOW);
@@ -366,7 +367,8 @@ fn once_a_day_everything_is_compared_but_not_with_a_server_that_lags() {
         [Effect::Poll(cookie("20260102000000"))]
     );
     let tomorrow = NOW.after(AUDIT);
-    assert_eq!(start(tomorrow, "20260101000000", |_, _| {}), []);
+    let lags = |engine: &mut Engine, now| drop(engine.step(Input::Proved(false), now));
+    assert_eq!(start(tomorrow, "20260101000000", lags), [Effect::Prove]);
     assert_eq!(start(tomorrow, "20260103000000", fails), [Effect::Poll(None)]);
     assert_eq!(
         start(tomorrow, "20260103000000", ends),
@@ -377,6 +379,83 @@ fn once_a_day_everything_is_compared_but_not_with_a_server_that_lags() {
         start(tomorrow, "20260103000000", fails),
         [Effect::Poll(cookie("20260103000000"))]
     );
+}
+
+#[test]
+fn a_server_that_forgot_how_far_it_was_is_compared_once_and_read_from_its_own_end() {
+    let mut engine = engine(known(), 1);
+    let round = |engine: &mut Engine, from: Option<Cookie>| {
+        engine.step(Input::Wake(Wake::Now), NOW);
+        assert_eq!(engine.step(server("20260101000000", 1), NOW), [Effect::Prove]);
+        assert_eq!(engine.step(Input::Proved(true), NOW), [Effect::Poll(from)]);
+        engine.step(Input::Noticed(Notice::Present(ONE)), NOW);
+        let all = ended("20260101000000", Coverage::Everything);
+        assert_eq!(engine.step(all, NOW), [Effect::ListLinks]);
+        let effects = engine.step(Input::Links(vec![]), NOW);
+        let [Effect::Commit(checkpoint)] = effects.as_slice() else {
+            panic!("{effects:?}")
+        };
+        assert_eq!(
+            checkpoint.cookie,
+            cookie("20260102000000"),
+            "what is known stays known"
+        );
+        engine.step(Input::Committed { linked: 1 }, NOW);
+    };
+    round(&mut engine, None);
+    round(&mut engine, cookie("20260101000000"));
+    // A restart knows nothing of it.
+    let mut engine = self::engine(known(), 1);
+    round(&mut engine, None);
+    // Beside an open feed it proves itself as well.
+    let nothing_more = Input::Ended(PollEnd {
+        cookie: None,
+        coverage: Coverage::NamedDeletes,
+    });
+    engine.step(Input::Stays, NOW);
+    assert!(engine.begin_live(NOW));
+    engine.step(Input::Noticed(Notice::Here(ONE)), NOW);
+    assert_eq!(engine.step(nothing_more, NOW), [Effect::AskServer]);
+    assert_eq!(engine.step(server("20260101000000", 1), NOW), [Effect::Prove]);
+    assert_eq!(engine.step(Input::Proved(true), NOW), [Effect::LookUp(vec![ONE])]);
+}
+
+// A slapd without a session log answers a good cookie with everything that is there.
+#[test]
+fn what_nobody_named_is_spared_until_a_second_comparison() {
+    let absences = |mut engine: Engine| {
+        engine.step(Input::Wake(Wake::Now), NOW);
+        engine.step(server("20260103000000", 1), NOW);
+        engine.step(Input::Noticed(Notice::Present(OTHER)), NOW);
+        engine.step(ended("20260103000000", Coverage::Everything), NOW);
+        let effects = engine.step(Input::Links(vec![ONE]), NOW);
+        effects.contains(&Effect::Sample(vec![ONE]))
+    };
+    let spared = |spared| Checkpoint { spared, ..known() };
+    assert!(absences(engine(spared(false), 2)));
+    assert!(!absences(engine(spared(true), 2)));
+}
+
+// Before the first comparison nobody was known who could be missed.
+#[test]
+fn a_new_connector_spares_nobody_after_its_first_comparison() {
+    let spared = |checkpoint: Checkpoint| {
+        let settings = Settings {
+            scope: Scope::Changed,
+            ..settings()
+        };
+        let mut engine = Engine::new(settings, checkpoint, 0, BTreeMap::new(), BTreeMap::new());
+        engine.step(Input::Wake(Wake::Now), NOW);
+        engine.step(server("20260103000000", 1), NOW);
+        engine.step(ended("20260103000000", Coverage::Everything), NOW);
+        let effects = engine.step(Input::Links(vec![]), NOW);
+        let [Effect::Commit(checkpoint)] = effects.as_slice() else {
+            panic!("{effects:?}")
+        };
+        checkpoint.spared
+    };
+    assert!(!spared(Checkpoint::default()));
+    assert!(spared(known()), "another filter");
 }
 
 // Every restart is a new engine, which knows only what was committed.

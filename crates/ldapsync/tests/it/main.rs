@@ -8,6 +8,7 @@ mod conflicts;
 mod crashes;
 mod facts;
 mod follow;
+mod forgetful;
 mod lists;
 mod members;
 mod moves;

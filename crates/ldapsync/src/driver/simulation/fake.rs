@@ -367,7 +367,8 @@ pub(super) fn csn_number(text: &str) -> u64 {
 }
 
 pub(super) fn changed(person: &Person) -> ChangedEntry {
-    let mut entry = ldap::Entry::new(person.dn.clone());
+    let csn = bytes::Bytes::from(csn_text(person.csn));
+    let mut entry = ldap::Entry::new(person.dn.clone()).with("entryCSN", ldap::Values::one(csn));
     if let Some(enabled) = person.enabled {
         let value = if enabled { "TRUE" } else { "FALSE" };
         entry = entry.with(

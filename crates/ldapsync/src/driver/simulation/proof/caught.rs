@@ -132,3 +132,29 @@ fn a_former_name_that_another_server_has() {
 fn a_lagging_replica_believed() {
     is_caught(Broken::LagBelieved, &[Invariant::Guard, Invariant::NoLostUpdate]);
 }
+
+#[test]
+fn a_replica_that_shows_too_little_believed() {
+    is_caught(Broken::NoProof, &[Invariant::Guard, Invariant::NoLostUpdate]);
+}
+
+#[test]
+fn a_server_without_our_own_last_write_believed() {
+    let listen = Step::Listen { on: 0, crash: None };
+    // The feed's server shows the name before the first edit: that looks like an edit of somebody else.
+    let steps = [
+        Step::Here(0, Here::New),
+        plain_round(0),
+        Step::Apart(0),
+        plain_round(0),
+        Step::Here(0, Here::Name),
+        listen,
+        Step::Here(0, Here::Name),
+        listen,
+    ];
+    is_caught_in(
+        story(Shape::BothWays, &steps),
+        Broken::LagOfWritesBelieved,
+        &[Invariant::NoLostUpdate],
+    );
+}

@@ -140,7 +140,10 @@ async fn take<'a>(
         Step::LoseCookie(on) => lose_cookie(world, workers, usize::from(on)).await,
         // Without a cookie nobody knows how far a server must have come.
         Step::FailOver(_) if (0..world.sites.len()).any(|on| stored_cookie(world, on).is_none()) => {}
+        Step::Apart(_) if (0..world.sites.len()).any(|on| stored_cookie(world, on).is_none()) => {}
         Step::FailOver(behind) => world.server.lock().fail_over(behind.into()),
+        Step::Apart(behind) => world.server.lock().fall_apart(behind.into()),
+        Step::Killed(forgets) => world.server.lock().kill(forgets.into()),
         Step::CatchUp => world.server.lock().catch_up(),
         Step::Hide(what) => {
             // Nobody is told of what changes while it is hidden.

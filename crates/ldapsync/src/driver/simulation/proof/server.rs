@@ -48,12 +48,19 @@ impl Ledger {
 pub(super) struct Server {
     pub(super) live: State,
     past: VecDeque<State>,
+    /// What the server that is read holds, when that is another one.
     replica: Option<State>,
+    /// Whether writes and look-ups by address go to the first server all the same.
+    apart: bool,
+    /// How far the first server says that it has come, since it was killed and forgot; until the next change.
+    forgot: Option<u64>,
     pub(super) hidden: Hidden,
     pub(super) faults: Faults,
     pub(super) answers: VecDeque<Answer>,
     pub(super) random: Random,
     listeners: Vec<mpsc::UnboundedSender<(Change, Cookie)>>,
+    /// Who listens to a server that hears of nothing.
+    deaf: Vec<mpsc::UnboundedSender<(Change, Cookie)>>,
     pub(super) ledger: Ledger,
     /// Everybody who was ever deleted or out of sight by somebody's will.
     pub(super) ever_absent: BTreeSet<EntryUuid>,
@@ -90,11 +97,14 @@ impl Server {
             },
             past: VecDeque::new(),
             replica: None,
+            apart: false,
+            forgot: None,
             hidden: Hidden::Nothing,
             faults: Faults::default(),
             answers: VecDeque::new(),
             random: Random(seed | 1),
             listeners: Vec::new(),
+            deaf: Vec::new(),
             ledger: Ledger::default(),
             ever_absent: BTreeSet::new(),
             buried: Vec::new(),
@@ -107,13 +117,26 @@ impl Server {
         }
     }
 
-    /// What the server that answers holds.
+    /// What the server that is read holds.
     pub(super) fn view(&self) -> &State {
         self.replica.as_ref().unwrap_or(&self.live)
     }
 
     pub(super) fn is_lagging(&self) -> bool {
         self.replica.is_some()
+    }
+
+    /// How far the server that is read says that it has come.
+    pub(super) fn says(&self) -> u64 {
+        let state = self.view();
+        self.forgot.filter(|_| !self.is_lagging()).unwrap_or(state.csn)
+    }
+
+    /// slapd is killed: its entries are all there, and how far it was is not, nor its log.
+    pub(super) fn kill(&mut self, forgets: u64) {
+        self.hang_up();
+        self.live.log_from = self.live.csn;
+        self.forgot = Some(self.live.csn.saturating_sub(forgets));
     }
 
     fn is_hidden(&self, person: &Person) -> bool {
@@ -132,8 +155,10 @@ impl Server {
         person
     }
 
+    /// What the server that is asked for single addresses shows: the one that is written, where the two are apart.
     pub(super) fn visible(&self) -> impl Iterator<Item = Person> {
-        let all = self.view().entries.values();
+        let state = if self.apart { &self.live } else { self.view() };
+        let all = state.entries.values();
         all.filter(|person| !self.is_hidden(person))
             .map(|person| self.shown(person))
     }
@@ -150,9 +175,23 @@ impl Server {
         self.hang_up();
         let at = self.past.len().saturating_sub(behind + 1);
         self.replica = self.past.get(at).cloned();
+        self.apart = false;
+    }
+
+    /// The feed's connection is lost and opened to another server, which has not heard of the last few changes and
+    /// hears of nothing; what is written goes to the first one as before.
+    pub(super) fn fall_apart(&mut self, behind: usize) {
+        self.hang_up();
+        let newest = self.past.len();
+        let state = self.past.get(newest.saturating_sub(behind));
+        let state = state.filter(|_| behind > 0).unwrap_or(&self.live);
+        self.replica = Some(state.clone());
+        self.apart = true;
     }
 
     pub(super) fn catch_up(&mut self) {
+        self.apart = false;
+        self.forgot = None;
         if self.replica.take().is_some() {
             self.hang_up();
         }
@@ -160,6 +199,7 @@ impl Server {
 
     pub(super) fn hang_up(&mut self) {
         self.listeners.clear();
+        self.deaf.clear();
     }
 
     pub(super) fn lose_log(&mut self) {
@@ -183,6 +223,7 @@ impl Server {
 
     pub(super) fn put(&mut self, mut person: Person) {
         self.remember();
+        self.forgot = None;
         self.live.csn += 1;
         person.csn = self.live.csn;
         if !person.in_scope {
@@ -205,6 +246,7 @@ impl Server {
     pub(super) fn delete(&mut self, uuid: EntryUuid) {
         self.remember();
         if let Some(old) = self.live.entries.remove(&uuid) {
+            self.forgot = None;
             self.live.csn += 1;
             self.live.deleted.push((self.live.csn, uuid));
             self.announce(&Change::Deleted(uuid));
@@ -215,6 +257,7 @@ impl Server {
     /// A branch gets another name: one message, and that one is about nobody.
     pub(super) fn rename_branch(&mut self, from: &str, to: &str) {
         self.live.csn += 1;
+        self.forgot = None;
         let mut renamed = Vec::new();
         for person in self.live.entries.values_mut() {
             if let Some(name) = person.dn.strip_suffix(from) {
@@ -262,6 +305,9 @@ impl Server {
         let (sender, receiver) = mpsc::unbounded_channel();
         if self.replica.is_none() {
             self.listeners.push(sender);
+        } else if self.apart {
+            // It stays open, and there is nothing to tell.
+            self.deaf.push(sender);
         }
         receiver
     }
@@ -272,13 +318,15 @@ impl Server {
         since: Option<&Cookie>,
     ) -> Result<Vec<Result<Step, FeedError>>, FeedError> {
         let since = since.and_then(|cookie| cookie.csns().get("001").map(|csn| csn_number(csn)));
-        let view = self.view();
-        if since.is_some_and(|since| since > view.csn) {
+        let (view, says) = (self.view(), self.says());
+        if since.is_some_and(|since| since > says) {
             return Err(FeedError::CookieTooNew(
                 "consumer state is newer than provider".to_owned(),
             ));
         }
-        let (logged, end) = (since.filter(|since| *since >= view.log_from), view.csn);
+        // What it has forgotten to have changed it does not tell to whoever has all that it remembers.
+        let since = since.map(|since| if since == says { view.csn } else { since });
+        let (logged, end) = (since.filter(|since| *since >= view.log_from), says);
         let mut changes = Vec::new();
         for person in view.entries.values().filter(|person| !self.is_hidden(person)) {
             let news = since.is_none_or(|since| person.csn > since);
@@ -365,7 +413,7 @@ impl Server {
 
     /// One write of ours, and whatever comes between.
     pub(super) fn take(&mut self, write: &Write, words: &Vocabulary) -> Result<Written, WriteError> {
-        if self.replica.is_some() {
+        if self.replica.is_some() && !self.apart {
             // A replica takes no writes.
             return Err(unavailable(Fate::NotDone));
         }

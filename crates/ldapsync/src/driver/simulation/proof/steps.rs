@@ -128,6 +128,10 @@ pub(super) enum Step {
     LoseLog,
     LoseCookie(u8),
     FailOver(u8),
+    /// The feed is read from a server that lags, and what is written goes to another one.
+    Apart(u8),
+    /// The directory's server is killed and started anew: it says that it has come less far than it has.
+    Killed(u8),
     CatchUp,
     Hide(Hidden),
     Later(u16),
@@ -252,12 +256,72 @@ impl Schedule {
             steps: Vec::new(),
         };
         schedule.begin(&mut random);
+        let begun = schedule.steps.len();
         for _ in 0..6 + random.below(10) {
             let step = schedule.some(&mut random);
             schedule.add(step);
         }
         schedule.unlink(Random(seed.wrapping_mul(0xd1b5_4a32_d192_ed03) | 1));
+        schedule.kill_slapd(begun, Random(seed.wrapping_mul(0xe703_7ed1_a0b4_28db) | 1));
+        schedule.read_from_afar(begun, Random(seed.wrapping_mul(0xa24b_aed4_963e_e407) | 1));
         schedule
+    }
+
+    /// A place among the steps, after everybody was connected.
+    fn somewhere(&self, begun: usize, random: &mut Random) -> usize {
+        let of_the_begin = |numbered: &Numbered| usize::from(numbered.number) < begun;
+        let first = self
+            .steps
+            .iter()
+            .rposition(of_the_begin)
+            .map_or(0, |last| last + 1);
+        let room = self.steps.len() - first + 1;
+        first + usize::try_from(random.below(room as u64)).expect("small")
+    }
+
+    /// Now and then the directory's server is killed.
+    fn kill_slapd(&mut self, begun: usize, mut random: Random) {
+        for _ in 0..4 {
+            random.below(2);
+        }
+        if !random.chance(15) {
+            return;
+        }
+        let number = u16::try_from(self.steps.len()).expect("few");
+        let at = self.somewhere(begun, &mut random);
+        let step = Step::Killed(u8::try_from(random.below(5)).expect("small"));
+        self.steps.insert(at, Numbered { number, step });
+    }
+
+    /// Now and then the feed is read from a server that lags, while what is written here goes to another one.
+    fn read_from_afar(&mut self, begun: usize, mut random: Random) {
+        for _ in 0..4 {
+            random.below(2);
+        }
+        if !random.chance(30) {
+            return;
+        }
+        let mut at = self.somewhere(begun, &mut random);
+        let behind = pick(&mut random, &[0, 0, 0, 1, 2]);
+        let mut steps = vec![Step::Apart(behind)];
+        for _ in 0..3 + random.below(6) {
+            let on = u8::try_from(random.below(self.shape.sites().into())).expect("small");
+            let who = u8::try_from(random.below(8)).expect("small");
+            steps.push(match random.below(12) {
+                0..4 => Step::Here(who, here(&mut random)),
+                4..8 => Step::Listen { on, crash: None },
+                8 => plain_round(on),
+                9 => Step::Restart(on),
+                10 => Step::Later(u16::try_from(1 + random.below(60)).expect("small")),
+                _ => Step::There(who, there(&mut random, self.shape)),
+            });
+        }
+        steps.extend(random.chance(60).then_some(Step::CatchUp));
+        for step in steps {
+            let number = u16::try_from(self.steps.len()).expect("few");
+            self.steps.insert(at, Numbered { number, step });
+            at += 1;
+        }
     }
 
     /// Now and then links are changed by hand, around what the directory loses and gets back.

@@ -92,7 +92,7 @@ impl ChangeSource for Source {
     fn fingerprint(&mut self) -> BoxFuture<'_, Result<Fingerprint, FeedError>> {
         Box::pin(async move {
             point(&self.crash).await;
-            let csn = fake::csn_text(self.server.lock().view().csn);
+            let csn = fake::csn_text(self.server.lock().says());
             Ok(Fingerprint {
                 suffix: "dc=test".to_owned(),
                 suffix_uuid: EntryUuid::from_bytes([0xee; 16]),

@@ -1,0 +1,131 @@
+//! A server that says it is behind, and is not.
+//!
+//! slapd keeps how far it has come in memory and writes it down now and then; killed, it comes back with all of its entries
+//! and an old contextCSN. A replica that lags and a directory that was restored show the same number, and differ in what
+//! they hold: of everything that is known to be newer than the number, each has something older, or nothing. So every such
+//! entry is looked up. Only where all of them are as new as is known, and nobody is back who is gone, the server is believed.
+
+use super::worker::{Worker, store_trouble};
+use crate::engine::Trouble;
+use directory::feed::{Fingerprint, Presence};
+use model::EntryUuid;
+use store::{Association, LinkState};
+
+/// What a server that is not behind has to show of an entry.
+enum Expected {
+    /// This version, or a later one.
+    Version(String),
+    /// Nothing.
+    Gone,
+    /// Nothing within the bases and filters.
+    Outside,
+}
+
+impl Expected {
+    fn is_met(&self, shown: &Presence) -> bool {
+        match (self, shown) {
+            (Self::Version(known), Presence::InScope(entry)) => shows(&entry.entry, known),
+            (Self::Version(known), Presence::OutOfScope(entry)) => shows(entry, known),
+            (Self::Version(_), Presence::Gone) | (Self::Gone | Self::Outside, Presence::InScope(_)) => false,
+            (Self::Gone, Presence::OutOfScope(_)) => false,
+            (Self::Gone, Presence::Gone) | (Self::Outside, Presence::Gone | Presence::OutOfScope(_)) => true,
+        }
+    }
+}
+
+fn shows(entry: &ldap::Entry, known: &str) -> bool {
+    entry.first_str("entryCSN").is_some_and(|shown| shown >= known)
+}
+
+impl Worker<'_> {
+    /// Whether the server shows all that is known, whatever it says of how far it has come.
+    pub(super) async fn shows_everything(&mut self) -> Result<bool, Trouble> {
+        #[cfg(test)]
+        if crate::broken::is(crate::broken::Broken::NoProof) {
+            return Ok(true);
+        }
+        let Some(server) = self.server.clone() else {
+            return Ok(false);
+        };
+        let mut after = None;
+        loop {
+            let local = &self.parts.local;
+            let page = local.store.list_associations(&local.connector, after, 256);
+            let page = page.map_err(store_trouble)?;
+            let Some(last) = page.last() else { return Ok(true) };
+            after = Some(last.remote);
+            let mut asked = Vec::new();
+            for link in page {
+                match self.expected(link, &server) {
+                    Ok(Some(expected)) => asked.push(expected),
+                    Ok(None) => {}
+                    Err(Unknowable) => return Ok(false),
+                }
+            }
+            if !self.are_met(&asked).await? {
+                return Ok(false);
+            }
+        }
+    }
+
+    async fn are_met(&mut self, asked: &[(EntryUuid, Expected)]) -> Result<bool, Trouble> {
+        if asked.is_empty() {
+            return Ok(true);
+        }
+        let uuids: Vec<EntryUuid> = asked.iter().map(|(uuid, _)| *uuid).collect();
+        let answers = self.source.verify(&uuids).await?;
+        let met = |((_, expected), shown): (&(EntryUuid, Expected), &Presence)| expected.is_met(shown);
+        Ok(answers.len() == asked.len() && asked.iter().zip(&answers).all(met))
+    }
+
+    /// What is to be asked of a link; none where the server's own number says enough.
+    fn expected(
+        &self,
+        link: Association,
+        server: &Fingerprint,
+    ) -> Result<Option<(EntryUuid, Expected)>, Unknowable> {
+        let expected = match (link.data.state, link.data.version) {
+            // Nothing is concluded of it.
+            (LinkState::UnlinkedHeld { .. }, _) => return Ok(None),
+            // When it went nobody has told.
+            (LinkState::Gone { .. }, _) => Expected::Gone,
+            (LinkState::OutOfScope { .. }, _) => Expected::Outside,
+            (_, None) => return Err(Unknowable),
+            (_, Some(version)) if !server.lacks(&version) || self.engine.is_past(&version) => {
+                return Ok(None);
+            }
+            (_, Some(version)) => Expected::Version(version),
+        };
+        Ok(Some((link.remote, expected)))
+    }
+}
+
+/// A link without a version (Active Directory has none that mean anything elsewhere): any server may be behind it.
+struct Unknowable;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_has_to_show() {
+        let version = |second: u8| format!("202601010000{second:02}.000000Z#000000#001#000000");
+        let outside = |second| {
+            let csn = bytes::Bytes::from(version(second));
+            let entry = ldap::Entry::new("uid=a,dc=test").with("entryCSN", ldap::Values::one(csn));
+            Presence::OutOfScope(Box::new(entry))
+        };
+        for (expected, shown, met) in [
+            (Expected::Version(version(5)), outside(5), true),
+            (Expected::Version(version(5)), outside(6), true),
+            (Expected::Version(version(5)), outside(4), false),
+            (Expected::Version(version(5)), Presence::Gone, false),
+            (Expected::Gone, Presence::Gone, true),
+            (Expected::Gone, outside(5), false),
+            (Expected::Outside, outside(5), true),
+            (Expected::Outside, Presence::Gone, true),
+        ] {
+            assert_eq!(expected.is_met(&shown), met);
+        }
+    }
+}
