@@ -115,6 +115,8 @@ pub struct HomeTarget {
     pub master: Option<Master>,
     /// How long a connection and its greeting may take.
     pub connect_timeout: Duration,
+    /// A PROXY header begins each connection.
+    pub proxy_protocol: bool,
 }
 
 /// A user that may act for every account of a home.
@@ -238,6 +240,7 @@ impl Homes {
             host,
             trust: listed.map_or_else(|| self.trust.clone(), |listed| listed.trust.clone()),
             login: service.login,
+            proxy_protocol: service.proxy_protocol,
             master: listed.and_then(|listed| listed.master.clone()),
             connect_timeout: listed.map_or(CONNECT_TIMEOUT, |listed| {
                 Duration::from_secs(listed.config.connect_timeout)

@@ -8,11 +8,13 @@ use crate::local::LocalHome;
 use crate::orders::Orders;
 use directory::{HomeRef, HomeTarget, Homes, LoginMode};
 use model::{Clock, Peer, Protocol};
+use net::proxy_protocol::{self, TlsFacts, Told};
 use net::{Connection, LineStream, Resolver, Shutdown, TlsMode};
 use parking_lot::Mutex;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
 
 /// Probes at once.
@@ -51,6 +53,31 @@ pub(crate) struct Dialled {
 pub(crate) struct Caller<'a> {
     pub(crate) peer: &'a Peer,
     pub(crate) shutdown: &'a Shutdown,
+    pub(crate) named: Named<'a>,
+}
+
+/// What a PROXY header says of the client, at homes that take one.
+#[derive(Clone, Copy)]
+pub(crate) enum Named<'a> {
+    /// Nothing: the connection is this server's own.
+    Ours,
+    /// Where it is, and its TLS where that is known.
+    Client(Option<&'a TlsFacts>),
+}
+
+impl Caller<'_> {
+    fn header(&self) -> Vec<u8> {
+        let Named::Client(tls) = self.named else {
+            return proxy_protocol::local();
+        };
+        let id = self.peer.trace.to_string();
+        proxy_protocol::proxied(&Told {
+            client: self.peer.client,
+            local: self.peer.local,
+            id: &id,
+            tls,
+        })
+    }
 }
 
 impl Dialer {
@@ -189,7 +216,7 @@ impl Dialer {
             return;
         }
         let target = self.homes.target(&place.home, place.protocol);
-        let result = match self.connect(&target, address).await {
+        let result = match self.connect(&target, address, proxy_protocol::local).await {
             Ok(connection) => {
                 let mut line = LineStream::new(connection, MAX_GREETING);
                 if place.protocol == Protocol::Http {
@@ -250,7 +277,7 @@ impl Dialer {
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
-        let result = self.connect(&target, &name).await;
+        let result = self.connect(&target, &name, || caller.header()).await;
         if let Err(failure) = &result {
             self.report(&name, failure);
         }
@@ -276,7 +303,7 @@ impl Dialer {
     pub(crate) async fn dial_bare(&self, home: &HomeRef, protocol: Protocol) -> Result<Dialled, Failure> {
         let target = self.homes.target(home, protocol);
         let name = format!("{}:{}", target.host, target.port);
-        let connection = self.connect(&target, &name).await?;
+        let connection = self.connect(&target, &name, proxy_protocol::local).await?;
         Ok(Dialled {
             connection,
             target,
@@ -319,9 +346,15 @@ impl Dialer {
         outcome
     }
 
-    async fn connect(&self, target: &HomeTarget, name: &str) -> Result<Connection, Failure> {
+    /// Connects, and says by `header` whose connection it is where the home is to hear that.
+    async fn connect(
+        &self,
+        target: &HomeTarget,
+        name: &str,
+        header: impl FnOnce() -> Vec<u8>,
+    ) -> Result<Connection, Failure> {
         let limit = target.connect_timeout;
-        let connection = Connection::connect_host(&self.resolver, &target.host, target.port, limit)
+        let mut connection = Connection::connect_host(&self.resolver, &target.host, target.port, limit)
             .await
             .map_err(|error| match error.kind() {
                 io::ErrorKind::TimedOut => Failure::Timeout(name.to_owned()),
@@ -332,6 +365,18 @@ impl Dialer {
                     cause: error.to_string(),
                 },
             })?;
+        if target.proxy_protocol {
+            let header = header();
+            // A new socket has room for it.
+            let written = tokio::time::timeout(limit, connection.write_all(&header)).await;
+            let lost = |cause: String| Failure::Connect {
+                home: name.to_owned(),
+                cause,
+            };
+            written
+                .map_err(|_| Failure::Timeout(name.to_owned()))?
+                .map_err(|error| lost(error.to_string()))?;
+        }
         if target.tls != TlsMode::Implicit {
             return Ok(connection);
         }
@@ -419,6 +464,7 @@ mod tests {
         let caller = Caller {
             peer: &peer,
             shutdown: &shutdown,
+            named: Named::Client(None),
         };
         let own = HomeRef::parse("Mail1.").expect("a home");
         let refused = dialer.dial(&own, Protocol::ManageSieve, caller).await.map(drop);
@@ -446,6 +492,7 @@ mod tests {
         let caller = Caller {
             peer: &peer,
             shutdown: &shutdown,
+            named: Named::Client(None),
         };
         let refused = next.dial(&other_port, Protocol::Imap, caller).await.map(drop);
         assert_eq!(refused, Err(Failure::Drained("store1".to_owned())));

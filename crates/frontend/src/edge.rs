@@ -1,6 +1,6 @@
 //! A session before it is relayed: what every login proxy does alike, whatever its protocol.
 
-use crate::dial::Caller;
+use crate::dial::{Caller, Named};
 use crate::exchange::{InTheClear, channel};
 use crate::failure::{Failure, Rejection};
 use crate::login::{Arrived, Claims, Gate, log_failure};
@@ -153,9 +153,13 @@ impl<'a> Edge<'a> {
     pub(crate) async fn log_in(&mut self, login: Login) -> Result<Arrived, Failure> {
         let typed = login.login.clone();
         let shutdown = self.shutdown.clone();
+        // A front end before us has a client whose TLS is not that of its connection to us.
+        let is_itself = self.peer.client == self.connected.client;
+        let tls = is_itself.then(|| self.stream.connection().tls_facts()).flatten();
         let caller = Caller {
             peer: &self.peer,
             shutdown: &shutdown,
+            named: Named::Client(tls.as_ref()),
         };
         let work = self.gate.bring_home(login, self.protocol, caller, &self.claims);
         let result = tokio::select! {

@@ -1,5 +1,6 @@
 //! One connection, whatever it runs over.
 
+use crate::proxy_protocol::TlsFacts;
 use crate::tls::{client_certificate, dns_names, server_end_point};
 use crate::{Alpn, ClientTls, Resolver, ServerTls, TlsBindings, TlsError};
 use model::ClientCertificate;
@@ -133,6 +134,29 @@ impl Connection {
             Self::TlsServer(server) => server.stream.get_ref().1.alpn_protocol(),
             _ => None,
         }
+    }
+
+    /// What can be told of a client's TLS; none without it.
+    #[must_use]
+    pub fn tls_facts(&self) -> Option<TlsFacts> {
+        let Self::TlsServer(server) = self else {
+            return None;
+        };
+        let (_, tls) = server.stream.get_ref();
+        let certificate = self.client_certificate();
+        Some(TlsFacts {
+            version: match tls.protocol_version()? {
+                rustls::ProtocolVersion::TLSv1_3 => "TLSv1.3",
+                _ => "TLSv1.2",
+            },
+            cipher: tls
+                .negotiated_cipher_suite()
+                .and_then(|suite| suite.suite().as_str()),
+            alpn: tls.alpn_protocol().map(<[u8]>::to_vec),
+            server_name: tls.server_name().map(str::to_owned),
+            has_certificate: certificate.is_some(),
+            common_name: certificate.and_then(|shown| shown.common_name),
+        })
     }
 
     /// Connects over TCP.

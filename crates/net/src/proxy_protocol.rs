@@ -1,7 +1,11 @@
-//! The PROXY protocol, versions 1 and 2 (haproxy's proxy-protocol.txt), as a receiver.
+//! The PROXY protocol, versions 1 and 2 (haproxy's proxy-protocol.txt), as a receiver, and version 2 as a sender.
 //!
 //! [`decode`] is pure; [`receive`] takes exactly the header off a socket and not one octet more, because what
 //! follows belongs to TLS.
+
+mod encode;
+
+pub use encode::{TlsFacts, Told, local, proxied};
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -79,6 +79,12 @@ pub struct HomeServiceConfig {
     /// How a session logs in there: `replay` sends the user's own password or token (default), `master` logs in as
     /// the master user on behalf of the account, `assertion` shows a token that this front end signs.
     pub login: LoginMode,
+    /// Begins each connection with a PROXY header, version 2, that names the client: its address and port, the
+    /// session, and its TLS (version, cipher, server name, certificate) where the client has connected to this front
+    /// end itself. The home must expect the header from this front end, and from then on takes the client for whoever
+    /// connects: it no longer believes what the front end says in other ways. Default false. Not for `http`, whose
+    /// connections carry requests of several clients, and of no use to Homing homes, which are told more without it.
+    pub proxy_protocol: bool,
 }
 
 /// How the front end logs in at a home.
@@ -140,6 +146,12 @@ impl HomeConfig {
             ));
         }
         for (key, service) in self.services() {
+            if key == "http" && service.proxy_protocol {
+                problems.push(ConfigProblem::new(
+                    "http.proxy_protocol",
+                    "a connection to an HTTP home carries requests of several clients; Forwarded names each of them",
+                ));
+            }
             if service.port == Some(0) {
                 problems.push(ConfigProblem::new(
                     format!("{key}.port"),

@@ -8,7 +8,7 @@ use super::logins::InUse;
 use super::pool::Lease;
 use super::reply::Fault;
 use super::service::{HttpProxy, Visit};
-use crate::dial::Caller;
+use crate::dial::{Caller, Named};
 use crate::failure::Failure;
 use crate::home_key::HomeKey;
 use crate::login::{Claims, Introduction};
@@ -109,6 +109,8 @@ impl HttpProxy {
         let caller = Caller {
             peer: &asking.visit.peer,
             shutdown: asking.shutdown,
+            // The connection will carry other clients' requests too.
+            named: Named::Ours,
         };
         let again = repeatable(&request);
         let kept = lease.reuse();

@@ -115,6 +115,11 @@ impl Client {
         named.or(own).unwrap_or("unknown")
     }
 
+    /// Whether nobody before us has named another client.
+    pub(super) fn is_itself(&self) -> bool {
+        self.taken_over.is_none()
+    }
+
     pub(super) fn is_esmtp(&self) -> bool {
         self.hello.as_ref().is_some_and(|hello| hello.esmtp)
     }

@@ -7,10 +7,11 @@ use super::reply;
 use super::routing::Destination;
 use super::transaction::{Recipient, Sender};
 use crate::config::HomeProtocol;
-use crate::dial::{Caller, Dialer, Dialled};
+use crate::dial::{Caller, Dialer, Dialled, Named};
 use crate::failure::Failure;
 use crate::home_line::HomeLine;
 use model::{Peer, Protocol, TraceId};
+use net::proxy_protocol::TlsFacts;
 use net::{LinePolicy, Shutdown, TlsMode};
 use std::time::Duration;
 use wire::smtp::{Capabilities, ClientClaims, Command, DotEncoder, Extensions, Reply, ReplyReader, Severity};
@@ -36,6 +37,8 @@ pub(super) enum Identity {
 pub(super) struct LegSettings {
     /// The client, for a home in this process.
     pub(super) peer: Peer,
+    /// The client's own TLS, where it has connected to us itself.
+    pub(super) tls: Option<TlsFacts>,
     /// The order to stop, for the same.
     pub(super) shutdown: Shutdown,
     /// The session, for logs.
@@ -101,6 +104,11 @@ impl Leg {
         let caller = Caller {
             peer: &settings.peer,
             shutdown: &settings.shutdown,
+            named: match to.identity {
+                Identity::Client => Named::Client(settings.tls.as_ref()),
+                // Or it would judge the client, for whom it does not relay.
+                Identity::Relay => Named::Ours,
+            },
         };
         let protocol = match to.identity {
             Identity::Client => settings.home_protocol,

@@ -312,6 +312,11 @@ impl Session {
         let config = &self.proxy.config;
         let settings = LegSettings {
             peer: self.client.peer.clone(),
+            tls: self
+                .client
+                .is_itself()
+                .then(|| self.stream.connection().tls_facts())
+                .flatten(),
             shutdown: self.shutdown.clone(),
             trace: known.unwrap_or(self.client.peer.trace),
             server_name: self.proxy.context.server_name.clone(),

@@ -330,3 +330,53 @@ fn open_to_all(folder: &std::path::Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).expect("ours");
 }
+
+/// Where the home takes a PROXY header, it knows the client before a word is said: address, port, TLS and the name that
+/// the client asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_header_names_the_client_and_its_tls() {
+    let port = testkit::free_port().expect("a free port");
+    let settings = format!(
+        "haproxy_trusted_networks = 127.0.0.1\ndisable_plaintext_auth = no\n\
+         service imap-login {{\n inet_listener behind {{\n  address = 127.0.0.1\n  port = {port}\n  haproxy = yes\n }}\n}}\n\
+         login_log_format_elements = user=<%u> rip=%r rport=%b lip=%l lport=%a <%c> name=<%{{local_name}}>\n"
+    );
+    let server = Dovecot::start(&[(ALICE, "secret")], &settings).expect("Dovecot starts");
+    let home = json!({
+        "name": "store", "host": "127.0.0.1", "imap": { "port": port, "proxy_protocol": true },
+    });
+    let context = context_with(&[("@example.test", "store")], &[home]);
+    for (tls, last) in [(false, ""), (true, ", <secured>, name=<localhost>")] {
+        let proxy = imap::ImapProxy::new(
+            &ImapProxyConfig::default(),
+            context.clone(),
+            Some(Arc::new(OnePassword)),
+        );
+        let proxy = Arc::new(proxy);
+        let configure: fn(&mut ListenerConfig) = match tls {
+            true => |config| {
+                trusting(config);
+                config.tls = Some(net::TlsMode::Implicit);
+            },
+            false => trusting,
+        };
+        let front = front(Protocol::Imap, configure, move |accepted| {
+            imap::serve(accepted, proxy.clone())
+        })
+        .await;
+        let mut client = from_afar(front.address).await;
+        if tls {
+            let handshake = client.0.start_tls_client(&front.tls, "localhost", SOON);
+            handshake.await.expect("a handshake");
+        }
+        let done = client.until("a LOGIN alice@example.test secret", "a ").await;
+        assert!(done.starts_with("a OK"), "{done}\n{}", server.log());
+        let told = format!("rip=192.0.2.7, rport=4242, lip=192.0.2.1, lport=143{last}");
+        let line = logged(&server, &told).await;
+        // Dovecot's word for TLS that somebody before it has ended.
+        assert_eq!(line.contains("secured"), tls, "{line}");
+    }
+    // Whoever only looks whether it is there is nobody.
+    context.dialer.probe().await;
+    assert!(context.dialer.failing_homes().is_empty());
+}

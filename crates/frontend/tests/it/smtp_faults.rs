@@ -2,7 +2,7 @@
 //! "no" for what would go well later.
 
 use crate::smtp::{GOOD, Home, Manners, deliver, greeted, smtp, smtp_with};
-use crate::support::{Do, SOON, context_with};
+use crate::support::{Do, SOON, context, context_with};
 use frontend::HomeProtocol;
 use model::ByteSize;
 use tokio::net::TcpListener;
@@ -370,4 +370,43 @@ async fn clients_that_only_hold_the_line() {
     }
     assert!(sent < 1_024, "the connection is cut");
     assert!(home.messages().is_empty());
+}
+
+/// A client that keeps its connection would otherwise go on for ever.
+#[tokio::test]
+async fn a_drained_home_gets_no_mail_over_an_open_connection() {
+    let home = Home::start(GOOD).await;
+    let context = context(&[("@example.test", home.name.as_str())]);
+    let dialer = context.dialer.clone();
+    let front = smtp_with(context, |_| {}, |_| {}).await;
+    let mut client = greeted(&front).await;
+    let (_, end) = deliver(&mut client, &["a"], "x").await;
+    assert!(end.starts_with("250"), "{end}");
+    let name = directory::HomeRef::parse(&home.name).expect("a home");
+    dialer.drain(&name, "new disks").expect("in memory");
+    let (replies, _) = deliver(&mut client, &["b"], "x").await;
+    assert!(replies[0].starts_with("451 4."), "{replies:?}");
+    assert_eq!(home.heard("RCPT").len(), 1);
+    assert!(dialer.enable(&name).expect("in memory"));
+    let (_, end) = deliver(&mut client, &["c"], "x").await;
+    assert!(end.starts_with("250"), "{end}");
+    assert_eq!(home.messages().len(), 2);
+}
+
+/// Octets count where they went.
+#[tokio::test]
+async fn a_home_that_refuses_the_message_has_not_got_it() {
+    let home = Home::start(Manners {
+        data: "554 5.7.1 no",
+        ..GOOD
+    })
+    .await;
+    let context = context(&[("@example.test", home.name.as_str())]);
+    let metrics = context.metrics.clone();
+    let front = smtp_with(context, |_| {}, |_| {}).await;
+    let (_, end) = deliver(&mut greeted(&front).await, &["a"], "x").await;
+    assert_eq!(end, "554 5.7.1 no");
+    let text = metrics.render();
+    assert!(text.contains("homing_proxy_deliveries_total{"), "{text}");
+    assert!(!text.contains("homing_proxy_bytes_total{"), "{text}");
 }
