@@ -155,6 +155,8 @@ pub(crate) enum Input {
     Wake(Wake),
     /// The answer to [`Effect::AskServer`].
     Server(Result<Fingerprint, FeedError>),
+    /// The answer to [`Effect::Prove`].
+    Proved(bool),
     /// A message of the feed.
     Noticed(Notice),
     /// The feed that is being read stays open after this round.
@@ -164,8 +166,6 @@ pub(crate) enum Input {
     /// The open feed ended between two rounds.
     Lost(FeedError),
     /// The feed, a look-up or the store failed.
-    /// The answer to [`Effect::Prove`].
-    Proved(bool),
     Failed(Trouble),
     /// The answer to [`Effect::ListLinks`]: every linked UUID of this connector that [`Engine::has_named`] does not know.
     Links(Vec<EntryUuid>),
@@ -190,6 +190,8 @@ pub(crate) enum Input {
     Created(LocalId, Outcome),
     /// The answer to [`Effect::Apply`].
     Applied(EntryUuid, Outcome),
+    /// An object was looked up at a server that has not got what was last written to it.
+    NotYet(EntryUuid),
     /// The answer to [`Effect::Commit`].
     Committed {
         /// How many objects are linked now.
@@ -199,8 +201,6 @@ pub(crate) enum Input {
 
 /// Why a round begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    /// An object was looked up at a server that has not got what was last written to it.
-    NotYet(EntryUuid),
 pub(crate) enum Wake {
     /// It is time, perhaps.
     Timer,
@@ -241,6 +241,8 @@ pub(crate) enum Trouble {
 pub(crate) enum Effect {
     /// Ask the server who it is and how far it has come.
     AskServer,
+    /// The server says that it is behind: look whether it shows all the same whatever is known of it.
+    Prove,
     /// Read the feed from here.
     Poll(Option<Cookie>),
     /// Read both sides of the object whose entry was just named in the feed.
@@ -250,8 +252,6 @@ pub(crate) enum Effect {
     /// Name every linked UUID that was not named.
     ListLinks,
     /// Look up a few linked entries that are not among these.
-    /// The server says that it is behind: look whether it shows all the same whatever is known of it.
-    Prove,
     Sample(Vec<EntryUuid>),
     /// Find groups that have one of these members with another address than this, or at all when it is gone.
     FindGroups(BTreeMap<EntryUuid, Option<Address>>),
@@ -308,6 +308,10 @@ pub(crate) struct Engine {
     timed: BTreeMap<EntryUuid, Timestamp>,
     /// What the open feed told and is looked at once more.
     told: BTreeMap<EntryUuid, told::Told>,
+    /// What the server that is read has not got yet of our own writes.
+    awaited: BTreeMap<EntryUuid, awaited::Awaited>,
+    /// What a server that had forgotten how far it was said of itself when everything was compared with it.
+    forgetful: Option<BTreeMap<String, String>>,
     /// How far a server must have come to be believed, beside the cookie.
     newest: Newest,
 }
@@ -317,32 +321,19 @@ pub(crate) struct Engine {
 enum Phase {
     Idle {
         next: Timestamp,
-    /// What the server that is read has not got yet of our own writes.
-    awaited: BTreeMap<EntryUuid, awaited::Awaited>,
-    /// What a server that had forgotten how far it was said of itself when everything was compared with it.
-    forgetful: Option<BTreeMap<String, String>>,
     },
     /// Waiting for the fingerprint.
     Asking {
         wake: Wake,
     },
-    InRound(Box<Round>),
-}
-
-impl Engine {
-    /// An engine that starts its first round at the first wake.
-    pub(crate) fn new(
-        settings: Settings,
-        checkpoint: Checkpoint,
-        linked: u64,
     /// Waiting for the proof that this server is not behind.
     Proving {
         wake: Wake,
         server: Fingerprint,
     },
-        aside: BTreeMap<EntryUuid, Aside>,
-        strangers: BTreeMap<LocalId, Aside>,
-    ) -> Self {
+    InRound(Box<Round>),
+}
+
 /// How a server stands to what is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
@@ -351,6 +342,15 @@ enum Standing {
     Forgetful,
 }
 
+impl Engine {
+    /// An engine that starts its first round at the first wake.
+    pub(crate) fn new(
+        settings: Settings,
+        checkpoint: Checkpoint,
+        linked: u64,
+        aside: BTreeMap<EntryUuid, Aside>,
+        strangers: BTreeMap<LocalId, Aside>,
+    ) -> Self {
         let mut guard = Guard::resume(settings.limits, &checkpoint.guard);
         let mut guard_remote = Guard::resume(settings.limits, &checkpoint.guard_remote);
         for row in aside.values() {
@@ -387,6 +387,8 @@ enum Standing {
             owed: BTreeSet::new(),
             timed: BTreeMap::new(),
             told: BTreeMap::new(),
+            awaited: BTreeMap::new(),
+            forgetful: None,
             newest: Newest::default(),
         }
     }
@@ -396,8 +398,7 @@ enum Standing {
         match input {
             Input::Wake(wake) => self.wake(wake, now),
             Input::Server(answer) => self.server(answer, now),
-            awaited: BTreeMap::new(),
-            forgetful: None,
+            Input::Proved(holds) => self.proved(holds, now),
             Input::Noticed(notice) => self.noticed(notice),
             Input::Stays => {
                 self.feed = FeedState::Open;
@@ -407,7 +408,6 @@ enum Standing {
                 self.lost(error, now);
                 Vec::new()
             }
-            Input::Proved(holds) => self.proved(holds, now),
             Input::Ended(end) => self.ended(end, now),
             Input::Failed(trouble) => self.fail(trouble, now),
             Input::Links(links) => self.swept(&links, now),
@@ -422,6 +422,7 @@ enum Standing {
             Input::Created(local, outcome) => self.created(local, outcome, now),
             Input::Examined(situation) => self.examined(&situation, now),
             Input::Applied(uuid, outcome) => self.applied(uuid, outcome, now),
+            Input::NotYet(uuid) => self.not_yet(uuid, now),
             Input::Committed { linked } => self.committed(linked, now),
         }
     }
@@ -431,7 +432,6 @@ enum Standing {
         match self.phase {
             Phase::Idle { next } => Some(next),
             _ => None,
-            Input::NotYet(uuid) => self.not_yet(uuid, now),
         }
     }
 
@@ -487,15 +487,6 @@ enum Standing {
         if judging && holds {
             return self.next_stage(now);
         }
-        // What no message tells (a member's DN that comes to life, an edit of ours) is found once a day.
-        let audit = self.checkpoint.audit_is_due(now);
-        let rescoped = self.settings.scope == Scope::Changed;
-        let cookie = cookie.filter(|_| !audit && !rescoped && !self.log_lost);
-        let due = self.due(now);
-        let mut round = Round::new(server.suffix_uuid, changed || rescoped, cookie.is_none(), due);
-        if anew {
-            round.anew = Some(Newest::default());
-            round.void = self.newest.lost_by(&server);
         match std::mem::replace(&mut self.phase, Phase::Idle { next: now }) {
             Phase::Proving { wake, server } if holds => {
                 let cookie = self.checkpoint.cookie.clone();
@@ -518,10 +509,10 @@ enum Standing {
     ) -> Vec<Effect> {
         let changed = self.is_another(&server);
         let anew = wake == Wake::Full || changed;
-        }
-        self.phase = Phase::InRound(Box::new(round));
-        vec![Effect::Poll(cookie)]
-    }
+        // What no message tells (a member's DN that comes to life, an edit of ours) is found once a day.
+        let audit = self.checkpoint.audit_is_due(now);
+        let rescoped = self.settings.scope == Scope::Changed;
+        let cookie = cookie.filter(|_| !audit && !rescoped && !self.log_lost);
         let known = self.forgetful.as_ref() == Some(&server.context_csns);
         let cookie = match standing {
             Standing::CaughtUp => cookie,
@@ -531,24 +522,33 @@ enum Standing {
                 .filter(|_| known)
                 .and_then(|cookie| cookie.held_back(&server)),
         };
+        let due = self.due(now);
+        let mut round = Round::new(server.suffix_uuid, changed || rescoped, cookie.is_none(), due);
+        if anew {
+            round.anew = Some(Newest::default());
+            round.void = self.newest.lost_by(&server);
+        }
+        if standing == Standing::Forgetful {
+            round.forgetful = Some(server.context_csns);
+        }
+        self.phase = Phase::InRound(Box::new(round));
+        vec![Effect::Poll(cookie)]
+    }
+
+    fn is_another(&self, server: &Fingerprint) -> bool {
+        let known = self.checkpoint.server;
+        known.is_some_and(|known| known != server.suffix_uuid)
+    }
 
     fn noticed(&mut self, notice: Notice) -> Vec<Effect> {
         let Phase::InRound(round) = &mut self.phase else {
             return Vec::new();
         };
         match notice {
-        if standing == Standing::Forgetful {
-            round.forgetful = Some(server.context_csns);
-        }
             Notice::Account(uuid) => {
                 round.seen.insert(uuid);
                 vec![Effect::Examine(uuid)]
             }
-    fn is_another(&self, server: &Fingerprint) -> bool {
-        let known = self.checkpoint.server;
-        known.is_some_and(|known| known != server.suffix_uuid)
-    }
-
             Notice::Group(uuid) => {
                 round.seen.insert(uuid);
                 round.groups.insert(uuid);
@@ -598,7 +598,10 @@ enum Standing {
     }
 
     fn swept(&mut self, links: &[EntryUuid], now: Timestamp) -> Vec<Effect> {
-        if let Phase::InRound(round) = &mut self.phase {
+        let spares = self.spares_absences();
+        if let Phase::InRound(round) = &mut self.phase
+            && !spares
+        {
             let missing = links.iter().filter(|uuid| !round.seen.contains(**uuid));
             round.absent.extend(missing.copied());
         }
@@ -606,10 +609,7 @@ enum Standing {
     }
 
     fn groups_found(&mut self, groups: Vec<EntryUuid>, now: Timestamp) -> Vec<Effect> {
-        let spares = self.spares_absences();
-        if let Phase::InRound(round) = &mut self.phase
-            && !spares
-        {
+        if let Phase::InRound(round) = &mut self.phase {
             round.groups.extend(groups);
         }
         self.next_stage(now)
@@ -623,6 +623,9 @@ enum Standing {
             if let Some(newest) = round.anew.take() {
                 self.newest = newest;
             }
+            if !round.live {
+                self.forgetful = round.forgetful.take();
+            }
         }
         self.owed.clear();
         self.settings.scope = Scope::Same;
@@ -632,9 +635,6 @@ enum Standing {
         self.trouble = None;
         self.checkpoint.last_success = Some(now);
         self.phase = Phase::Idle {
-            if !round.live {
-                self.forgetful = round.forgetful.take();
-            }
             next: self.after_a_round(now),
         };
         Vec::new()
