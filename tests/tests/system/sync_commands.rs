@@ -63,6 +63,41 @@ fn an_account_is_edited_here_and_the_entry_follows() -> Result<()> {
     Ok(())
 }
 
+// Many entries have no displayName, and the name is read from cn.
+#[test]
+fn a_name_from_cn_is_changed_here() -> Result<()> {
+    let site = Site::start("direction = \"both-ways\"", &[])?;
+    site.followed()?;
+    let entry = person("alice")
+        .replace("displayName: alice\n", "")
+        .replace("cn: alice", "cn: Alice L.");
+    site.slapd.add(&entry)?;
+    site.until(&["account", "show", "alice@example.test"], "Alice L.")?;
+    let change = |name: &'static str| ["account", "change", "alice@example.test", "--display-name", name];
+    let shown = || site.slapd.search(USERS, "(uid=alice)", &["cn", "displayName"]);
+    for name in ["Alice A.", "Alice B."] {
+        site.expect(&change(name), 0, "changed account")?;
+        eventually("the entry has the name", || {
+            let entry = shown()?;
+            Ok(entry.contains(&format!("displayName: {name}")) && entry.contains("cn: Alice L."))
+        })?;
+    }
+    // The entry keeps its cn, so a name that is taken away is that one again, as often as it is done, and nothing waits.
+    for _ in 0..2 {
+        site.expect(&change(""), 0, "changed account")?;
+        eventually("the entry has no name of its own", || {
+            Ok(!shown()?.contains("displayName"))
+        })?;
+        site.expect(&["sync", "run", "--full"], 0, "following")?;
+        site.until(&["account", "show", "alice@example.test"], "Alice L.")?;
+    }
+    site.expect(&change("Alice C."), 0, "changed account")?;
+    eventually("the entry has the name", || {
+        Ok(shown()?.contains("displayName: Alice C."))
+    })?;
+    site.expect(&["sync", "quarantine"], 0, "none").map(drop)
+}
+
 #[test]
 fn what_the_directory_decides_is_not_edited_here() -> Result<()> {
     let site = Site::start("direction = \"ldap-to-local\"", &["alice"])?;

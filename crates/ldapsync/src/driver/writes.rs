@@ -100,7 +100,9 @@ impl Terms<'_> {
     ) -> Result<Option<AttributeChange>, Unwritable> {
         let vocabulary = self.outlet.vocabulary();
         let property = match field {
-            Field::DisplayName => Property::DisplayName,
+            Field::DisplayName => {
+                return Ok(vocabulary.name_change(entity.entry, &texts(was), &texts(values)));
+            }
             Field::Quota => Property::Quota,
             Field::Members => {
                 let names = |values: &Values| self.names(values);

@@ -170,6 +170,23 @@ impl Vocabulary {
         Some(AttributeChange::values(attribute, remove, add))
     }
 
+    /// The same for the name shown to people. Where the entry has no such attribute the name was read from `cn`, which has
+    /// its own purpose and stays: there is nothing to take away then.
+    #[must_use]
+    pub fn name_change(
+        &self,
+        entry: Option<&Entry>,
+        before: &[String],
+        after: &[String],
+    ) -> Option<AttributeChange> {
+        let property = Property::DisplayName;
+        let attribute = self.attribute(property)?;
+        match entry {
+            Some(entry) if entry.first(attribute).is_none() => self.change(property, &[], after),
+            _ => self.change(property, before, after),
+        }
+    }
+
     /// The attribute that says whether an account may log in.
     #[must_use]
     pub fn switch_attribute(&self) -> &str {

@@ -294,6 +294,32 @@ fn changes_value_by_value() {
     );
 }
 
+// What would be taken away from an entry that has none would be refused each time.
+#[test]
+fn a_name_that_was_read_from_cn_is_written_beside_it() {
+    let vocabulary = vocabulary(&config());
+    let names = |text: &str| match text {
+        "" => Vec::new(),
+        text => vec![text.to_owned()],
+    };
+    let values = |text: &str| -> Vec<Bytes> { names(text).into_iter().map(Bytes::from).collect() };
+    let cn = Entry::new("uid=a,dc=t").with("cn", vec![Bytes::from_static(b"Alice")]);
+    let both = cn.clone().with("displayName", vec![Bytes::from_static(b"Alice")]);
+    for (entry, before, after, remove, add) in [
+        (Some(&cn), "Alice", "Alice A.", "", "Alice A."),
+        (Some(&both), "Alice", "Alice A.", "Alice", "Alice A."),
+        (Some(&both), "Alice", "", "Alice", ""),
+        // Not as it was seen: the server refuses it, and it is read again.
+        (Some(&both), "Al", "Alice A.", "Al", "Alice A."),
+        (None, "Alice", "Alice A.", "Alice", "Alice A."),
+    ] {
+        let change = vocabulary.name_change(entry, &names(before), &names(after));
+        let expected = AttributeChange::values("displayName", values(remove), values(add));
+        assert_eq!(change, Some(expected), "{entry:?} {before} {after}");
+    }
+    assert_eq!(vocabulary.name_change(Some(&cn), &names("Alice"), &[]), None);
+}
+
 #[test]
 fn switches_by_table() {
     use crate::config::EnabledConfig;
@@ -438,6 +464,21 @@ fn an_entry_with_several_addresses() {
             vec![("mail", "c@t", ""), ("mailLocalAddress", "e@t", "f@t")],
         ),
         ("a@t c@t", "", None, None, vec![]),
+        // What both attributes show goes from both, and so does a former address that was repeated.
+        (
+            "a@t c@t",
+            "a@t C@t",
+            None,
+            Some(("c@t", "")),
+            vec![("mail", "c@t", ""), ("mailLocalAddress", "c@t", "")],
+        ),
+        (
+            "a@t c@t",
+            "a@t c@t",
+            Some(("a@t", "b@t")),
+            Some(("a@t c@t", "c@t")),
+            vec![("mail", "*", "b@t c@t"), ("mailLocalAddress", "a@t", "")],
+        ),
     ] {
         let values = |text: &str| -> Vec<Bytes> { texts(text).into_iter().map(Bytes::from).collect() };
         let entry = Entry::new("uid=a,ou=Users,dc=t")
@@ -460,18 +501,3 @@ fn an_entry_with_several_addresses() {
         assert_eq!(found, expected, "{mail:?} {local:?} {address:?} {aliases:?}");
     }
 }
-        // What both attributes show goes from both, and so does a former address that was repeated.
-        (
-            "a@t c@t",
-            "a@t C@t",
-            None,
-            Some(("c@t", "")),
-            vec![("mail", "c@t", ""), ("mailLocalAddress", "c@t", "")],
-        ),
-        (
-            "a@t c@t",
-            "a@t c@t",
-            Some(("a@t", "b@t")),
-            Some(("a@t c@t", "c@t")),
-            vec![("mail", "*", "b@t c@t"), ("mailLocalAddress", "a@t", "")],
-        ),
