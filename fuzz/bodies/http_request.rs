@@ -83,13 +83,16 @@ fn site() -> Site {
     };
     let (trigger, shutdown) = Shutdown::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
     let files = HttpFiles {
         session_keys: &keys,
         logouts: &folder.path().join("http-logouts"),
     };
+    let entered = runtime.enter();
     let proxy = HttpProxy::new(&config, files, context, Some(Arc::new(Alice)));
+    drop(entered);
     Site {
-        runtime: runtime.expect("a runtime"),
+        runtime,
         proxy: Arc::new(proxy.expect("a proxy")),
         seen,
         shutdown: (trigger, shutdown),

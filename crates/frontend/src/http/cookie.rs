@@ -4,14 +4,14 @@
 //! changed or the account closed, the ticket is worth nothing, and nobody had to remember it.
 
 use super::keys::SessionKeys;
-use super::logouts::Logout;
+use super::logouts::{Logout, Owner};
 use hyper::HeaderMap;
 use hyper::header::{COOKIE, HeaderValue, SET_COOKIE};
 use model::{Secret, Timestamp};
 use std::time::Duration;
 
 /// Tells a ticket from anything else that is sealed with the same keys.
-const PURPOSE: &[u8] = b"homing-http-ticket-1";
+const PURPOSE: &[u8] = b"homing-http-ticket-2";
 /// Longest login and password.
 const MAX_TEXT: usize = 1024;
 
@@ -22,6 +22,8 @@ pub(super) type TicketId = [u8; 16];
 #[derive(Debug, Clone)]
 pub(super) struct Ticket {
     pub(super) id: TicketId,
+    /// Whose it is, whatever was typed.
+    pub(super) owner: Owner,
     /// Seconds since the epoch.
     pub(super) expires: u64,
     pub(super) login: String,
@@ -29,12 +31,13 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    /// A new one; none when it could not be kept in a cookie.
+    /// A new one, whose owner is to be found out; none when it could not be kept in a cookie.
     pub(super) fn new(login: &str, password: Secret, expires: Timestamp) -> Option<Self> {
         let fits = login.len() <= MAX_TEXT && password.expose().len() <= MAX_TEXT;
         let id = net::fresh_random().ok()?;
         fits.then(|| Self {
             id,
+            owner: Owner::default(),
             expires: expires.as_secs(),
             login: login.to_owned(),
             password,
@@ -42,9 +45,11 @@ impl Ticket {
     }
 
     /// What there is to remember when it is given up.
-    pub(super) fn given_up(&self) -> Logout {
+    pub(super) fn given_up(&self, now: Timestamp) -> Logout {
         Logout {
             ticket: self.id,
+            owner: self.owner,
+            given_up: now.as_secs(),
             expires: self.expires,
         }
     }
@@ -53,6 +58,7 @@ impl Ticket {
         let length = u16::try_from(self.login.len()).ok()?;
         let text = [
             &self.id[..],
+            &self.owner,
             &self.expires.to_be_bytes(),
             &length.to_be_bytes(),
             self.login.as_bytes(),
@@ -73,11 +79,13 @@ impl Ticket {
 
     fn decode(text: &[u8]) -> Option<Self> {
         let (id, rest) = text.split_first_chunk::<16>()?;
+        let (owner, rest) = rest.split_first_chunk::<8>()?;
         let (expires, rest) = rest.split_first_chunk::<8>()?;
         let (length, rest) = rest.split_first_chunk::<2>()?;
         let (login, password) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
         Some(Self {
             id: *id,
+            owner: *owner,
             expires: u64::from_be_bytes(*expires),
             login: String::from_utf8(login.to_vec()).ok()?,
             password: Secret::new(password),
@@ -204,13 +212,14 @@ mod tests {
     fn a_ticket_is_good_until_it_expires() {
         let (_dir, clock, keys) = scratch();
         let expires = clock.now().after(Duration::from_secs(60));
-        let ticket = Ticket::new("alice@example.test", "pass;word=".into(), expires).expect("fits");
+        let mut ticket = Ticket::new("alice@example.test", "pass;word=".into(), expires).expect("fits");
+        ticket.owner = [7; 8];
         let sealed = ticket.seal(&keys).expect("sealed");
         assert!(!sealed.contains("alice") && !sealed.contains("pass"));
         let opened = Ticket::open(&sealed, &keys, clock.now()).expect("good");
         assert_eq!(
-            (opened.id, opened.login.as_str()),
-            (ticket.id, "alice@example.test")
+            (opened.id, opened.owner, opened.login.as_str()),
+            (ticket.id, [7; 8], "alice@example.test")
         );
         assert_eq!(opened.password.expose(), b"pass;word=");
         assert!(Ticket::open(&sealed, &keys, expires).is_none());
@@ -284,7 +293,7 @@ mod tests {
         #[test]
         fn any_text_is_decoded_or_refused(text: Vec<u8>) {
             if let Some(ticket) = Ticket::decode(&text) {
-                prop_assert!(ticket.login.len() + ticket.password.expose().len() + 26 == text.len());
+                prop_assert!(ticket.login.len() + ticket.password.expose().len() + 34 == text.len());
             }
         }
     }

@@ -3,7 +3,8 @@
 
 use super::body::Outgoing;
 use super::cookie::{Name, Ticket};
-use super::logins::{Brought, is_wrong};
+use super::logins::{Brought, InUse, is_wrong};
+use super::logouts;
 use super::page::{self, LoginPage};
 use super::reply::Fault;
 use super::request;
@@ -128,23 +129,37 @@ impl HttpProxy {
         let brought = Brought::Ticket(ticket.clone());
         let limit = self.config.account_requests;
         let entered = self.logins.enter(&brought, &self.gate, &visit.peer, limit).await;
-        if let Err(fault) = entered {
-            let wrong = is_wrong(&fault);
-            if wrong {
-                door.count_failure(self.config.max_login_failures);
-            }
-            let mut page = again(fault.text())?;
-            if let Some(seconds) = fault.retry_after() {
-                page.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-            }
-            // A 401 would have to come with a challenge, and browsers would show their own dialogue.
-            let status = if wrong {
-                StatusCode::FORBIDDEN
-            } else {
-                fault.status()
-            };
-            return Ok(with_status(page, status));
+        let fault = match entered {
+            Ok(login) => return self.logged_in(visit, &form, ticket, &login),
+            Err(fault) => fault,
+        };
+        let wrong = is_wrong(&fault);
+        if wrong {
+            door.count_failure(self.config.max_login_failures);
         }
+        let mut page = again(fault.text())?;
+        if let Some(seconds) = fault.retry_after() {
+            page.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        // A 401 would have to come with a challenge, and browsers would show their own dialogue.
+        let status = if wrong {
+            StatusCode::FORBIDDEN
+        } else {
+            fault.status()
+        };
+        Ok(with_status(page, status))
+    }
+
+    /// Hands out the cookie of a login that was right.
+    fn logged_in(
+        &self,
+        visit: &Visit,
+        form: &Form,
+        ticket: Ticket,
+        login: &InUse,
+    ) -> Result<Response<Outgoing>, Fault> {
+        let owner = logouts::owner(login.login().address());
+        let ticket = Ticket { owner, ..ticket };
         let sealed = ticket.seal(&self.keys).ok_or(Fault::Own("there is no key"))?;
         let mut response = see_other(&local_path(&form.to));
         let headers = response.headers_mut();
@@ -183,8 +198,8 @@ impl HttpProxy {
             if !self.is_token("logout", &encode_base64(&ticket.id), &form.token) {
                 return Err(Fault::CrossSite);
             }
-            self.logins.log_out(&ticket);
-            self.neighbours.hear_of(self.logins.logouts().newest()).await;
+            let number = self.logins.log_out(&ticket);
+            self.neighbours.hear_of(number).await;
             tracing::info!(
                 protocol = "http", trace = %visit.peer.trace, client = %visit.peer.client, login = ticket.login,
                 "logged out"

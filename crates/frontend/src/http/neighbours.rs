@@ -21,6 +21,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use model::{Clock, Protocol, Secret};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -28,7 +29,7 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Tells tidings from anything else that is sealed with the same keys.
-const PURPOSE: &[u8] = b"homing-http-logouts-1";
+const PURPOSE: &[u8] = b"homing-http-logouts-2";
 /// What a front end shows before its tidings are read.
 const SCHEME: &str = "Homing";
 /// How long one exchange may take.
@@ -51,14 +52,6 @@ struct Standing {
     away: bool,
 }
 
-/// All other front ends. What is under way ends when this is dropped.
-pub(super) struct Neighbours {
-    standings: Vec<watch::Receiver<Standing>>,
-    /// One of them has spoken to us.
-    spoke: Arc<Notify>,
-    _ends: DropGuard,
-}
-
 /// What the talk with one of them needs.
 #[derive(Clone)]
 pub(super) struct Means {
@@ -70,55 +63,132 @@ pub(super) struct Means {
     pub(super) host: Option<String>,
 }
 
+/// The other front ends, as one configuration names them. The talks go on from one configuration to the next.
+pub(super) struct Neighbours {
+    talks: Arc<Talks>,
+    /// How many configurations there were before.
+    number: u64,
+    /// Whom to talk to once this is the configuration in force.
+    next: Mutex<Option<(Vec<HomeRef>, Means)>>,
+}
+
 impl Neighbours {
     /// Keeps in step with these from now on.
     pub(super) fn start(homes: &[HomeRef], means: &Means) -> Self {
-        let ends = CancellationToken::new();
-        let spoke = Arc::new(Notify::new());
-        let standings = homes.iter().map(|home| {
-            let (standing, watched) = watch::channel(Standing::default());
-            let talk = Talk {
-                home: home.clone(),
-                means: means.clone(),
-                spoke: Arc::clone(&spoke),
-                standing,
-            };
-            let ends = ends.clone();
-            tokio::spawn(async move { ends.run_until_cancelled(talk.keep_in_step()).await });
-            watched
-        });
+        let talks = Arc::new(Talks::default());
+        talks.follow(0, homes, means);
         Self {
-            standings: standings.collect(),
-            spoke,
-            _ends: ends.drop_guard(),
+            talks,
+            number: 0,
+            next: Mutex::new(None),
         }
+    }
+
+    /// Keeps in step with these instead, once somebody is served by the new configuration: it may come to nothing.
+    pub(super) fn renewed(&self, homes: Vec<HomeRef>, means: Means) -> Self {
+        Self {
+            talks: Arc::clone(&self.talks),
+            number: self.number + 1,
+            next: Mutex::new(Some((homes, means))),
+        }
+    }
+
+    fn talks(&self) -> &Talks {
+        if let Some((homes, means)) = self.next.lock().take() {
+            self.talks.follow(self.number, &homes, &means);
+        }
+        &self.talks
     }
 
     /// Waits until each of them has heard of this logout, or is known to be away.
     pub(super) async fn hear_of(&self, number: u64) {
-        self.wait(|standing| standing.away || standing.told >= number)
-            .await;
+        let heard = |standing: &Standing| standing.away || standing.told >= number;
+        self.talks().wait(heard).await;
     }
 
     /// Waits, right after a start, until the others have told what they know.
     pub(super) async fn have_spoken(&self) {
-        self.wait(|standing| standing.tried).await;
+        self.talks().wait(|standing| standing.tried).await;
     }
 
     /// Whoever speaks may be one that was away: those are tried again at once.
     fn has_spoken(&self) {
-        self.spoke.notify_waiters();
+        self.talks().spoke.notify_waiters();
+    }
+}
+
+/// The talks that go on. What is under way ends when this is dropped.
+#[derive(Default)]
+struct Talks {
+    all: Mutex<Followed>,
+    /// One of them has spoken to us.
+    spoke: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct Followed {
+    /// Of which configuration.
+    number: u64,
+    talks: Vec<Followee>,
+}
+
+struct Followee {
+    home: HomeRef,
+    standing: watch::Receiver<Standing>,
+    _ends: DropGuard,
+}
+
+impl Talks {
+    /// Talks to these and to no others. Who was in step is waited for no more than before.
+    fn follow(&self, number: u64, homes: &[HomeRef], means: &Means) {
+        let mut all = self.all.lock();
+        // A connection from before a reload may speak last.
+        if number < all.number {
+            return;
+        }
+        let before = std::mem::take(&mut all.talks);
+        all.number = number;
+        for home in homes {
+            let known = before.iter().find(|followee| followee.home == *home);
+            let known = known.map(|followee| *followee.standing.borrow());
+            let (standing, watched) = watch::channel(known.unwrap_or_default());
+            let talk = Talk {
+                home: home.clone(),
+                means: means.clone(),
+                spoke: Arc::clone(&self.spoke),
+                standing,
+            };
+            let ends = CancellationToken::new();
+            let ended = ends.clone();
+            tokio::spawn(async move { ended.run_until_cancelled(talk.keep_in_step()).await });
+            all.talks.push(Followee {
+                home: home.clone(),
+                standing: watched,
+                _ends: ends.drop_guard(),
+            });
+        }
+    }
+
+    fn standings(&self) -> Vec<watch::Receiver<Standing>> {
+        let all = self.all.lock();
+        all.talks.iter().map(|talk| talk.standing.clone()).collect()
     }
 
     async fn wait(&self, enough: impl Fn(&Standing) -> bool) {
-        let all = async {
-            for standing in &self.standings {
-                let mut standing = standing.clone();
-                // Its task lives as long as this does.
-                let _ = standing.wait_for(&enough).await;
+        let in_step = async {
+            loop {
+                let standings = self.standings();
+                let mut replaced = false;
+                for mut standing in standings {
+                    replaced |= standing.wait_for(&enough).await.is_err();
+                }
+                // A reload has begun the talks anew.
+                if !replaced {
+                    return;
+                }
             }
         };
-        let _ = timeout(PATIENCE, all).await;
+        let _ = timeout(PATIENCE, in_step).await;
     }
 }
 
@@ -205,15 +275,24 @@ impl Talk {
         let response = sender.send_request(request).await;
         let response = response.map_err(|error| error.to_string())?;
         if response.status() != StatusCode::OK {
-            return Err(format!(
-                "it answers {}; it must have the same session_keys, and a clock that agrees",
-                response.status()
-            ));
+            return Err(refusal(response.status(), host));
         }
         let body = Limited::new(response.into_body(), MAX_SEALED).collect().await;
         let body = body.map_err(|error| error.to_string())?.to_bytes();
         opened(&self.means.keys, &body).ok_or_else(|| "its answer cannot be opened".to_owned())
     }
+}
+
+/// What to look for.
+fn refusal(status: StatusCode, host: &str) -> String {
+    let why = match status.as_u16() {
+        400 | 404 => "it must have the same session_keys, and a clock that agrees".to_owned(),
+        413 => "its bounds are those of another version".to_owned(),
+        421 => format!("it takes no requests for {host}; its `hosts` must be the same as here"),
+        500..=599 => "something between here and there, or there, is out of order".to_owned(),
+        _ => "it must be an HTTP listener of a front end".to_owned(),
+    };
+    format!("it answers {status}; {why}")
 }
 
 fn opened(keys: &SessionKeys, sealed: &[u8]) -> Option<Tidings> {
@@ -254,5 +333,72 @@ impl HttpProxy {
         let sealed = self.keys.seal(PURPOSE, &Secret::new(back.encode()));
         let sealed = sealed.ok_or(Fault::Own("there is no key"))?;
         Ok(page::text(StatusCode::OK, &sealed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    /// Somebody at this point, and nobody who would change it.
+    fn followee(name: &str, standing: Standing) -> (watch::Sender<Standing>, Followee) {
+        let (sender, standing) = watch::channel(standing);
+        let followee = Followee {
+            home: HomeRef::parse(name).expect("a name"),
+            standing,
+            _ends: CancellationToken::new().drop_guard(),
+        };
+        (sender, followee)
+    }
+
+    fn of(followees: Vec<Followee>) -> Neighbours {
+        let talks = Talks::default();
+        talks.all.lock().talks = followees;
+        Neighbours {
+            talks: Arc::new(talks),
+            number: 0,
+            next: Mutex::new(None),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_one_that_is_away_nor_for_ever() {
+        let standing = |told, tried, away| Standing { told, tried, away };
+        for (stands, logout, start) in [
+            (standing(7, true, false), Duration::ZERO, Duration::ZERO),
+            (standing(6, true, true), Duration::ZERO, Duration::ZERO),
+            (standing(6, true, false), PATIENCE, Duration::ZERO),
+            (standing(0, false, false), PATIENCE, PATIENCE),
+        ] {
+            let (_sender, one) = followee("front2", stands);
+            let (_other, two) = followee("front3", standing(9, true, false));
+            let neighbours = of(vec![one, two]);
+            let begin = Instant::now();
+            neighbours.hear_of(7).await;
+            assert_eq!(begin.elapsed(), logout, "{stands:?}");
+            let begin = Instant::now();
+            neighbours.have_spoken().await;
+            assert_eq!(begin.elapsed(), start, "{stands:?}");
+        }
+        let alone = of(Vec::new());
+        let begin = Instant::now();
+        alone.hear_of(1).await;
+        alone.have_spoken().await;
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_look_for() {
+        for (status, word) in [
+            (404, "session_keys"),
+            (421, "mail.example.test"),
+            (503, "out of order"),
+            (200, "listener"),
+        ] {
+            let status = StatusCode::from_u16(status).expect("a status");
+            let text = refusal(status, "mail.example.test");
+            assert!(text.contains(word) && text.contains(status.as_str()), "{text}");
+        }
     }
 }

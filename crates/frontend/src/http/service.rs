@@ -28,7 +28,7 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Version};
-use model::{Authenticator, MechanismSet, Peer};
+use model::{Authenticator, MechanismSet, Peer, Protocol};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,13 +117,13 @@ impl HttpProxy {
         authenticator: Option<Arc<dyn Authenticator>>,
     ) -> Result<Self, HttpProxyError> {
         let clock = &context.clock;
-        let logouts = Logouts::load(files.logouts, Arc::clone(clock));
+        let logouts = Logouts::load(files.logouts, Arc::clone(clock), &context.metrics);
         let logouts = logouts.map_err(|cause| HttpProxyError::Logouts {
             path: files.logouts.to_owned(),
             cause,
         })?;
         let logins = Logins::new(Arc::clone(clock), logouts).map_err(HttpProxyError::Random)?;
-        Self::with(config, files.session_keys, context, authenticator, logins)
+        Self::with(config, files.session_keys, context, authenticator, logins, None)
     }
 
     /// The same for another configuration, with everybody who is logged in or has logged out.
@@ -134,7 +134,8 @@ impl HttpProxy {
         context: ProxyContext,
         authenticator: Option<Arc<dyn Authenticator>>,
     ) -> Result<Self, HttpProxyError> {
-        Self::with(config, keys, context, authenticator, Arc::clone(&self.logins))
+        let (logins, before) = (Arc::clone(&self.logins), Some(&self.neighbours));
+        Self::with(config, keys, context, authenticator, logins, before)
     }
 
     fn with(
@@ -143,16 +144,22 @@ impl HttpProxy {
         context: ProxyContext,
         authenticator: Option<Arc<dyn Authenticator>>,
         logins: Arc<Logins>,
+        before: Option<&Neighbours>,
     ) -> Result<Self, HttpProxyError> {
         let keys = Arc::new(SessionKeys::load(keys, Arc::clone(&context.clock))?);
         let others = config.front_ends.iter().map(|name| HomeRef::parse(name));
-        let others = others.collect::<Result<Vec<_>, _>>()?;
+        let mut others = others.collect::<Result<Vec<_>, _>>()?;
+        others.retain(|home| !is_self(home, config, &context));
         let means = Means {
             keys: Arc::clone(&keys),
             logins: Arc::clone(&logins),
             dialer: Arc::clone(&context.dialer),
             clock: Arc::clone(&context.clock),
             host: config.hosts.first().cloned(),
+        };
+        let neighbours = match before {
+            Some(before) => before.renewed(others, means),
+            None => Neighbours::start(&others, &means),
         };
         let limits = Deadlines {
             header_timeout: Duration::from_secs(config.header_timeout),
@@ -169,7 +176,7 @@ impl HttpProxy {
         Ok(Self {
             limits,
             keys,
-            neighbours: Neighbours::start(&others, &means),
+            neighbours,
             pool: Pool::new(Arc::clone(&context.dialer), Arc::clone(&context.clock), at_homes),
             logins,
             config: config.clone(),
@@ -501,6 +508,13 @@ impl HttpProxy {
         }
         response
     }
+}
+
+/// Whether a front end in the list is this one: its name, at a port where it listens.
+fn is_self(home: &HomeRef, config: &HttpProxyConfig, context: &ProxyContext) -> bool {
+    let target = context.dialer.target(home, Protocol::Http);
+    let mut ports = config.listener.iter().map(|listener| listener.address.port());
+    target.host.eq_ignore_ascii_case(&context.server_name) && ports.any(|port| port == target.port)
 }
 
 /// A request in hand.

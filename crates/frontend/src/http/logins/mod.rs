@@ -7,17 +7,17 @@ mod watch;
 
 use crate::failure::{Failure, Rejection};
 use crate::http::cookie::{Ticket, TicketId};
-use crate::http::logouts::{Logout, Logouts};
+use crate::http::logouts::{self, Logout, Logouts};
 use crate::http::reply::Fault;
 use crate::login::{Admitted, Gate, Proof, log_failure};
 use aws_lc_rs::hmac;
 use directory::HomeRef;
-use model::{Address, Clock, Credential, Peer, Protocol, Secret};
+use model::{Address, Clock, Credential, Peer, Protocol, Secret, Timestamp};
 use net::{Cached, Metric, NewSession, TtlCache};
 use parking_lot::Mutex;
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,8 @@ use watch::Watch;
 const MAX_LOGINS: usize = 100_000;
 /// A login without a request ends after this.
 const IDLE: Duration = Duration::from_secs(300);
+/// How often what another process has written is looked at.
+const LOOK: Duration = Duration::from_secs(2);
 /// A token is looked at again after this: it may have expired.
 const TOKEN_FOR: Duration = Duration::from_secs(60);
 
@@ -66,9 +68,13 @@ impl Brought {
         }
     }
 
-    fn ticket(&self) -> Option<Logout> {
+    /// What there is to remember when the account's ticket is given up.
+    fn given_up(&self, account: &Address, now: Timestamp) -> Option<Logout> {
         match self {
-            Self::Ticket(ticket) => Some(ticket.given_up()),
+            Self::Ticket(ticket) => Some(Logout {
+                owner: logouts::owner(account),
+                ..ticket.given_up(now)
+            }),
             _ => None,
         }
     }
@@ -170,38 +176,38 @@ impl Drop for InUse {
 impl Logins {
     pub(super) fn new(clock: Arc<dyn Clock>, logouts: Logouts) -> std::io::Result<Arc<Self>> {
         let secret: [u8; 32] = net::fresh_random()?;
-        Ok(Arc::new(Self {
+        let logins = Arc::new(Self {
             table: Mutex::default(),
             running: Arc::default(),
             logouts,
             dead: Mutex::new(TtlCache::new(Arc::clone(&clock), MAX_LOGINS)),
             secret: hmac::Key::new(hmac::HMAC_SHA256, &secret),
             clock,
-        }))
+        });
+        tokio::spawn(hear_of_logouts(Arc::downgrade(&logins)));
+        Ok(logins)
     }
 
     fn key(&self, brought: &Brought) -> Key {
-        let mut context = hmac::Context::with_key(&self.secret);
-        let mut part = |text: &[u8]| {
-            context.update(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
-            context.update(text);
-        };
         match brought {
-            Brought::Ticket(ticket) => {
-                part(b"ticket");
-                part(&ticket.id);
-                part(ticket.login.as_bytes());
-                part(ticket.password.expose());
-            }
+            Brought::Ticket(ticket) => self.key_of_ticket(&ticket.id),
             Brought::Basic { login, password } => {
-                part(b"basic");
-                part(login.as_bytes());
-                part(password.expose());
+                self.key_of(&[b"basic", login.as_bytes(), password.expose()])
             }
-            Brought::Bearer(token) => {
-                part(b"bearer");
-                part(token.expose());
-            }
+            Brought::Bearer(token) => self.key_of(&[b"bearer", token.expose()]),
+        }
+    }
+
+    /// A ticket's number says all that is in it: nobody else can seal another one with it.
+    fn key_of_ticket(&self, ticket: &TicketId) -> Key {
+        self.key_of(&[b"ticket", ticket])
+    }
+
+    fn key_of(&self, parts: &[&[u8]]) -> Key {
+        let mut context = hmac::Context::with_key(&self.secret);
+        for part in parts {
+            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            context.update(part);
         }
         let mut key = Key::default();
         for (octet, signed) in key.iter_mut().zip(context.sign().as_ref()) {
@@ -267,6 +273,14 @@ impl Logins {
         login: &Arc<Login>,
         limit: u32,
     ) -> Option<Result<InUse, Fault>> {
+        // Whoever logs out while the login is checked finds nothing to end.
+        if login
+            .ticket
+            .is_some_and(|ticket| self.logouts.has(&ticket.ticket))
+        {
+            login.logged_out.cancel();
+            return Some(Err(nobody()));
+        }
         let table = self.table.lock();
         let known = table.get(key).is_some_and(|known| Arc::ptr_eq(known, slot));
         let is_stale = login.stale.is_some_and(|stale| self.clock.monotonic() >= stale);
@@ -342,6 +356,7 @@ impl Logins {
         })?;
         let now = self.clock.monotonic();
         let login = Arc::new(Login {
+            ticket: brought.given_up(&admitted.address, self.clock.now()),
             stale: matches!(admitted.proof, Proof::Bearer(_)).then(|| now + TOKEN_FOR),
             admitted,
             cut: CancellationToken::new(),
@@ -350,7 +365,6 @@ impl Logins {
             used: AtomicU64::new(millis(now)),
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
-            ticket: brought.ticket(),
             logged_out: CancellationToken::new(),
             retired: AtomicBool::new(false),
             clock: Arc::clone(&self.clock),
@@ -383,17 +397,16 @@ impl Logins {
         &self.logouts
     }
 
-    /// Another front end tells of these: what runs with them ends here as well.
+    /// Tickets that were given up here or elsewhere: what runs with them ends.
     pub(super) fn have_ended(&self, logouts: &[Logout]) {
-        let fresh = self.logouts.add(logouts);
-        if fresh.is_empty() {
-            return;
-        }
-        let tickets: HashSet<TicketId> = fresh.iter().map(|logout| logout.ticket).collect();
-        for slot in self.table.lock().values() {
-            if let Some(login) = slot.0.get()
-                && login.ticket.is_some_and(|own| tickets.contains(&own.ticket))
-            {
+        self.end(&self.logouts.add(logouts));
+    }
+
+    fn end(&self, fresh: &[Logout]) {
+        for logout in fresh {
+            let key = self.key_of_ticket(&logout.ticket);
+            let slot = self.table.lock().get(&key).cloned();
+            if let Some(login) = slot.as_ref().and_then(|slot| slot.0.get()) {
                 login.logged_out.cancel();
             }
         }
@@ -404,14 +417,10 @@ impl Logins {
         self.dead.lock().insert(ticket, (), lifetime, Duration::ZERO);
     }
 
-    /// Ends what a ticket has begun.
-    pub(super) fn log_out(&self, ticket: &Ticket) {
-        self.logouts.add(&[ticket.given_up()]);
-        let key = self.key(&Brought::Ticket(ticket.clone()));
-        let slot = self.table.lock().get(&key).cloned();
-        if let Some(login) = slot.as_ref().and_then(|slot| slot.0.get()) {
-            login.logged_out.cancel();
-        }
+    /// Ends what a ticket has begun. The number under which the others are told of it.
+    pub(super) fn log_out(&self, ticket: &Ticket) -> u64 {
+        self.have_ended(&[ticket.given_up(self.clock.now())]);
+        self.logouts.number(&ticket.id)
     }
 
     /// Takes a login out when nothing uses it; true when it is out.
@@ -434,6 +443,17 @@ impl Logins {
         if table.get(key).is_some_and(is_it) {
             table.remove(key);
         }
+    }
+}
+
+/// While an upgrade hands over, another process has the same file of logouts.
+async fn hear_of_logouts(logins: Weak<Logins>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let Some(logins) = logins.upgrade() else {
+            return;
+        };
+        logins.end(&logins.logouts.look());
     }
 }
 

@@ -45,7 +45,8 @@ fn gate(clock: &Arc<ManualClock>, source: Slow) -> Gate {
 async fn clients_that_go_away_while_they_are_checked_leave_nothing_behind() {
     let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0)));
     let dir = tempfile::tempdir().expect("a scratch folder");
-    let logouts = Logouts::load(&dir.path().join("logouts"), clock.clone()).expect("none yet");
+    let logouts =
+        Logouts::load(&dir.path().join("logouts"), clock.clone(), &Metrics::default()).expect("none yet");
     let logins = Logins::new(clock.clone(), logouts).expect("randomness");
     let answer = CancellationToken::new();
     let gate = gate(&clock, Slow(answer.clone()));

@@ -1,6 +1,6 @@
 //! The task of one login, from its check to its end.
 
-use super::{Key, Login, Logins};
+use super::{Key, Login, Logins, Logout};
 use net::{Metric, Metrics, Session, SessionEnd};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -42,7 +42,10 @@ impl Watch {
             logins.remove(&mut logins.table.lock(), &self.key, login);
             // Whoever is kicked has to log in again; a browser would send the cookie for ever.
             if let (Some(ticket), Some(SessionEnd::Kicked)) = (login.ticket, self.session.ending()) {
-                logins.logouts.add(&[ticket]);
+                logins.have_ended(&[Logout {
+                    given_up: login.clock.now().as_secs(),
+                    ..ticket
+                }]);
             }
         }
         login.winds_down.cancel();

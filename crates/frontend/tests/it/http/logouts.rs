@@ -2,8 +2,10 @@
 
 use super::app::App;
 use super::form::{encoded, log_in, post, value_of};
-use super::{ALICE, Setup, Web, read_until, until};
+use super::{ALICE, OnePassword, Setup, Web, read_until, until};
+use model::{AuthOutcome, AuthRequest, Authenticator, BoxFuture};
 use net::{SessionEnd, SessionFilter};
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// A front end with the keys of this one, which tells these of logouts.
@@ -129,6 +131,73 @@ async fn a_front_end_that_is_away_delays_nobody_and_is_told_when_it_is_back() {
         }
     });
     told.await.expect("told in time");
+}
+
+/// While an upgrade hands over, the processes before and after it have the same folder, and nobody tells the one that
+/// no longer listens.
+#[tokio::test]
+async fn two_processes_with_one_folder_know_of_each_others_logouts() {
+    let app = App::start().await;
+    let before = super::web(&app.name).await;
+    let after = Setup {
+        keys: Some(before.keys.clone()),
+        logouts: Some(before.logouts.clone()),
+        ..Setup::default()
+    };
+    let after = after.start(&app.name).await;
+    for (round, here, there) in [(1, &after, &before), (2, &before, &after)] {
+        let ticket = log_in(here).await;
+        assert_eq!(status(there, &ticket).await, 200);
+        let mut held = there.connect().await;
+        let request = format!("GET /held HTTP/1.1\r\nHost: a\r\n{ticket}\r\n");
+        held.write_all(request.as_bytes()).await.expect("written");
+        let seen = || app.seen().iter().filter(|seen| seen.target == "/held").count();
+        until(|| seen() == round).await;
+        log_out(here, &ticket).await;
+        // Nobody asks the other one anything, and yet what runs there ends.
+        let ended = tokio::time::timeout(super::SOON, read_until(&mut held, "\r\n\r\n")).await;
+        assert!(ended.expect("it ends").starts_with("HTTP/1.1 401 "));
+        assert_eq!(status(there, &ticket).await, 401);
+        assert_eq!(status(here, &ticket).await, 401);
+    }
+}
+
+/// Says yes as soon as it may.
+struct Slow(tokio::sync::watch::Receiver<bool>);
+
+impl Authenticator for Slow {
+    fn check<'a>(&'a self, request: &'a AuthRequest) -> BoxFuture<'a, AuthOutcome> {
+        Box::pin(async move {
+            let mut may = self.0.clone();
+            let _ = may.wait_for(|may| *may).await;
+            OnePassword.check(request).await
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_is_still_checked_when_the_logout_comes_is_not_served() {
+    let app = App::start().await;
+    let seed = super::web(&app.name).await;
+    let (may, waits) = tokio::sync::watch::channel(false);
+    let two = Setup {
+        keys: Some(seed.keys.clone()),
+        authenticator: Arc::new(Slow(waits.clone())),
+        ..Setup::default()
+    };
+    let two = two.start(&app.name).await;
+    let one = beside(&seed, &[&two], &app.name).await;
+    let ticket = log_in(&one).await;
+    let mut held = two.connect().await;
+    let request = format!("GET /held HTTP/1.1\r\nHost: a\r\n{ticket}\r\n");
+    held.write_all(request.as_bytes()).await.expect("written");
+    until(|| may.receiver_count() > 2).await;
+    log_out(&one, &ticket).await;
+    may.send_replace(true);
+    let answer = read_until(&mut held, "\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    assert!(app.seen().iter().all(|seen| seen.target != "/held"));
+    until(|| two.context.sessions.is_empty()).await;
 }
 
 #[tokio::test]
