@@ -118,12 +118,12 @@ impl Worker<'_> {
             self.engine.half_done(job.plan.uuid, self.parts.now());
             return Some(job);
         }
-        self.applied(&job.plan, outcome, count);
+        self.applied(&job.plan, job.told(outcome), count);
         None
     }
 
     pub(super) fn applied(&mut self, plan: &Plan, outcome: Outcome, count: LinkCount) {
-        if outcome == Outcome::Done {
+        if outcome.is_carried_out() {
             self.tell(plan);
         }
         self.finished(plan, outcome, count);
@@ -138,7 +138,7 @@ impl Worker<'_> {
 
     /// What follows from a plan that was carried out, or was not.
     pub(super) fn finished(&mut self, plan: &Plan, outcome: Outcome, count: LinkCount) {
-        if outcome == Outcome::Done {
+        if outcome.is_carried_out() {
             self.parts.remotes.sessions.applied(plan);
             let renamed = plan.remote.iter().find_map(|op| match op {
                 RemoteOp::Set {

@@ -14,6 +14,7 @@ mod fetch;
 mod gone;
 mod journal;
 mod mapped;
+mod names;
 mod operate;
 mod order;
 mod outlet;

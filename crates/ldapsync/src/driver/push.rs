@@ -3,15 +3,15 @@
 //! A write is sent once. What is not known of its end is found out by looking at the entry again, in this process or
 //! the next.
 
+use super::names::{Names, members_of, members_written};
 use super::outlet::Outlet;
 use super::rename;
 use super::worker::{Worker, store_trouble};
 use super::writes::{Entity, Terms};
 use crate::engine::{Input, Notice, Outcome, Trouble};
-use crate::field::{Field, Values};
+use crate::field::Field;
 use crate::local::{LinkCount, Local, Seen, own_id, store_id};
 use crate::plan::{Creation, Kind, LocalId, Plan, RemoteOp, kind_of};
-use directory::feed::Presence;
 use directory::write::{Precondition, Schema, Write, WriteError, Written};
 use model::{Address, EntryUuid};
 use std::collections::{BTreeSet, HashMap};
@@ -21,6 +21,8 @@ use tokio::task::JoinSet;
 
 /// From so many on, writes share transactions.
 const BULK: usize = 8;
+/// A member that was there when its list was planned is not found when the list is to be sent.
+const NAMELESS: &str = "the entry of one of its members is not found now";
 
 /// One object, and the writes of its entry: none when only this side changes.
 pub(super) struct Job {
@@ -29,6 +31,8 @@ pub(super) struct Job {
     pub(super) writes: Vec<Write>,
     /// Whether it names entries that are renamed before it is sent.
     waits: bool,
+    /// Members that the plan is carried out without, for now.
+    pub(super) put_off: Vec<String>,
 }
 
 impl Job {
@@ -39,6 +43,7 @@ impl Job {
             seen,
             writes: Vec::new(),
             waits: false,
+            put_off: Vec::new(),
         }
     }
 }
@@ -100,7 +105,7 @@ impl Worker<'_> {
                         self.note_written(job.seen.local);
                         let again =
                             (outcome == Outcome::Done && shows_its_cn(&job.plan)).then_some(job.plan.uuid);
-                        self.applied(&job.plan, outcome, LinkCount::Same);
+                        self.applied(&job.plan, job.told(outcome), LinkCount::Same);
                         self.look_at_names(again);
                     }
                     None => self.step(interrupted()),
@@ -114,7 +119,7 @@ impl Worker<'_> {
         &mut self,
         outlet: &dyn Outlet,
         plans: &[Plan],
-    ) -> Result<(Arc<Schema>, HashMap<EntryUuid, String>), Trouble> {
+    ) -> Result<(Arc<Schema>, Names), Trouble> {
         let mut wanted = BTreeSet::new();
         for plan in plans {
             wanted.extend(members_written(plan));
@@ -126,29 +131,9 @@ impl Worker<'_> {
         &mut self,
         outlet: &dyn Outlet,
         wanted: BTreeSet<EntryUuid>,
-    ) -> Result<(Arc<Schema>, HashMap<EntryUuid, String>), Trouble> {
+    ) -> Result<(Arc<Schema>, Names), Trouble> {
         let schema = outlet.schema().await.map_err(unreachable)?;
         Ok((schema, self.names(wanted).await?))
-    }
-
-    /// The DNs of entries, asked for now. What a link says was true when the entry was last seen: the branch above it may
-    /// have been renamed without a word, and somebody else may have its name.
-    async fn names(&mut self, wanted: BTreeSet<EntryUuid>) -> Result<HashMap<EntryUuid, String>, Trouble> {
-        let wanted: Vec<EntryUuid> = wanted.into_iter().collect();
-        let mut names = HashMap::with_capacity(wanted.len());
-        if wanted.is_empty() {
-            return Ok(names);
-        }
-        let answers = self.source.verify(&wanted).await?;
-        for (uuid, answer) in wanted.into_iter().zip(answers) {
-            let dn = match answer {
-                Presence::Gone => continue,
-                Presence::OutOfScope(entry) => entry.dn,
-                Presence::InScope(entry) => entry.entry.dn,
-            };
-            names.insert(uuid, dn);
-        }
-        Ok(names)
     }
 
     /// Lists whose members have been renamed since their writes were made.
@@ -171,8 +156,10 @@ impl Worker<'_> {
             let outcome = match &ready {
                 Err(trouble) => Outcome::Unreachable(trouble.to_string()),
                 Ok((schema, members)) => {
-                    let terms = terms(self.parts, outlet, schema, members);
+                    let terms = terms(self.parts, outlet, schema, &members.found);
                     match writes_of(self.parts, &terms, &job.plan, &job.seen) {
+                        // What was begun stays so, and is looked at again.
+                        Ok(_) if members.lacks_one_of(&job.plan) => Outcome::Unreachable(NAMELESS.to_owned()),
                         Ok(writes) => {
                             job.writes = writes;
                             kept.push(job);
@@ -191,7 +178,7 @@ impl Worker<'_> {
     async fn job(
         &mut self,
         outlet: &dyn Outlet,
-        (schema, members): (&Schema, &HashMap<EntryUuid, String>),
+        (schema, members): (&Schema, &Names),
         mut plan: Plan,
     ) -> Option<Job> {
         let Some(mut seen) = self.seen.remove(&plan.uuid) else {
@@ -213,8 +200,9 @@ impl Worker<'_> {
             self.applied(&plan, outcome, LinkCount::Same);
             return None;
         }
+        let put_off = members.put_off(&mut plan);
         let parts = self.parts;
-        let terms = terms(parts, outlet, schema, members);
+        let terms = terms(parts, outlet, schema, &members.found);
         let kind = seen.local.map_or(Kind::Account, kind_of);
         plan.follow_address(&seen.dn, |address| terms.name(kind, address));
         match writes_of(parts, &terms, &plan, &seen) {
@@ -225,6 +213,7 @@ impl Worker<'_> {
                 }
                 Some(Job {
                     writes,
+                    put_off,
                     ..Job::here(plan, seen)
                 })
             }
@@ -263,11 +252,13 @@ impl Worker<'_> {
             Ok(ready) => ready,
             Err(trouble) => return self.step(Input::Failed(trouble)),
         };
-        let mut births = Vec::new();
-        for creation in creations {
-            let written =
-                terms(self.parts, &*outlet, &schema, &members).create(creation.kind, &creation.image);
-            match written {
+        let (mut births, mut without_some) = (Vec::new(), BTreeSet::new());
+        for mut creation in creations {
+            if members.put_off_some_of(&mut creation) {
+                without_some.insert(creation.local);
+            }
+            let terms = terms(self.parts, &*outlet, &schema, &members.found);
+            match terms.create(creation.kind, &creation.image) {
                 Ok(Some(write)) => births.push((creation, write)),
                 Ok(None) => {
                     let why = "it has no address".to_owned();
@@ -287,8 +278,13 @@ impl Worker<'_> {
                 self.linked = self.linked.saturating_add(1);
                 let name = &self.parts.config.name;
                 tracing::info!(connector = %name, "{}", creation.line());
-                if let Err(error) = self.wake_groups(&creation) {
-                    self.step(Input::Failed(store_trouble(error)));
+                let woken = self.wake_groups(&creation).map_err(store_trouble);
+                let looked = match without_some.contains(&creation.local) {
+                    true => self.look_for_members(&creation),
+                    false => Ok(()),
+                };
+                if let Err(trouble) = woken.and(looked) {
+                    self.step(Input::Failed(trouble));
                 }
             }
             self.step(Input::Created(creation.local, outcome));
@@ -395,28 +391,6 @@ fn writes_of(
     terms.writes(&entity, &plan.remote)
 }
 
-/// The members that a plan writes into a list, or takes out of it.
-fn members_written(plan: &Plan) -> BTreeSet<EntryUuid> {
-    let mut found = BTreeSet::new();
-    for op in &plan.remote {
-        match op {
-            RemoteOp::Set {
-                field: Field::Members,
-                was,
-                values,
-                ..
-            } => {
-                let uuids =
-                    |values: &Values| values.to_members().map(|(uuid, _)| uuid).collect::<BTreeSet<_>>();
-                found.extend(uuids(was).symmetric_difference(&uuids(values)));
-            }
-            RemoteOp::Create { image, .. } => found.extend(members_of(image)),
-            _ => {}
-        }
-    }
-    found
-}
-
 /// Lists that name an entry which another job renames come after it, and get its new name then.
 fn apart(jobs: Vec<Job>) -> (Vec<Job>, Vec<Job>) {
     let renames = |job: &&Job| {
@@ -435,11 +409,6 @@ fn apart(jobs: Vec<Job>) -> (Vec<Job>, Vec<Job>) {
         }
     }
     (first, lists)
-}
-
-fn members_of(image: &crate::field::Image) -> Vec<EntryUuid> {
-    let members = image.get(Field::Members).to_members();
-    members.map(|(uuid, _)| uuid).collect()
 }
 
 /// Everybody at once, except where a name must be free before another entry takes it.

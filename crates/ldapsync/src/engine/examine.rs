@@ -118,6 +118,14 @@ impl Engine {
                 effects.extend(self.finished(uuid, now));
                 effects
             }
+            // The guards go on counting it once, until all of it is done.
+            Outcome::Waits(_) if self.aside.get(&uuid).is_some_and(Aside::is_held) => {
+                self.finished(uuid, now)
+            }
+            Outcome::Waits(members) => {
+                self.approved.remove(&uuid);
+                self.set_aside(uuid, &name, &Reason::MembersNotFound { members }, now)
+            }
             Outcome::Refused(message) => self.set_aside(uuid, &name, &Reason::Refused { message }, now),
             Outcome::Stale => {
                 // Somebody edited the object meanwhile. It is looked at again in this round, and if that

@@ -146,6 +146,15 @@ pub(crate) enum Outcome {
     Temporary(String),
     /// The directory cannot be written now.
     Unreachable(String),
+    /// As much of it as can be is durable. These members of the list are not found now, and it is looked at again.
+    Waits(String),
+}
+
+impl Outcome {
+    /// Whether the plan took effect, or as much of it as can.
+    pub(crate) const fn is_carried_out(&self) -> bool {
+        matches!(self, Self::Done | Self::Waits(_))
+    }
 }
 
 /// What happened.

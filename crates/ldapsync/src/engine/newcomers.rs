@@ -108,7 +108,8 @@ impl Engine {
     /// The answer to [`Effect::Create`].
     pub(super) fn created(&mut self, local: LocalId, outcome: Outcome, now: Timestamp) -> Vec<Effect> {
         match outcome {
-            Outcome::Done => {
+            // The row of a list that waits for members is that of its entry.
+            Outcome::Done | Outcome::Waits(_) => {
                 self.counts.created_there += 1;
                 self.last_change = Some(now);
                 let mut effects = self.release_stranger(local);

@@ -115,6 +115,14 @@ pub(crate) enum Reason {
     },
 }
 
+    /// Members of a list are linked here, and their entries are not found. The rest of the list is written.
+    #[error(
+        "members whose entries are not found in the directory stay as they are on both sides until they are: {members}"
+    )]
+    MembersNotFound {
+        /// Their addresses.
+        members: String,
+    },
 impl Reason {
     /// The reason with the name of the entry, for whoever sees a UUID beside it.
     pub(crate) fn about(&self, name: &str) -> String {

@@ -304,6 +304,16 @@ fn is_here(world: &World, node: usize, entry: &Person) -> bool {
     !world.clustered() || entry.kind == EntryKind::Group || host.as_deref() == Some(world.homes.of(node))
 }
 
+/// Whether somebody is linked to an entry that is gone, and stays so until a person decides: the lists that have them wait
+/// too.
+fn lacks_an_entry(store: &Store, site: &Site, server: &super::server::Server) -> bool {
+    let links = store.list_associations(site.name, None, 256).expect("reads");
+    links.iter().any(|link| {
+        let gone = !server.live.entries.contains_key(&link.remote);
+        gone && !matches!(link.data.state, LinkState::Gone { .. })
+    })
+}
+
 // 1 and 11.
 fn convergence(world: &World, schedule: &Schedule, (_, site): (usize, &Site)) -> Result<(), Violation> {
     let store = &world.stores[site.node];
@@ -328,8 +338,13 @@ fn convergence(world: &World, schedule: &Schedule, (_, site): (usize, &Site)) ->
             let name_taken = rows
                 .iter()
                 .any(|row| row.reason.contains("another entry has this DN"));
+            let waits_for_a_member = rows.iter().any(|row| {
+                let ours = row.object == entry.uuid.to_string();
+                ours && row.reason.contains("members whose entries are not found")
+                    && lacks_an_entry(store, site, &server)
+            });
             Invariant::Isolation.holds(
-                name_taken || is_contested(world, schedule, &server, entry),
+                name_taken || waits_for_a_member || is_contested(world, schedule, &server, entry),
                 || format!("{} is set aside for no reason: {rows:?}", entry.dn),
             )?;
             continue;

@@ -9,6 +9,7 @@ mod check;
 mod clock;
 mod engines;
 mod homes;
+mod members;
 mod run;
 mod runs;
 mod server;

@@ -39,7 +39,7 @@ async fn carry_out(schedule: &Schedule) -> Result<Vec<String>, Violation> {
     let mut workers: Workers<'_> = engines.iter().map(|_| None).collect();
     let mut cookies: Vec<Option<Bytes>> = vec![None; engines.len()];
     for step in &schedule.steps {
-        take(&mut world, &engines, &mut workers, *step).await;
+        Box::pin(take(&mut world, &engines, &mut workers, *step)).await;
         check::always(&mut world, schedule)?;
         for (site, cookie) in cookies.iter_mut().enumerate() {
             // The first one that was ever stored: the farthest back.

@@ -1,0 +1,287 @@
+//! The names that members have in the directory, and what becomes of those that are not found.
+//!
+//! A list that is written without a member looks, at the next look, as if somebody had taken that member out of it. So
+//! whoever is linked here and is not found there stays on both sides as they are, in the base too, and the list is looked
+//! at again soon. Everything else of the list is written at once.
+
+use super::push::Job;
+use super::worker::{Worker, store_trouble};
+use crate::engine::{Input, Notice, Outcome, Trouble};
+use crate::field::{Field, Image, Values};
+use crate::local::store_id;
+use crate::plan::{Creation, Plan, RemoteOp, Wait};
+use directory::feed::Presence;
+use model::EntryUuid;
+use std::collections::{BTreeSet, HashMap};
+use store::LinkState;
+
+/// Members that a reason names.
+const TOLD: usize = 3;
+
+/// The DNs of members.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pub(super) found: HashMap<EntryUuid, String>,
+    /// Those that something here stands for, and whose entries cannot be seen now.
+    missing: BTreeSet<EntryUuid>,
+}
+
+impl Names {
+    fn lacks(&self, key: &str) -> bool {
+        EntryUuid::parse(key).is_ok_and(|uuid| self.missing.contains(&uuid))
+    }
+
+    /// Those of `values` that `other` has not, and that are not found.
+    fn lacking(&self, values: &Values, other: &Values) -> Values {
+        Values::from_pairs(values.missing_in(other).filter(|(key, _)| self.lacks(key)))
+    }
+
+    /// Takes what cannot be written now out of a plan: who is to come into the list and is not found does not come yet,
+    /// and who is to go stays. The base says so, and both are due. Their addresses.
+    pub(super) fn put_off(&self, plan: &mut Plan) -> Vec<String> {
+        let mut addresses = Vec::new();
+        if self.missing.is_empty() {
+            return addresses;
+        }
+        for op in &mut plan.remote {
+            let RemoteOp::Set {
+                field: Field::Members,
+                was,
+                values,
+                ..
+            } = op
+            else {
+                continue;
+            };
+            let (comes, goes) = (self.lacking(values, was), self.lacking(was, values));
+            *values = later(values, &comes, &goes);
+            if let Some(base) = &mut plan.base {
+                let members = later(base.get(Field::Members), &comes, &goes);
+                base.set(Field::Members, members);
+            }
+            if !comes.is_empty() {
+                let addresses = texts(&comes).collect();
+                plan.waits.push(Wait::Members { addresses });
+            }
+            addresses.extend(texts(&comes).chain(texts(&goes)));
+        }
+        plan.remote.retain(
+            |op| !matches!(op, RemoteOp::Set { field: Field::Members, was, values, .. } if was == values),
+        );
+        addresses
+    }
+
+    /// The same for a new list: true when it is made without some of its members.
+    pub(super) fn put_off_some_of(&self, creation: &mut Creation) -> bool {
+        let members = creation.image.get(Field::Members);
+        let missing = self.lacking(members, &Values::default());
+        let found = members.without(&missing);
+        if missing.is_empty() {
+            return false;
+        }
+        creation.waiting.extend(texts(&missing));
+        creation.image.set(Field::Members, found);
+        true
+    }
+
+    /// Whether a plan writes somebody who is not found.
+    pub(super) fn lacks_one_of(&self, plan: &Plan) -> bool {
+        members_written(plan)
+            .iter()
+            .any(|uuid| self.missing.contains(uuid))
+    }
+}
+
+/// A list without some and with others.
+fn later(list: &Values, comes: &Values, goes: &Values) -> Values {
+    Values::from_pairs(list.missing_in(comes).chain(goes.iter()))
+}
+
+fn texts(values: &Values) -> impl Iterator<Item = String> {
+    values.iter().map(|(_, text)| text.to_owned())
+}
+
+impl Job {
+    /// What a plan came to, whose members are not all found.
+    pub(super) fn told(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Done if !self.put_off.is_empty() => Outcome::Waits(named(&self.put_off)),
+            other => other,
+        }
+    }
+}
+
+/// The first few, and how many more.
+pub(super) fn named(addresses: &[String]) -> String {
+    let (told, more) = addresses.split_at(addresses.len().min(TOLD));
+    match more.len() {
+        0 => told.join(", "),
+        more => format!("{} and {more} more", told.join(", ")),
+    }
+}
+
+impl Worker<'_> {
+    /// The DNs of entries, asked for now. What a link says was true when the entry was last seen: the branch above it may
+    /// have been renamed without a word, and somebody else may have its name.
+    pub(super) async fn names(&mut self, wanted: BTreeSet<EntryUuid>) -> Result<Names, Trouble> {
+        let wanted: Vec<EntryUuid> = wanted.into_iter().collect();
+        let mut names = Names::default();
+        if wanted.is_empty() {
+            return Ok(names);
+        }
+        let answers = self.source.verify(&wanted).await?;
+        for (uuid, answer) in wanted.into_iter().zip(answers) {
+            let shown = match answer {
+                Presence::Gone => None,
+                Presence::OutOfScope(entry) => Some(*entry),
+                Presence::InScope(entry) => Some(entry.entry),
+            };
+            let (store, name) = (&self.parts.local.store, &self.parts.config.name);
+            let link = store.association_by_uuid(name, uuid).map_err(store_trouble)?;
+            if self.is_not_there_yet(uuid, shown.as_ref())? {
+                // Its last name is the one that we gave it just now.
+                names.found.extend(link.map(|link| (uuid, link.data.dn)));
+                continue;
+            }
+            // Who is gone here too leaves the list anyway.
+            let stands = match (&shown, link) {
+                (Some(_), _) => true,
+                (None, Some(link)) => !matches!(link.data.state, LinkState::Gone { .. }),
+                (None, None) => store.elsewhere(name, uuid).map_err(store_trouble)?.is_some(),
+            };
+            #[cfg(test)]
+            let stands = stands && !crate::broken::is(crate::broken::Broken::MembersLeftOut);
+            match shown {
+                Some(entry) => {
+                    names.found.insert(uuid, entry.dn);
+                }
+                None if stands => {
+                    names.missing.insert(uuid);
+                }
+                None => {}
+            }
+        }
+        Ok(names)
+    }
+
+    /// A list that was made without some of its members is looked at in this round: from then on its row in quarantine
+    /// says when the next time is.
+    pub(super) fn look_for_members(&mut self, creation: &Creation) -> Result<(), Trouble> {
+        let local = &self.parts.local;
+        let link = local
+            .store
+            .association(&local.connector, store_id(creation.local))
+            .map_err(store_trouble)?;
+        if let Some(link) = link {
+            self.step(Input::Noticed(Notice::Group(link.remote)));
+        }
+        Ok(())
+    }
+}
+
+/// The members that a plan writes into a list, or takes out of it.
+pub(super) fn members_written(plan: &Plan) -> BTreeSet<EntryUuid> {
+    let mut found = BTreeSet::new();
+    for op in &plan.remote {
+        match op {
+            RemoteOp::Set {
+                field: Field::Members,
+                was,
+                values,
+                ..
+            } => {
+                let uuids =
+                    |values: &Values| values.to_members().map(|(uuid, _)| uuid).collect::<BTreeSet<_>>();
+                found.extend(uuids(was).symmetric_difference(&uuids(values)));
+            }
+            RemoteOp::Create { image, .. } => found.extend(members_of(image)),
+            _ => {}
+        }
+    }
+    found
+}
+
+pub(super) fn members_of(image: &Image) -> Vec<EntryUuid> {
+    let members = image.get(Field::Members).to_members();
+    members.map(|(uuid, _)| uuid).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::merge::Cause;
+    use model::Address;
+
+    /// A list by the letters of its members.
+    fn list(letters: &str) -> Values {
+        let members: Vec<(EntryUuid, Address)> = letters
+            .bytes()
+            .map(|letter| {
+                let address = Address::parse(&format!("{}@example.test", char::from(letter)));
+                (EntryUuid::from_bytes([letter; 16]), address.expect("an address"))
+            })
+            .collect();
+        Values::members(members.iter().map(|(uuid, address)| (*uuid, address)))
+    }
+
+    fn letters(values: &Values) -> String {
+        texts(values).map(|text| text[..1].to_owned()).collect()
+    }
+
+    fn names(missing: &str) -> Names {
+        Names {
+            found: HashMap::new(),
+            missing: missing
+                .bytes()
+                .map(|letter| EntryUuid::from_bytes([letter; 16]))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn who_is_not_found_stays_as_it_is_on_both_sides() {
+        // Who is not found, the list there and here; what is written, the base, and who is put off.
+        for (missing, was, values, written, base, put_off) in [
+            ("", "ab", "bc", "bc", "bc", ""),
+            ("c", "ab", "abcd", "abd", "abd", "c"),
+            ("a", "ab", "b", "-", "ab", "a"),
+            ("ac", "ab", "bcd", "abd", "abd", "ca"),
+            ("c", "ab", "abc", "-", "ab", "c"),
+            // Whoever is in it already is not written.
+            ("a", "ab", "abc", "abc", "abc", ""),
+        ] {
+            let uuid = EntryUuid::from_bytes([0; 16]);
+            let mut plan = Plan::nothing(uuid, "team".to_owned(), None);
+            plan.base = Some(Image::default().with(Field::Members, list(values)));
+            plan.remote.push(RemoteOp::Set {
+                field: Field::Members,
+                was: list(was),
+                values: list(values),
+                cause: Cause::Changed,
+            });
+            let addresses: String = names(missing)
+                .put_off(&mut plan)
+                .iter()
+                .map(|text| text[..1].to_owned())
+                .collect();
+            let now = match plan.remote.as_slice() {
+                [RemoteOp::Set { values, .. }] => letters(values),
+                [] => "-".to_owned(),
+                other => panic!("{other:?}"),
+            };
+            let kept = plan.base.as_ref().map(|base| letters(base.get(Field::Members)));
+            assert_eq!(
+                (now.as_str(), kept.as_deref(), addresses.as_str()),
+                (written, Some(base), put_off),
+                "{was} -> {values} without {missing}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_reason_names_a_few() {
+        let all: Vec<String> = ["a", "b", "c", "d", "e"].map(str::to_owned).into();
+        assert_eq!(named(&all[..3]), "a, b, c");
+        assert_eq!(named(&all), "a, b, c and 2 more");
+    }
+}
