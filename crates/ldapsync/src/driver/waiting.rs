@@ -13,6 +13,8 @@ use store::{JournalEntry, StoreError, Touched};
 /// Intents that are counted; a longer outbox is "at least" so many.
 const COUNTED: u64 = 2560;
 const PAGE: usize = 256;
+/// Pages of the journal that one answer reads: most rows may be passwords, which concern no entry.
+const PAGES: usize = 40;
 
 /// The outbox in numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
@@ -54,12 +56,12 @@ pub struct WaitingEdits {
 pub(super) fn outbox(parts: &SyncEngine) -> Result<OutboxStatus, StoreError> {
     let mut status = OutboxStatus::default();
     let mut from = None;
-    while status.edits < COUNTED {
+    for _ in 0..PAGES {
         let page = parts.unread(from)?;
         status.edits += page.rows.len() as u64;
-        status.edited_since = status.edited_since.or(page.rows.first().map(|row| row.time));
+        status.edited_since = status.edited_since.or(page.rows.first().map(|row| row.since));
         from = page.next;
-        if from.is_none() {
+        if from.is_none() || status.edits >= COUNTED {
             break;
         }
     }
@@ -86,10 +88,18 @@ fn intents(parts: &SyncEngine, mut status: OutboxStatus) -> Result<OutboxStatus,
     }
 }
 
-/// Rows of the journal that say something about entries and were not looked at.
+/// Rows of the journal that say something about entries of this connector and were not looked at.
 struct Unread {
-    rows: Vec<JournalEntry>,
+    rows: Vec<Row>,
     next: Option<u64>,
+}
+
+struct Row {
+    local: store::LocalId,
+    /// None when it was deleted for good.
+    address: Option<Address>,
+    since: Timestamp,
+    touched: Touched,
 }
 
 impl SyncEngine {
@@ -98,25 +108,12 @@ impl SyncEngine {
         let error = |error: StoreError| SyncError::Store(error.to_string());
         let page = self.unread(after).map_err(error)?;
         let mut objects: BTreeMap<LocalId, WaitingEdit> = BTreeMap::new();
-        for row in &page.rows {
-            let Some(local) = row.object else { continue };
-            let address = match local {
-                store::LocalId::Account(id) => {
-                    let account = self.local.store.account(id).map_err(error)?;
-                    account.map(|account| account.address.clone())
-                }
-                store::LocalId::Group(id) => {
-                    let group = self.local.store.group(id).map_err(error)?;
-                    group.map(|group| group.address.clone())
-                }
-            };
-            if address.as_ref().is_some_and(|address| !is_written(self, address)) {
-                continue;
-            }
-            let edit = objects.entry(own_id(local)).or_insert_with(|| WaitingEdit {
-                local: own_id(local),
-                address,
-                since: row.time,
+        for row in page.rows {
+            let local = own_id(row.local);
+            let edit = objects.entry(local).or_insert_with(|| WaitingEdit {
+                local,
+                address: row.address,
+                since: row.since,
                 changed: Vec::new(),
             });
             for word in words(row.touched) {
@@ -150,9 +147,28 @@ impl SyncEngine {
         };
         let page = store.journal_for(name, from, PAGE)?;
         unread.next = page.more.then_some(page.offset);
-        unread.rows = page.entries;
-        unread.rows.retain(|row| concerns_entries(row.touched));
+        for row in page.entries {
+            if let Some(local) = row.object.filter(|_| concerns_entries(row.touched)) {
+                unread.rows.extend(self.row(&row, local)?);
+            }
+        }
         Ok(unread)
+    }
+
+    /// A row of an object that is this connector's to write.
+    fn row(&self, row: &JournalEntry, local: store::LocalId) -> Result<Option<Row>, StoreError> {
+        let store = &self.local.store;
+        let address = match local {
+            store::LocalId::Account(id) => store.account(id)?.map(|account| account.address.clone()),
+            store::LocalId::Group(id) => store.group(id)?.map(|group| group.address.clone()),
+        };
+        let ours = address.as_ref().is_none_or(|address| is_written(self, address));
+        Ok(ours.then_some(Row {
+            local,
+            address,
+            since: row.time,
+            touched: row.touched,
+        }))
     }
 }
 
