@@ -3,6 +3,7 @@
 use super::{Failure, Global};
 
 pub(crate) fn run(global: &Global) -> Result<(), Failure> {
+    crate::process::keep_little_memory();
     let config = crate::config::load(global.config.as_deref())?;
     let inherited = crate::app::inherited()?;
     let level = crate::logging::start(&config.log);
