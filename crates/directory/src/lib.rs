@@ -26,7 +26,7 @@ pub mod setup;
 mod watched;
 pub mod write;
 
-pub use account::{AccountState, DirectoryAccount, EntryProblem, Host, Lookup, StateEnd};
+pub use account::{AccountState, DirectoryAccount, EntryProblem, Host, Lookup, StateEnd, Untold};
 pub use auth::{
     AccountEvent, AccountEventKind, AccountEventStream, AccountEvents, CertificateAuthenticator,
     ChainAuthenticator, ChangedBy, Heard, LdapAuthenticator, LdapMethod, PasswordChangeError, PasswordOrigin,

@@ -27,6 +27,12 @@ pub enum Lookup {
     Unavailable(Unavailable),
 }
 
+/// The directory answered, and it cannot be told who has the address: an entry that matches may not be read, is larger than
+/// what is read at all, or the search was refused. That concerns one question, and the next one may be answered all the same.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Untold(pub Unavailable);
+
 /// The value of the host attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {

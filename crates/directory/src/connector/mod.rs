@@ -24,7 +24,7 @@ pub use operator::{OpenError, Operator, Rights};
 pub use trace::Attempt;
 pub(crate) use trace::{Trace, elapsed};
 
-use crate::account::{DirectoryAccount, Lookup, wanted};
+use crate::account::{DirectoryAccount, Lookup, Untold, wanted};
 use crate::auth::{AccountEventKind, AccountEvents, AuthShared};
 use crate::config::{ConnectorConfig, ServerType};
 use crate::patterns::{EntryKind, Patterns, equality};
@@ -126,17 +126,26 @@ impl Connector {
 
     /// Finds the account or group that has exactly this address, itself or as an alias. Neither the name before
     /// `+detail` nor a catch-all counts: those get mail for addresses that are not theirs.
-    pub async fn lookup_holder(&self, address: &Address) -> Lookup {
+    pub async fn lookup_holder(&self, address: &Address) -> Result<Lookup, Untold> {
+        let mut untold = None;
         let search = async {
             for kind in [EntryKind::Account, EntryKind::Group] {
-                match self.search_exactly(kind, address, &mut Trace::Off).await {
-                    Found::None => {}
-                    found => return found,
+                let Some(filter) = self.patterns.for_address(kind, address) else {
+                    continue;
+                };
+                match self.try_find(kind, filter, &[], &mut Trace::Off).await {
+                    Ok(Found::None) => {}
+                    Ok(found) => return found,
+                    Err(why) => {
+                        untold = Some(why);
+                        return Found::None;
+                    }
                 }
             }
             Found::None
         };
-        self.in_time(search).await.into_lookup()
+        let found = self.in_time(search).await;
+        untold.map_or_else(|| Ok(found.into_lookup()), Err)
     }
 
     /// Finds the account of what a client typed as its login.
@@ -346,8 +355,20 @@ impl Connector {
 
     /// Searches all bases of one kind for exactly one entry.
     async fn find(&self, kind: EntryKind, filter: Filter, extra: Extra<'_>, trace: &mut Trace) -> Found {
+        let found = self.try_find(kind, filter, extra, trace).await;
+        found.unwrap_or_else(|Untold(why)| Found::Unavailable(why))
+    }
+
+    /// The same, for whom a refusal is another answer than none.
+    async fn try_find(
+        &self,
+        kind: EntryKind,
+        filter: Filter,
+        extra: Extra<'_>,
+        trace: &mut Trace,
+    ) -> Result<Found, Untold> {
         let Some(half) = self.patterns.half(kind) else {
-            return Found::None;
+            return Ok(Found::None);
         };
         let mut attributes = wanted(&self.patterns, kind);
         attributes.extend(extra.iter().map(|name| (*name).to_owned()));
@@ -364,7 +385,7 @@ impl Connector {
                     if found.is_empty()
                         && let Err(why) = self.may_say_no(&pooled).await
                     {
-                        return Found::Unavailable(self.pool.unavailable(&why));
+                        return Ok(Found::Unavailable(self.pool.unavailable(&why)));
                     }
                     for entry in found {
                         self.saw(pooled.server, &entry);
@@ -374,13 +395,14 @@ impl Connector {
                         }
                     }
                 }
-                Err(why) => return Found::Unavailable(why),
+                Err(search::Failed::Away(why)) => return Ok(Found::Unavailable(why)),
+                Err(search::Failed::Refused(why)) => return Err(Untold(why)),
             }
         }
         if let (EntryKind::Group, [group]) = (kind, entries.as_mut_slice())
             && let Err(why) = self.whole(group).await
         {
-            return Found::Unavailable(why);
+            return Ok(Found::Unavailable(why));
         }
         self.exactly_one(kind, entries)
     }
@@ -400,24 +422,24 @@ impl Connector {
         result.map_err(|error| self.pool.unavailable(&format!("{}: {error}", group.dn)))
     }
 
-    fn exactly_one(&self, kind: EntryKind, mut entries: Vec<Entry>) -> Found {
+    fn exactly_one(&self, kind: EntryKind, mut entries: Vec<Entry>) -> Result<Found, Untold> {
         if entries.len() > 1 {
             let dns: Vec<String> = entries.into_iter().map(|entry| entry.dn).collect();
             tracing::error!(connector = %self.name(), entries = ?dns, "two entries match one lookup");
-            return Found::Several(dns);
+            return Ok(Found::Several(dns));
         }
         let Some(entry) = entries.pop() else {
-            return Found::None;
+            return Ok(Found::None);
         };
         match DirectoryAccount::read(&entry, kind, &self.patterns, self.clock.now()) {
-            Ok(account) => Found::One(Box::new((account, entry))),
+            Ok(account) => Ok(Found::One(Box::new((account, entry)))),
             Err(problem @ crate::EntryProblem::NoUuid { .. }) => {
                 tracing::error!(connector = %self.name(), %problem, "the service identity must be able to read it");
-                Found::Unavailable(self.pool.unavailable(&problem.to_string()))
+                Err(Untold(self.pool.unavailable(&problem.to_string())))
             }
             Err(problem) => {
                 tracing::warn!(connector = %self.name(), %problem, "an entry without an address is no mail account");
-                Found::None
+                Ok(Found::None)
             }
         }
     }

@@ -347,7 +347,10 @@ impl Pool {
 pub(super) fn is_lost(error: &LdapError) -> bool {
     !matches!(
         error,
-        LdapError::Result(_) | LdapError::TooMany(_) | LdapError::EmptyPassword
+        LdapError::Result(_)
+            | LdapError::TooMany(_)
+            | LdapError::EntryTooLarge { .. }
+            | LdapError::EmptyPassword
     )
 }
 
@@ -364,5 +367,26 @@ pub(crate) fn jitter() -> u8 {
         255
     } else {
         byte[0]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // What is too large for us was answered: the server is there, and so is everybody else in it.
+    #[test]
+    fn an_answer_that_is_not_taken_says_nothing_of_the_server() {
+        let large = LdapError::EntryTooLarge {
+            dn: "cn=everybody,dc=t".to_owned(),
+            size: 20_000_000,
+        };
+        for (error, lost) in [
+            (large, false),
+            (LdapError::EmptyPassword, false),
+            (LdapError::TimedOut, true),
+        ] {
+            assert_eq!(is_lost(&error), lost, "{error}");
+        }
     }
 }

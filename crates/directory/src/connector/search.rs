@@ -18,13 +18,30 @@ pub(super) struct Query<'a> {
     pub(super) attributes: &'a [String],
 }
 
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// No server gave any.
+    Away(Unavailable),
+    /// One did, and would not say, or said more than is read.
+    Refused(Unavailable),
+}
+
+impl From<Failed> for Unavailable {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Away(why) | Failed::Refused(why) => why,
+        }
+    }
+}
+
 /// None, one or two entries, and where they come from. Two mean "more than one": the rest is not asked for.
 pub(super) async fn at_most_two(
     pool: &Arc<Pool>,
     clock: &dyn Clock,
     query: &Query<'_>,
     trace: &mut Trace,
-) -> Result<(Vec<Entry>, Pooled), Unavailable> {
+) -> Result<(Vec<Entry>, Pooled), Failed> {
     let mut last = pool.unavailable("no server answers");
     let mut was_closed = false;
     for _ in 0..TRIES {
@@ -41,7 +58,7 @@ pub(super) async fn at_most_two(
             Ok(pooled) => pooled,
             Err(why) => {
                 trace.add(|| attempt(String::new(), Vec::new(), Some(why.to_string())));
-                return Err(why);
+                return Err(Failed::Away(why));
             }
         };
         let result = run(&pooled, query).await;
@@ -62,7 +79,7 @@ pub(super) async fn at_most_two(
                 last = pool.unavailable(&format!("{}: {error}", server()));
                 if !is_lost(&error) && !error.is_transient() {
                     // A refusal is an answer about our rights or the base, never "no such entry".
-                    return Err(last);
+                    return Err(Failed::Refused(last));
                 }
                 // A connection that the server closed while it was idle says nothing about the server; a second one
                 // says that it closes every one.
@@ -73,7 +90,7 @@ pub(super) async fn at_most_two(
             }
         }
     }
-    Err(last)
+    Err(Failed::Away(last))
 }
 
 async fn run(pooled: &Pooled, query: &Query<'_>) -> Result<Vec<Entry>, LdapError> {

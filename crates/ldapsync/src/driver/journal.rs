@@ -6,7 +6,7 @@ use super::worker::{Worker, store_trouble};
 use crate::engine::{Input, Notice, Trouble};
 use crate::local::own_id;
 use crate::mapping::Scope;
-use crate::plan::{Kind, LocalId, Newcomer};
+use crate::plan::{Kind, LocalId, Newcomer, Reason};
 use directory::Lookup;
 use directory::feed::{Coverage, FeedError, PollEnd};
 use model::{Address, EntryUuid};
@@ -225,9 +225,16 @@ pub(super) async fn newcomer(parts: &SyncEngine, local: LocalId) -> Result<Optio
     };
     let link = store.association(&parts.config.name, id).map_err(store_trouble)?;
     let aliases = object.image.get(crate::field::Field::Aliases).to_addresses();
-    let mut found: Vec<crate::plan::Found> = Vec::new();
+    let (mut found, mut untold): (Vec<crate::plan::Found>, _) = (Vec::new(), None);
     for wanted in std::iter::once(address).chain(aliases) {
-        for one in holders_there(parts, &wanted).await? {
+        let holders = match holders_there(parts, &wanted).await? {
+            Ok(holders) => holders,
+            Err(reason) => {
+                untold = Some(reason);
+                break;
+            }
+        };
+        for one in holders {
             if !found
                 .iter()
                 .any(|known| known.uuid == one.uuid && known.dn == one.dn)
@@ -240,16 +247,26 @@ pub(super) async fn newcomer(parts: &SyncEngine, local: LocalId) -> Result<Optio
         local: object,
         standing: link.map(|link| crate::link::standing(&link.data.state)),
         found,
+        untold,
     }))
 }
 
-/// The entries that have an address.
+/// The entries that have an address, or why that cannot be told: one entry that nobody may read is no trouble of the others.
 pub(super) async fn holders_there(
     parts: &SyncEngine,
     wanted: &Address,
-) -> Result<Vec<crate::plan::Found>, Trouble> {
-    match (parts.remotes.holder)(wanted.clone()).await {
-        Lookup::NotFound => Ok(Vec::new()),
+) -> Result<Result<Vec<crate::plan::Found>, Reason>, Trouble> {
+    let answer = match (parts.remotes.holder)(wanted.clone()).await {
+        Ok(answer) => answer,
+        Err(untold) => {
+            return Ok(Err(Reason::HolderUntold {
+                address: wanted.to_string(),
+                message: untold.to_string(),
+            }));
+        }
+    };
+    match answer {
+        Lookup::NotFound => Ok(Ok(Vec::new())),
         Lookup::Found(account) => {
             let linked = parts
                 .local
@@ -261,16 +278,16 @@ pub(super) async fn holders_there(
                 directory::EntryKind::Account => Kind::Account,
                 directory::EntryKind::Group => Kind::Group,
             };
-            Ok(vec![crate::plan::Found {
+            Ok(Ok(vec![crate::plan::Found {
                 uuid: account.uuid,
                 dn: account.dn.clone(),
                 kind: (place == crate::mapping::Place::Here).then_some(kind),
                 image: Scope::addresses_of(&account),
                 linked_to: linked.map(|link| own_id(link.local)),
-            }])
+            }]))
         }
         // Whose they are does not matter: none of them is taken.
-        Lookup::Ambiguous(dns) => Ok(dns
+        Lookup::Ambiguous(dns) => Ok(Ok(dns
             .into_iter()
             .map(|dn| crate::plan::Found {
                 uuid: EntryUuid::from_bytes([0; 16]),
@@ -279,7 +296,7 @@ pub(super) async fn holders_there(
                 image: Scope::address_image(wanted),
                 linked_to: None,
             })
-            .collect()),
+            .collect())),
         Lookup::Unavailable(why) => Err(FeedError::Unavailable(why).into()),
     }
 }

@@ -18,8 +18,8 @@ mod names;
 mod operate;
 mod order;
 mod outlet;
-mod push;
 mod proof;
+mod push;
 mod quarantine;
 mod rates;
 mod rename;
@@ -51,7 +51,7 @@ use crate::plan::{Arrivals, Deletions, Policy};
 use directory::config::{Direction, OnDelete, OnHostChange};
 use directory::feed::{ChangeSource, FeedError, FeedEvent};
 use directory::write::Writer;
-use directory::{Connector, ConnectorConfig, Lookup, PasswordSeen};
+use directory::{Connector, ConnectorConfig, Lookup, PasswordSeen, Untold};
 use model::{Address, BoxFuture, Clock, Domain, EntryUuid, OnDemandOutcome, Timestamp, Unavailable};
 use outlet::Outlet;
 use parking_lot::Mutex;
@@ -85,6 +85,9 @@ pub(crate) type MemberLookup =
     Arc<dyn Fn(Vec<String>) -> BoxFuture<'static, Result<Members, Unavailable>> + Send + Sync>;
 /// Looks one address up.
 pub(crate) type AddressLookup = Arc<dyn Fn(Address) -> BoxFuture<'static, Lookup> + Send + Sync>;
+/// Looks up who has an address.
+pub(crate) type HolderLookup =
+    Arc<dyn Fn(Address) -> BoxFuture<'static, Result<Lookup, Untold>> + Send + Sync>;
 
 /// What an entry tells of its password.
 pub(crate) type PasswordReader = Arc<dyn Fn(EntryUuid, &ldap::Entry) -> PasswordSeen + Send + Sync>;
@@ -97,7 +100,7 @@ pub(crate) struct Remotes {
     /// Whom mail to an address is for, a catch-all too.
     pub(crate) address: AddressLookup,
     /// Who has an address.
-    pub(crate) holder: AddressLookup,
+    pub(crate) holder: HolderLookup,
     pub(crate) sessions: Sessions,
     pub(crate) passwords: PasswordReader,
     /// None where the direction writes nothing there.

@@ -165,23 +165,26 @@ impl SyncEngine {
         let Some(address) = object.and_then(|(object, _)| object.image.address()) else {
             return Ok(Pairing::Missing);
         };
-        Ok(match (self.remotes.holder)(address).await {
-            Lookup::NotFound => Pairing::Missing,
-            Lookup::Ambiguous(dns) => Pairing::Ambiguous { dns },
-            Lookup::Unavailable(why) => return Err(SyncError::Directory(why.to_string())),
-            Lookup::Found(entry) if entry.uuid == link.remote => Pairing::Same { dn: entry.dn },
-            Lookup::Found(entry) => {
-                let store = &self.local.store;
-                let other = store.association_by_uuid(&self.config.name, entry.uuid);
-                match other.map_err(report::store_error)? {
-                    Some(_) => Pairing::Taken { dn: entry.dn },
-                    None => Pairing::New {
-                        uuid: entry.uuid,
-                        dn: entry.dn,
-                    },
+        let found = (self.remotes.holder)(address).await;
+        Ok(
+            match found.map_err(|untold| SyncError::Directory(untold.to_string()))? {
+                Lookup::NotFound => Pairing::Missing,
+                Lookup::Ambiguous(dns) => Pairing::Ambiguous { dns },
+                Lookup::Unavailable(why) => return Err(SyncError::Directory(why.to_string())),
+                Lookup::Found(entry) if entry.uuid == link.remote => Pairing::Same { dn: entry.dn },
+                Lookup::Found(entry) => {
+                    let store = &self.local.store;
+                    let other = store.association_by_uuid(&self.config.name, entry.uuid);
+                    match other.map_err(report::store_error)? {
+                        Some(_) => Pairing::Taken { dn: entry.dn },
+                        None => Pairing::New {
+                            uuid: entry.uuid,
+                            dn: entry.dn,
+                        },
+                    }
                 }
-            }
-        })
+            },
+        )
     }
 
     async fn order(&self, order: Order) -> Result<u64, SyncError> {

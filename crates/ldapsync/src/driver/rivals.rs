@@ -6,7 +6,7 @@ use super::worker::store_trouble;
 use crate::engine::Trouble;
 use crate::field::{Field, Image, Values};
 use crate::local::store_id;
-use crate::plan::{Claim, Decision, Found, RemoteOp, Rival, Situation, plan};
+use crate::plan::{Claim, Decision, Found, Remote, RemoteOp, Rival, Situation, plan};
 use model::Address;
 use std::collections::BTreeMap;
 
@@ -36,7 +36,14 @@ pub(super) async fn find(parts: &SyncEngine, situation: &mut Situation) -> Resul
         }
     }
     for (key, address) in brought {
-        for found in holders_there(parts, &address).await? {
+        let holders = match holders_there(parts, &address).await? {
+            Ok(holders) => holders,
+            Err(reason) => {
+                situation.remote = Remote::Broken(reason);
+                return Ok(());
+            }
+        };
+        for found in holders {
             if found.uuid != situation.uuid {
                 let claim = claim(parts, &found, &key)?;
                 situation.rivals.push(Rival {

@@ -313,6 +313,7 @@ fn newcomers() {
             local,
             standing,
             found: entries.clone(),
+            untold: None,
         };
         let active = object(5, image("alice"), LocalState::Active, None);
         let told = |newcomer: &Newcomer, direction| match plan_newcomer(newcomer, &policy(direction, LDAP)) {
@@ -326,6 +327,16 @@ fn newcomers() {
             (told(&fresh, UP), told(&fresh, BOTH)),
             (expected.to_owned(), expected.to_owned())
         );
+        // Who has the address cannot be told: it is no other newcomer's trouble.
+        let untold = Newcomer {
+            untold: Some(Reason::HolderUntold {
+                address: "alice@example.test".to_owned(),
+                message: "no entryUUID".to_owned(),
+            }),
+            ..fresh.clone()
+        };
+        assert_eq!(told(&untold, UP), "aside");
+        assert_eq!(told(&untold, Direction::LdapToLocal), "leave");
         assert_eq!(
             told(&fresh, Direction::LdapToLocal),
             "leave",

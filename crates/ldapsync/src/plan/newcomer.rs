@@ -17,6 +17,8 @@ pub(crate) struct Newcomer {
     pub(crate) standing: Option<Standing>,
     /// The entries, in scope or not, that have one of its addresses.
     pub(crate) found: Vec<Found>,
+    /// Why it cannot be told who has one of its addresses.
+    pub(crate) untold: Option<Reason>,
 }
 
 impl Newcomer {
@@ -26,6 +28,7 @@ impl Newcomer {
             local,
             standing: None,
             found: Vec::new(),
+            untold: None,
         }
     }
 }
@@ -90,6 +93,9 @@ pub(crate) fn plan_newcomer(newcomer: &Newcomer, policy: &Policy) -> Birth {
     let in_use = matches!(local.state, LocalState::Active);
     if policy.direction == Direction::LdapToLocal || !in_use || newcomer.standing.is_some() {
         return Birth::Leave;
+    }
+    if let Some(reason) = &newcomer.untold {
+        return Birth::SetAside(reason.clone());
     }
     let address = local.image.get(Field::Address);
     let subject = address.first().unwrap_or_default().to_owned();

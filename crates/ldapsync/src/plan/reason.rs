@@ -87,6 +87,14 @@ pub(crate) enum Reason {
         /// The entry that has it.
         dn: String,
     },
+    /// The directory does not say who has an address that this object would bring there.
+    #[error("whether {address} is free in the directory cannot be told: {message}")]
+    HolderUntold {
+        /// The address.
+        address: String,
+        /// What it said.
+        message: String,
+    },
     /// Several entries have the address of a local object.
     #[error("{address} is the address of several entries: {}", .dns.join(" and "))]
     SeveralEntries {
@@ -107,14 +115,6 @@ pub(crate) enum Reason {
         /// What is known.
         message: String,
     },
-    /// The guard holds a destructive change until somebody approves it.
-    #[error("held by the guard: {}", .lines.join("; "))]
-    Held {
-        /// The operations, as diff lines.
-        lines: Vec<String>,
-    },
-}
-
     /// Members of a list are linked here, and their entries are not found. The rest of the list is written.
     #[error(
         "members whose entries are not found in the directory stay as they are on both sides until they are: {members}"
@@ -123,6 +123,14 @@ pub(crate) enum Reason {
         /// Their addresses.
         members: String,
     },
+    /// The guard holds a destructive change until somebody approves it.
+    #[error("held by the guard: {}", .lines.join("; "))]
+    Held {
+        /// The operations, as diff lines.
+        lines: Vec<String>,
+    },
+}
+
 impl Reason {
     /// The reason with the name of the entry, for whoever sees a UUID beside it.
     pub(crate) fn about(&self, name: &str) -> String {

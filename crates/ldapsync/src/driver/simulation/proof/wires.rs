@@ -189,7 +189,7 @@ pub(super) fn remotes(server: &Shared, crash: &Arc<Crash>, config: &ConnectorCon
             let found = members.lock().resolve(&dns);
             Box::pin(async move { Ok(found) })
         }),
-        holder: Arc::clone(&address),
+        holder: super::super::always_told(&address),
         address,
         passwords: Arc::new(|_, _| directory::PasswordSeen::default()),
         sessions: Sessions {
