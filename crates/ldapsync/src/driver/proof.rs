@@ -33,6 +33,18 @@ impl Expected {
     }
 }
 
+/// The id of the server that made a change; none in a version of Active Directory's.
+fn writer(version: &str) -> Option<&str> {
+    version.split('#').nth(2)
+}
+
+/// Whether the server's own number covers this version. One that it does not report at all, it may not have: a replica that
+/// is being filled reports none.
+fn says_that_it_has(server: &Fingerprint, version: &str) -> bool {
+    let own = writer(version).and_then(|writer| server.context_csns.get(writer));
+    own.is_some_and(|own| own.as_str() >= version)
+}
+
 fn shows(entry: &ldap::Entry, known: &str) -> bool {
     entry.first_str("entryCSN").is_some_and(|shown| shown >= known)
 }
@@ -43,6 +55,10 @@ impl Worker<'_> {
         #[cfg(test)]
         if crate::broken::is(crate::broken::Broken::NoProof) {
             return Ok(true);
+        }
+        // Of what is in quarantine no link says how new it is.
+        if self.engine.has_aside() {
+            return Ok(false);
         }
         let Some(server) = self.server.clone() else {
             return Ok(false);
@@ -91,7 +107,8 @@ impl Worker<'_> {
             (LinkState::Gone { .. }, _) => Expected::Gone,
             (LinkState::OutOfScope { .. }, _) => Expected::Outside,
             (_, None) => return Err(Unknowable),
-            (_, Some(version)) if !server.lacks(&version) || self.engine.is_past(&version) => {
+            (_, Some(version)) if writer(&version).is_none() => return Err(Unknowable),
+            (_, Some(version)) if says_that_it_has(server, &version) || self.engine.is_past(&version) => {
                 return Ok(None);
             }
             (_, Some(version)) => Expected::Version(version),
@@ -127,5 +144,25 @@ mod tests {
         ] {
             assert_eq!(expected.is_met(&shown), met);
         }
+    }
+
+    #[test]
+    fn what_a_server_says_that_it_has() {
+        let version =
+            |second: u8, writer: u8| format!("202601010000{second:02}.000000Z#000000#{writer:03}#000000");
+        let mut server = Fingerprint {
+            suffix: "dc=test".to_owned(),
+            suffix_uuid: EntryUuid::from_bytes([1; 16]),
+            context_csns: [("001".to_owned(), version(5, 1))].into(),
+        };
+        for (second, writer, has) in [(5, 1, true), (4, 1, true), (6, 1, false), (4, 2, false)] {
+            assert_eq!(says_that_it_has(&server, &version(second, writer)), has);
+        }
+        server.context_csns.clear();
+        assert!(
+            !says_that_it_has(&server, &version(1, 1)),
+            "a replica that is being filled"
+        );
+        assert_eq!(writer("4711"), None, "Active Directory's");
     }
 }

@@ -84,6 +84,11 @@ impl Engine {
         self.aside.contains_key(&uuid)
     }
 
+    /// Whether any entry's object is in quarantine.
+    pub(crate) fn has_aside(&self) -> bool {
+        !self.aside.is_empty()
+    }
+
     /// Whether nothing more comes of this object in this round, or in the one that just ended. After a failure nobody
     /// knows.
     pub(crate) fn is_done_with(&self, uuid: EntryUuid) -> bool {

@@ -371,10 +371,17 @@ impl Directory {
     }
 
     /// Starts it again. A slapd that was killed has forgotten how far it had come (its contextCSN is that of the last
-    /// checkpoint); nobody writes for it to remember.
+    /// checkpoint), and while anything is in quarantine nobody believes it until somebody writes: so an entry that is
+    /// none of ours is written.
     pub(super) fn restart(&mut self) -> Result<()> {
         match self {
-            Self::Slapd(slapd) => slapd.restart(),
+            Self::Slapd(slapd) => {
+                slapd.restart()?;
+                slapd.modify(&format!(
+                    "dn: o=example,{}\nchangetype: modify\nreplace: description\ndescription: here again\n\n",
+                    slapd.suffix
+                ))
+            }
             Self::Samba(samba) => samba.restart(),
         }
     }
