@@ -1,7 +1,7 @@
 //! Certificates of clients: asked for, and judged after the handshake.
 //!
-//! Mail servers show whatever certificate they have to whoever asks (RFC 7672 section 2.2 does not want them to
-//! mind). One that is of no use here must not cost them TLS, so the handshake only checks that the client has the key.
+//! Mail servers show whatever certificate they have to whoever asks. One that is of no use here must not cost them TLS,
+//! so the handshake only checks that the client has its key.
 
 use super::{TlsError, load_certificates, provider};
 use rustls::client::danger::HandshakeSignatureValid;
