@@ -339,6 +339,7 @@ impl HttpProxy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::logouts::Logouts;
     use tokio::time::Instant;
 
     /// Somebody at this point, and nobody who would change it.
@@ -386,6 +387,52 @@ mod tests {
         alone.hear_of(1).await;
         alone.have_spoken().await;
         assert_eq!(begin.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn a_reload_begins_with_what_is_known_once_it_is_in_force() {
+        let (_dir, clock, keys) = crate::http::keys::tests::scratch();
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let path = folder.path().join("logouts");
+        let logouts = Logouts::load(&path, clock.clone(), &net::Metrics::default()).expect("none yet");
+        let homes = directory::Homes::new(Vec::new(), &net::ClientTlsConfig::default()).expect("none");
+        let means = Means {
+            keys: Arc::new(keys),
+            logins: Logins::new(clock.clone(), logouts).expect("randomness"),
+            dialer: Arc::new(Dialer::new(
+                Arc::new(homes),
+                net::Resolver::system(),
+                clock.clone(),
+            )),
+            clock,
+            host: None,
+        };
+        let known = Standing {
+            told: 5,
+            tried: true,
+            away: true,
+        };
+        let (kept, one) = followee("127.0.0.1:1", known);
+        let before = of(vec![one]);
+        let list = |names: &[&str]| {
+            let homes = names.iter().map(|name| HomeRef::parse(name).expect("a name"));
+            homes.collect::<Vec<_>>()
+        };
+        let after = before.renewed(list(&["127.0.0.1:1", "127.0.0.1:2"]), means.clone());
+        let dropped = before.renewed(Vec::new(), means.clone());
+        assert!(
+            !kept.is_closed() && before.talks().standings().len() == 1,
+            "not in force yet"
+        );
+        let standings = after.talks().standings();
+        let first = *standings.first().expect("two").borrow();
+        assert!(first.tried && first.away && first.told == 5, "{first:?}");
+        assert!(standings.len() == 2 && !standings.last().expect("two").borrow().tried);
+        assert!(kept.is_closed(), "the talk from before is over");
+        drop(dropped);
+        // A connection from before the reload speaks once more.
+        *before.next.lock() = Some((Vec::new(), means));
+        assert_eq!(before.talks().standings().len(), 2);
     }
 
     #[test]

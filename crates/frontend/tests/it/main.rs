@@ -23,3 +23,4 @@ mod smtp_relay;
 mod smtp_servers;
 mod submission;
 mod support;
+mod trusted;
