@@ -105,8 +105,9 @@ impl Worker<'_> {
                         self.note_written(job.seen.local);
                         let again =
                             (outcome == Outcome::Done && shows_its_cn(&job.plan)).then_some(job.plan.uuid);
-                        self.applied(&job.plan, job.told(outcome), LinkCount::Same);
+                        // First, for the round may be over with the last of its objects.
                         self.look_at_names(again);
+                        self.applied(&job.plan, job.told(outcome), LinkCount::Same);
                     }
                     None => self.step(interrupted()),
                 }

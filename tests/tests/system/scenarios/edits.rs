@@ -1,6 +1,6 @@
 //! Edits on both sides that do not collide.
 
-use super::directory::{Kind, Word};
+use super::directory::{Directory, Kind, Word};
 use super::site::Site;
 use anyhow::{Result, ensure};
 
@@ -100,4 +100,52 @@ pub(super) fn members_come_and_go_on_both_sides(kind: Kind) -> Result<()> {
     // Somebody who is deleted leaves the group on both sides, as the directory sees to it.
     site.there(|directory| directory.delete("ben"))?;
     site.until("and none", |site| Ok(site.members_at(0, "team")?.is_empty()))
+}
+
+/// The `cn` of anna's entry, which is its name where the directory wants it so.
+const KNOWN: &str = "Anna Known";
+
+fn is_called(directory: &Directory) -> &'static str {
+    match directory {
+        Directory::Slapd(_) => "anna",
+        Directory::Samba(_) => KNOWN,
+    }
+}
+
+// An entry cannot be without a cn: whoever has no name of his own has that one, and says so on both sides.
+pub(super) fn a_name_that_is_cleared_uncovers_the_cn(kind: Kind) -> Result<()> {
+    let mut site = Site::start(kind, BOTH)?;
+    site.there(|directory| {
+        directory.add("anna", &[(Word::Name, "Anna A.")])?;
+        match directory {
+            Directory::Slapd(slapd) => slapd.modify(&format!(
+                "dn: {}\nchangetype: modify\nreplace: cn\ncn: {KNOWN}\n\n",
+                directory.dn("anna", None)
+            )),
+            Directory::Samba(_) => directory.rename("anna", KNOWN, None),
+        }
+    })?;
+    site.until("she is here", |site| {
+        Ok(site.says("anna", "display_name")? == "Anna A.")
+    })?;
+    let names = |site: &Site| -> Result<[Option<Vec<String>>; 2]> {
+        let mut entry = site.directory.read_address("anna")?.unwrap_or_default();
+        Ok(["displayName", "cn"].map(|name| entry.remove(name)))
+    };
+    let known = Some(vec![KNOWN.to_owned()]);
+    site.here(|site| site.change("anna", &["--display-name", ""]))?;
+    site.until("the cn is her name", |site| {
+        Ok(names(site)? == [None, known.clone()] && site.says("anna", "display_name")? == KNOWN)
+    })?;
+    site.at_rest(&[is_called(&site.directory)])?;
+    // A name of her own covers it again.
+    site.here(|site| site.change("anna", &["--display-name", "Anna B."]))?;
+    site.until("she has a name of her own", |site| {
+        Ok(names(site)? == [Some(vec!["Anna B.".to_owned()]), known.clone()])
+    })?;
+    site.at_rest(&[is_called(&site.directory)])?;
+    ensure!(site.says("anna", "display_name")? == "Anna B.", "another name");
+    let lost = site.conflicts()?;
+    ensure!(lost.is_empty(), "nothing collided: {lost:?}");
+    Ok(())
 }

@@ -33,6 +33,7 @@ macro_rules! scenarios {
 scenarios!(
     edits::edits_go_both_ways_and_are_made_once,
     edits::members_come_and_go_on_both_sides,
+    edits::a_name_that_is_cleared_uncovers_the_cn,
     conflicts::the_attribute_decides,
     conflicts::the_entry_decides,
     conflicts::deleted_here_and_edited_there,
