@@ -2,9 +2,9 @@
 
 use super::live::Live;
 use super::slapd::{SUFFIX, Slapd};
-use super::{clock, config, connect};
+use super::{address, clock, config, connect};
 use directory::feed::{Change, ChangeSource as _, ChangedEntry, ContentSync, FeedEvent, Following, Presence};
-use directory::{ConnectorConfig, EntryKind, EntryProblem};
+use directory::{ConnectorConfig, EntryKind, EntryProblem, Lookup};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -182,4 +182,31 @@ async fn a_live_map_leaves_it_to_the_server() {
     live.until("nobody@localdomain.test", "no").await;
     assert_eq!(live.problem(), None);
     live.stop().await;
+}
+
+// A list of hundreds of thousands must not make everybody hear "try later" at each mail to it.
+#[tokio::test]
+async fn a_look_up_that_meets_too_large_an_entry_is_nobody_elses_trouble() {
+    let slapd = Slapd::with_large_requests();
+    slapd.person("anna", "");
+    // Past 16 MiB, as base64.
+    slapd.person("large", &format!("audio:: {}\n", "YWFh".repeat(5_700_000)));
+    let mut config = config(&[&slapd]);
+    config.attributes.quota = Some("audio".to_owned());
+    // Its clock stands still: a server that is passed over for a while is passed over for ever.
+    let connector = connect(config, &clock());
+    let (anna, large) = ("anna@localdomain.test", "large@localdomain.test");
+    for _ in 0..2 {
+        let found = connector.lookup_address(&address(large)).await;
+        assert!(matches!(found, Lookup::Unavailable(_)), "{found:?}");
+        let holder = connector.lookup_holder(&address(large)).await;
+        assert!(
+            matches!(&holder, Err(untold) if untold.to_string().contains("uid=large")),
+            "{holder:?}"
+        );
+        let found = connector.lookup_address(&address(anna)).await;
+        assert!(matches!(found, Lookup::Found(_)), "{found:?}");
+        let holder = connector.lookup_holder(&address(anna)).await;
+        assert!(matches!(holder, Ok(Lookup::Found(_))), "{holder:?}");
+    }
 }

@@ -82,6 +82,12 @@ impl Slapd {
         Self::start_with(&format!("sizelimit {entries}\n"), "", "")
     }
 
+    /// That takes entries of up to 32 MiB.
+    pub(crate) fn with_large_requests() -> Self {
+        let limits = "sockbuf_max_incoming 33554432\nsockbuf_max_incoming_auth 33554432\n";
+        Self::start_with(limits, "", "")
+    }
+
     /// With our own schema.
     pub(crate) fn with_our_schema() -> Self {
         let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/openldap/homing.schema");
