@@ -261,7 +261,8 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
-        /// In no minute more than twice the limit come in, and whoever keeps to it is never refused.
+        /// In no minute more than twice the limit come in, and nobody is refused who has not made as many as allowed in
+        /// the last one.
         #[test]
         fn nobody_is_faster_than_allowed(per_minute in 1u32..20, gaps in proptest::collection::vec(0u64..20_000, 1..200)) {
             let meter = Arc::new(Meter::default());
@@ -276,7 +277,7 @@ mod tests {
                     taken.push(now);
                     prop_assert!(recent < most * 2);
                 } else {
-                    prop_assert!(recent > 0);
+                    prop_assert!(recent >= most, "{recent} of {most}");
                 }
             }
         }

@@ -353,17 +353,22 @@ async fn a_home_that_dies_with_bytes_under_way_leaves_no_pipe_with_them() {
         Duration::from_secs(60),
         session,
     ));
-    // Nobody reads, so that the pipe fills; then both are gone.
-    let chunk = vec![0; 1 << 20];
-    for _ in 0..64 {
-        let sent = tokio::time::timeout(Duration::from_millis(200), home.write_all(&chunk)).await;
-        if sent.is_err() {
-            break;
-        }
-    }
+    let writer = tokio::spawn(async move {
+        let chunk = vec![0; 1 << 20];
+        while home.write_all(&chunk).await.is_ok() {}
+    });
+    // So much is read that a pipe is in use, whatever the sockets hold; then nobody reads, so that it fills; then both
+    // are gone.
+    let mut client = client;
+    client.read_exact(&mut vec![0; 16 << 20]).await.expect("read");
+    let pipes = sessions.pipes();
+    assert!(pipes.taken() > 0, "nothing went through a pipe");
+    tokio::time::sleep(Duration::from_millis(200)).await;
     drop(client);
-    drop(home);
+    writer.abort();
+    let _ = writer.await;
     relay.await.expect("no panic");
-    let (made, free) = sessions.pipes().counts();
+    let (made, free) = pipes.counts();
+    // One with bytes in it is closed, and counts no more.
     assert_eq!(made, free, "what is left is empty");
 }
