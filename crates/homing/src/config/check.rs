@@ -2,7 +2,7 @@
 
 use super::{AuthMethod, Config};
 use directory::LoginMode;
-use directory::config::MapKind;
+use directory::config::{Direction, MapKind};
 use model::{ConfigProblem, Domain, Protocol};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -117,6 +117,16 @@ impl Config {
             .collect();
         for (index, connector) in self.connector.iter().enumerate() {
             within(&format!("connector.{index}"), connector.check(), problems);
+            // The machine's name is whatever it came up with; the entries of everybody would be told it.
+            let writes = connector.direction != Direction::LdapToLocal;
+            if connector.clustered && writes && !self.source.says("server_name") {
+                let message = format!(
+                    "connector {} writes this name into entries (clustered), so it has to be said; write for example \
+                     server_name = {:?}",
+                    connector.name, self.server_name
+                );
+                problems.push(ConfigProblem::new("server_name", message));
+            }
         }
         for (index, map) in self.user_map.iter().enumerate() {
             within(&format!("user_map.{index}"), map.check(&names), problems);
@@ -336,6 +346,46 @@ fn unique<'a>(section: &str, names: impl Iterator<Item = &'a str>, problems: &mu
                 first + 1
             );
             problems.push(ConfigProblem::new(format!("{section}.{index}.name"), message));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load;
+
+    // A back end that writes its own name into entries is told that name.
+    #[test]
+    fn the_name_that_is_written_has_to_be_said() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("homing.toml");
+        let problems = |name: &str, direction: &str, clustered: bool| {
+            let text = format!(
+                "{name}[[connector]]\nname = \"people\"\nuris = [\"ldap://127.0.0.1:1\"]\nserver_type = \"openldap\"\n\
+                 accounts = {{ base_dn = [\"ou=people,dc=test\"] }}\ndomains = [\"example.test\"]\n\
+                 direction = \"{direction}\"\nclustered = {clustered}\nattributes = {{ host = \"mailHost\" }}\n"
+            );
+            std::fs::write(&file, text).expect("written");
+            match load(Some(&file)) {
+                Ok(_) => String::new(),
+                Err(errors) => errors.to_string(),
+            }
+        };
+        let said = "server_name = \"mail1.example.test\"\n";
+        for (name, direction, clustered, complains) in [
+            ("", "both-ways", true, true),
+            ("", "local-to-ldap", true, true),
+            ("", "ldap-to-local", true, false),
+            ("", "both-ways", false, false),
+            (said, "both-ways", true, false),
+        ] {
+            let told = problems(name, direction, clustered);
+            assert_eq!(
+                told.contains("server_name"),
+                complains,
+                "{name:?} {direction} {clustered}: {told}"
+            );
+            assert!(complains || told.is_empty(), "{told}");
         }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct Config {
     /// Where the server keeps its data and its admin socket. Default `/var/lib/homing`.
     pub(crate) data_dir: PathBuf,
     /// This server's host name, as the directory's host attribute and SMTP greetings spell it. Default: the
-    /// machine's host name.
+    /// machine's host name. Has to be said where a `clustered` connector writes to the directory.
     pub(crate) server_name: String,
     /// The domain of a login without `@`. Default: the only `[[domain]]`, if there is exactly one.
     pub(crate) default_domain: Option<Domain>,

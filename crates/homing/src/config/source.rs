@@ -99,6 +99,11 @@ impl Source {
         }
     }
 
+    /// Whether the file has this key, at its root.
+    pub(crate) fn says(&self, key: &str) -> bool {
+        self.0.contains_key([key.to_owned()].as_slice())
+    }
+
     /// What is another in `new`. An item that came or went is named once, without its keys.
     pub(crate) fn differences(&self, new: &Self) -> Vec<Difference> {
         let mut found: Vec<Difference> = Vec::new();
