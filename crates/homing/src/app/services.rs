@@ -10,7 +10,7 @@ use admin::Service;
 use arc_swap::ArcSwap;
 use directory::Domains;
 use frontend::ProxyContext;
-use frontend::http::{HttpFiles, HttpProxy, SessionKeys};
+use frontend::http::{HttpFiles, HttpProxy, HttpProxyError, SessionKeys};
 use frontend::imap::ImapProxy;
 use frontend::managesieve::ManageSieveProxy;
 use frontend::pop3::Pop3Proxy;
@@ -311,9 +311,9 @@ fn http_proxy(config: &Config, parts: &Parts, running: Option<&Server>) -> Resul
     let authenticator = auth::for_proxy(config, parts, &section.auth, &section.user_maps)?;
     let keys = config.session_keys();
     let context = context(parts, "http_proxy");
-    let fault = |error: &dyn std::fmt::Display| config.fault("http_proxy.session_keys", error.to_string());
     if section.session_keys.is_none() {
-        SessionKeys::ensure(&keys).map_err(|error| fault(&error))?;
+        let made = SessionKeys::ensure(&keys);
+        made.map_err(|error| config.fault("http_proxy.session_keys", error.to_string()))?;
     }
     let proxy = match running {
         Some(Server::HttpProxy(running)) => running.renewed(section, &keys, context, authenticator),
@@ -325,7 +325,15 @@ fn http_proxy(config: &Config, parts: &Parts, running: Option<&Server>) -> Resul
             HttpProxy::new(section, files, context, authenticator)
         }
     };
-    proxy.map(Arc::new).map_err(|error| fault(&error))
+    proxy.map(Arc::new).map_err(|error| {
+        let key = match error {
+            HttpProxyError::Keys(_) => "http_proxy.session_keys",
+            HttpProxyError::FrontEnd(_) => "http_proxy.front_ends",
+            HttpProxyError::Logouts { .. } => "data_dir",
+            HttpProxyError::Random(_) => "http_proxy",
+        };
+        config.fault(key, error.to_string())
+    })
 }
 
 fn context(parts: &Parts, service: &str) -> ProxyContext {
