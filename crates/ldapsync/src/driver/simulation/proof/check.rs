@@ -273,16 +273,20 @@ fn intents(world: &World) -> Result<(), Violation> {
         });
         Invariant::CrashSafety.holds(left.is_empty(), || format!("begun and never ended: {left:?}"))?;
         let parked = world.accounts(site.node);
-        // Who moved away keeps such a name once its entry is gone: a successor may have the address. So does whoever a
-        // crash left without one that somebody else has by now; it is in quarantine, where `convergence` looks for the
-        // other one.
+        // Who moved away, or was removed, keeps such a name once its entry is gone: a successor may have the address. So does
+        // whoever a crash left without one that somebody else has by now; it is in quarantine, where `convergence` looks for
+        // the other one.
         let for_good = |account: &store::Account| {
             let links = world.stores[site.node].associations_of(LocalId::Account(account.id));
             let server = world.server.lock();
             let links = links.expect("reads");
             let waits = links.iter().any(|link| aside.contains(&link.remote.to_string()));
             let gone = |link: &store::Association| !server.live.entries.contains_key(&link.remote);
-            waits || matches!(account.state, AccountState::MovedAway { .. }) && links.iter().all(gone)
+            let left = matches!(
+                account.state,
+                AccountState::MovedAway { .. } | AccountState::SoftDeleted { .. }
+            );
+            waits || left && links.iter().all(gone)
         };
         let parked = parked
             .iter()
