@@ -201,10 +201,14 @@ async fn an_empty_or_lagging_directory_removes_nothing() {
         .collect();
     assert!(world.round(Wake::Now).await);
     let cookie = world.store.connector_state("people").expect("reads").cookie;
-    // A replica that is behind.
+    // A replica that is behind: it does not have the newest entry yet.
+    let newest = people[4].uuid;
+    let entry = world.directory.lock().entries.remove(&newest).expect("there");
     world.directory.lock().csn -= 3;
     assert!(!world.round(Wake::Now).await);
     assert_eq!(world.engine.status().state, State::Waiting);
+    assert!(account(&world, newest).expect("linked").can_log_in());
+    world.directory.lock().entries.insert(newest, entry);
     world.directory.lock().csn += 3;
     // Emptied: no entry, no log.
     let entries = std::mem::take(&mut world.directory.lock().entries);
@@ -601,7 +605,7 @@ async fn addresses_change_hands_in_one_round() {
 async fn a_changed_scope_removes_nothing_at_once() {
     let mut world = World::new(21, config(1000, false)).await;
     let mut leaves = person(&mut world, "leaves", "a.test");
-    person(&mut world, "stays", "a.test");
+    let stays = person(&mut world, "stays", "a.test");
     assert!(world.round(Wake::Now).await);
     let mut state = world.store.connector_state("people").expect("reads");
     state.scope_fingerprint = Some(bytes::Bytes::from_static(b"another mapping"));
@@ -613,8 +617,10 @@ async fn a_changed_scope_removes_nothing_at_once() {
     leaves.in_scope = false;
     world.directory.lock().put(leaves.clone());
     // A server that lags is not believed either, though everything is compared.
+    let entry = world.directory.lock().entries.remove(&stays.uuid).expect("there");
     world.directory.lock().csn -= 2;
     assert!(!world.round(Wake::Now).await);
+    world.directory.lock().entries.insert(stays.uuid, entry);
     world.directory.lock().csn += 2;
     assert!(world.round(Wake::Now).await);
     assert!(account(&world, leaves.uuid).expect("linked").can_log_in());
