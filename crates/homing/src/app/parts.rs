@@ -126,6 +126,16 @@ impl Parts {
         Ok(parts)
     }
 
+    /// Whose mail is taken, by each mail proxy that listens.
+    pub(super) fn domains_in_force(&self, config: &Config) -> Vec<(&'static str, Arc<Domains>)> {
+        let listens = |service: &str| match service {
+            "smtp_proxy" => !config.smtp_proxy.listener.is_empty(),
+            _ => !config.lmtp_proxy.listener.is_empty(),
+        };
+        let domains = self.domains.iter().filter(|(service, _)| listens(service));
+        domains.cloned().collect()
+    }
+
     /// The parts of a new configuration. What it says nothing new about is kept as it is, with its connections,
     /// its caches and its replicas; the store and the synchronisation are always kept.
     pub(super) fn rebuild(before: Before<'_>, config: &Config) -> Result<Self, Failure> {

@@ -85,7 +85,7 @@ impl Running {
         let bound = services::bind(&config, &parts, &services).await?;
         let current = Current {
             maps: parts.maps.clone(),
-            domains: parts.domains.clone(),
+            domains: parts.domains_in_force(&config),
             connectors: parts.connectors.clone(),
             homes: Arc::clone(&parts.dialer),
             services: bound.iter().map(|bound| Arc::clone(&bound.handle)).collect(),
@@ -308,7 +308,7 @@ impl Running {
         let handles = self.listeners.iter().map(|running| &running.handle);
         self.current.store(Arc::new(Current {
             maps: self.parts.maps.clone(),
-            domains: self.parts.domains.clone(),
+            domains: self.parts.domains_in_force(&self.config),
             connectors: self.parts.connectors.clone(),
             homes: Arc::clone(&self.parts.dialer),
             services: handles.chain(&self.retired).map(Arc::clone).collect(),

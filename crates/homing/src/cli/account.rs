@@ -3,6 +3,7 @@
 use super::client::{Client, segment};
 use super::{Failure, Global, output};
 use clap::{Args, Subcommand};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Read};
 
@@ -429,7 +430,28 @@ fn at_a_terminal() -> Result<(), Failure> {
 }
 
 fn ask(prompt: &str) -> Result<String, Failure> {
+    // Silent before the question is there: what is pasted at once would be shown otherwise.
+    let _silent = Silent::begin();
     rpassword::prompt_password(prompt).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+/// A terminal that shows nothing of what is typed, until this is dropped.
+struct Silent(Termios);
+
+impl Silent {
+    fn begin() -> Option<Self> {
+        let before = tcgetattr(std::io::stdin()).ok()?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(std::io::stdin(), OptionalActions::Now, &silent).ok()?;
+        Some(Self(before))
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
+    }
 }
 
 fn ask_twice(prompt: &str) -> Result<String, Failure> {
