@@ -344,6 +344,11 @@ impl<'a> Worker<'a> {
             self.unsaved = None;
             save(self.parts, self.phase(), self.durable_offset(), checkpoint).await?;
         }
+        // What was counted on the way may be off: an object that two changes removed, one that came back.
+        let (store, name) = (&self.parts.local.store, &self.parts.config.name);
+        if let Some(sums) = store.link_sums(name).map_err(store_trouble)? {
+            self.linked = sums.living;
+        }
         self.step(Input::Committed { linked: self.linked });
         Ok(())
     }

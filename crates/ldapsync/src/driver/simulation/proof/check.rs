@@ -58,7 +58,7 @@ impl Invariant {
         }
     }
 
-    fn holds(self, holds: bool, what: impl FnOnce() -> String) -> Result<(), Violation> {
+    pub(super) fn holds(self, holds: bool, what: impl FnOnce() -> String) -> Result<(), Violation> {
         if holds { Ok(()) } else { Err(self.broken(what())) }
     }
 }

@@ -307,11 +307,26 @@ async fn rest<'a>(
             Wake::Now
         };
         if still == 2 {
-            return Ok(());
+            return counted(world, engines);
         }
     }
     let errors: Vec<_> = engines.iter().map(|engine| engine.status().error).collect();
     Err(Invariant::NoPingPong.broken(format!("no rest after {PATIENCE} rounds; {errors:?}")))
+}
+
+/// What a status says is what the links say: the guard's share and the look at an empty directory go by it.
+fn counted(world: &World, engines: &Engines) -> Result<(), Violation> {
+    for (site, engine) in world.sites.iter().zip(engines.iter()) {
+        let kept = world.stores[site.node].link_sums(site.name).expect("reads");
+        let (told, living) = (engine.status().linked, kept.map_or(0, |sums| sums.living));
+        Invariant::Convergence.holds(told == living, || {
+            format!(
+                "{} says that {told} objects are linked, and {living} are",
+                site.name
+            )
+        })?;
+    }
+    Ok(())
 }
 
 /// From the farthest cookie and with new processes: nothing is written.
