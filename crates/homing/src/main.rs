@@ -15,6 +15,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    process::prefer_small_pages();
     ExitCode::from(cli::run().code())
 }

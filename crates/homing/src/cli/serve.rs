@@ -3,8 +3,10 @@
 use super::{Failure, Global};
 
 pub(crate) fn run(global: &Global) -> Result<(), Failure> {
-    crate::process::keep_little_memory();
     let config = crate::config::load(global.config.as_deref())?;
+    if config.holds_accounts() {
+        crate::process::keep_little_memory();
+    }
     let inherited = crate::app::inherited()?;
     let level = crate::logging::start(&config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread()
