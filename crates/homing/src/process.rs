@@ -34,8 +34,8 @@ const KEPT_FOR: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "10");
 /// For a server that holds accounts: memory in pages of the usual size, and what is not used goes back after 10 ms instead of
 /// a second, unless the environment says otherwise. With huge pages, which the system gives whole, a first synchronisation
 /// took twice the memory and was no faster. The allocator looks at its environment once, so the process begins anew, with
-/// everything else as it is: the same id, the same files. A front end has little to give back, and its idle sessions take a
-/// third more without huge pages.
+/// everything else as it is: the same id, the same files. A front end has little to give back, and its logins cost
+/// a little less with huge pages.
 pub(crate) fn keep_little_memory() {
     // A kernel that has none refuses, and nothing is lost. It holds for the program that follows, too.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
