@@ -5,13 +5,13 @@ use super::push::{Job, hosts_of, interrupted};
 use super::worker::{Worker, save};
 use crate::engine::{Effect, Input, Notice, Outcome};
 use crate::field::Field;
-use crate::local::{LinkCount, Local};
+use crate::local::Local;
 use crate::plan::{Op, Plan, RemoteOp};
 use std::collections::VecDeque;
 use tokio::task::JoinSet;
 
 /// What the local half of a job came to.
-type Begun = (Job, Outcome, LinkCount);
+type Begun = (Job, Outcome);
 
 impl Worker<'_> {
     /// Carries out this plan and all others that are queued.
@@ -112,21 +112,20 @@ impl Worker<'_> {
     }
 
     /// A local half is durable, or refused. What has no other half is finished.
-    fn begun(&mut self, (job, outcome, count): Begun) -> Option<Job> {
+    fn begun(&mut self, (job, outcome): Begun) -> Option<Job> {
         if outcome == Outcome::Done && !job.writes.is_empty() {
-            self.count(count);
             self.engine.half_done(job.plan.uuid, self.parts.now());
             return Some(job);
         }
-        self.applied(&job.plan, job.told(outcome), count);
+        self.applied(&job.plan, job.told(outcome));
         None
     }
 
-    pub(super) fn applied(&mut self, plan: &Plan, outcome: Outcome, count: LinkCount) {
+    pub(super) fn applied(&mut self, plan: &Plan, outcome: Outcome) {
         if outcome.is_carried_out() {
             self.tell(plan);
         }
-        self.finished(plan, outcome, count);
+        self.finished(plan, outcome);
     }
 
     /// The log's word of a plan.
@@ -137,7 +136,7 @@ impl Worker<'_> {
     }
 
     /// What follows from a plan that was carried out, or was not.
-    pub(super) fn finished(&mut self, plan: &Plan, outcome: Outcome, count: LinkCount) {
+    pub(super) fn finished(&mut self, plan: &Plan, outcome: Outcome) {
         if outcome.is_carried_out() {
             self.parts.remotes.sessions.applied(plan);
             let renamed = plan.remote.iter().find_map(|op| match op {
@@ -153,7 +152,6 @@ impl Worker<'_> {
                 self.step(Input::Noticed(Notice::Member(plan.uuid, Some(address))));
             }
         }
-        self.count(count);
         // An account moves away first and alone. What addresses its entry has now is seen at the next look, which is
         // in this round: somebody may wait for the former ones.
         let again = outcome == Outcome::Done && plan.ops.iter().any(|op| matches!(op, Op::MoveAway { .. }));
@@ -161,14 +159,6 @@ impl Worker<'_> {
         if again {
             self.step(Input::Noticed(Notice::Here(plan.uuid)));
         }
-    }
-
-    pub(super) fn count(&mut self, count: LinkCount) {
-        self.linked = match count {
-            LinkCount::Same => self.linked,
-            LinkCount::More => self.linked.saturating_add(1),
-            LinkCount::Less => self.linked.saturating_sub(1),
-        };
     }
 }
 
@@ -178,6 +168,6 @@ async fn begin(local: Local, hosts: Vec<String>, job: Job) -> Begun {
         true => None,
         false => local.intent(&job.plan, &job.seen, &hosts),
     };
-    let (outcome, count) = local.apply(&job.plan, &job.seen, intent).await;
-    (job, outcome, count)
+    let outcome = local.apply(&job.plan, &job.seen, intent).await;
+    (job, outcome)
 }

@@ -8,7 +8,7 @@
 use super::push::{Job, interrupted};
 use super::worker::{Worker, store_trouble};
 use crate::engine::{Effect, Outcome, Trouble};
-use crate::local::{LinkCount, Seen, is_arrival};
+use crate::local::{Seen, is_arrival};
 use crate::plan::Plan;
 use directory::config::Direction;
 use directory::feed::ChangedEntry;
@@ -142,7 +142,7 @@ impl Worker<'_> {
                 }
                 for (plan, _) in &plans {
                     tracing::debug!(%connector, uuid = %plan.uuid, address = %plan.subject, "a new account");
-                    self.finished(plan, Outcome::Done, LinkCount::More);
+                    self.finished(plan, Outcome::Done);
                 }
             }
             Err(error) => {

@@ -91,7 +91,7 @@ async fn apply_one(parts: &SyncEngine, situation: &Situation, whole: &Plan, seen
     if !remember(parts, part.uuid) {
         return OnDemandOutcome::Unavailable;
     }
-    match parts.local.apply(&part, seen, None).await.0 {
+    match parts.local.apply(&part, seen, None).await {
         // A round may have been faster.
         Outcome::Done | Outcome::Stale => OnDemandOutcome::Synced,
         // So may somebody else who asked for the same name.

@@ -288,9 +288,6 @@ impl Worker<'_> {
                         // What it has seen counts again for how far a server must have come.
                         self.note_written(Some(own_id(link.local)));
                     }
-                    if order == LinkOrder::Release && link.data.state.is_living() {
-                        self.linked = self.linked.saturating_sub(1);
-                    }
                 }
                 if order != LinkOrder::Unlink {
                     self.look_again(&changed).await?;

@@ -10,7 +10,7 @@ use super::worker::{Worker, store_trouble};
 use super::writes::{Entity, Terms};
 use crate::engine::{Input, Notice, Outcome, Trouble};
 use crate::field::Field;
-use crate::local::{LinkCount, Local, Seen, own_id, store_id};
+use crate::local::{Local, Seen, own_id, store_id};
 use crate::plan::{Creation, Kind, LocalId, Plan, RemoteOp, kind_of};
 use directory::write::{Precondition, Schema, Write, WriteError, Written};
 use model::{Address, EntryUuid};
@@ -107,7 +107,7 @@ impl Worker<'_> {
                             (outcome == Outcome::Done && shows_its_cn(&job.plan)).then_some(job.plan.uuid);
                         // First, for the round may be over with the last of its objects.
                         self.look_at_names(again);
-                        self.applied(&job.plan, job.told(outcome), LinkCount::Same);
+                        self.applied(&job.plan, job.told(outcome));
                     }
                     None => self.step(interrupted()),
                 }
@@ -170,7 +170,7 @@ impl Worker<'_> {
                     }
                 }
             };
-            self.applied(&job.plan, outcome, LinkCount::Same);
+            self.applied(&job.plan, outcome);
         }
         kept
     }
@@ -198,7 +198,7 @@ impl Worker<'_> {
                 waiting: Vec::new(),
             };
             let outcome = self.again(creation).await;
-            self.applied(&plan, outcome, LinkCount::Same);
+            self.applied(&plan, outcome);
             return None;
         }
         let put_off = members.put_off(&mut plan);
@@ -276,7 +276,6 @@ impl Worker<'_> {
         for (creation, outcome) in give_birth(&self.parts.local, &outlet, births).await {
             if outcome == Outcome::Done {
                 self.note_written(Some(creation.local));
-                self.linked = self.linked.saturating_add(1);
                 let name = &self.parts.config.name;
                 tracing::info!(connector = %name, "{}", creation.line());
                 let woken = self.wake_groups(&creation).map_err(store_trouble);

@@ -31,6 +31,7 @@ pub(super) struct Worker<'a> {
     pub(super) seen: HashMap<EntryUuid, Seen>,
     /// Accounts that are on their way into the store.
     pub(super) arrivals: Arrivals,
+    /// How many objects are in use, as the store had it at the last commit.
     pub(super) linked: u64,
     /// What the guard had counted when that was last stored.
     guard: (Counted, Counted),
@@ -344,7 +345,6 @@ impl<'a> Worker<'a> {
             self.unsaved = None;
             save(self.parts, self.phase(), self.durable_offset(), checkpoint).await?;
         }
-        // What was counted on the way may be off: an object that two changes removed, one that came back.
         let (store, name) = (&self.parts.local.store, &self.parts.config.name);
         if let Some(sums) = store.link_sums(name).map_err(store_trouble)? {
             self.linked = sums.living;

@@ -1,7 +1,7 @@
 //! Carrying a plan out here: one object, one durable commit.
 
 use super::objects::{new_account, new_group};
-use super::{LinkCount, Local, Seen, own_id, store_id};
+use super::{Local, Seen, own_id, store_id};
 use crate::engine::Outcome;
 use crate::field::Image;
 use crate::plan::{Kind, LocalId, LocalState, Op, Plan, Wait};
@@ -10,36 +10,16 @@ use store::{Intent, NewAccount, Origin, StoreError, SyncChange};
 impl Local {
     /// Carries a plan out. Everything of one object is one durable commit, its link included.
     /// The intent of its remote half is in it too.
-    pub(crate) async fn apply(
-        &self,
-        plan: &Plan,
-        seen: &Seen,
-        intent: Option<Intent>,
-    ) -> (Outcome, LinkCount) {
+    pub(crate) async fn apply(&self, plan: &Plan, seen: &Seen, intent: Option<Intent>) -> Outcome {
         let rows = self.rows(plan, seen, intent);
-        let outcome = match self.try_apply(plan, seen, rows).await {
+        match self.try_apply(plan, seen, rows).await {
             Ok(()) => Outcome::Done,
             Err(StoreError::Conflict) => Outcome::Stale,
             // A damaged row is this object's trouble alone.
             Err(error @ StoreError::Corrupt { .. }) => Outcome::Refused(error.to_string()),
             Err(error) if error.is_temporary() => Outcome::Temporary(error.to_string()),
             Err(error) => Outcome::Refused(error.to_string()),
-        };
-        let first = match seen.adopted {
-            Some(_) => LinkCount::More,
-            None => LinkCount::Same,
-        };
-        let count = plan.ops.iter().fold(first, |count, op| match op {
-            Op::Create { .. } | Op::Link { .. } | Op::Revive | Op::Await { .. } => LinkCount::More,
-            Op::Remove { .. } => LinkCount::Less,
-            _ => count,
-        });
-        let count = if outcome == Outcome::Done {
-            count
-        } else {
-            LinkCount::Same
-        };
-        (outcome, count)
+        }
     }
 
     /// The rows that go with a plan's local half.

@@ -111,14 +111,6 @@ impl Seen {
     }
 }
 
-/// How the number of living links changes by a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LinkCount {
-    Same,
-    More,
-    Less,
-}
-
 impl Local {
     /// Every association of this connector, page by page.
     pub(crate) fn associations(&self, mut each: impl FnMut(&Association)) -> Result<(), StoreError> {
