@@ -4,6 +4,7 @@ use super::{Failure, Global};
 
 pub(crate) fn run(global: &Global) -> Result<(), Failure> {
     let config = crate::config::load(global.config.as_deref())?;
+    crate::process::use_small_pages();
     if config.holds_accounts() {
         crate::process::keep_little_memory();
     }

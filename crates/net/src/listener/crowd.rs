@@ -13,20 +13,35 @@ use tokio::task::{JoinError, JoinSet};
 #[derive(Debug)]
 pub(super) struct Crowd {
     tasks: Arc<Mutex<Tasks>>,
-    protocol: Protocol,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Tasks {
     set: JoinSet<()>,
     /// Nothing is started any more.
     closed: bool,
+    protocol: Protocol,
 }
 
 impl Tasks {
+    /// Takes the place of those who have ended: a finished task keeps its memory until somebody asks for it, and that
+    /// of a login is several times what the rest of a session needs.
     fn start(&mut self, session: impl Future<Output = ()> + Send + 'static) {
+        self.sweep();
         if !self.closed {
             self.set.spawn(session);
+        }
+    }
+
+    fn sweep(&mut self) {
+        while let Some(done) = self.set.try_join_next() {
+            self.look_at(&done);
+        }
+    }
+
+    fn look_at(&self, done: &Result<(), JoinError>) {
+        if done.as_ref().is_err_and(JoinError::is_panic) {
+            tracing::error!(protocol = %self.protocol, "a session panicked; the others go on");
         }
     }
 }
@@ -34,8 +49,11 @@ impl Tasks {
 impl Crowd {
     pub(super) fn new(protocol: Protocol) -> Self {
         Self {
-            tasks: Arc::default(),
-            protocol,
+            tasks: Arc::new(Mutex::new(Tasks {
+                set: JoinSet::new(),
+                closed: false,
+                protocol,
+            })),
         }
     }
 
@@ -60,10 +78,7 @@ impl Crowd {
 
     /// Forgets those who have ended. To be called now and then.
     pub(super) fn sweep(&self) {
-        let mut tasks = self.tasks.lock();
-        while let Some(done) = tasks.set.try_join_next() {
-            self.look_at(&done);
-        }
+        self.tasks.lock().sweep();
     }
 
     /// Waits until nobody is left.
@@ -72,7 +87,7 @@ impl Crowd {
             let mut tasks = self.tasks.lock();
             loop {
                 match tasks.set.poll_join_next(cx) {
-                    Poll::Ready(Some(done)) => self.look_at(&done),
+                    Poll::Ready(Some(done)) => tasks.look_at(&done),
                     Poll::Ready(None) => return Poll::Ready(()),
                     Poll::Pending => return Poll::Pending,
                 }
@@ -90,10 +105,22 @@ impl Crowd {
         }
         self.left().await;
     }
+}
 
-    fn look_at(&self, done: &Result<(), JoinError>) {
-        if done.as_ref().is_err_and(JoinError::is_panic) {
-            tracing::error!(protocol = %self.protocol, "a session panicked; the others go on");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Memory of logins would be kept for a second each, which a wave of them makes much.
+    #[tokio::test]
+    async fn whoever_comes_takes_the_place_of_those_who_have_ended() {
+        let crowd = Crowd::new(Protocol::Imap);
+        for _ in 0..100 {
+            crowd.admit(std::future::ready(None));
+            tokio::task::yield_now().await;
         }
+        assert!(crowd.len() <= 2, "{} of 100 are kept", crowd.len());
+        crowd.left().await;
+        assert_eq!(crowd.len(), 0);
     }
 }
