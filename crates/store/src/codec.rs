@@ -6,6 +6,9 @@
 use crate::StoreError;
 use model::{Address, EntryUuid, Timestamp};
 
+/// Octets that a row is begun with room for.
+const ROW: usize = 256;
+
 /// Builds a row.
 #[derive(Debug, Default)]
 pub(crate) struct Writer(Vec<u8>);
@@ -13,7 +16,10 @@ pub(crate) struct Writer(Vec<u8>);
 impl Writer {
     /// Starts a row of this version.
     pub(crate) fn new(version: u8) -> Self {
-        Self(vec![version])
+        // As most rows need at most: a list that begins with one octet moves six times on the way.
+        let mut row = Vec::with_capacity(ROW);
+        row.push(version);
+        Self(row)
     }
 
     pub(crate) fn u8(&mut self, value: u8) -> &mut Self {

@@ -72,7 +72,7 @@ pub(crate) enum Op {
     /// A journal row; its number is assigned in commit order.
     Journal(Bytes),
     /// What a change means for the sums of a connector's links.
-    Tally(String, Tally),
+    Tally(Box<(String, Tally)>),
 }
 
 /// Where the caches of one account stand against what is committed.

@@ -9,14 +9,14 @@ use super::rows::{write_account, write_journal};
 use super::types::{Account, Hash, JournalEntry, NewAccount, Origin, Touched};
 use crate::commit::{Batch, Op};
 use crate::engine::{Snapshot, Space};
-use crate::sync::Association;
+use crate::sync::{Association, Came, Tally};
 use crate::{LocalId, Store, StoreError, keys, mail};
 use bytes::Bytes;
 use model::{AccountId, Address, Domain, EntryUuid};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// About as many rows has an account with two aliases.
-const ROWS: usize = 8;
+const ROWS: usize = 9;
 
 /// An entry and the addresses that it wants here.
 #[derive(Debug, Clone, Copy)]
@@ -137,7 +137,8 @@ impl Store {
         if let Some(association) = new.association {
             touched = touched.and(Touched::ASSOCIATION);
             let link = Association::new(association, local);
-            let (here, there, row) = crate::sync::stage_arrival(&mut rows.batch, &link)?;
+            let came = rows.came.entry(link.connector.clone()).or_default();
+            let (here, there, row) = crate::sync::stage_arrival(&mut rows.batch, &link, came)?;
             rows.new.push((there, owner));
             rows.batch.put(Space::Directory, here, row);
         }
@@ -161,6 +162,8 @@ struct Rows {
     /// Where nothing may be yet: addresses, and entries.
     new: Vec<(Vec<u8>, Bytes)>,
     domains: BTreeSet<Domain>,
+    /// What the links mean for the sums, by connector.
+    came: BTreeMap<String, Came>,
 }
 
 impl Default for Rows {
@@ -169,6 +172,7 @@ impl Default for Rows {
             batch: batch(),
             new: Vec::new(),
             domains: BTreeSet::new(),
+            came: BTreeMap::new(),
         }
     }
 }
@@ -186,6 +190,10 @@ impl Rows {
         }
         for domain in &self.domains {
             needs_domain(&mut self.batch, domain);
+        }
+        for (connector, came) in self.came {
+            let tally = Box::new((connector, Tally::Came(came)));
+            self.batch.ops.push(Op::Tally(tally));
         }
         for (key, owner) in self.new {
             self.batch.put_new(Space::Directory, key, owner);

@@ -104,7 +104,8 @@ impl<'a> Group<'a> {
                     self.journal += 1;
                     self.staged.insert(Space::Log, key, Some(row));
                 }
-                Op::Tally(connector, tally) => {
+                Op::Tally(change) => {
+                    let (connector, tally) = *change;
                     let sums = self.sums.entry(connector).or_default();
                     sums.row.apply(&tally);
                     sums.changed = true;
@@ -121,7 +122,8 @@ impl<'a> Group<'a> {
     /// Reads the sums that the batch changes; a count that was overtaken does not fit.
     fn ready_sums(&mut self, batch: &Batch) -> Result<(), StoreError> {
         for op in &batch.ops {
-            let Op::Tally(connector, tally) = op else { continue };
+            let Op::Tally(change) = op else { continue };
+            let (connector, tally) = change.as_ref();
             if !self.sums.contains_key(connector) {
                 let row = self.committed.get(Space::Directory, &keys::sums(connector))?;
                 let row = row.map(|row| SumsRow::read(&row)).unwrap_or_default();

@@ -10,6 +10,11 @@ use std::path::Path;
 /// Values from this size live in blob files, so that compaction of keys does not rewrite bodies.
 const BLOB_THRESHOLD: u32 = 1024;
 
+/// Threads that write out what was gathered and merge what was written. fjall keeps the first of them for the former, and as
+/// long as a merge waits for one of the others that one asks for it over and over, with a whole processor. Two would leave one
+/// other, which a merge keeps busy for seconds in a first synchronisation.
+const WORKERS: usize = 3;
+
 /// A fjall database with one keyspace a [`Space`].
 pub(crate) struct Embedded {
     database: Database,
@@ -29,7 +34,7 @@ impl Embedded {
         let shares = Shares::of(cache);
         let database = Database::builder(folder)
             .cache_size(shares.blocks)
-            .worker_threads(2)
+            .worker_threads(WORKERS)
             .manual_journal_persist(true)
             .open()
             .map_err(failure)?;

@@ -47,6 +47,7 @@ use model::AccountId;
 
 /// The row that makes an account able to hold mail: its owner's epoch.
 pub(crate) fn stage_new_account(batch: &mut Batch, id: AccountId) {
-    let epoch = bytes::Bytes::copy_from_slice(&1u64.to_be_bytes());
+    static FIRST: [u8; 8] = 1u64.to_be_bytes();
+    let epoch = bytes::Bytes::from_static(&FIRST);
     batch.put(Space::Mail, keys::owner(id), epoch);
 }

@@ -56,8 +56,36 @@ pub(crate) enum Tally {
         before: Option<Mark>,
         after: Option<Mark>,
     },
+    /// Links came, all of them new.
+    Came(Came),
     /// Everything was counted when the row had seen so many changes.
     Counted { changes: u64, row: Box<Row> },
+}
+
+/// What links that come in one batch mean together: the same as each of them alone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Came {
+    links: u64,
+    living: u64,
+    /// By writer.
+    newest: BTreeMap<String, String>,
+}
+
+impl Came {
+    fn add(&mut self, data: &LinkData) {
+        self.links += 1;
+        self.living += u64::from(data.state.is_living());
+        let stands = data.state == LinkState::Linked;
+        let version = data.version.as_deref().filter(|_| stands);
+        let Some((writer, version)) = version.and_then(writer_of) else {
+            return;
+        };
+        match self.newest.get_mut(writer) {
+            Some(newest) if newest.as_str() >= version => {}
+            Some(newest) => version.clone_into(newest),
+            None => drop(self.newest.insert(writer.to_owned(), version.to_owned())),
+        }
+    }
 }
 
 /// What the sums take from a link.
@@ -102,7 +130,7 @@ impl Row {
     /// Whether the change still fits.
     pub(crate) fn takes(&self, tally: &Tally) -> bool {
         match tally {
-            Tally::Link { .. } => true,
+            Tally::Link { .. } | Tally::Came(_) => true,
             Tally::Counted { changes, .. } => self.changes == *changes,
         }
     }
@@ -111,6 +139,7 @@ impl Row {
         let changes = self.changes.wrapping_add(1);
         match tally {
             Tally::Link { before, after } => self.link(before.as_ref(), after.as_ref()),
+            Tally::Came(came) => self.came(came),
             Tally::Counted { row, .. } => self.clone_from(row),
         }
         self.changes = changes;
@@ -148,6 +177,17 @@ impl Row {
         }
         if let Some((writer, is)) = is.and_then(writer_of) {
             self.note(writer, is);
+        }
+    }
+
+    fn came(&mut self, came: &Came) {
+        if !self.known {
+            return;
+        }
+        self.links = self.links.saturating_add(came.links);
+        self.living = self.living.saturating_add(came.living);
+        for (writer, version) in &came.newest {
+            self.note(writer, version);
         }
     }
 
@@ -255,10 +295,18 @@ pub(super) fn stage(
     }
     let (before, after) = (before.map(Mark::of), after.map(Mark::of));
     if before != after {
-        batch
-            .ops
-            .push(Op::Tally(connector.to_owned(), Tally::Link { before, after }));
+        let tally = Tally::Link { before, after };
+        batch.ops.push(Op::Tally(Box::new((connector.to_owned(), tally))));
     }
+}
+
+/// The same for the link of an object that comes with it: what it means for the sums is added to that of the others.
+pub(super) fn stage_arrival(batch: &mut Batch, link: &Association, came: &mut Came) {
+    if let Some(end) = end_of(&link.data) {
+        let key = end_key(&link.connector, end, link.remote);
+        batch.put(Space::Directory, key, Bytes::from_static(&[1]));
+    }
+    came.add(&link.data);
 }
 
 impl Store {
@@ -311,7 +359,7 @@ impl Store {
             changes: known.changes,
             row: Box::new(row.clone()),
         };
-        batch.ops.push(Op::Tally(connector.to_owned(), tally));
+        batch.ops.push(Op::Tally(Box::new((connector.to_owned(), tally))));
         Ok((batch, row))
     }
 

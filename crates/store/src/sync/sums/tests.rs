@@ -225,6 +225,48 @@ proptest! {
 }
 
 #[tokio::test]
+async fn accounts_that_come_together_are_summed_as_each_alone() {
+    let world = World::new().await;
+    world.put("c", 0, LinkState::Linked, (2, 1), None).await;
+    world.store.count_links("c", |_| true).await.expect("counted");
+    let since = Timestamp::from_millis(1);
+    let come = [
+        (10, LinkState::Linked, (1, 1), Some(3)),
+        (11, LinkState::Linked, (4, 2), None),
+        (12, LinkState::Linked, (3, 2), None),
+        (13, LinkState::Linked, (3, 1), Some(8)),
+        (14, LinkState::Gone { since }, (5, 1), None),
+        (15, LinkState::MovedAway { to: "b.test".into() }, (1, 3), None),
+    ];
+    let new = come.map(|(who, state, (second, writer), end)| {
+        let mut data = LinkData::new("uid=a,dc=test");
+        data.state = state;
+        data.version = Some(csn(second, writer));
+        if let Some(end) = end {
+            let end = Bytes::copy_from_slice(&u64::to_be_bytes(end));
+            data.digests.insert(STATE_UNTIL.to_owned(), end);
+        }
+        let address = Address::parse(&format!("p{who}@example.test")).expect("an address");
+        let mut new = NewAccount::new(address);
+        new.association = Some(crate::NewAssociation {
+            connector: "c".to_owned(),
+            remote: uuid(who),
+            data,
+        });
+        new
+    });
+    let made = world.store.create_accounts(new.into(), &Origin::System).await;
+    assert_eq!(made.expect("accounts").len(), 6);
+    let sums = world.store.link_sums("c").expect("reads").expect("known");
+    assert_eq!(sums, world.folded(&|_| true));
+    assert_eq!(sums.newest, Some(vec![csn(3, 1), csn(4, 2)]));
+    for then in [0, 4, 9] {
+        let ends = world.store.ends_until("c", Timestamp::from_millis(then));
+        assert_eq!(ends.expect("reads"), world.ends(then));
+    }
+}
+
+#[tokio::test]
 async fn a_newest_link_that_goes_is_counted_once() {
     let world = World::new().await;
     world.store.count_links("c", |_| true).await.expect("counted");
