@@ -58,12 +58,21 @@ impl Entry {
     /// one that differs by its options only (`member` finds `member;range=0-1499`).
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&Attribute> {
-        let exact = |attribute: &&Attribute| attribute.name.as_bytes().eq_ignore_ascii_case(name.as_bytes());
-        let same_type = |attribute: &&Attribute| attribute.base().eq_ignore_ascii_case(name.as_bytes());
-        self.attributes
-            .iter()
-            .find(exact)
-            .or_else(|| self.attributes.iter().find(same_type))
+        let mut same_type = None;
+        for attribute in &self.attributes {
+            // Nearly all differ in their length, or where the name would end.
+            let Some((start, options)) = attribute.name.as_bytes().split_at_checked(name.len()) else {
+                continue;
+            };
+            if !matches!(options.first(), None | Some(b';')) || !start.eq_ignore_ascii_case(name.as_bytes()) {
+                continue;
+            }
+            if options.is_empty() {
+                return Some(attribute);
+            }
+            same_type = same_type.or(Some(attribute));
+        }
+        same_type
     }
 
     /// The values of the attribute with this name, or none at all; see [`Entry::attribute`].

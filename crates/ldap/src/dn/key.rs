@@ -23,17 +23,20 @@ const SPELLINGS: &[(&str, &[&str])] = &[
 
 /// The spelling of an attribute type that keys use.
 pub(super) fn attribute(name: &str) -> Cow<'static, str> {
-    let folded = name.to_ascii_lowercase();
     for (short, others) in SPELLINGS {
-        if *short == folded || others.contains(&folded.as_str()) {
+        let is = |other: &&str| other.eq_ignore_ascii_case(name);
+        if is(short) || others.iter().any(is) {
             return Cow::Borrowed(short);
         }
     }
-    Cow::Owned(folded)
+    Cow::Owned(name.to_ascii_lowercase())
 }
 
 /// The key of a whole RDN. Its parts are sorted, because an RDN is a set.
 pub(super) fn of_rdn(parts: &[Ava]) -> Vec<u8> {
+    if let [part] = parts {
+        return of_part(part);
+    }
     let mut keys: Vec<Vec<u8>> = parts.iter().map(of_part).collect();
     keys.sort_unstable();
     keys.dedup();
@@ -41,12 +44,19 @@ pub(super) fn of_rdn(parts: &[Ava]) -> Vec<u8> {
 }
 
 fn of_part(part: &Ava) -> Vec<u8> {
-    let mut key = attribute(&part.attribute).into_owned();
-    key.push('=');
     let value = match &part.value {
         Value::Text(octets) => Some(octets.as_slice()),
         Value::Ber(encoding) => string_content(encoding),
     };
+    let length = value.map_or(0, <[u8]>::len);
+    let mut key = String::with_capacity(part.attribute.len() + 1 + length);
+    key.push_str(&attribute(&part.attribute));
+    key.push('=');
+    if let Some(octets) = value.filter(|octets| is_plain(octets)) {
+        let mut key = key.into_bytes();
+        key.extend(octets.iter().map(u8::to_ascii_lowercase));
+        return key;
+    }
     // Writing to a string cannot fail. The escaped form keeps the separators of keys unambiguous.
     let _ = match (value, &part.value) {
         (Some(octets), _) => super::escape::value(&mut key, &fold(octets)),
@@ -56,6 +66,12 @@ fn of_part(part: &Ava) -> Vec<u8> {
         }
     };
     key.into_bytes()
+}
+
+/// Whether folding is lower case and nothing needs an escape: the names of people and domains, for the most part.
+fn is_plain(octets: &[u8]) -> bool {
+    let plain = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'-' | b'_' | b'@');
+    octets.iter().all(plain)
 }
 
 /// A value with its case folded, no space at the ends and one space for each run of them: what
