@@ -109,12 +109,6 @@ impl<K: Eq + Hash + Clone, V> TtlCache<K, V> {
         self.slots.retain(|key, slot| keep(key, &slot.value));
     }
 
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        self.slots.clear();
-        self.queue.clear();
-    }
-
     /// How many entries are held, those past their time included.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -194,7 +188,5 @@ mod tests {
             cache.insert(0, 0, SECOND, SECOND);
             assert!(cache.queue.len() <= 7);
         }
-        cache.clear();
-        assert!(cache.is_empty());
     }
 }

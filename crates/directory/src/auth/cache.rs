@@ -1,5 +1,6 @@
 //! Verified credentials, kept for `credential_ttl`, and for a day in case the directory is away. Memory only.
 
+use super::dropped::Dropped;
 use ldap::Entry;
 use model::{Address, Clock, EntryUuid, Secret, Timestamp};
 use net::{Cached, TtlCache};
@@ -43,8 +44,8 @@ pub(super) struct Remembered {
 }
 
 /// When a check began, counted in reports of the change feed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Moment(u64);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Moment(pub(super) u64);
 
 pub(super) struct CredentialCache {
     /// Of this process alone: digests are worth nothing outside of it.
@@ -53,7 +54,7 @@ pub(super) struct CredentialCache {
     good_for: Duration,
     good: Mutex<TtlCache<Digest, Moment>>,
     /// Entries that the change feed reported, for as long as a good credential from before could live.
-    dropped: Mutex<TtlCache<EntryUuid, Moment>>,
+    dropped: Mutex<Dropped>,
     /// Counts what the change feed reported.
     moment: AtomicU64,
     /// The credential that each entry used last: the only one that passes while the directory is away, since
@@ -72,7 +73,11 @@ impl CredentialCache {
             key: *blake3::keyed_hash(&seed, connector.as_bytes()).as_bytes(),
             good_for,
             good: Mutex::new(TtlCache::new(Arc::clone(&clock), ENTRIES)),
-            dropped: Mutex::new(TtlCache::new(Arc::clone(&clock), ENTRIES)),
+            // A check may be under way when one comes: what it brings is from before the change.
+            dropped: Mutex::new(Dropped::new(
+                Arc::clone(&clock),
+                good_for.saturating_mul(2).max(LONGEST_CHECK),
+            )),
             moment: AtomicU64::new(1),
             last: Mutex::new(TtlCache::new(Arc::clone(&clock), ENTRIES)),
             bad: Mutex::new(TtlCache::new(Arc::clone(&clock), ENTRIES)),
@@ -98,23 +103,17 @@ impl CredentialCache {
 
     /// The change feed reported the entry: what was good before it has to be checked again.
     pub(super) fn drop_entry(&self, uuid: EntryUuid) {
-        let moment = Moment(self.moment.fetch_add(1, Ordering::AcqRel));
-        let mut dropped = self.dropped.lock();
-        if dropped.len() >= ENTRIES {
-            // One of them would be forgotten too early.
-            self.good.lock().clear();
-            dropped.clear();
+        {
+            let mut dropped = self.dropped.lock();
+            let moment = Moment(self.moment.fetch_add(1, Ordering::AcqRel));
+            dropped.note(uuid, moment);
         }
-        // A check may be under way now: what it brings is from before the change.
-        let span = self.good_for.saturating_mul(2).max(LONGEST_CHECK);
-        dropped.insert(uuid, moment, span, Duration::ZERO);
-        drop(dropped);
         self.forget(uuid);
     }
 
     /// Whether the entry was reported at this moment or later.
     fn dropped_since(&self, uuid: EntryUuid, moment: Moment) -> bool {
-        matches!(self.dropped.lock().get(&uuid), Cached::Fresh(dropped) if *dropped >= moment)
+        self.dropped.lock().since(uuid, moment)
     }
 
     pub(super) fn verdict(&self, uuid: EntryUuid, digest: &Digest) -> Verdict {

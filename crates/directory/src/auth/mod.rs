@@ -12,6 +12,7 @@ mod budget;
 mod cache;
 mod chain;
 mod change;
+mod dropped;
 mod events;
 mod external;
 mod password;
