@@ -179,6 +179,9 @@ pub(crate) fn explain_newcomer(
             "It is left alone: the direction makes no entries, and what was never linked is never touched."
                 .into()
         }
+        Birth::Leave if newcomer.standing.is_some() => {
+            "It is left alone: another connector of this directory has an entry of it.".into()
+        }
         Birth::Leave => "It is left alone: it is not in use, or of no domain of this connector.".into(),
     };
     let mut next: Vec<String> = told.rests.iter().cloned().collect();
@@ -334,7 +337,10 @@ fn by_hand(situation: &Situation) -> Option<String> {
         LocalState::MovedAway { .. } => Some(format!(
             "When its new home has the mail, or nobody needs it: homing account release {id}"
         )),
-        LocalState::Active | LocalState::AwaitingMail { .. } => None,
+        LocalState::AwaitingMail { from } => Some(format!(
+            "When no mail of it will come from {from}: homing account open {id}"
+        )),
+        LocalState::Active => None,
     }
 }
 

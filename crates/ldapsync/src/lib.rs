@@ -25,8 +25,9 @@ mod plan;
 mod unresolved;
 
 pub use driver::{
-    Consent, LinkOrder, Named, OutboxStatus, Pairing, PlanItem, PlanReport, PlannedEntry, PlannedObject,
-    Rates, SetAsideObject, SyncEngine, SyncError, WaitingEdit, WaitingEdits, unlink_rows,
+    Beside, Consent, LinkOrder, Named, OutboxStatus, Pairing, PlanItem, PlanReport, PlannedEntry,
+    PlannedObject, Rates, SetAsideObject, SyncEngine, SyncError, WaitingEdit, WaitingEdits, opened_rows,
+    unlink_rows,
 };
 pub use engine::{
     AsideStatus, Counts, FeedState, GuardStatus, RoundStatus, State, StrangerStatus, SyncStatus, is_held,

@@ -70,6 +70,13 @@ impl Scope {
         self.hosts.as_deref().unwrap_or_default()
     }
 
+    /// The names that this server had before, without those of homes that there are.
+    pub(crate) fn former_beside(&self, homes: &[String]) -> Vec<String> {
+        let homes: Vec<String> = homes.iter().map(|home| canonical_host(home)).collect();
+        let former = self.former.iter().filter(|name| !homes.contains(name));
+        former.cloned().collect()
+    }
+
     /// The addresses of an entry that a look-up found.
     pub(crate) fn addresses_of(account: &DirectoryAccount) -> Image {
         Self::address_image(&account.address).with(Field::Aliases, Values::addresses(&account.aliases))

@@ -236,6 +236,36 @@ fn what_was_released_can_be_taken_back() -> Result<()> {
         .map(drop)
 }
 
+// An account that comes from another home waits for its mail, until somebody says that none will come.
+#[test]
+fn who_waits_for_mail_that_never_comes_is_opened() -> Result<()> {
+    let site = Site::start("clustered = true", &[])?;
+    site.slapd.add(&placed("alice", "other.example.test"))?;
+    site.followed()?;
+    site.expect(&["sync", "run", "--full"], 0, "following")?;
+    site.slapd
+        .modify(&set("alice", "mailHost", "mail.example.test"))?;
+    site.until(
+        &["account", "list", "--state", "awaiting-mail"],
+        "alice@example.test",
+    )?;
+    let told = site.expect(&["sync", "explain", "alice@example.test"], 0, "other.example.test")?;
+    ensure!(told.contains("homing account open 1"), "{told}");
+    let open = ["account", "open", "alice@example.test"];
+    site.expect(&open, 0, "alice@example.test is in use")?;
+    site.expect(&open, 1, "does not wait for mail from another home")?;
+    site.expect(&["audit", "--object", "alice@example.test"], 0, "in use again")?;
+    // It lasts: neither a comparison nor another move lets it wait for that home again.
+    site.expect(&["sync", "run", "--full"], 0, "following")?;
+    site.expect(&["account", "show", "alice@example.test"], 0, "active")?;
+    site.slapd.modify(&set("alice", "mailHost", "third.example.test"))?;
+    site.until(&["account", "list", "--state", "moved-away"], "alice@example.test")?;
+    site.slapd
+        .modify(&set("alice", "mailHost", "mail.example.test"))?;
+    site.until(&["account", "list", "--state", "active"], "alice@example.test")
+        .map(drop)
+}
+
 /// An entry whose home is named.
 fn placed(name: &str, host: &str) -> String {
     let entry = person(name).replace(

@@ -138,6 +138,32 @@ pub(super) async fn release(
     answer(store, account.id)
 }
 
+/// Opens an account that waits for its mail from another home: the word of an administrator that none will come. The link
+/// forgets it in the same commit, or the account would wait again whenever its entry goes and comes back.
+pub(super) async fn open(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Named(name): Named<String>,
+) -> Result<Json<Value>, ApiError> {
+    let store = admin.store()?;
+    let account = find(store, &name)?;
+    if !matches!(account.state, AccountState::AwaitingMail { .. }) {
+        let text = format!("{} does not wait for mail from another home", account.address);
+        return Err(ApiError::Conflict(text));
+    }
+    let mut change = AccountChange {
+        state: Some(AccountState::Active),
+        ..AccountChange::default()
+    };
+    for link in store.associations_of(LocalId::Account(account.id))? {
+        change.sync.extend(ldapsync::opened_rows(link));
+    }
+    store
+        .update_account(account.id, Some(account.version), change, &origin(caller))
+        .await?;
+    answer(store, account.id)
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Undelete {

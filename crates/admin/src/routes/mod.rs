@@ -123,6 +123,7 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/v1/accounts/{address}/password-change", post(passwords::change))
         .route("/v1/accounts/{address}/enabled", put(accounts::set_enabled))
         .route("/v1/accounts/{address}/release", post(accounts::release))
+        .route("/v1/accounts/{address}/open", post(accounts::open))
         .route("/v1/accounts/{address}/undelete", post(accounts::undelete))
         .route("/v1/groups", get(groups::list).post(groups::create))
         .route(

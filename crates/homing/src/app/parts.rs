@@ -368,6 +368,13 @@ fn sync_engines(
     clock: &Arc<dyn Clock>,
 ) -> Vec<Arc<SyncEngine>> {
     let Some(store) = store else { return Vec::new() };
+    let names = connectors.iter().map(|connector| connector.name().to_owned());
+    let homes = config.home.iter();
+    let homes = homes.flat_map(|home| std::iter::once(&home.name).chain(&home.host));
+    let beside = ldapsync::Beside {
+        connectors: names.collect(),
+        homes: homes.cloned().collect(),
+    };
     let engine = |connector: &Arc<Connector>| {
         SyncEngine::new(
             Arc::clone(connector),
@@ -375,6 +382,7 @@ fn sync_engines(
             Arc::clone(clock),
             &config.server_name,
             &[],
+            &beside,
         )
     };
     connectors.iter().map(engine).collect()

@@ -88,6 +88,15 @@ pub(crate) enum AccountCommand {
         /// The account's address, or its number in the list.
         address: String,
     },
+    /// Open an account that waits for its mail from another home, without that mail.
+    ///
+    /// An account whose entry came from another home stays closed until that home has sent its mail. This is for a home that
+    /// never will: it has no mail of the account, or is gone. Whatever it still has does not come here.
+    #[command(after_help = "Example: homing account open alice@example.org")]
+    Open {
+        /// The account's address, or its number in the list.
+        address: String,
+    },
     /// Bring a deleted account back with its mail, under its own address or another one.
     ///
     /// Where its directory entry is gone, the account is unlinked from it and held, or the next comparison would delete
@@ -255,6 +264,12 @@ pub(crate) fn run(global: &Global, command: AccountCommand) -> Result<(), Failur
                     "released account {}; its mail is kept until {until}",
                     address_of(account)
                 )
+            });
+        }
+        AccountCommand::Open { address } => {
+            let answer = client.post(&format!("{}/open", path(&address)), json!({}))?;
+            output::either(global.json, &answer, |account| {
+                format!("{} is in use", address_of(account))
             });
         }
         AccountCommand::Undelete {

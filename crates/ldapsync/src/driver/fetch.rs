@@ -98,7 +98,11 @@ async fn apply_one(parts: &SyncEngine, situation: &Situation, whole: &Plan, seen
         Outcome::Refused(_) if situation.link.is_none() && is_linked(parts, part.uuid) => {
             OnDemandOutcome::Synced
         }
-        Outcome::Refused(why) | Outcome::Temporary(why) | Outcome::Unreachable(why) | Outcome::Waits(why) => {
+        Outcome::Refused(why)
+        | Outcome::Temporary(why)
+        | Outcome::Unreachable(why)
+        | Outcome::Waits(why)
+        | Outcome::GivesWay(why) => {
             tracing::warn!(connector = %parts.config.name, uuid = %part.uuid, why, "not synchronised on demand");
             OnDemandOutcome::Unavailable
         }

@@ -243,9 +243,14 @@ pub(super) async fn newcomer(parts: &SyncEngine, local: LocalId) -> Result<Optio
             }
         }
     }
+    let mut standing = link.map(|link| crate::link::standing(&link.data.state));
+    if standing.is_none() && found.is_empty() && untold.is_none() {
+        // An entry that this connector does not see is an entry all the same.
+        standing = parts.standing_beside(local).map_err(store_trouble)?;
+    }
     Ok(Some(Newcomer {
         local: object,
-        standing: link.map(|link| crate::link::standing(&link.data.state)),
+        standing,
         found,
         untold,
     }))

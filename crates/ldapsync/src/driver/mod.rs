@@ -6,6 +6,7 @@
 
 mod apply;
 mod arrivals;
+mod beside;
 mod decided;
 mod equal;
 mod examine;
@@ -15,6 +16,7 @@ mod gone;
 mod journal;
 mod mapped;
 mod names;
+mod opened;
 mod operate;
 mod order;
 mod outlet;
@@ -37,7 +39,9 @@ mod writes;
 #[cfg(test)]
 mod simulation;
 
+pub use beside::Beside;
 pub use explain::Named;
+pub use opened::opened_rows;
 pub use operate::{LinkOrder, Pairing, unlink_rows};
 pub use rates::Rates;
 pub use report::{PlanItem, PlanReport, PlannedEntry, PlannedObject, SetAsideObject};
@@ -199,11 +203,13 @@ pub struct SyncEngine {
     rates: Mutex<rates::Sampled>,
     /// How far the journal was read in this process.
     heard: Mutex<u64>,
+    /// The names of the other connectors.
+    others: Vec<String>,
 }
 
 impl SyncEngine {
     /// An engine for `connector` on this server. Does no I/O; [`SyncEngine::run`] starts it. `host_aliases`
-    /// are further spellings of `server_name` beside those in the connector's configuration.
+    /// are further spellings of `server_name` beside those in the connector's configuration; `beside` is what else there is.
     #[must_use]
     pub fn new(
         connector: Arc<Connector>,
@@ -211,6 +217,7 @@ impl SyncEngine {
         clock: Arc<dyn Clock>,
         server_name: &str,
         host_aliases: &[String],
+        beside: &Beside,
     ) -> Arc<Self> {
         let (feed, members, address, holder) = (
             Arc::clone(&connector),
@@ -245,8 +252,8 @@ impl SyncEngine {
             remotes,
             store,
             clock,
-            server_name,
-            host_aliases,
+            (server_name, host_aliases),
+            beside,
         )
     }
 
@@ -255,8 +262,8 @@ impl SyncEngine {
         remotes: Remotes,
         store: Store,
         clock: Arc<dyn Clock>,
-        server_name: &str,
-        host_aliases: &[String],
+        (server_name, host_aliases): (&str, &[String]),
+        beside: &Beside,
     ) -> Arc<Self> {
         let fingerprint = fingerprint(&config, server_name, host_aliases);
         let seed = fingerprint
@@ -279,7 +286,9 @@ impl SyncEngine {
             },
         };
         let node = store.node();
+        let scope = Scope::new(&config, server_name, host_aliases, node.as_deref());
         let local = Local {
+            former: scope.former_beside(&beside.homes),
             store,
             connector: config.name.clone(),
             clock,
@@ -294,9 +303,11 @@ impl SyncEngine {
                 false => Copies::No,
             },
         };
+        let others = beside.connectors.iter().filter(|other| **other != config.name);
         Arc::new(Self {
+            others: others.cloned().collect(),
             server_name: server_name.to_owned(),
-            scope: Scope::new(&config, server_name, host_aliases, node.as_deref()),
+            scope,
             policy,
             status: Arc::new(Mutex::new(SyncStatus::starting(&config.name))),
             config,

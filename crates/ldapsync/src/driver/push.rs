@@ -3,6 +3,7 @@
 //! A write is sent once. What is not known of its end is found out by looking at the entry again, in this process or
 //! the next.
 
+use super::beside::{Moment, apart_from_others};
 use super::names::{Names, members_of, members_written};
 use super::outlet::Outlet;
 use super::rename;
@@ -273,7 +274,7 @@ impl Worker<'_> {
                 }
             }
         }
-        for (creation, outcome) in give_birth(&self.parts.local, &outlet, births).await {
+        for (creation, outcome) in give_birth(self.parts, &outlet, births).await {
             if outcome == Outcome::Done {
                 self.note_written(Some(creation.local));
                 let name = &self.parts.config.name;
@@ -530,10 +531,12 @@ async fn drop_intent(local: &Local, object: Option<LocalId>) -> Result<(), Store
 
 /// New entries: the intents in one commit, the writes, and each link with the end of its intent.
 async fn give_birth(
-    local: &Local,
+    parts: &super::SyncEngine,
     outlet: &Arc<dyn Outlet>,
     births: Vec<(Creation, Write)>,
 ) -> Vec<(Creation, Outcome)> {
+    let local = &parts.local;
+    let (births, mut ended) = apart_from_others(parts, births, Moment::Before).await;
     let intents: Vec<store::SyncChange> = births
         .iter()
         .map(|(creation, write)| {
@@ -546,8 +549,11 @@ async fn give_birth(
         .collect();
     if let Err(error) = local.store.commit_sync(&intents).await {
         let failed = |(creation, _)| (creation, Outcome::Temporary(error.to_string()));
-        return births.into_iter().map(failed).collect();
+        ended.extend(births.into_iter().map(failed));
+        return ended;
     }
+    let (births, others) = apart_from_others(parts, births, Moment::Begun).await;
+    ended.extend(others);
     let (creations, writes): (Vec<_>, Vec<_>) = births.into_iter().unzip();
     let answers = if writes.len() >= BULK {
         outlet.write_all(writes).await
@@ -577,7 +583,8 @@ async fn give_birth(
             (creation, outcome)
         });
     }
-    running.join_all().await
+    ended.extend(running.join_all().await);
+    ended
 }
 
 fn unreachable(error: WriteError) -> Trouble {

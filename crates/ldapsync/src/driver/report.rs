@@ -393,6 +393,10 @@ impl Making<'_> {
                 .map_err(|trouble| SyncError::Directory(trouble.to_string()))?,
             false => None,
         };
+        if found.as_ref().is_some_and(|found| found.standing.is_some()) {
+            // Another connector of this directory has an entry of it.
+            return Ok(());
+        }
         match found.map(|found| plan_newcomer(&found, &parts.policy)) {
             Some(Birth::Create(creation)) => {
                 let line = creation.line();

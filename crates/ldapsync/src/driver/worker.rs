@@ -236,6 +236,7 @@ impl<'a> Worker<'a> {
             Effect::AskServer => {
                 let answer = self.source.fingerprint().await;
                 self.server = answer.as_ref().ok().cloned();
+                self.note_directory().await?;
                 self.step(Input::Server(answer));
             }
             Effect::Prove => {

@@ -87,7 +87,9 @@ impl Reason {
     /// The first wait of an object that is set aside for it.
     pub(super) const fn first_retry(&self) -> Duration {
         match self {
-            Self::Unreachable { .. } | Self::MembersNotFound { .. } => FIRST_RETRY_OF_A_WRITE,
+            Self::Unreachable { .. } | Self::MembersNotFound { .. } | Self::MadeBeside { .. } => {
+                FIRST_RETRY_OF_A_WRITE
+            }
             _ => FIRST_RETRY,
         }
     }

@@ -127,6 +127,9 @@ impl Engine {
                 self.set_aside(uuid, &name, &Reason::MembersNotFound { members }, now)
             }
             Outcome::Refused(message) => self.set_aside(uuid, &name, &Reason::Refused { message }, now),
+            Outcome::GivesWay(connector) => {
+                self.set_aside(uuid, &name, &Reason::MadeBeside { connector }, now)
+            }
             Outcome::Stale => {
                 // Somebody edited the object meanwhile. It is looked at again in this round, and if that
                 // fails too, in a later one.

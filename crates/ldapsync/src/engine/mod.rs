@@ -148,6 +148,8 @@ pub(crate) enum Outcome {
     Unreachable(String),
     /// As much of it as can be is durable. These members of the list are not found now, and it is looked at again.
     Waits(String),
+    /// Another connector of the same directory, which this names, makes an entry of it.
+    GivesWay(String),
 }
 
 impl Outcome {

@@ -117,6 +117,9 @@ impl Engine {
                 effects
             }
             Outcome::Refused(message) => self.stranger_aside(local, &Reason::Refused { message }, now),
+            Outcome::GivesWay(connector) => {
+                self.stranger_aside(local, &Reason::MadeBeside { connector }, now)
+            }
             Outcome::Stale => {
                 let message = "the object changed while its entry was made".to_owned();
                 self.stranger_aside(local, &Reason::Refused { message }, now)

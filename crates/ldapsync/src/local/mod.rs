@@ -34,6 +34,8 @@ pub(crate) struct Local {
     pub(crate) direction: Direction,
     /// With `clustered`: the name that new entries say of their home, canonical.
     pub(crate) home: Option<String>,
+    /// Names that this server had before and no other home has now, canonical: nobody's mail is to come from there.
+    pub(crate) former: Vec<String>,
     /// Whether the directory's password hashes are copied.
     pub(crate) copies: Copies,
 }

@@ -116,6 +116,7 @@ impl Local {
             remote.agree_on_the_switch(local);
         }
         let seen_at = elsewhere.map(|seen| seen.host);
+        let seen_at = seen_at.filter(|host| !self.former.contains(host));
         Ok((
             Situation {
                 uuid,

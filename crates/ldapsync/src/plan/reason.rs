@@ -115,6 +115,12 @@ pub(crate) enum Reason {
         /// What is known.
         message: String,
     },
+    /// Another connector of the same directory makes an entry of it.
+    #[error("{connector} makes an entry of it in the same directory")]
+    MadeBeside {
+        /// The connector.
+        connector: String,
+    },
     /// Members of a list are linked here, and their entries are not found. The rest of the list is written.
     #[error(
         "members whose entries are not found in the directory stay as they are on both sides until they are: {members}"

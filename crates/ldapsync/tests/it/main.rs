@@ -22,7 +22,7 @@ mod slapd;
 mod swaps;
 
 use directory::{Connector, ConnectorConfig};
-use ldapsync::{State, SyncEngine, SyncStatus};
+use ldapsync::{Beside, State, SyncEngine, SyncStatus};
 use model::{Address, Clock, Domain, OnDemandOutcome, SystemClock};
 use slapd::{BASE, Slapd};
 use std::collections::BTreeSet;
@@ -74,9 +74,13 @@ impl Home {
     }
 
     fn run(config: ConnectorConfig, name: &str, store: Store) -> Self {
+        Self::run_beside(config, name, store, &Beside::default())
+    }
+
+    fn run_beside(config: ConnectorConfig, name: &str, store: Store, beside: &Beside) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let connector = Connector::new(config, Arc::clone(&clock)).expect("a connector");
-        let engine = SyncEngine::new(Arc::clone(&connector), store.clone(), clock, name, &[]);
+        let engine = SyncEngine::new(Arc::clone(&connector), store.clone(), clock, name, &[], beside);
         let stop = CancellationToken::new();
         let running = tokio::spawn(Arc::clone(&engine).run(stop.clone()));
         Self {

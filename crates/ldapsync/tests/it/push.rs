@@ -47,7 +47,7 @@ impl Slapd {
     }
 
     /// The same in the order in which slapd has them.
-    fn in_order(&self, filter: &str, attribute: &str) -> Option<Vec<String>> {
+    pub(super) fn in_order(&self, filter: &str, attribute: &str) -> Option<Vec<String>> {
         let mut command = Command::new("ldapsearch");
         command.args(["-x", "-LLL", "-o", "ldif-wrap=no", "-H", &self.url()]);
         command.args(["-D", "cn=homing-read,dc=localdomain,dc=test", "-w", "secret"]);

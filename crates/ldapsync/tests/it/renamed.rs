@@ -159,6 +159,40 @@ async fn a_direction_that_does_not_write_waits_for_the_administrator() {
     assert!(a.can_log_in("two"), "it never said anything else");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn nobodys_mail_is_waited_for_from_a_former_name() {
+    for (homes, expected) in [
+        (vec![], AccountState::Active),
+        (
+            vec!["A.test.".to_owned()],
+            AccountState::AwaitingMail {
+                from: "a.test".to_owned(),
+            },
+        ),
+    ] {
+        let slapd = Slapd::start(&person("one", "a.test"));
+        let (store, none) = (empty_store(), json!({}));
+        let mut a = start(&slapd, "a.test", &store, &both_ways(&none));
+        a.sync_well().await;
+        a.end().await;
+        store.take_name("new.test").expect("stored");
+        let beside = Beside {
+            connectors: Vec::new(),
+            homes,
+        };
+        let config = Home::config(&slapd, &both_ways(&none));
+        let a = Home::run_beside(config, "new.test", store.clone(), &beside);
+        a.sync_well().await;
+        // Somebody writes the former name all the same, and then the new one.
+        slapd.add(&person("late", "a.test"));
+        a.sync_well().await;
+        assert!(a.account("late").is_none(), "the name may be another server's");
+        slapd.modify(&change("late", "replace", "mailHost", "new.test"));
+        a.until("it is here", |home| home.account("late").is_some()).await;
+        assert_eq!(a.account("late").expect("here").state, expected);
+    }
+}
+
 // RFC 4533 leaves the cookie to the server; slapd's begins with the replica id of whoever asks, and its log has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn slapd_knows_each_feed_by_its_replica_id() {

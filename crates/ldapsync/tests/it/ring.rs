@@ -65,3 +65,75 @@ async fn two_connectors_in_a_ring_come_to_rest() {
         "a connector deletes nothing through another one"
     );
 }
+
+/// A connector of one directory that sees one branch of it and no other.
+fn of_branch(slapd: &Slapd, (name, unit): (&str, &str), store: &Store, others: &[&str]) -> Home {
+    let base = |unit: &str| json!({ "base_dn": [format!("ou={unit},{BASE}")] });
+    let more = json!({ "name": name, "accounts": base(unit), "groups": base(&format!("{unit}Lists")) });
+    let beside = Beside {
+        connectors: others.iter().map(|name| (*name).to_owned()).collect(),
+        homes: Vec::new(),
+    };
+    let config = Home::config(slapd, &with("both-ways", &more));
+    Home::run_beside(config, "a.test", store.clone(), &beside)
+}
+
+/// How many entries have an address, in all branches.
+fn entries(slapd: &Slapd, name: &str) -> usize {
+    let filter = format!("(mail={name}@localdomain.test)");
+    slapd.in_order(&filter, "mail").unwrap_or_default().len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_connectors_of_one_directory_make_one_entry() {
+    let unit = |name: &str| format!("dn: ou={name},{BASE}\nobjectClass: organizationalUnit\nou: {name}\n\n");
+    let branches = ["Staff", "StaffLists", "UsersLists"].map(unit).concat();
+    let (users, staff) = (("people", "Users"), ("staff", "Staff"));
+    let names: Vec<String> = (0..20).map(|number| format!("p{number}")).collect();
+    let both = ["people", "staff"];
+    // Which of them begins, or both at once; and whether they know of each other.
+    for (first, second, others, expected) in [
+        (Some(users), staff, &both[..], 1),
+        (Some(staff), users, &both[..], 1),
+        (None, users, &both[..], 1),
+        (Some(users), staff, &[][..], 2),
+    ] {
+        let slapd = Slapd::start(&branches);
+        let store = hosted().await;
+        for name in &names {
+            create(&store, name).await;
+        }
+        let all = |_: &Home| names.iter().all(|name| entries(&slapd, name) >= 1);
+        let (mut a, mut b) = if let Some(first) = first {
+            let a = of_branch(&slapd, first, &store, others);
+            a.until("everybody has an entry", all).await;
+            a.sync_well().await;
+            (a, of_branch(&slapd, second, &store, others))
+        } else {
+            let a = of_branch(&slapd, users, &store, others);
+            (a, of_branch(&slapd, staff, &store, others))
+        };
+        a.until("everybody has an entry", all).await;
+        let at_rest = |home: &Home| {
+            let status = home.engine.status();
+            status.strangers.is_empty() && status.last_success.is_some()
+        };
+        for home in [&a, &b] {
+            home.until("nobody waits", at_rest).await;
+        }
+        // Somebody new, while both listen.
+        create(&store, "late").await;
+        a.until("a newcomer has an entry", |_| entries(&slapd, "late") >= 1)
+            .await;
+        for home in [&a, &b, &a, &b] {
+            home.until("nobody waits", at_rest).await;
+            let status = home.engine.sync_full().await.expect("runs");
+            assert_eq!(status.error, None, "{status:?}");
+        }
+        for name in names.iter().map(String::as_str).chain(["late"]) {
+            assert_eq!(entries(&slapd, name), expected, "{name}, {first:?} first");
+        }
+        a.end().await;
+        b.end().await;
+    }
+}

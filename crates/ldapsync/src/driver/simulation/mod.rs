@@ -2,6 +2,7 @@
 //! a clock that only the test moves.
 
 mod arrivals;
+mod beside;
 mod fake;
 mod proof;
 mod scenarios;
@@ -9,7 +10,7 @@ mod told;
 
 use super::sessions::Sessions;
 use super::worker::Worker;
-use super::{Remotes, SyncEngine};
+use super::{Beside, Remotes, SyncEngine};
 use crate::engine::Wake;
 use directory::{AccountEventKind, ConnectorConfig, EntryKind};
 use fake::{Directory, FakeSource, Faults, Person, Random, Shared};
@@ -116,8 +117,8 @@ impl World {
             remotes,
             store.clone(),
             Arc::clone(&clock) as Arc<dyn Clock>,
-            "A.test.",
-            &[],
+            ("A.test.", &[]),
+            &Beside::default(),
         );
         let mut box_account = NewAccount::new(address("postmaster@example.test"));
         box_account.display_name = Some("Service box".to_owned());

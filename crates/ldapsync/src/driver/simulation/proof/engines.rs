@@ -5,7 +5,7 @@ use super::server::Shared;
 use super::steps::Schedule;
 use super::wires::remotes;
 use super::world::config;
-use crate::driver::SyncEngine;
+use crate::driver::{Beside, SyncEngine};
 use model::Clock;
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
@@ -71,7 +71,12 @@ impl Engines {
             let remotes = remotes(&self.server, &self.crash, &config);
             let name = NAMES[slot.node][turn];
             let (store, clock) = (slot.store.clone(), Arc::clone(&self.clock));
-            SyncEngine::with_remotes(config, remotes, store, clock, name, &[])
+            let others = self.slots.iter().filter(|other| other.node == slot.node);
+            let beside = Beside {
+                connectors: others.map(|other| other.name.to_owned()).collect(),
+                homes: Vec::new(),
+            };
+            SyncEngine::with_remotes(config, remotes, store, clock, (name, &[]), &beside)
         })
     }
 
