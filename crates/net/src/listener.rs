@@ -473,8 +473,9 @@ impl Opening {
         }
         let mut connection = Connection::from(self.stream);
         let mut tls = self.tls;
-        // Who is trusted by network is not counted anyway.
-        if !self.trusted && !self.config.trusted_certificates.is_empty() {
+        // Who is trusted by network is not counted; but a load balancer is not whom it speaks for.
+        let counted = !self.trusted || self.config.proxy_protocol;
+        if counted && !self.config.trusted_certificates.is_empty() {
             let counted = self.slot.share();
             tls = tls.map(|tls| tls.of(Guest::new(Arc::clone(&self.config), counted)));
         }

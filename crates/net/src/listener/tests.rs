@@ -109,24 +109,37 @@ async fn limits_per_peer_and_in_total() {
 #[tokio::test]
 async fn who_shows_a_trusted_certificate_is_not_counted_as_one_client() {
     let files = crate::tls::tests::Files::new("front.example.test");
-    for mode in [TlsMode::StartTls, TlsMode::Implicit] {
+    let named: &[u8] = b"PROXY TCP4 192.0.2.7 192.0.2.1 4242 143\r\n";
+    for (mode, header) in [
+        (TlsMode::StartTls, &b""[..]),
+        (TlsMode::Implicit, b""),
+        // What a load balancer says is about the front end, not about the balancer.
+        (TlsMode::StartTls, named),
+        (TlsMode::Implicit, named),
+    ] {
         let mut config = loopback();
         config.tls = Some(mode);
         config.max_connections_per_peer = 1;
         config.trusted_certificates = vec!["front.example.test".to_owned()];
+        if !header.is_empty() {
+            config.proxy_protocol = true;
+            config.trusted_networks = vec!["127.0.0.1".parse().expect("a network")];
+        }
         let listener = Listener::bind(config, Protocol::Imap, Some(files.mutual_server()))
             .await
             .expect("bind");
         let address = listener.local_addr();
         let (_trigger, shutdown) = Shutdown::new();
         tokio::spawn(listener.run(shutdown, upgraded));
-        let known = ["a", "b", "c"].map(|_| enter(address, mode, files.mutual_client()));
         let mut held = Vec::new();
-        for session in known {
-            held.push(session.await.expect("a front end brings many"));
+        for _ in 0..3 {
+            let session = enter(address, mode, header, files.mutual_client()).await;
+            held.push(session.expect("a front end brings many"));
         }
-        let stranger = enter(address, mode, files.client()).await.expect("the first");
-        let second = enter(address, mode, files.client()).await;
+        let stranger = enter(address, mode, header, files.client())
+            .await
+            .expect("the first");
+        let second = enter(address, mode, header, files.client()).await;
         assert!(second.is_none(), "a stranger is one client ({mode:?})");
         drop((held, stranger));
     }
@@ -143,8 +156,14 @@ async fn upgraded(accepted: Accepted) {
 }
 
 /// A session in which the server has spoken inside TLS; none when it is turned away.
-async fn enter(address: SocketAddr, mode: TlsMode, client: crate::ClientTls) -> Option<LineStream> {
-    let connection = Connection::connect(address, SOON).await.expect("connect");
+async fn enter(
+    address: SocketAddr,
+    mode: TlsMode,
+    header: &[u8],
+    client: crate::ClientTls,
+) -> Option<LineStream> {
+    let mut connection = Connection::connect(address, SOON).await.expect("connect");
+    connection.write_all(header).await.expect("a new socket has room");
     let mut stream = LineStream::new(connection, 200);
     if mode == TlsMode::StartTls {
         stream

@@ -1,7 +1,7 @@
 //! Writing the header, in version 2: the client, and what is known of its own connection.
 
 use super::SIGNATURE;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Section 2.2: LOCAL and PROXY, in version 2.
 const LOCAL: u8 = 0x20;
@@ -64,31 +64,33 @@ pub fn local() -> Vec<u8> {
 /// The header of a connection for a client.
 #[must_use]
 pub fn proxied(told: &Told<'_>) -> Vec<u8> {
-    let (client, local) = (told.client.ip().to_canonical(), told.local.ip().to_canonical());
     let mut body = Vec::with_capacity(128);
-    let family = match (client, local) {
-        // Whom nobody has named.
-        (client, _) if client.is_unspecified() => UNSPECIFIED,
-        (IpAddr::V4(client), IpAddr::V4(local)) => {
+    // Both addresses are of one family: the client's, or its home would not know its address again. Whom nobody has
+    // named is 0.0.0.0, as in XCLIENT: a receiver takes PROXY without addresses for an error (Dovecot, Postfix), or for
+    // a connection of our own (section 2.2).
+    let family = match (told.client.ip().to_canonical(), told.local.ip().to_canonical()) {
+        (IpAddr::V6(client), local) if !client.is_unspecified() => {
+            let local = match local {
+                IpAddr::V6(local) => local,
+                IpAddr::V4(_) => Ipv6Addr::UNSPECIFIED,
+            };
             body.extend(client.octets());
             body.extend(local.octets());
-            TCP4
+            TCP6
         }
         (client, local) => {
             for address in [client, local] {
-                let wide = match address {
-                    IpAddr::V4(address) => address.to_ipv6_mapped(),
-                    IpAddr::V6(address) => address,
+                let address = match address {
+                    IpAddr::V4(address) => address,
+                    IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
                 };
-                body.extend(wide.octets());
+                body.extend(address.octets());
             }
-            TCP6
+            TCP4
         }
     };
-    if family != UNSPECIFIED {
-        body.extend(told.client.port().to_be_bytes());
-        body.extend(told.local.port().to_be_bytes());
-    }
+    body.extend(told.client.port().to_be_bytes());
+    body.extend(told.local.port().to_be_bytes());
     field(&mut body, UNIQUE_ID, told.id.as_bytes(), MAX_ID);
     if let Some(tls) = told.tls {
         describe(&mut body, tls);
@@ -169,21 +171,39 @@ mod tests {
             };
             assert_eq!(decode(&octets), Decoded::Header(header, octets.len()));
         }
-        for (octets, header) in [
-            (local(), ProxyHeader::Local),
+        let octets = local();
+        assert_eq!(decode(&octets), Decoded::Header(ProxyHeader::Local, octets.len()));
+    }
+
+    // Section 2.2: the octets themselves, because our own reader is kinder than others.
+    #[test]
+    fn the_family_is_the_clients() {
+        for (client, local, family, addresses) in [
             (
-                proxied(&told("0.0.0.0:0", "192.0.2.1:143", None)),
-                ProxyHeader::Unknown,
+                "0.0.0.0:0",
+                "192.0.2.1:143",
+                0x11,
+                &b"\0\0\0\0\xc0\0\x02\x01\0\0\0\x8f"[..],
+            ),
+            ("[::]:0", "[2001:db8::1]:143", 0x11, b"\0\0\0\0\0\0\0\0\0\0\0\x8f"),
+            (
+                "[::ffff:192.0.2.7]:4242",
+                "[2001:db8::1]:143",
+                0x11,
+                b"\xc0\0\x02\x07\0\0\0\0\x10\x92\0\x8f",
+            ),
+            (
+                "[2001:db8::7]:4242",
+                "192.0.2.1:143",
+                0x21,
+                b"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\x92\0\x8f",
             ),
         ] {
-            assert_eq!(decode(&octets), Decoded::Header(header, octets.len()));
+            let octets = proxied(&told(client, local, None));
+            assert_eq!(octets[12..14], [0x21, family], "{client} {local}");
+            assert_eq!(&octets[16..16 + addresses.len()], addresses, "{client} {local}");
+            assert!(matches!(decode(&octets), Decoded::Header(_, length) if length == octets.len()));
         }
-        // One of each family is written as two of the wider.
-        let mixed = proxied(&told("[2001:db8::7]:4242", "192.0.2.1:143", None));
-        assert!(matches!(
-            decode(&mixed),
-            Decoded::Header(ProxyHeader::Proxied { .. }, _)
-        ));
     }
 
     // Section 2.2.7: the fields, as they stand in the text.

@@ -201,6 +201,46 @@ async fn a_certificate_of_somebody_else_costs_nobody_tls() {
     }
 }
 
+/// Old tools make certificates of version 1, which we cannot even read.
+#[tokio::test]
+async fn a_certificate_that_cannot_be_read_costs_nobody_tls() {
+    let files = Files::new("front.example.test");
+    let path = |name: &str| files.dir.path().join(name).display().to_string();
+    let (key, request, own) = (path("old.key"), path("old.csr"), path("old.pem"));
+    let openssl = |arguments: &[&str]| {
+        let done = std::process::Command::new("openssl").args(arguments).output();
+        let done = done.expect("openssl is installed");
+        assert!(done.status.success(), "{done:?}");
+    };
+    let new = ["-newkey", "rsa:2048", "-nodes", "-subj", "/CN=front.example.test"];
+    openssl(&[&["req", "-new", "-keyout", &key, "-out", &request][..], &new].concat());
+    openssl(&["x509", "-req", "-in", &request, "-signkey", &key, "-out", &own]);
+    let server = files.mutual_server();
+    for version in ["-tls1_2", "-tls1_3"] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let address = listener.local_addr().expect("bound").to_string();
+        let (key, own) = (key.clone(), own.clone());
+        let client = tokio::task::spawn_blocking(move || {
+            std::process::Command::new("openssl")
+                .args([
+                    "s_client", "-quiet", version, "-connect", &address, "-cert", &own, "-key", &key,
+                ])
+                .stdin(std::process::Stdio::null())
+                .output()
+        });
+        let (stream, _) = listener.accept().await.expect("a client");
+        let accepted = Connection::from(stream).accept_tls(&server, 6 * SOON).await;
+        let mut accepted = accepted.expect("TLS");
+        assert!(!accepted.holds_certificate_of(&["front.example.test".to_owned()]));
+        assert!(accepted.client_certificate().is_none());
+        accepted.write_all(b"served").await.expect("write");
+        accepted.shutdown().await.expect("close");
+        drop(accepted);
+        let heard = client.await.expect("it ends").expect("openssl runs");
+        assert_eq!(heard.stdout, b"served", "{heard:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_silent_peer_times_out() {
     let files = Files::new("mail.example.test");
