@@ -227,12 +227,17 @@ impl Home {
                 })
             }));
         }
-        let groups = api.get("/v1/groups")?;
-        let rows = groups.as_array().context("no list of groups")?;
-        side.teams.extend(rows.iter().map(|row| Team {
-            address: word(row, "address"),
-            members: words(row, "members"),
-        }));
+        after = 0;
+        loop {
+            let page = api.get(&format!("/v1/groups?after={after}&limit={PAGE}"))?;
+            let rows = page.as_array().context("no list of groups")?;
+            let Some(last) = rows.last() else { break };
+            after = number(last, "id");
+            side.teams.extend(rows.iter().map(|row| Team {
+                address: word(row, "address"),
+                members: words(row, "members"),
+            }));
+        }
         Ok(side.sort())
     }
 

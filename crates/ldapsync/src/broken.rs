@@ -24,6 +24,10 @@ pub(crate) enum Broken {
     NoProof,
     /// A server that has not got our own last write is believed.
     LagOfWritesBelieved,
+    /// What a write sent whose answer never came is not known again in an entry that was edited since.
+    SentForgotten,
+    /// Who gets another entry joins whoever has its address meanwhile.
+    FormerIgnored,
     /// Who is not found when a list is written is left out of it.
     MembersLeftOut,
     /// A server that got another name no longer knows what it had under the former one.

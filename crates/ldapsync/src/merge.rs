@@ -9,8 +9,11 @@
 
 mod both;
 mod one_way;
+mod sent;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use sent::Sent;
 
 use crate::field::{Field, Image, Values};
 use directory::config::{Absent, ConflictResolution, ConflictScope, Direction};

@@ -1,14 +1,14 @@
 //! The life of a remote write in the store: an intent that is durable before anything is sent, and the commit that
 //! ends it together with the new base.
 //!
-//! Never says what is to be written, which is planned anew from both sides; so a crash at any moment repeats nothing,
-//! and nothing secret is ever queued.
+//! Never says what is to be written, which is planned anew from both sides; so a crash at any moment repeats nothing.
+//! What was sent is kept to be known again, and nothing secret is among it.
 
 use crate::field::{Field, Image, Values};
 use crate::link;
 use crate::local::{Local, Seen, store_id};
-use crate::merge::{Discarded, Side};
-use crate::plan::{Creation, LinkValues, LocalId, Plan, RemoteOp, Standing};
+use crate::merge::{Discarded, Sent, Side};
+use crate::plan::{Creation, LinkValues, LocalId, LocalObject, LocalState, Plan, RemoteOp, Standing};
 use bytes::Bytes;
 use directory::write::Written;
 use model::EntryUuid;
@@ -21,6 +21,8 @@ impl Local {
     /// The intent of a plan's remote half; none when there is none, or no local object.
     pub(crate) fn intent(&self, plan: &Plan, seen: &Seen, hosts: &[String]) -> Option<Intent> {
         let now = self.clock.now();
+        let mut sent = plan.sent();
+        sent.add(&seen.sent);
         Some(Intent {
             connector: self.connector.clone(),
             local: store_id(seen.local?),
@@ -28,6 +30,9 @@ impl Local {
             dn: seen.dn.clone(),
             kind: plan.intent()?,
             expected: plan.expected(&seen.remote),
+            brings: link::encode(&sent.brings),
+            takes: link::encode(&sent.takes),
+            former: None,
             precondition: Precondition {
                 version: seen.csn.clone(),
                 hosts: hosts.to_vec(),
@@ -39,16 +44,22 @@ impl Local {
         })
     }
 
-    /// The intent of a new entry.
+    /// The intent of a new entry, whose name is none before it is sent.
     pub(crate) fn birth(&self, creation: &Creation, dn: String) -> Intent {
         let now = self.clock.now();
         Intent {
             connector: self.connector.clone(),
             local: store_id(creation.local),
             remote: None,
-            dn,
             kind: IntentKind::Create,
             expected: creation.image.digest(),
+            brings: match dn.is_empty() {
+                true => store::FieldValues::new(),
+                false => link::encode(&creation.image),
+            },
+            takes: store::FieldValues::new(),
+            former: creation.former,
+            dn,
             precondition: Precondition::default(),
             attempts: 1,
             since: now,
@@ -198,14 +209,35 @@ impl Local {
         self.store.commit_sync(&rows).await
     }
 
-    /// Drops the intent of an object that gets no entry of its own. One that is linked has another intent, if any.
+    /// Drops the intent of an object that gets no entry of its own. One that is linked has another intent, if any. One
+    /// whose entry is gone keeps it as long as it is in use: it is what keeps it apart from strangers.
     pub(crate) async fn end_intent(&self, object: LocalId) -> Result<(), StoreError> {
         let id = store_id(object);
-        let begun = self.store.intent(&self.connector, id)?.is_some();
-        if begun && self.store.association(&self.connector, id)?.is_none() {
-            self.drop_intents(&[object]).await?;
+        let Some(intent) = self.store.intent(&self.connector, id)? else {
+            return Ok(());
+        };
+        if self.store.association(&self.connector, id)?.is_some() {
+            return Ok(());
         }
-        Ok(())
+        let used = |object: LocalObject| object.state == LocalState::Active;
+        let waits = intent.former.is_some() && self.object(id)?.is_some_and(|(object, _)| used(object));
+        match waits {
+            true => Ok(()),
+            false => self.drop_intents(&[object]).await,
+        }
+    }
+
+    /// The directory has refused a new entry: nothing was made.
+    pub(crate) async fn not_born(&self, creation: &Creation) -> Result<(), StoreError> {
+        match creation.former {
+            Some(_) => {
+                let waits = self.birth(creation, String::new());
+                self.store
+                    .commit_sync(&[SyncChange::Intent(Box::new(waits))])
+                    .await
+            }
+            None => self.drop_intents(&[creation.local]).await,
+        }
     }
 
     /// Every object that has an intent: what a crash, or a directory that went away, has left behind.
@@ -217,6 +249,24 @@ impl Local {
             after = Some(last.local);
             found.extend(page.iter().map(|intent| (intent.local, intent.remote)));
         }
+    }
+}
+
+/// Whether two names are of one entry. None is nobody's.
+pub(crate) fn is_same_name(one: &str, other: &str) -> bool {
+    let key = |name: &str| ldap::Dn::parse(name).ok().map(|dn| dn.key());
+    !one.is_empty() && key(one).is_some_and(|one| key(other) == Some(one))
+}
+
+/// What an intent sent.
+pub(crate) fn sent(intent: &Intent) -> Sent {
+    #[cfg(test)]
+    if crate::broken::is(crate::broken::Broken::SentForgotten) {
+        return Sent::default();
+    }
+    Sent {
+        brings: link::decode(&intent.brings),
+        takes: link::decode(&intent.takes),
     }
 }
 

@@ -42,7 +42,7 @@ pub use maintain::Maintenance;
 pub use node::Node;
 pub use open::{LostCommits, Store};
 pub use sync::{
-    Association, Conflict, ConflictId, ConnectorState, Elsewhere, Intent, IntentKind, JournalPage, LinkData,
-    LinkState, LinkSums, Loser, MemberRef, NewAssociation, Phase, Precondition, QuarantineEntry, RemovedBy,
-    STATE_UNTIL, SyncChange, Tombstone,
+    Association, Conflict, ConflictId, ConnectorState, Elsewhere, FieldValues, Intent, IntentKind,
+    JournalPage, LinkData, LinkState, LinkSums, Loser, MemberRef, NewAssociation, Phase, Precondition,
+    QuarantineEntry, RemovedBy, STATE_UNTIL, SyncChange, Tombstone,
 };

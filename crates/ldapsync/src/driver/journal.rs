@@ -6,6 +6,7 @@ use super::worker::{Worker, store_trouble};
 use crate::engine::{Input, Notice, Trouble};
 use crate::local::own_id;
 use crate::mapping::Scope;
+use crate::outbox::is_same_name;
 use crate::plan::{Kind, LocalId, Newcomer, Reason};
 use directory::Lookup;
 use directory::feed::{Coverage, FeedError, PollEnd};
@@ -224,6 +225,10 @@ pub(super) async fn newcomer(parts: &SyncEngine, local: LocalId) -> Result<Optio
         return Ok(None);
     };
     let link = store.association(&parts.config.name, id).map_err(store_trouble)?;
+    let begun = store.intent(&parts.config.name, id).map_err(store_trouble)?;
+    let former = begun.as_ref().and_then(|begun| begun.former);
+    #[cfg(test)]
+    let former = former.filter(|_| !crate::broken::is(crate::broken::Broken::FormerIgnored));
     let aliases = object.image.get(crate::field::Field::Aliases).to_addresses();
     let (mut found, mut untold): (Vec<crate::plan::Found>, _) = (Vec::new(), None);
     for wanted in std::iter::once(address).chain(aliases) {
@@ -234,7 +239,10 @@ pub(super) async fn newcomer(parts: &SyncEngine, local: LocalId) -> Result<Optio
                 break;
             }
         };
-        for one in holders {
+        for mut one in holders {
+            one.ours = begun
+                .as_ref()
+                .is_some_and(|begun| is_same_name(&begun.dn, &one.dn));
             if !found
                 .iter()
                 .any(|known| known.uuid == one.uuid && known.dn == one.dn)
@@ -253,6 +261,7 @@ pub(super) async fn newcomer(parts: &SyncEngine, local: LocalId) -> Result<Optio
         standing,
         found,
         untold,
+        former,
     }))
 }
 
@@ -289,6 +298,7 @@ pub(super) async fn holders_there(
                 kind: (place == crate::mapping::Place::Here).then_some(kind),
                 image: Scope::addresses_of(&account),
                 linked_to: linked.map(|link| own_id(link.local)),
+                ours: false,
             }]))
         }
         // Whose they are does not matter: none of them is taken.
@@ -300,6 +310,7 @@ pub(super) async fn holders_there(
                 kind: None,
                 image: Scope::address_image(wanted),
                 linked_to: None,
+                ours: false,
             })
             .collect())),
         Lookup::Unavailable(why) => Err(FeedError::Unavailable(why).into()),

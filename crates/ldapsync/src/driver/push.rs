@@ -197,6 +197,8 @@ impl Worker<'_> {
                 kind: kind_of(local),
                 image: image.clone(),
                 waiting: Vec::new(),
+                // A list has no mail that a stranger could get.
+                former: matches!(local, LocalId::Account(_)).then_some(plan.uuid),
             };
             let outcome = self.again(creation).await;
             self.applied(&plan, outcome);
@@ -509,7 +511,7 @@ async fn acknowledge(local: &Local, job: Job, answer: Result<Written, WriteError
         },
         // Nobody knows: the intent stays, and the entry is looked at again.
         Err(WriteError::Unavailable { why, .. }) => Outcome::Unreachable(why.to_string()),
-        Err(error) => match drop_intent(local, seen.local).await {
+        Err(error) => match end_intent(local, seen, &error).await {
             Err(error) => Outcome::Temporary(error.to_string()),
             Ok(()) => match error {
                 // Not ours any more: what the directory says of it comes over the feed.
@@ -522,10 +524,12 @@ async fn acknowledge(local: &Local, job: Job, answer: Result<Written, WriteError
     (job, outcome)
 }
 
-async fn drop_intent(local: &Local, object: Option<LocalId>) -> Result<(), StoreError> {
-    match object {
-        Some(object) => local.drop_intents(&[object]).await,
-        None => Ok(()),
+/// This write did not take place. One before it, whose end is not known either, may have: its values are kept in mind.
+async fn end_intent(local: &Local, seen: &Seen, error: &WriteError) -> Result<(), StoreError> {
+    let mine = !matches!(error, WriteError::NotMine(_));
+    match seen.local {
+        Some(object) if seen.sent.is_empty() || !mine => local.drop_intents(&[object]).await,
+        _ => Ok(()),
     }
 }
 
@@ -575,7 +579,7 @@ async fn give_birth(
                     Err(error) => Outcome::Temporary(error.to_string()),
                 },
                 Err(WriteError::Unavailable { why, .. }) => Outcome::Unreachable(why.to_string()),
-                Err(error) => match local.drop_intents(&[creation.local]).await {
+                Err(error) => match local.not_born(&creation).await {
                     Ok(()) => Outcome::Refused(format!("the directory: {error}")),
                     Err(error) => Outcome::Temporary(error.to_string()),
                 },

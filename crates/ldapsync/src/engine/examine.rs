@@ -314,5 +314,6 @@ pub(crate) fn is_settled(plan: &Plan, situation: &Situation) -> bool {
         && plan.passwords == link.passwords
         && plan.until == link.until
         && plan.home == link.home
+        && !link.rebased
         && !situation.is_renamed()
 }

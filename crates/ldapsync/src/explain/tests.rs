@@ -37,6 +37,7 @@ fn situation() -> Situation {
         link: Some(Link {
             local,
             base: image("Al"),
+            rebased: false,
             dn: "uid=al,dc=test".into(),
             standing: Standing::Linked,
             marks: Marks::default(),
@@ -55,6 +56,7 @@ fn situation() -> Situation {
         }),
         by_address: vec![],
         by_alias: vec![],
+        bereaved: Vec::new(),
         seen_at: None,
         removal: Removal::default(),
         rivals: vec![],

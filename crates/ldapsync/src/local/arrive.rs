@@ -43,6 +43,7 @@ impl Local {
             local: None,
             by_address: Vec::new(),
             by_alias: Vec::new(),
+            bereaved: Vec::new(),
             seen_at: None,
             removal: Removal::default(),
             rivals: Vec::new(),

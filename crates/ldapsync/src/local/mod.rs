@@ -14,6 +14,7 @@ pub(crate) use arrive::is_arrival;
 
 use crate::field::{Field, Image};
 use crate::link;
+use crate::merge::Sent;
 use crate::plan::{Link, LocalId, Remote};
 use crate::unresolved::Unresolved;
 use directory::config::{Direction, OnDelete};
@@ -70,6 +71,8 @@ pub(crate) struct Seen {
     pub(crate) entombed: bool,
     /// Whether a remote write of the object was begun and not ended.
     pub(crate) has_intent: bool,
+    /// What that write sent, and others before it.
+    pub(crate) sent: Sent,
     /// An object here that this entry was made for by a write whose end was not known.
     adopted: Option<LocalId>,
     /// What the entry has.
@@ -103,6 +106,7 @@ impl Seen {
             local: None,
             entombed: false,
             has_intent: false,
+            sent: Sent::default(),
             adopted: None,
             remote: image,
             unnamed: Vec::new(),

@@ -2,15 +2,27 @@
 
 use super::objects::{account_image, account_state, group_image};
 use super::{Local, Seen, own_id, store_id};
-use crate::field::{Field, Values};
+use crate::field::{Field, Image, Values};
 use crate::link;
+use crate::outbox::{is_same_name, sent};
 use crate::plan::{
     Link, LocalId, LocalObject, LocalState, Reason, Remote, Removal, Situation, Standing, fields_of,
     is_parked, kind_of,
 };
 use directory::config::Direction;
 use model::{Address, EntryUuid};
-use store::{AccountState, Group, Intent, LinkState, Member, RemovedBy, StoreError};
+use store::{AccountState, Group, LinkState, Member, RemovedBy, StoreError};
+
+/// What is known of an entry that is linked to nobody, from what was begun here.
+#[derive(Default)]
+struct Own {
+    /// The object that it was made for, with its version.
+    made: Option<(LocalObject, u64)>,
+    /// What it was made with.
+    base: Image,
+    /// Objects with its address that it was not made for, and whose own entries are gone.
+    bereaved: Vec<(LocalId, EntryUuid)>,
+}
 
 impl Local {
     /// Reads everything that a plan for this UUID depends on.
@@ -69,17 +81,18 @@ impl Local {
         {
             removal = self.removal(seen.local)?;
         }
-        let made = match found {
-            None => self.made_for(&by_address, &mut seen)?,
-            Some(_) => None,
-        };
-        if let Some((object, version)) = made {
+        let mut own = Own::default();
+        if found.is_none() {
+            own = self.made_for(&by_address, &mut seen)?;
+        }
+        if let Some((object, version)) = own.made {
             seen.version = Some(version);
             local = Some(object);
         }
         let mut link = found.map(|found| Link {
             local: own_id(found.local),
             base: link::decode(&found.data.base),
+            rebased: false,
             dn: found.data.dn,
             standing: link::standing(&found.data.state),
             marks: link::marks(&found.data.digests),
@@ -92,7 +105,8 @@ impl Local {
         } else if let Some(local) = seen.adopted {
             link = Some(Link {
                 local,
-                base: seen.remote.clone(),
+                base: own.base,
+                rebased: true,
                 // Not written down yet.
                 dn: String::new(),
                 standing: Standing::Linked,
@@ -126,6 +140,7 @@ impl Local {
                 local,
                 by_address,
                 by_alias,
+                bereaved: own.bereaved,
                 seen_at,
                 removal,
                 rivals: Vec::new(),
@@ -167,37 +182,64 @@ impl Local {
     }
 
     /// The object that an entry was made for, when the answer to that write never came: it has the entry's address, and
-    /// the entry is what the write was to make it.
-    fn made_for(
-        &self,
-        by_address: &[LocalObject],
-        seen: &mut Seen,
-    ) -> Result<Option<(LocalObject, u64)>, StoreError> {
+    /// the entry is what the write was to make it. Where somebody has edited it since, its name still says so, but that
+    /// is not enough for an object that had another entry before: a stranger would get its mail.
+    fn made_for(&self, by_address: &[LocalObject], seen: &mut Seen) -> Result<Own, StoreError> {
+        let mut own = Own::default();
         for object in by_address.iter().filter(|object| object.linked_to.is_none()) {
             let intent = self.store.intent(&self.connector, store_id(object.id))?;
-            let made = |intent: &Intent| intent.remote.is_none() && intent.expected == seen.remote.digest();
-            if intent.as_ref().is_some_and(made) {
+            let Some(intent) = intent.filter(|intent| intent.remote.is_none()) else {
+                continue;
+            };
+            let sent = sent(&intent);
+            let exact = intent.expected == seen.remote.digest();
+            let named = is_same_name(&intent.dn, &seen.dn);
+            let address = |image: &Image| image.get(Field::Address).clone();
+            let addressed = address(&sent.brings).equals(&address(&seen.remote));
+            let made = match intent.former {
+                Some(_) => exact && named,
+                None => exact || named && addressed,
+            };
+            if made {
+                own.base = if exact { seen.remote.clone() } else { sent.brings };
+                own.made = self.object(store_id(object.id))?;
                 seen.local = Some(object.id);
                 seen.adopted = Some(object.id);
                 seen.has_intent = true;
-                return self.object(store_id(object.id));
+                return Ok(own);
             }
+            #[cfg(test)]
+            if crate::broken::is(crate::broken::Broken::FormerIgnored) {
+                continue;
+            }
+            own.bereaved
+                .extend(intent.former.map(|former| (object.id, former)));
         }
-        Ok(None)
+        Ok(own)
     }
 
     /// A write was begun and its end is not known here. When the entry is what the write was to make it, it took
-    /// place: that is the common state, and what changed here since is an edit of its own.
+    /// place: that is the common state, and what changed here since is an edit of its own. When somebody has edited it
+    /// since, each value that the write sent and that is there is common all the same.
     fn after_a_write(&self, link: &mut Link, seen: &mut Seen) -> Result<(), StoreError> {
         let Some(intent) = self.store.intent(&self.connector, store_id(link.local))? else {
             return Ok(());
         };
         seen.has_intent = true;
-        if intent.expected == seen.remote.digest() && !seen.remote.get(Field::Address).is_empty() {
+        // None of it, where nothing is seen of the entry.
+        if seen.remote.get(Field::Address).is_empty() {
+            seen.sent = sent(&intent);
+            return Ok(());
+        }
+        if intent.expected == seen.remote.digest() {
             for field in fields_of(kind_of(link.local)) {
                 link.base.set(*field, seen.remote.get(*field).clone());
             }
+            link.rebased = true;
+            return Ok(());
         }
+        seen.sent = sent(&intent);
+        link.rebased = seen.sent.found_in(&seen.remote, &mut link.base, &mut link.marks);
         Ok(())
     }
 

@@ -288,6 +288,7 @@ fn newcomers() {
                 },
             ),
         linked_to,
+        ours: false,
     };
     let account = Some(Kind::Account);
     let one = |found: Found| vec![found];
@@ -314,6 +315,7 @@ fn newcomers() {
             standing,
             found: entries.clone(),
             untold: None,
+            former: None,
         };
         let active = object(5, image("alice"), LocalState::Active, None);
         let told = |newcomer: &Newcomer, direction| match plan_newcomer(newcomer, &policy(direction, LDAP)) {

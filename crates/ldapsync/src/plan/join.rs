@@ -7,7 +7,7 @@ use crate::field::{Field, Image};
 
 /// The join rule of the first sight: the entry's address is the object's address, and nothing else. An alias never
 /// joins, on neither side: it would let whoever may write aliases in the directory claim postmaster. An object that
-/// was removed here keeps its mail for its own entry: a new UUID never receives the old mail of a namesake.
+/// was removed here, or whose entry was deleted there, keeps its mail for its own entry: a new UUID never receives the old mail of a namesake.
 pub(super) fn join<'a>(
     situation: &'a Situation,
     remote: &RemoteObject,
@@ -29,7 +29,15 @@ pub(super) fn join<'a>(
         if !found.image.get(Field::Address).equals(wanted) {
             by_alias.push(found);
         } else if same_kind(found.id, remote.kind) {
-            return Ok(Some(found));
+            let lost = situation.bereaved.iter().find(|(id, _)| *id == found.id);
+            return match lost {
+                Some((_, former)) => Err(Reason::Stranger {
+                    address: subject_of(&found.image, situation.uuid),
+                    dn: situation.name.clone(),
+                    former: *former,
+                }),
+                None => Ok(Some(found)),
+            };
         } else {
             return Err(Reason::OtherKind {
                 address: subject_of(&found.image, situation.uuid),

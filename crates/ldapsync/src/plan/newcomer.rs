@@ -19,6 +19,8 @@ pub(crate) struct Newcomer {
     pub(crate) found: Vec<Found>,
     /// Why it cannot be told who has one of its addresses.
     pub(crate) untold: Option<Reason>,
+    /// The entry that it had before, which is gone: it gets another one, and joins none that somebody else made.
+    pub(crate) former: Option<EntryUuid>,
 }
 
 impl Newcomer {
@@ -29,6 +31,7 @@ impl Newcomer {
             standing: None,
             found: Vec::new(),
             untold: None,
+            former: None,
         }
     }
 }
@@ -44,6 +47,8 @@ pub(crate) struct Found {
     pub(crate) image: Image,
     /// The object that it is linked to.
     pub(crate) linked_to: Option<LocalId>,
+    /// Whether it is what a write of ours was to make, whose answer never came.
+    pub(crate) ours: bool,
 }
 
 /// What becomes of a newcomer.
@@ -72,6 +77,9 @@ pub(crate) struct Creation {
     pub(crate) image: Image,
     /// Members of a group that wait for entries of their own.
     pub(crate) waiting: Vec<String>,
+    /// The entry that the object had before, which is gone.
+    #[serde(skip)]
+    pub(crate) former: Option<EntryUuid>,
 }
 
 impl Creation {
@@ -107,7 +115,14 @@ pub(crate) fn plan_newcomer(newcomer: &Newcomer, policy: &Policy) -> Birth {
     match owners.as_slice() {
         [] => {}
         [found] if found.linked_to.is_none() && found.kind == Some(kind_of(local.id)) => {
-            return Birth::Join(found.uuid);
+            return match newcomer.former {
+                Some(former) if !found.ours => Birth::SetAside(Reason::Stranger {
+                    address: subject,
+                    dn: found.dn.clone(),
+                    former,
+                }),
+                _ => Birth::Join(found.uuid),
+            };
         }
         // Linked to another object, out of scope, of another home or of another kind: not ours to take.
         [found] => {
@@ -149,5 +164,6 @@ pub(crate) fn plan_newcomer(newcomer: &Newcomer, policy: &Policy) -> Birth {
             .iter()
             .map(ToString::to_string)
             .collect(),
+        former: newcomer.former,
     })
 }

@@ -7,7 +7,7 @@ use super::remote_op::RemoteOp;
 use super::situation::{Link, Standing};
 use crate::field::{Field, Image};
 use crate::mapping::canonical_host;
-use crate::merge::{Acquaintance, Cause, Discarded, Marks, Side};
+use crate::merge::{Acquaintance, Cause, Discarded, Marks, Sent, Side};
 use model::{EntryUuid, Timestamp};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -370,6 +370,25 @@ impl Plan {
             RemoteOp::Set { field, .. } => Some(*field),
             _ => None,
         })
+    }
+
+    /// The values that the remote operations bring and take away.
+    #[must_use]
+    pub(crate) fn sent(&self) -> Sent {
+        let mut sent = Sent::default();
+        for op in &self.remote {
+            match op {
+                RemoteOp::Create { image, .. } => sent = Sent::entry(image),
+                RemoteOp::Set {
+                    field, was, values, ..
+                } => sent.note(*field, was, values),
+                RemoteOp::Delete
+                | RemoteOp::Rename { .. }
+                | RemoteOp::Move { .. }
+                | RemoteOp::Host { .. } => {}
+            }
+        }
+        sent
     }
 
     /// The digest of the entry after the remote operations, from what it holds now.

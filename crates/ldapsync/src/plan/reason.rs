@@ -87,6 +87,21 @@ pub(crate) enum Reason {
         /// The entry that has it.
         dn: String,
     },
+    /// The object's entry was deleted, and before it got another one somebody else made an entry with its address. A
+    /// stranger never gets the mail of a namesake.
+    #[error(
+        "the entry {former} of {address} here was deleted in the directory, and {dn}, which has that address now, was made \
+         by somebody else: give one of the two another address; if they are the same person, delete the object here, and \
+         bring its mail to the new one (homing account undelete --into)"
+    )]
+    Stranger {
+        /// The address that both have.
+        address: String,
+        /// The other entry.
+        dn: String,
+        /// The entry that is gone.
+        former: EntryUuid,
+    },
     /// The directory does not say who has an address that this object would bring there.
     #[error("whether {address} is free in the directory cannot be told: {message}")]
     HolderUntold {

@@ -135,6 +135,8 @@ pub(crate) struct Link {
     pub(crate) local: LocalId,
     /// The last common state.
     pub(crate) base: Image,
+    /// Whether that is known now and not written down yet: the entry shows what we sent.
+    pub(crate) rebased: bool,
     /// The entry's DN when it was last written down.
     pub(crate) dn: String,
     /// Where the link stands.
@@ -235,6 +237,8 @@ pub(crate) struct Situation {
     pub(crate) by_address: Vec<LocalObject>,
     /// Without a link: the local objects that have one of its aliases.
     pub(crate) by_alias: Vec<LocalObject>,
+    /// Those of them whose own entry is gone, with that entry: they get a new one, and join none that somebody else made.
+    pub(crate) bereaved: Vec<(LocalId, EntryUuid)>,
     /// The other home at which this connector saw the entry before, if any.
     pub(crate) seen_at: Option<String>,
     /// Who removed the local object, where it is deleted or erased (then the link comes from its tombstone).

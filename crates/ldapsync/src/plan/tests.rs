@@ -77,6 +77,7 @@ pub(crate) fn link() -> Link {
     Link {
         local: id(1),
         base: Image::default(),
+        rebased: false,
         dn: DN.to_owned(),
         standing: Standing::Linked,
         marks: Marks::default(),
@@ -99,6 +100,7 @@ pub(super) fn linked(remote: Remote, base: Image, local: Image, state: LocalStat
         local: Some(object(1, local, state, Some(UUID))),
         by_address: vec![],
         by_alias: vec![],
+        bereaved: Vec::new(),
         seen_at: None,
         removal: Removal::BySync,
         rivals: vec![],
@@ -118,6 +120,7 @@ pub(super) fn unlinked(
         local: None,
         by_address,
         by_alias,
+        bereaved: Vec::new(),
         seen_at: None,
         removal: Removal::BySync,
         rivals: vec![],

@@ -9,6 +9,7 @@ use crate::{LocalId, Store, StoreError};
 use bytes::Bytes;
 use model::{EntryUuid, Timestamp};
 use std::fmt;
+use std::time::Duration;
 
 const VERSION: u8 = 1;
 
@@ -234,12 +235,15 @@ impl Store {
         if self.engine().get(Space::Directory, &mark)?.is_some() {
             return Ok(());
         }
+        // Two decisions about one field within a millisecond, or after the clock was set back: the earlier one stays.
+        let mut id = conflict.id.clone();
+        let mut place = key(&conflict.connector, &id);
+        while self.engine().get(Space::Directory, &place)?.is_some() {
+            id.time = id.time.after(Duration::from_millis(1));
+            place = key(&conflict.connector, &id);
+        }
         batch.put(Space::Directory, mark, Bytes::from_static(&[1]));
-        batch.put(
-            Space::Directory,
-            key(&conflict.connector, &conflict.id),
-            write(conflict, conflict.local.or(own)),
-        );
+        batch.put(Space::Directory, place, write(conflict, conflict.local.or(own)));
         Ok(())
     }
 }

@@ -1,7 +1,8 @@
 //! The outbox: one durable intent for each object whose directory entry is to be written.
 //!
-//! An intent says that something is to be written and under which precondition, never what: the values are
-//! planned anew from both sides when it is sent, so that a crash repeats nothing and no password is ever queued.
+//! An intent says that something is to be written and under which precondition. What is written is planned anew from
+//! both sides when it is sent, so that a crash repeats nothing. The values that were sent are kept only to know them
+//! again, should the answer never come. No password is among them.
 
 use super::change::{local_of, local_row, prefix};
 use super::check_name;
@@ -11,8 +12,14 @@ use crate::engine::{Space, after_key, after_prefix};
 use crate::{LocalId, Store, StoreError};
 use bytes::Bytes;
 use model::{EntryUuid, Timestamp};
+use std::collections::BTreeMap;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The first form, which knows the entry by one digest.
+const BY_DIGEST: u8 = 1;
+
+/// Values by field, as the base of an association has them.
+pub type FieldValues = BTreeMap<String, Vec<Bytes>>;
 
 /// What kind of write it is, for people and for the order of writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +63,12 @@ pub struct Intent {
     pub kind: IntentKind,
     /// Digest of the entry's mapped values after the write: what a look after a crash is compared with.
     pub expected: [u8; 32],
+    /// Values that it, or one before it whose end is not known either, brings to the entry.
+    pub brings: FieldValues,
+    /// Values that they take from it.
+    pub takes: FieldValues,
+    /// The entry that the object had before, which is gone: only one of our own making may take its place.
+    pub former: Option<EntryUuid>,
     /// What must hold.
     pub precondition: Precondition,
     /// How often it was sent.
@@ -82,39 +95,61 @@ fn due_key(connector: &str, next: Timestamp, local: LocalId) -> Vec<u8> {
     key
 }
 
+fn write_values(w: &mut Writer, values: &FieldValues) {
+    w.list(values.iter(), |w, (field, values)| {
+        w.text(field).list(values.iter(), |w, value| {
+            w.bytes(value);
+        });
+    });
+}
+
+fn read_values(r: &mut Reader<'_>) -> Decoded<FieldValues> {
+    let fields = r.list(|r| Ok((r.text()?, r.list(|r| r.bytes().map(Bytes::copy_from_slice))?)))?;
+    Ok(fields.into_iter().collect())
+}
+
 fn write(intent: &Intent) -> Bytes {
-    Writer::new(VERSION)
-        .option(intent.remote, |w, uuid| {
-            w.raw(uuid.as_bytes());
-        })
-        .text(&intent.dn)
-        .u8(match intent.kind {
-            IntentKind::Create => 0,
-            IntentKind::Change => 1,
-            IntentKind::Rename => 2,
-            IntentKind::Disable => 3,
-            IntentKind::Members => 4,
-            IntentKind::Delete => 5,
-        })
-        .raw(&intent.expected)
-        .option(intent.precondition.version.as_deref(), |w, version| {
-            w.text(version);
-        })
-        .list(intent.precondition.hosts.iter(), |w, host| {
-            w.text(host);
-        })
-        .num(u64::from(intent.attempts))
-        .time(intent.since)
-        .time(intent.next)
-        .option(intent.error.as_deref(), |w, error| {
-            w.text(error);
-        })
-        .done()
+    let mut row = Writer::new(VERSION);
+    row.option(intent.remote, |w, uuid| {
+        w.raw(uuid.as_bytes());
+    })
+    .text(&intent.dn)
+    .u8(match intent.kind {
+        IntentKind::Create => 0,
+        IntentKind::Change => 1,
+        IntentKind::Rename => 2,
+        IntentKind::Disable => 3,
+        IntentKind::Members => 4,
+        IntentKind::Delete => 5,
+    })
+    .raw(&intent.expected)
+    .option(intent.precondition.version.as_deref(), |w, version| {
+        w.text(version);
+    })
+    .list(intent.precondition.hosts.iter(), |w, host| {
+        w.text(host);
+    })
+    .num(u64::from(intent.attempts))
+    .time(intent.since)
+    .time(intent.next)
+    .option(intent.error.as_deref(), |w, error| {
+        w.text(error);
+    })
+    .option(intent.former, |w, uuid| {
+        w.raw(uuid.as_bytes());
+    });
+    write_values(&mut row, &intent.brings);
+    write_values(&mut row, &intent.takes);
+    row.done()
 }
 
 fn read(connector: &str, local: LocalId, row: &[u8]) -> Decoded<Intent> {
-    let mut r = Reader::new(row, "intent", VERSION)?;
-    let intent = Intent {
+    let version = match row.first() {
+        Some(&BY_DIGEST) => BY_DIGEST,
+        _ => VERSION,
+    };
+    let mut r = Reader::new(row, "intent", version)?;
+    let mut intent = Intent {
         connector: connector.to_owned(),
         local,
         remote: r.option(Reader::uuid)?,
@@ -129,6 +164,9 @@ fn read(connector: &str, local: LocalId, row: &[u8]) -> Decoded<Intent> {
             _ => return Err(r.corrupt()),
         },
         expected: r.array()?,
+        brings: FieldValues::new(),
+        takes: FieldValues::new(),
+        former: None,
         precondition: Precondition {
             version: r.option(Reader::text)?,
             hosts: r.list(Reader::text)?,
@@ -138,6 +176,11 @@ fn read(connector: &str, local: LocalId, row: &[u8]) -> Decoded<Intent> {
         next: r.time()?,
         error: r.option(Reader::text)?,
     };
+    if version == VERSION {
+        intent.former = r.option(Reader::uuid)?;
+        intent.brings = read_values(&mut r)?;
+        intent.takes = read_values(&mut r)?;
+    }
     r.end()?;
     Ok(intent)
 }
@@ -256,6 +299,9 @@ pub(super) mod tests {
             dn: "uid=a,dc=test".into(),
             kind: IntentKind::Change,
             expected: [3; 32],
+            brings: FieldValues::from([("aliases".into(), vec![Bytes::from_static(b"a@x.test")])]),
+            takes: FieldValues::from([("members".into(), vec![Bytes::new(), Bytes::from_static(b"b")])]),
+            former: Some(EntryUuid::from_bytes([8; 16])),
             precondition: Precondition {
                 version: Some("csn".into()),
                 hosts: vec!["a.test".into()],
@@ -267,9 +313,26 @@ pub(super) mod tests {
         }
     }
 
+    #[test]
+    fn rows_of_the_first_form_are_read() {
+        // What follows the error in the second form: the former entry and two lists of nothing.
+        let plain = Intent {
+            brings: FieldValues::new(),
+            takes: FieldValues::new(),
+            former: None,
+            ..intent(1, 5)
+        };
+        let mut row = write(&plain).to_vec();
+        assert_eq!(row.split_off(row.len() - 3), [0, 0, 0]);
+        row[0] = BY_DIGEST;
+        assert_eq!(read("c", plain.local, &row).expect("reads"), plain);
+        row.push(0);
+        assert!(read("c", plain.local, &row).is_err(), "longer than it says");
+    }
+
     proptest! {
         #[test]
-        fn rows_round_trip_and_damage_never_panics(kind in 0u8..6, at in 0usize..90, x: u8) {
+        fn rows_round_trip_and_damage_never_panics(kind in 0u8..6, at in 0usize..140, x: u8) {
             let kinds = [
                 IntentKind::Create, IntentKind::Change, IntentKind::Rename,
                 IntentKind::Disable, IntentKind::Members, IntentKind::Delete,

@@ -26,7 +26,7 @@ pub use change::SyncChange;
 pub use conflict::{Conflict, ConflictId, Loser};
 pub use elsewhere::Elsewhere;
 pub(crate) use elsewhere::all as elsewhere_of;
-pub use intent::{Intent, IntentKind, Precondition};
+pub use intent::{FieldValues, Intent, IntentKind, Precondition};
 pub use origin::JournalPage;
 pub use pending::MemberRef;
 pub(crate) use sums::{Came, Row as SumsRow, Tally};

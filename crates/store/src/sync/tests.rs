@@ -360,6 +360,21 @@ async fn a_connector_skips_its_own_echo_and_notices_a_gap() {
 }
 
 #[tokio::test]
+async fn a_conflict_is_never_written_over_by_the_next_one() {
+    let store = store().await;
+    for value in ["B", "C", "B", "D"] {
+        let row = SyncChange::Conflict(Box::new(conflict(3, value)));
+        store.commit_sync(&[row]).await.expect("committed");
+    }
+    let rows = store.list_conflicts("c", None, 9).expect("reads");
+    let told: Vec<_> = rows
+        .iter()
+        .map(|row| (row.id.time.as_millis(), row.local_values[0].as_ref()))
+        .collect();
+    assert_eq!(told, [(5, &b"D"[..]), (4, b"C"), (3, b"B")]);
+}
+
+#[tokio::test]
 async fn unlinking_ends_what_was_to_be_written() {
     let store = store().await;
     let id = account(&store, &[("c", LinkState::Linked)]).await;

@@ -32,6 +32,7 @@ fn arrives(engine: &mut Engine, uuid: EntryUuid) {
         local: None,
         by_address: Vec::new(),
         by_alias: Vec::new(),
+        bereaved: Vec::new(),
         seen_at: None,
         removal: crate::plan::Removal::default(),
         rivals: Vec::new(),

@@ -7,6 +7,7 @@ use super::world::{SECRET, Site, World, account_values, postmaster};
 use crate::field::Field;
 use crate::link::decode;
 use crate::mapping::canonical_host;
+use bytes::Bytes;
 use directory::EntryKind;
 use model::EntryUuid;
 use std::collections::BTreeSet;
@@ -266,14 +267,15 @@ fn intents(world: &World) -> Result<(), Violation> {
             .expect("reads");
         // What waits in quarantine keeps it: should the write have taken place, that is how it is known.
         let aside = aside(&world.stores[site.node], site.name);
-        left.retain(|intent| {
-            !intent
-                .remote
-                .is_some_and(|uuid| aside.contains(&uuid.to_string()))
+        // So does who waits for another entry than the one that is gone, while somebody else has its address.
+        left.retain(|intent| match intent.remote {
+            Some(uuid) => !aside.contains(&uuid.to_string()),
+            None => !is_bereaved(&world.stores[site.node], site.name, intent.local),
         });
         Invariant::CrashSafety.holds(left.is_empty(), || format!("begun and never ended: {left:?}"))?;
         let parked = world.accounts(site.node);
-        // Who moved away, or was removed, keeps such a name once its entry is gone: a successor may have the address. So does
+        // Who moved away, or was removed, keeps such a name once its entry is gone: a successor may have the address, and to
+        // give it back would take it from a living person. It is asked that each of its entries is gone. So does
         // whoever a crash left without one that somebody else has by now; it is in quarantine, where `convergence` looks for
         // the other one.
         let for_good = |account: &store::Account| {
@@ -281,7 +283,11 @@ fn intents(world: &World) -> Result<(), Violation> {
             let server = world.server.lock();
             let links = links.expect("reads");
             let waits = links.iter().any(|link| aside.contains(&link.remote.to_string()));
-            let gone = |link: &store::Association| !server.live.entries.contains_key(&link.remote);
+            // Out of scope it is nobody's whose address counts here.
+            let gone = |link: &store::Association| {
+                let entry = server.live.entries.get(&link.remote);
+                entry.is_none_or(|entry| !entry.in_scope)
+            };
             let left = matches!(
                 account.state,
                 AccountState::MovedAway { .. } | AccountState::SoftDeleted { .. }
@@ -296,6 +302,22 @@ fn intents(world: &World) -> Result<(), Violation> {
     Ok(())
 }
 
+/// Whether an object's entry is gone, and what keeps it from another one is said.
+fn is_bereaved(store: &Store, connector: &str, local: LocalId) -> bool {
+    let rows = store.quarantine_after(connector, None, 256).expect("reads");
+    let intent = store.intent(connector, local).expect("reads");
+    let (former, own) = (
+        intent.and_then(|intent| intent.former),
+        crate::local::own_id(local).to_string(),
+    );
+    // Said of the object itself, or of the other entry.
+    let said = |former: EntryUuid| {
+        let (former, mut rows) = (former.to_string(), rows.iter());
+        rows.any(|row| row.object == own || row.reason.contains(&former))
+    };
+    former.is_some_and(said)
+}
+
 /// The objects in quarantine.
 fn aside(store: &Store, connector: &str) -> BTreeSet<String> {
     let rows = store.quarantine_after(connector, None, 256).expect("reads");
@@ -308,13 +330,24 @@ fn is_here(world: &World, node: usize, entry: &Person) -> bool {
     !world.clustered() || entry.kind == EntryKind::Group || host.as_deref() == Some(world.homes.of(node))
 }
 
-/// Whether somebody is linked to an entry that is gone, and stays so until a person decides: the lists that have them wait
-/// too.
-fn lacks_an_entry(store: &Store, site: &Site, server: &super::server::Server) -> bool {
-    let links = store.list_associations(site.name, None, 256).expect("reads");
-    links.iter().any(|link| {
-        let gone = !server.live.entries.contains_key(&link.remote);
-        gone && !matches!(link.data.state, LinkState::Gone { .. })
+/// Whether a list has somebody whose own entry is gone and stays so until a person decides: the list waits too.
+fn lacks_an_entry(store: &Store, site: &Site, server: &super::server::Server, list: EntryUuid) -> bool {
+    let link = store.association_by_uuid(site.name, list).expect("reads");
+    let Some(LocalId::Group(id)) = link.map(|link| link.local) else {
+        return false;
+    };
+    let group = store.group(id).expect("reads");
+    let waits = |link: Option<store::Association>| {
+        let gone = |link: &store::Association| !server.live.entries.contains_key(&link.remote);
+        link.is_some_and(|link| gone(&link) && !matches!(link.data.state, LinkState::Gone { .. }))
+    };
+    let mut members = group.iter().flat_map(|group| &group.members);
+    members.any(|member| match member {
+        Member::Remote { uuid, .. } => waits(store.association_by_uuid(site.name, *uuid).expect("reads")),
+        Member::Local(address) => {
+            let local = store.local_id(address).expect("reads");
+            waits(local.and_then(|local| store.association(site.name, local).expect("reads")))
+        }
     })
 }
 
@@ -345,7 +378,7 @@ fn convergence(world: &World, schedule: &Schedule, (_, site): (usize, &Site)) ->
             let waits_for_a_member = rows.iter().any(|row| {
                 let ours = row.object == entry.uuid.to_string();
                 ours && row.reason.contains("members whose entries are not found")
-                    && lacks_an_entry(store, site, &server)
+                    && lacks_an_entry(store, site, &server, entry.uuid)
             });
             Invariant::Isolation.holds(
                 name_taken || waits_for_a_member || is_contested(world, schedule, &server, entry),
@@ -540,6 +573,13 @@ fn is_contested(world: &World, schedule: &Schedule, server: &super::server::Serv
         let mut of_groups = groups.iter().filter(|group| !own(LocalId::Group(group.id)));
         theirs.any(|account| account.addresses().any(|address| mine.contains(&address.key())))
             || of_groups.any(|group| group.addresses().any(|address| mine.contains(&address.key())))
+            || groups.iter().any(|group| {
+                let theirs = |address: &model::Address| {
+                    let mut others = others.clone();
+                    others.any(|other| keys(other).contains(&address.key()))
+                };
+                own(LocalId::Group(group.id)) && group.addresses().any(theirs)
+            })
             || accounts.iter().any(|account| {
                 own(LocalId::Account(account.id))
                     && account.addresses().any(|address| {
@@ -567,6 +607,7 @@ fn newcomers(world: &World, site: &Site) -> Result<(), Violation> {
         let row = aside
             .iter()
             .any(|row| row.object == crate::local::own_id(local).to_string());
+        let row = row || is_bereaved(store, site.name, local);
         // The other connector of a ring has its entry, which this one cannot use: `convergence` looks for the reason.
         let beside = !store.associations_of(local).expect("reads").is_empty();
         let row = row || beside && world.shape == Shape::Ring;
@@ -649,6 +690,7 @@ fn moves(world: &World) -> Result<(), Violation> {
 fn lost_updates(world: &World) -> Result<(), Violation> {
     let mut visible: BTreeSet<String> = BTreeSet::new();
     let mut journaled = String::new();
+    let mut kept: BTreeSet<Bytes> = BTreeSet::new();
     let server = world.server.lock();
     visible.extend(server.live.entries.values().flat_map(values_of));
     for node in 0..world.stores.len() {
@@ -666,6 +708,13 @@ fn lost_updates(world: &World) -> Result<(), Violation> {
             .list_conflicts(site.name, None, 256)
             .expect("reads")
         {
+            kept.extend(
+                row.base
+                    .iter()
+                    .chain(&row.local_values)
+                    .chain(&row.remote_values)
+                    .cloned(),
+            );
             for value in row.local_values.iter().chain(&row.remote_values) {
                 journaled.push_str(&String::from_utf8_lossy(value));
                 journaled.push('\n');
@@ -683,6 +732,17 @@ fn lost_updates(world: &World) -> Result<(), Violation> {
             || server.ledger.replaced.contains(value)
             || journaled.contains(value.as_str());
         Invariant::NoLostUpdate.holds(known, || format!("{value:?} is nowhere"))?;
+    }
+    // To take something away is an update too.
+    for node in 0..world.stores.len() {
+        // The other connector of a ring may see the two for the first time only after that.
+        let mut used = world.accounts(node);
+        used.retain(|account| account.state == AccountState::Active && world.shape != Shape::Ring);
+        for alias in used.iter().flat_map(|account| &account.aliases) {
+            let alias = alias.to_string();
+            let back = world.dropped.contains(&alias) && !kept.contains(alias.as_bytes());
+            Invariant::NoLostUpdate.holds(!back, || format!("{alias:?} was taken away, and is back"))?;
+        }
     }
     Ok(())
 }

@@ -14,5 +14,6 @@ mod run;
 mod runs;
 mod server;
 mod steps;
+mod unanswered;
 mod wires;
 mod world;

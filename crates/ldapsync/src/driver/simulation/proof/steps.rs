@@ -264,6 +264,11 @@ impl Schedule {
         schedule.unlink(Random(seed.wrapping_mul(0xd1b5_4a32_d192_ed03) | 1));
         schedule.kill_slapd(begun, Random(seed.wrapping_mul(0xe703_7ed1_a0b4_28db) | 1));
         schedule.read_from_afar(begun, Random(seed.wrapping_mul(0xa24b_aed4_963e_e407) | 1));
+        // A ring, and lists of a one-way direction, are open there: see 0011.
+        if matches!(shape, Shape::BothWays | Shape::Clustered | Shape::Twins) {
+            schedule.leave_unanswered(begun, Random(seed.wrapping_mul(0x9fb2_1c65_1e98_df25) | 1));
+            schedule.bereave(begun, Random(seed.wrapping_mul(0xc2b2_ae3d_27d4_eb4f) | 1));
+        }
         schedule
     }
 
@@ -301,14 +306,14 @@ impl Schedule {
         if !random.chance(30) {
             return;
         }
-        let mut at = self.somewhere(begun, &mut random);
+        let at = self.somewhere(begun, &mut random);
         let behind = pick(&mut random, &[0, 0, 0, 1, 2]);
         let mut steps = vec![Step::Apart(behind)];
         for _ in 0..3 + random.below(6) {
             let on = u8::try_from(random.below(self.shape.sites().into())).expect("small");
             let who = u8::try_from(random.below(8)).expect("small");
             steps.push(match random.below(12) {
-                0..4 => Step::Here(who, apart_from_swaps(here(&mut random))),
+                0..4 => Step::Here(who, here(&mut random)),
                 4..8 => Step::Listen { on, crash: None },
                 8 => plain_round(on),
                 9 => Step::Restart(on),
@@ -317,11 +322,98 @@ impl Schedule {
             });
         }
         steps.extend(random.chance(60).then_some(Step::CatchUp));
+        self.insert(at, steps);
+    }
+
+    fn insert(&mut self, mut at: usize, steps: Vec<Step>) {
         for step in steps {
             let number = u16::try_from(self.steps.len()).expect("few");
             self.steps.insert(at, Numbered { number, step });
             at += 1;
         }
+    }
+
+    /// Now and then the end of a write is not known, and both sides are edited before anybody looks.
+    fn leave_unanswered(&mut self, begun: usize, mut random: Random) {
+        for _ in 0..4 {
+            random.below(2);
+        }
+        if !random.chance(20) {
+            return;
+        }
+        let at = self.somewhere(begun, &mut random);
+        let on = u8::try_from(random.below(self.shape.sites().into())).expect("small");
+        let who = u8::try_from(random.below(8)).expect("small");
+        let answers = [
+            Answer::LostAfter,
+            Answer::LostAfter,
+            Answer::HangUp,
+            Answer::LostBefore,
+        ];
+        let edits = [
+            Here::Alias,
+            Here::Alias,
+            Here::Name,
+            Here::Address,
+            Here::Switch,
+            Here::New,
+            Here::Members,
+        ];
+        let mut steps = vec![
+            Step::Answer(pick(&mut random, &answers)),
+            Step::Here(who, pick(&mut random, &edits)),
+        ];
+        steps.push(match random.chance(50) {
+            true => plain_round(on),
+            false => Step::Listen { on, crash: None },
+        });
+        steps.extend(random.chance(70).then_some(Step::Restart(on)));
+        for _ in 0..1 + random.below(3) {
+            let other = u8::try_from(random.below(8)).expect("small");
+            steps.push(match random.below(3) {
+                0 => Step::Here(who, pick(&mut random, &edits)),
+                1 => Step::There(
+                    other,
+                    pick(&mut random, &[There::Name, There::Alias, There::Members]),
+                ),
+                _ => Step::There(other, there(&mut random, self.shape)),
+            });
+        }
+        self.insert(at, steps);
+    }
+
+    /// Now and then an entry goes whose object was edited here, and cannot be made again at once.
+    fn bereave(&mut self, begun: usize, mut random: Random) {
+        for _ in 0..4 {
+            random.below(2);
+        }
+        if !random.chance(10) {
+            return;
+        }
+        let at = self.somewhere(begun, &mut random);
+        let on = u8::try_from(random.below(self.shape.sites().into())).expect("small");
+        let mut some = || u8::try_from(random.below(8)).expect("small");
+        let (gone, who, other) = (some(), some(), some());
+        let edits = [Here::Name, Here::Swap, Here::Address];
+        let edit = pick(&mut random, &edits);
+        let trouble = [
+            Step::Answer(Answer::NotSent),
+            Step::Answer(Answer::Refused),
+            Step::Answer(Answer::LostAfter),
+            Step::FailOver(1),
+        ];
+        let trouble = pick(&mut random, &trouble);
+        let strangers = [There::Again, There::Address, There::Swap, There::New];
+        let stranger = pick(&mut random, &strangers);
+        let steps = vec![
+            Step::There(gone, There::Delete),
+            Step::Here(who, edit),
+            trouble,
+            plain_round(on),
+            Step::There(other, stranger),
+            plain_round(on),
+        ];
+        self.insert(at, steps);
     }
 
     /// Now and then links are changed by hand, around what the directory loses and gets back.
@@ -369,6 +461,20 @@ impl Schedule {
             steps: numbered
                 .map(|(number, step)| Numbered { number, step: *step })
                 .collect(),
+        }
+    }
+
+    /// The same with other terms, and with the numbers that the steps had.
+    pub(super) fn told_as(shape: Shape, terms: Terms, steps: &[(u16, Step)]) -> Self {
+        let numbered = steps.iter().map(|(number, step)| Numbered {
+            number: *number,
+            step: *step,
+        });
+        Self {
+            seed: 1,
+            shape,
+            terms,
+            steps: numbered.collect(),
         }
     }
 
@@ -449,14 +555,6 @@ impl Schedule {
             )),
             _ => Step::Later(u16::try_from(30 + random.below(1200)).expect("small")),
         }
-    }
-}
-
-/// Two accounts that swap while the entry of one is gone and somebody else gets its address: see 0010.
-fn apart_from_swaps(edit: Here) -> Here {
-    match edit {
-        Here::Swap => Here::Name,
-        edit => edit,
     }
 }
 

@@ -53,6 +53,8 @@ pub(super) struct World {
     /// Somebody let through what the guard held.
     pub(super) approved: bool,
     pub(super) homes: Homes,
+    /// Aliases that somebody here took away.
+    pub(super) dropped: BTreeSet<String>,
 }
 
 pub(super) fn config(schedule: &Schedule, name: &str) -> ConnectorConfig {
@@ -140,6 +142,7 @@ impl World {
             silent: false,
             approved: false,
             edited_there: false,
+            dropped: BTreeSet::new(),
         };
         (world, engines)
     }
@@ -393,6 +396,7 @@ impl World {
             Here::Alias => {
                 let mut aliases = account.aliases.clone();
                 if number.is_multiple_of(2) {
+                    self.dropped.extend(aliases.iter().map(ToString::to_string));
                     aliases.clear();
                 }
                 aliases.push(address(&format!("herealias{number}@example.test")));

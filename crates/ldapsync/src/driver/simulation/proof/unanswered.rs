@@ -1,0 +1,174 @@
+//! Writes whose answers never came: what they left in the directory is known again.
+
+use super::run::end_of;
+use super::steps::{Answer, Here, Schedule, Shape, Step, Terms, There, plain_round};
+use crate::broken::{Broken, set};
+use crate::engine::Wake;
+
+const LISTEN: Step = Step::Listen { on: 0, crash: None };
+
+fn end(schedule: &Schedule) -> String {
+    match end_of(schedule) {
+        Ok(end) => end.join("\n"),
+        Err(violation) => panic!("{violation}\n{schedule}"),
+    }
+}
+
+/// The end of a story in which the answer to a write is lost; without what was sent, it is another one.
+fn with_and_without(steps: &[Step]) -> (String, String) {
+    let schedule = Schedule::told(Shape::BothWays, steps);
+    set(Some(Broken::SentForgotten));
+    let without = end_of(&schedule);
+    set(None);
+    let without = without.map_or_else(|violation| violation.to_string(), |end| end.join("\n"));
+    (end(&schedule), without)
+}
+
+// An alias is sent and dropped here, and the entry is edited there, before anybody knows that it arrived.
+#[test]
+fn an_alias_that_was_sent_and_dropped_does_not_come_back() {
+    let steps = [
+        Step::Here(0, Here::New),
+        plain_round(0),
+        Step::Answer(Answer::LostAfter),
+        Step::Here(0, Here::Alias),
+        LISTEN,
+        Step::Restart(0),
+        // An even number takes away what was there.
+        Step::Here(0, Here::Alias),
+        Step::There(1, There::Name),
+        plain_round(0),
+    ];
+    let (end, without) = with_and_without(&steps);
+    assert!(!end.contains("herealias3"), "{end}");
+    assert!(end.contains("herealias6") && end.contains("There 7"), "{end}");
+    assert!(
+        without.contains("herealias3"),
+        "the story shows nothing: {without}"
+    );
+}
+
+// The same with a value that another one takes the place of: with `ldap-wins` it would lose against itself.
+#[test]
+fn a_name_that_was_sent_and_changed_is_no_edit_of_the_directorys() {
+    let steps = [
+        Step::Here(0, Here::New),
+        plain_round(0),
+        Step::Answer(Answer::HangUp),
+        Step::Here(0, Here::Name),
+        LISTEN,
+        Step::Restart(0),
+        Step::Here(0, Here::Name),
+        Step::There(1, There::Alias),
+        plain_round(0),
+    ];
+    let (end, without) = with_and_without(&steps);
+    assert!(end.contains("Here 6") && !end.contains("Here 3"), "{end}");
+    assert!(end.contains("therealias7"), "{end}");
+    assert!(without.contains("Here 3"), "the story shows nothing: {without}");
+}
+
+// And with an entry that was made.
+#[test]
+fn an_entry_of_ours_is_no_first_sight() {
+    let steps = [
+        Step::Here(0, Here::New),
+        Step::Answer(Answer::LostAfter),
+        plain_round(0),
+        Step::Restart(0),
+        Step::Here(0, Here::Name),
+        Step::There(1, There::Alias),
+        plain_round(0),
+    ];
+    let (end, without) = with_and_without(&steps);
+    assert!(end.contains("Here 4") && !end.contains("Here 0"), "{end}");
+    assert!(end.contains("therealias5"), "{end}");
+    assert!(without.contains("Here 0"), "the story shows nothing: {without}");
+}
+
+const LOCAL_WINS: Terms = Terms {
+    resolution: "local-wins",
+    scope: "entry",
+    absent: "keep",
+    guard: 1_000_000,
+};
+
+fn faulty(on: u8, crash: u16, faults: super::super::fake::Faults) -> Step {
+    Step::Round {
+        on,
+        wake: Wake::Now,
+        crash: Some(crash),
+        faults,
+    }
+}
+
+/// An account's entry is deleted, it is to get another one, and somebody else's entry has its address before that.
+fn bereaved() -> Schedule {
+    let faults = super::super::fake::Faults {
+        fail_after: Some(2),
+        ..Default::default()
+    };
+    let steps = [
+        (0, Step::There(0, There::New)),
+        (1, Step::There(0, There::New)),
+        (2, Step::There(0, There::NewGroup)),
+        (3, plain_round(0)),
+        (4, Step::There(1, There::Delete)),
+        (18, Step::Here(0, Here::Swap)),
+        (6, Step::There(2, There::Name)),
+        (8, Step::There(0, There::Alias)),
+        (9, Step::FailOver(1)),
+        (11, Step::There(7, There::Again)),
+        (13, faulty(0, 55, faults)),
+    ];
+    Schedule::told_as(Shape::BothWays, LOCAL_WINS, &steps)
+}
+
+#[test]
+fn who_gets_another_entry_joins_no_stranger() {
+    let schedule = bereaved();
+    end(&schedule);
+    set(Some(Broken::FormerIgnored));
+    let ignored = end_of(&schedule);
+    set(None);
+    let violation = ignored.expect_err("the story shows nothing");
+    assert!(violation.to_string().contains("belonged to"), "{violation}");
+}
+
+// Two servers, one of which dies on the way: nobody's edit is nowhere.
+#[test]
+fn an_edit_between_a_look_and_a_write_is_nowhere_lost() {
+    let repeated = super::super::fake::Faults {
+        duplicate: true,
+        ..Default::default()
+    };
+    let lies = super::super::fake::Faults {
+        false_deletes: true,
+        ..Default::default()
+    };
+    let steps = [
+        (1, Step::There(1, There::New)),
+        (2, plain_round(0)),
+        (
+            5,
+            Step::Round {
+                on: 1,
+                wake: Wake::Now,
+                crash: None,
+                faults: repeated,
+            },
+        ),
+        (7, Step::Answer(Answer::Edited)),
+        (20, Step::Here(1, Here::Name)),
+        (22, Step::Listen { on: 1, crash: None }),
+        (24, Step::Here(1, Here::Alias)),
+        (25, Step::Here(6, Here::Name)),
+        (13, faulty(0, 59, lies)),
+        (17, plain_round(1)),
+    ];
+    let terms = Terms {
+        absent: "clear",
+        ..LOCAL_WINS
+    };
+    end(&Schedule::told_as(Shape::Twins, terms, &steps));
+}
