@@ -24,7 +24,7 @@ const AT_ONCE: usize = 3;
 
 /// What is on its way into the store.
 pub(super) struct Arrivals {
-    gathered: Vec<(Plan, Seen)>,
+    gathered: Vec<(Box<Plan>, Seen)>,
     running: JoinSet<Arrived>,
     /// The entries of both.
     under_way: HashSet<EntryUuid>,
@@ -33,7 +33,7 @@ pub(super) struct Arrivals {
 }
 
 struct Arrived {
-    plans: Vec<(Plan, Seen)>,
+    plans: Vec<(Box<Plan>, Seen)>,
     outcome: Result<(), StoreError>,
 }
 
@@ -85,7 +85,7 @@ impl Worker<'_> {
                 Effect::Apply(plan) if is_arrival(&plan) && self.seen.contains_key(&plan.uuid) => {
                     if let Some(seen) = self.seen.remove(&plan.uuid) {
                         self.arrivals.under_way.insert(plan.uuid);
-                        self.arrivals.gathered.push((*plan, seen));
+                        self.arrivals.gathered.push((plan, seen));
                     }
                 }
                 // Named entries are examined while the feed is read.
@@ -105,6 +105,10 @@ impl Worker<'_> {
         let plans = std::mem::take(&mut self.arrivals.gathered);
         if plans.is_empty() {
             return;
+        }
+        if plans.len() >= TOGETHER {
+            // As many follow, most likely.
+            self.arrivals.gathered.reserve(plans.len());
         }
         let local = self.parts.local.clone();
         self.arrivals.running.spawn(async move {
@@ -149,7 +153,7 @@ impl Worker<'_> {
                 // One of them has an address that somebody has, or the store cannot write: each finds out by itself.
                 tracing::debug!(%connector, %error, "new accounts are made one by one");
                 self.arrivals.names = Names::Now;
-                let jobs = plans.into_iter().map(|(plan, seen)| Job::here(plan, seen));
+                let jobs = plans.into_iter().map(|(plan, seen)| Job::here(*plan, seen));
                 self.write_here(jobs.collect()).await;
             }
         }

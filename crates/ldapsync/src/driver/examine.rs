@@ -3,7 +3,7 @@
 use super::worker::{Worker, store_trouble};
 use super::{SyncEngine, gone, rivals, sums};
 use crate::engine::{Input, Notice, Trouble};
-use crate::local::{Copies, Local, store_id};
+use crate::local::{Copies, Local, Seen, store_id};
 use crate::mapping::Members;
 use crate::plan::{Digest, Hash, LocalId, LocalState, Remote, RemotePassword, Situation};
 use crate::unresolved::{self, Unresolved};
@@ -21,9 +21,37 @@ impl Worker<'_> {
         &mut self,
         entry: &ChangedEntry,
         members: Members,
-        here: Here,
         elsewhere: &mut Vec<(EntryUuid, Option<Elsewhere>)>,
     ) -> Result<(), Trouble> {
+        let (remote, read) = self.read_entry(entry, members, elsewhere)?;
+        let (origin, address) = (origin_of(entry), address_of(entry));
+        self.examine_remote((entry.uuid, Some(read)), remote, origin, Some(address))
+            .await
+    }
+
+    /// The same of an entry that was looked up: nobody is here, and nothing is noted of it. There is nothing to wait for,
+    /// and a first synchronisation does nothing else; so this is no future.
+    pub(super) fn meet(
+        &mut self,
+        entry: &ChangedEntry,
+        elsewhere: &mut Vec<(EntryUuid, Option<Elsewhere>)>,
+    ) -> Result<(), Trouble> {
+        let (remote, read) = self.read_entry(entry, Members::default(), elsewhere)?;
+        let (situation, mut seen) = Local::nobody(entry.uuid, remote, origin_of(entry));
+        if self.engine.pushes() {
+            seen.entry = Some(read.entry.clone());
+        }
+        self.planned_on(situation, seen, Some(read), Some(address_of(entry)));
+        Ok(())
+    }
+
+    /// What an entry says, as far as it takes no look at what is here of it.
+    fn read_entry<'e>(
+        &mut self,
+        entry: &'e ChangedEntry,
+        members: Members,
+        elsewhere: &mut Vec<(EntryUuid, Option<Elsewhere>)>,
+    ) -> Result<(Remote, Read<'e>), Trouble> {
         let parts = self.parts;
         let unresolved = self.unresolved(entry.uuid, &members)?;
         let mut remote = parts.remote(entry, members);
@@ -39,7 +67,6 @@ impl Worker<'_> {
         if let (Remote::Here(remote), Some((_, next))) = (&mut remote, unresolved) {
             remote.until = next;
         }
-        let address = entry.account.as_ref().ok().map(|account| account.address.clone());
         if let Remote::Elsewhere { host, .. } = &remote {
             let now = Elsewhere { host: host.clone() };
             let known = parts
@@ -51,18 +78,15 @@ impl Worker<'_> {
                 elsewhere.push((entry.uuid, Some(now)));
             }
         }
-        let csn = version(entry).map(str::to_owned);
-        if let Some(csn) = &csn {
+        if let Some(csn) = version(entry) {
             self.engine.note_version(csn);
         }
-        let origin = (entry.entry.dn.clone(), csn);
         let read = Read {
             entry: &entry.entry,
             hash,
             unresolved: unresolved.map(|(unresolved, _)| unresolved),
         };
-        self.examine_remote((entry.uuid, Some(read)), remote, here, origin, Some(address))
-            .await
+        Ok((remote, read))
     }
 
     /// The names among a group's members that lead nowhere, and when they are looked up again.
@@ -167,23 +191,28 @@ impl Worker<'_> {
         &mut self,
         (uuid, entry): (EntryUuid, Option<Read<'_>>),
         remote: Remote,
-        here: Here,
         origin: (String, Option<String>),
         address: Option<Option<Address>>,
     ) -> Result<(), Trouble> {
-        let (mut situation, mut seen) = match here {
-            Here::Nobody => Local::nobody(uuid, remote, origin),
-            Here::Somebody => {
-                let read = self.parts.local.situation(uuid, remote, origin);
-                read.map_err(store_trouble)?
-            }
-        };
+        let found = self.parts.local.situation(uuid, remote, origin);
+        let (mut situation, mut seen) = found.map_err(store_trouble)?;
         if self.engine.pushes() {
             seen.entry = entry.as_ref().map(|read| read.entry.clone());
-            if here == Here::Somebody {
-                rivals::find(self.parts, &mut situation).await?;
-            }
+            rivals::find(self.parts, &mut situation).await?;
         }
+        self.planned_on(situation, seen, entry, address);
+        Ok(())
+    }
+
+    /// Hands both sides to the engine, and keeps what the plan is carried out with.
+    fn planned_on(
+        &mut self,
+        situation: Situation,
+        mut seen: Seen,
+        entry: Option<Read<'_>>,
+        address: Option<Option<Address>>,
+    ) {
+        let uuid = situation.uuid;
         if let Some(read) = entry {
             seen.hash = read.hash;
             seen.unresolved = read.unresolved;
@@ -199,7 +228,6 @@ impl Worker<'_> {
         }
         self.seen.insert(uuid, seen);
         self.step(Input::Examined(Box::new(situation)));
-        Ok(())
     }
 
     pub(super) async fn note(&mut self, elsewhere: &[(EntryUuid, Option<Elsewhere>)]) -> Result<(), Trouble> {
@@ -239,18 +267,18 @@ impl Worker<'_> {
                         elsewhere.push((*uuid, None));
                     }
                     let origin = (String::new(), None);
-                    self.examine_remote((*uuid, None), remote, Here::Somebody, origin, gone)
+                    self.examine_remote((*uuid, None), remote, origin, gone)
                         .await?;
                 }
                 Presence::OutOfScope(entry) => {
                     let origin = (entry.dn.clone(), None);
                     let remote = Remote::OutOfScope;
-                    self.examine_remote((*uuid, None), remote, Here::Somebody, origin, Some(None))
+                    self.examine_remote((*uuid, None), remote, origin, Some(None))
                         .await?;
                 }
                 Presence::InScope(entry) => {
                     let members = members(self.parts, &entry).await?;
-                    self.examine(&entry, members, Here::Somebody, &mut elsewhere)
+                    self.examine(&entry, members, &mut elsewhere)
                         .await?;
                 }
             }
@@ -363,15 +391,6 @@ struct Read<'a> {
     unresolved: Option<Unresolved>,
 }
 
-/// Who may be here of an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Here {
-    /// It was looked up: nobody, and nothing is noted of it.
-    Nobody,
-    /// Perhaps somebody: it is to be read.
-    Somebody,
-}
-
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Freshness {
@@ -387,6 +406,16 @@ pub(super) enum Freshness {
 pub(super) fn version(entry: &ChangedEntry) -> Option<&str> {
     let account = entry.account.as_ref().ok()?;
     account.entry_csn.as_deref()
+}
+
+/// Where an entry stands, and its version.
+fn origin_of(entry: &ChangedEntry) -> (String, Option<String>) {
+    (entry.entry.dn.clone(), version(entry).map(str::to_owned))
+}
+
+fn address_of(entry: &ChangedEntry) -> Option<Address> {
+    let account = entry.account.as_ref().ok()?;
+    Some(account.address.clone())
 }
 
 /// The plan's view of a password.

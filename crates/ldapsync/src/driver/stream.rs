@@ -3,7 +3,7 @@
 //! What waits here is bounded by the feed itself (`directory::feed::Following`): while a batch is carried out the
 //! next one gathers there, and past the bound the search is given up and resumed by its cookie.
 
-use super::examine::{Freshness, Here, version};
+use super::examine::{Freshness, version};
 use super::worker::{Worker, save};
 use crate::engine::{Checkpoint, Input, Notice, Trouble};
 use crate::mapping::Members;
@@ -12,7 +12,7 @@ use directory::feed::{Change, ChangedEntry, Cookie, Coverage, FeedError, FeedEve
 use model::EntryUuid;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use store::{Elsewhere, Names};
+use store::Names;
 use tokio::time::Instant;
 
 /// Objects that are read, planned and applied together. The store commits what arrives during a sync as one
@@ -231,17 +231,11 @@ impl Worker<'_> {
         }
     }
 
-    /// An account's entry that is news.
-    async fn look_at_entry(
-        &mut self,
-        entry: &ChangedEntry,
-        here: Here,
-        elsewhere: &mut Vec<(EntryUuid, Option<Elsewhere>)>,
-    ) -> Result<(), Trouble> {
+    /// An account's entry is news.
+    fn note_news(&mut self, entry: &ChangedEntry) {
         self.note_told(entry);
         self.step(Input::Noticed(Notice::Account(entry.uuid)));
         (self.parts.remotes.sessions.changed)(entry.uuid);
-        self.examine(entry, Members::default(), here, elsewhere).await
     }
 
     async fn portion(&mut self, changes: &[Change]) -> Result<(), Trouble> {
@@ -274,7 +268,8 @@ impl Worker<'_> {
         let unknown = self.unknown(&entries)?;
         for uuid in &unknown {
             if let Some(entry) = entries.remove(uuid) {
-                self.look_at_entry(entry, Here::Nobody, &mut elsewhere).await?;
+                self.note_news(entry);
+                self.meet(entry, &mut elsewhere)?;
             }
         }
         self.gather().await;
@@ -295,7 +290,8 @@ impl Worker<'_> {
                     continue;
                 }
             }
-            self.look_at_entry(entry, Here::Somebody, &mut elsewhere).await?;
+            self.note_news(entry);
+            self.examine(entry, Members::default(), &mut elsewhere).await?;
         }
         self.note(&elsewhere).await?;
         self.settle().await?;

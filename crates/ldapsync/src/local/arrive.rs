@@ -52,7 +52,7 @@ impl Local {
     }
 
     /// Carries plans out for which [`is_arrival`] holds, all in one commit or none of them.
-    pub(crate) async fn arrive(&self, plans: &[(Plan, Seen)]) -> Result<(), StoreError> {
+    pub(crate) async fn arrive(&self, plans: &[(Box<Plan>, Seen)]) -> Result<(), StoreError> {
         let mut accounts = Vec::with_capacity(plans.len());
         for (plan, seen) in plans {
             if let [Op::Create { image, state, .. }] = plan.ops.as_slice() {
