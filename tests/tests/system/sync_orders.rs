@@ -249,7 +249,11 @@ fn who_waits_for_mail_that_never_comes_is_opened() -> Result<()> {
         &["account", "list", "--state", "awaiting-mail"],
         "alice@example.test",
     )?;
-    let told = site.expect(&["sync", "explain", "alice@example.test"], 0, "other.example.test")?;
+    let told = site.expect(
+        &["sync", "explain", "alice@example.test"],
+        0,
+        "other.example.test",
+    )?;
     ensure!(told.contains("homing account open 1"), "{told}");
     let open = ["account", "open", "alice@example.test"];
     site.expect(&open, 0, "alice@example.test is in use")?;
@@ -258,8 +262,12 @@ fn who_waits_for_mail_that_never_comes_is_opened() -> Result<()> {
     // It lasts: neither a comparison nor another move lets it wait for that home again.
     site.expect(&["sync", "run", "--full"], 0, "following")?;
     site.expect(&["account", "show", "alice@example.test"], 0, "active")?;
-    site.slapd.modify(&set("alice", "mailHost", "third.example.test"))?;
-    site.until(&["account", "list", "--state", "moved-away"], "alice@example.test")?;
+    site.slapd
+        .modify(&set("alice", "mailHost", "third.example.test"))?;
+    site.until(
+        &["account", "list", "--state", "moved-away"],
+        "alice@example.test",
+    )?;
     site.slapd
         .modify(&set("alice", "mailHost", "mail.example.test"))?;
     site.until(&["account", "list", "--state", "active"], "alice@example.test")
