@@ -3,7 +3,7 @@
 use crate::dial::Dialer;
 use crate::farewell::Order;
 use directory::HomeRef;
-use net::{LineStream, Metric, Metrics, Relay, RelayReport, Session};
+use net::{LineStream, Metric, Metrics, NewSession, Relay, RelayReport, Session, SessionEnd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -32,30 +32,57 @@ pub(crate) struct Handover {
 impl Handover {
     /// The relay to its end. The future holds nothing of the login.
     pub(crate) fn run(self) -> impl Future<Output = ()> + Send + 'static {
+        let dialer = Arc::clone(&self.dialer);
+        self.run_until_told(move |about, why| ask_home(&dialer, about, why))
+    }
+
+    /// The same for a session that has somebody else to say goodbye: `farewell` hears once that the session is to end, and
+    /// says whether a goodbye can be expected.
+    pub(crate) fn run_until_told<F>(self, farewell: F) -> impl Future<Output = ()> + Send + 'static
+    where
+        F: FnOnce(&NewSession, SessionEnd) -> bool + Send + Unpin + 'static,
+    {
         Relaying {
             relay: Relay::new(self.client, self.home, self.idle, self.session),
             metrics: self.metrics,
-            dialer: Some(self.dialer),
+            farewell: Some(farewell),
         }
     }
 }
 
-/// Written by hand: an `async fn` would hold the relay twice, and tens of thousands of these wait.
-struct Relaying {
-    relay: Relay,
-    metrics: Metrics,
-    /// None once the home has been asked to end the session.
-    dialer: Option<Arc<Dialer>>,
+/// The home says goodbye in its own words, where it can.
+fn ask_home(dialer: &Arc<Dialer>, about: &NewSession, why: SessionEnd) -> bool {
+    let Some(Ok(home)) = about.home.as_deref().map(HomeRef::parse) else {
+        return false;
+    };
+    let trace = about.trace;
+    // The home in this process has heard by itself.
+    dialer.is_local(&home, about.protocol) || dialer.ask_to_end(&home, Order { trace, why })
 }
 
-impl Future for Relaying {
+/// Written by hand: an `async fn` would hold the relay twice, and tens of thousands of these wait.
+struct Relaying<F> {
+    relay: Relay,
+    metrics: Metrics,
+    /// None once it has heard that the session is to end.
+    farewell: Option<F>,
+}
+
+impl<F> Future for Relaying<F>
+where
+    F: FnOnce(&NewSession, SessionEnd) -> bool + Unpin,
+{
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.relay).poll(cx);
-        if polled.is_pending() {
-            this.ask_to_end();
+        if polled.is_pending()
+            && let Some(why) = this.relay.told()
+            && let Some(farewell) = this.farewell.take()
+            && farewell(this.relay.session().about(), why)
+        {
+            this.relay.await_farewell();
         }
         let report = ready!(polled);
         this.finish(&report);
@@ -63,22 +90,7 @@ impl Future for Relaying {
     }
 }
 
-impl Relaying {
-    /// Once the session is told to end: the home says goodbye in its own words, where it can.
-    fn ask_to_end(&mut self) {
-        let Some(why) = self.relay.told() else { return };
-        let Some(dialer) = self.dialer.take() else { return };
-        let about = self.relay.session().about();
-        let Some(Ok(home)) = about.home.as_deref().map(HomeRef::parse) else {
-            return;
-        };
-        let trace = about.trace;
-        // The home in this process has heard by itself.
-        if dialer.is_local(&home, about.protocol) || dialer.ask_to_end(&home, Order { trace, why }) {
-            self.relay.await_farewell();
-        }
-    }
-
+impl<F> Relaying<F> {
     fn finish(&self, report: &RelayReport) {
         let session = self.relay.session();
         let about = session.about();

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::login::{Claims, client_port};
 use model::{Peer, TlsState};
 use net::{Connection, Network};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use wire::smtp::ClientClaims;
 use wire::transport;
 
@@ -65,7 +65,8 @@ impl Client {
         self.hello = None;
         self.forwarded = ClientClaims::default();
         if let Some(addr) = claims.addr {
-            self.peer.client.set_ip(addr.to_canonical());
+            // The port that is known belongs to whoever speaks for this client.
+            self.peer.client = SocketAddr::new(addr.to_canonical(), 0);
         }
         if let Some(port) = claims.port {
             self.peer.client.set_port(port);
@@ -161,12 +162,16 @@ impl Client {
     }
 }
 
-/// The first claims where they say something, else the second.
+/// The first claims where they say something, else the second. The port goes with its address: half of each is nobody.
 fn over(first: ClientClaims, second: ClientClaims) -> ClientClaims {
+    let port = match first.addr {
+        Some(_) => first.port,
+        None => first.port.or(second.port),
+    };
     ClientClaims {
         name: first.name.or(second.name),
         addr: first.addr.or(second.addr),
-        port: first.port.or(second.port),
+        port,
         proto: first.proto.or(second.proto),
         helo: first.helo.or(second.helo),
         ident: first.ident.or(second.ident),

@@ -1,9 +1,11 @@
 //! The way between a client and its home after the login: the relay on one side, the guard in the middle.
 
 use super::guard::{Guard, MAX_COMMAND, Turn};
+use super::reply;
 use bytes::Bytes;
 use net::{Connection, LinePolicy, LineStream, ReadError};
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// The longest reply line of a home.
 const MAX_LINE: usize = 4096;
@@ -29,6 +31,8 @@ enum Event {
     HomeLine(Bytes),
     ClientGone,
     HomeGone,
+    /// The session has to end, and nobody waits for an answer.
+    Told,
 }
 
 impl Passage {
@@ -44,11 +48,11 @@ impl Passage {
         (LineStream::new(near, MAX_LINE), passage)
     }
 
-    /// Passes on what may be passed on, until one side is gone.
-    pub(super) async fn run(mut self) {
+    /// Passes on what may be passed on, until one side is gone or the session is told to end.
+    pub(super) async fn run(mut self, mut told: oneshot::Receiver<()>) {
         let mut client_open = true;
         loop {
-            let event = self.next(client_open).await;
+            let event = self.next(client_open, &mut told).await;
             let mut out = Vec::new();
             match event {
                 Event::Command(line) => {
@@ -67,6 +71,12 @@ impl Passage {
                     }
                     self.client.write(&out);
                 }
+                // RFC 5321 section 3.8: so that it is not the client's message that has failed.
+                Event::Told => {
+                    reply::session_ends().encode(&mut out);
+                    self.client.write(&out);
+                    break;
+                }
                 Event::ClientGone => client_open = false,
                 Event::HomeGone => break,
             }
@@ -82,10 +92,14 @@ impl Passage {
         self.home.close(STALLED).await;
     }
 
-    async fn next(&mut self, client_open: bool) -> Event {
+    async fn next(&mut self, client_open: bool, told: &mut oneshot::Receiver<()>) -> Event {
         let turn = self.guard.turn();
+        let between = turn == Turn::Command && !self.guard.is_owed();
         let (client, home) = (&mut self.client, &mut self.home);
         tokio::select! {
+            // First: a client that never pauses is told, too.
+            biased;
+            _ = told, if between => Event::Told,
             event = heard(client, turn), if client_open && turn != Turn::Wait => event,
             line = home.read_line(LONG) => match line {
                 Ok(line) => Event::HomeLine(line),

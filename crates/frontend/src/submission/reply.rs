@@ -47,6 +47,7 @@ macro_rules! fixed {
 }
 
 fixed! {
+    session_ends => 421 3 2 "The session is ended; try again";
     logged_in => 235 7 0 "Logged in";
     log_in_first => 530 7 0 "Authentication required";
     tls_first => 530 7 0 "Start TLS first";

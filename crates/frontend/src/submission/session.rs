@@ -11,6 +11,7 @@ use crate::relaying::Handover;
 use model::{Authenticator, Protocol};
 use net::{Accepted, ReadError, Rest};
 use std::sync::Arc;
+use tokio::sync::oneshot;
 use wire::smtp::{ClientClaims, Command, CommandError, Extensions, Reply};
 
 /// The longest command. RFC 4954 section 4 has 12288 octets for what AUTH carries.
@@ -60,14 +61,19 @@ pub async fn serve(accepted: Accepted, proxy: Arc<SubmissionProxy>) -> Rest {
         greeted: false,
     };
     match Box::pin(session.run()).await {
-        Some((handover, passage)) => Rest::of(async move {
-            let mut relay = Box::pin(handover.run());
-            // The relay has the last word: it tells the client what the home said last, and knows when to end.
-            tokio::select! {
-                () = &mut relay => {}
-                () = passage.run() => relay.await,
-            }
-        }),
+        Some((handover, passage)) => {
+            let (tell, told) = oneshot::channel();
+            // The passage knows where a reply is right, and homes of submission take no orders.
+            let relay = handover.run_until_told(move |_, _| tell.send(()).is_ok());
+            Rest::of(async move {
+                let mut relay = Box::pin(relay);
+                // The relay has the last word: it tells the client what the home said last, and knows when to end.
+                tokio::select! {
+                    () = &mut relay => {}
+                    () = passage.run(told) => relay.await,
+                }
+            })
+        }
         None => ().into(),
     }
 }

@@ -376,6 +376,22 @@ async fn a_proxy_header_names_the_client_and_its_tls() {
         // Dovecot's word for TLS that somebody before it has ended.
         assert_eq!(line.contains("secured"), tls, "{line}");
     }
+    // Whom the balancer does not name logs in as well, and the home does not take it for the front end.
+    let proxy = imap::ImapProxy::new(
+        &ImapProxyConfig::default(),
+        context.clone(),
+        Some(Arc::new(OnePassword)),
+    );
+    let proxy = Arc::new(proxy);
+    let nameless = front(Protocol::Imap, trusting, move |accepted| {
+        imap::serve(accepted, proxy.clone())
+    })
+    .await;
+    let mut client = Client::connect(nameless.address).await;
+    client.send("PROXY UNKNOWN\r\n");
+    let done = client.until("a LOGIN alice@example.test secret", "a ").await;
+    assert!(done.starts_with("a OK"), "{done}\n{}", server.log());
+    logged(&server, "rip=0.0.0.0, rport=0, lip=127.0.0.1").await;
     // Whoever only looks whether it is there is nobody.
     context.dialer.probe().await;
     assert!(context.dialer.failing_homes().is_empty());

@@ -26,6 +26,9 @@ const GOOD: &[Do] = &[
     Echo("250 2.0.0 ECHO "),
 ];
 
+/// The last word of a session that has to end.
+const ENDED: &str = "421 4.3.2 The session is ended; try again";
+
 async fn submission(home: &str, configure: fn(&mut ListenerConfig), authenticate: AuthenticateAt) -> Front {
     let config = SubmissionProxyConfig {
         authenticate,
@@ -398,7 +401,16 @@ async fn master_logins_sessions_and_numbers() {
     assert_eq!(rows.len(), 1);
     assert_eq!((rows[0].bytes_up, rows[0].bytes_down), (6, 21));
     assert_eq!(sessions.end(&of_alice, SessionEnd::Kicked), 1);
-    assert!(client.is_closed().await, "nothing is said into the stream");
+    assert_eq!(client.line().await, ENDED);
+    assert!(client.is_closed().await);
+    // It is counted once the client has closed, too.
+    drop(client);
+    let over = async {
+        while !sessions.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, over).await.expect("it ends");
     let text = metrics.render();
     for line in [
         "homing_proxy_logins_total{protocol=\"submission\",home=\"store\",outcome=\"ok\"} 1",
@@ -406,6 +418,36 @@ async fn master_logins_sessions_and_numbers() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
+}
+
+/// RFC 5321 section 3.8: a session that has to end does so between commands, and the message under way is kept.
+#[tokio::test]
+async fn a_session_that_has_to_end_says_so_after_the_message() {
+    let taking: &[Do] = &[
+        Say("220 home\r\n"),
+        Hear("EHLO"),
+        Say(HELLO),
+        Hear("AUTH"),
+        Say("235 2.7.0 in\r\n"),
+        Hear("DATA"),
+        Say("354 go\r\n"),
+        Hear("the message"),
+        Hear("."),
+        Say("250 2.0.0 kept\r\n"),
+        Hang,
+    ];
+    let home = Home::start(&[taking]).await;
+    let context = context(&[("alice@example.test", &home.name)]);
+    let sessions = context.sessions.clone();
+    let front = start(context, |_| {}, SubmissionProxyConfig::default()).await;
+    let (mut client, _) = greeted(&front).await;
+    assert_eq!(plain(&mut client, GOOD_PROOF).await, "235 2.7.0 Logged in");
+    assert_eq!(client.ask("DATA").await, "354 go");
+    assert_eq!(sessions.end(&SessionFilter::default(), SessionEnd::Drained), 1);
+    client.send("the message\r\n");
+    assert_eq!(client.ask(".").await, "250 2.0.0 kept");
+    assert_eq!(client.line().await, ENDED);
+    assert!(client.is_closed().await);
 }
 
 /// A home that closes after its last word has been heard to the end; a client that closes ends its home's session.
