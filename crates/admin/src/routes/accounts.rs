@@ -49,7 +49,16 @@ pub(super) async fn create(
     let hash = hash(&admin, &body.password).await?;
     let mut new = NewAccount::new(body.address);
     (new.aliases, new.display_name, new.password_hash) = (body.aliases, body.display_name, Some(hash));
-    let id = store.create_account(new, &origin(caller)).await?;
+    let domain = new.address.domain();
+    let id = store
+        .create_account(new, &origin(caller))
+        .await
+        .map_err(|error| match error {
+            StoreError::NotFound("the domain") => ApiError::NotFound(format!(
+                "{domain} is no domain of this server: homing domain create {domain}"
+            )),
+            error => error.into(),
+        })?;
     answer(store, id)
 }
 
@@ -76,6 +85,9 @@ pub(super) struct Page {
     #[serde(default)]
     state: Option<String>,
 }
+
+/// Accounts that are looked through for a deleted one, before it is said that nobody has a name.
+const LOOKED_FOR: usize = 50_000;
 
 /// Rows that one request looks through for accounts in a state.
 const LOOKED_AT: usize = 4096;
@@ -287,12 +299,32 @@ pub(super) async fn remove(
     let account = find(store, &name)?;
     // Not refused, like a disable; the entry brings it back.
     let undone_by = decided_by(&admin, LocalId::Account(account.id), Field::Address)?;
+    let entry = entry_that_goes(&admin, account.id)?;
     store
         .delete_account(account.id, RETENTION, &origin(caller))
         .await?;
     end_sessions(&admin, &account);
-    let Json(answer) = answer(store, account.id)?;
+    let Json(mut answer) = answer(store, account.id)?;
+    if let (Some((connector, dn)), None, Some(row)) = (entry, &undone_by, answer.as_object_mut()) {
+        row.insert("entry_deleted_by".to_owned(), json!(connector));
+        row.insert("entry_dn".to_owned(), json!(dn));
+    }
     Ok(Json(told_undone(answer, undone_by)))
+}
+
+/// The connector that deletes the entry of an account that is deleted here, and the DN: one that writes to the directory.
+fn entry_that_goes(admin: &Admin, id: AccountId) -> Result<Option<(String, String)>, ApiError> {
+    let current = admin.current.load_full();
+    let writes = |name: &str| {
+        let config = current.connectors.iter().map(|connector| connector.config());
+        let mut own = config.filter(|config| config.name == name);
+        own.any(|config| config.direction != Direction::LdapToLocal)
+    };
+    let links = admin.store()?.associations_of(LocalId::Account(id))?;
+    let link = links
+        .into_iter()
+        .find(|link| matches!(link.data.state, LinkState::Linked) && writes(&link.connector));
+    Ok(link.map(|link| (link.connector, link.data.dn.to_string())))
 }
 
 /// Whoever is in by what holds no longer has to log in again.
@@ -318,7 +350,39 @@ pub(super) fn find(store: &Store, name: &str) -> Result<Arc<Account>, ApiError> 
         Some(id) => store.account(id)?,
         None => store.account_by_address(&address(name)?)?,
     };
-    found.ok_or_else(|| ApiError::NotFound(format!("there is no account {name}")))
+    match found {
+        Some(account) => Ok(account),
+        None => Err(ApiError::NotFound(nobody(store, name)?)),
+    }
+}
+
+/// What is said of a name that no account has now. A deleted account of that name is looked for among the first ones: its
+/// address is free, so that no index leads to it, and only its number does.
+fn nobody(store: &Store, name: &str) -> Result<String, StoreError> {
+    let none = format!("there is no account {name}");
+    let Ok(wanted) = Address::parse(name) else {
+        return Ok(none);
+    };
+    let (mut after, mut looked_at, mut last) = (None, 0, None);
+    while looked_at < LOOKED_FOR {
+        let accounts = store.list_accounts(after, 1000)?;
+        let Some(end) = accounts.last().map(|account| account.id) else {
+            break;
+        };
+        (after, looked_at) = (Some(end), looked_at + accounts.len());
+        let deleted = accounts.iter().filter(|account| {
+            matches!(account.state, AccountState::SoftDeleted { .. })
+                && (account.address == wanted || account.aliases.contains(&wanted))
+        });
+        last = deleted.last().map(|account| account.id).or(last);
+    }
+    Ok(match last {
+        Some(id) => format!(
+            "{none}: it is deleted, and its number is {id} (homing account show {id}; to bring it back: homing account \
+             undelete {id})"
+        ),
+        None => none,
+    })
 }
 
 pub(super) fn answer(store: &Store, id: AccountId) -> Result<Json<Value>, ApiError> {

@@ -109,12 +109,12 @@ fn synchronisation(metrics: &Metrics, status: &SyncStatus) {
         metrics.counter(metric, &[connector]).raise_to(count);
     }
     let lag = status.lag_seconds.and_then(|lag| i64::try_from(lag).ok());
-    let aside = status.quarantine.len() + status.strangers.len();
+    let aside = i64::try_from(status.set_aside).unwrap_or(i64::MAX);
     let waiting = i64::try_from(status.outbox.waiting).unwrap_or(i64::MAX);
     let well = matches!(status.state, SyncState::Following | SyncState::Working) && status.error.is_none();
     // No round has ended yet: an age that no alarm takes for health.
     metrics.gauge(SYNC_LAG, &[connector]).set(lag.unwrap_or(-1));
-    metrics.gauge(SYNC_QUARANTINE, &[connector]).set(number(aside));
+    metrics.gauge(SYNC_QUARANTINE, &[connector]).set(aside);
     metrics.gauge(SYNC_OUTBOX, &[connector]).set(waiting);
     metrics.gauge(SYNC_UP, &[connector]).set(i64::from(well));
 }

@@ -36,8 +36,8 @@ fn sync(admin: &Admin) -> Vec<String> {
         if let Some(error) = &status.error {
             problems.push(format!("sync {name}: {error}"));
         }
-        if !status.quarantine.is_empty() {
-            let count = status.quarantine.len();
+        if status.set_aside > 0 {
+            let count = status.set_aside;
             problems.push(format!(
                 "sync {name}: {count} objects are set aside; see homing sync quarantine"
             ));

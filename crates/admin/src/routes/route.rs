@@ -4,10 +4,16 @@ use super::{Admin, Named, address};
 use crate::ApiError;
 use axum::Json;
 use axum::extract::State;
-use directory::{Attempt, DomainAnswer, ExplainStep, Route};
+use directory::{Attempt, DomainAnswer, ExplainStep, HomeRef, Route};
+use frontend::{Dialer, HomeState};
 use model::Address;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the name of a home may be looked up.
+const LOOK_UP: Duration = Duration::from_secs(2);
 
 /// Asks the maps of every proxy service that lists other maps than the ones before it.
 pub(super) async fn explain(
@@ -21,10 +27,13 @@ pub(super) async fn explain(
             "this node routes nothing: no proxy service has user_maps".to_owned(),
         ));
     }
-    let mut services = Vec::new();
+    let (mut services, mut homes) = (Vec::new(), BTreeSet::new());
     for (service, maps) in &current.maps {
         let explanation = maps.explain(&address).await;
         let steps: Vec<String> = explanation.steps.iter().map(line).collect();
+        if let Route::Home(found) = &explanation.route {
+            homes.insert(found.home.to_string());
+        }
         services.push(json!({ "service": service, "steps": steps, "answer": explanation.route.to_string(), "outcome": outcome(&explanation.route) }));
     }
     let same = |key: &str| {
@@ -65,9 +74,62 @@ pub(super) async fn explain(
         answer.push_str(&format!("; {}", text(row, "step")));
     }
     let rows: Vec<Value> = services.iter().chain(&domains).cloned().collect();
+    let mut met = Vec::with_capacity(homes.len());
+    for home in &homes {
+        met.push(way(&current.homes, home).await);
+    }
     Ok(Json(
-        json!({ "address": address, "steps": steps, "answer": answer, "outcome": worst(&rows), "services": services, "domains": domains }),
+        json!({ "address": address, "steps": steps, "answer": answer, "outcome": worst(&rows), "services": services, "domains": domains, "homes": met }),
     ))
+}
+
+/// Whether a session would get to a home now, and what is known of each of its services. A home that is not listed and has
+/// not been met is looked up by its name: a slip in the directory has no address.
+async fn way(dialer: &Dialer, name: &str) -> Value {
+    let host = HomeRef::parse(name).map_or_else(|_| name.to_owned(), |home| home.host().to_owned());
+    let drained = dialer.drained().into_iter().find(|(drained, _)| *drained == host);
+    let listed = dialer.listed().contains(&host);
+    let mut met = dialer.homes();
+    met.retain(|status| status.home == name);
+    let all_down = !met.is_empty()
+        && met
+            .iter()
+            .all(|status| matches!(status.state, HomeState::Down | HomeState::Trial));
+    let why_not = match &drained {
+        Some((_, reason)) if reason.is_empty() => Some("drained".to_owned()),
+        Some((_, reason)) => Some(format!("drained: {reason}")),
+        None if all_down => Some("down".to_owned()),
+        None if !listed && met.iter().all(|status| status.state != HomeState::Up) => no_address(&host).await,
+        None => None,
+    };
+    let services: Vec<Value> = met
+        .iter()
+        .map(|status| {
+            json!({
+                "protocol": status.protocol.to_string(), "address": status.address,
+                "state": status.state.as_str(), "reason": status.reason,
+            })
+        })
+        .collect();
+    json!({
+        "home": name, "listed": listed, "drained": drained.is_some(), "open": why_not.is_none(), "why_not": why_not,
+        "services": services,
+    })
+}
+
+/// Why the name of a home that no `[[home]]` lists leads nowhere.
+async fn no_address(host: &str) -> Option<String> {
+    let looked_up = tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((host, 143))).await;
+    match looked_up {
+        Ok(Ok(found)) => match found.count() {
+            0 => Some("no [[home]] lists it, and its name has no address".to_owned()),
+            _ => None,
+        },
+        Ok(Err(error)) => Some(format!(
+            "no [[home]] lists it, and its name cannot be looked up: {error}"
+        )),
+        Err(_) => Some("no [[home]] lists it, and nobody answers for its name".to_owned()),
+    }
 }
 
 /// Whether a mail proxy takes mail for the domain at all.

@@ -7,9 +7,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use ldapsync::{Consent, PlanItem, PlanReport, SyncEngine, SyncError};
+use model::{AccountId, EntryUuid, GroupId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use store::{LocalId, Store};
 
 /// Rows of a page unless fewer are asked for.
 const PAGE: usize = 256;
@@ -182,21 +184,54 @@ pub(super) async fn quarantine(
     let limit = page.limit.unwrap_or(PAGE).clamp(1, PAGE);
     let entries = store.quarantine_after(engine.name(), page.after.as_deref(), limit)?;
     let next = entries.last().map(|entry| entry.object.clone());
-    let rows: Vec<Value> = entries
+    let rows: Result<Vec<Value>, ApiError> = entries
         .iter()
         .map(|entry| {
-            json!({
+            let (address, dn) = known_as(store, engine.name(), &entry.object)?;
+            Ok(json!({
                 "entry": entry.object,
+                "address": address,
+                "dn": dn,
                 "reason": entry.reason,
                 "attempts": entry.attempts,
                 "since": super::time::rfc3339(entry.since),
                 // What the guard holds waits for a person.
                 "held": ldapsync::is_held(&entry.reason),
                 "next_try": (!ldapsync::is_held(&entry.reason)).then(|| super::time::rfc3339(entry.next)),
-            })
+            }))
         })
         .collect();
-    Ok(Json(json!({ "rows": rows, "next": next })))
+    Ok(Json(json!({ "rows": rows?, "next": next })))
+}
+
+/// The address here and the DN that belong to a row of the quarantine, as far as they are known: the row itself has a UUID,
+/// or the number of an object that has no entry.
+fn known_as(
+    store: &Store,
+    connector: &str,
+    object: &str,
+) -> Result<(Option<String>, Option<String>), ApiError> {
+    let number = |text: &str| text.trim().parse::<u64>().ok();
+    let link = match EntryUuid::parse(object) {
+        Ok(uuid) => store.association_by_uuid(connector, uuid)?,
+        Err(_) => None,
+    };
+    let local = match (&link, object.split_once(' ')) {
+        (Some(link), _) => Some(link.local),
+        (None, Some(("account", id))) => number(id)
+            .and_then(|id| AccountId::new(id).ok())
+            .map(LocalId::Account),
+        (None, Some(("group", id))) => number(id)
+            .and_then(|id| GroupId::new(id).ok())
+            .map(LocalId::Group),
+        _ => None,
+    };
+    let address = match local {
+        Some(LocalId::Account(id)) => store.account(id)?.map(|account| account.address.to_string()),
+        Some(LocalId::Group(id)) => store.group(id)?.map(|group| group.address.to_string()),
+        None => None,
+    };
+    Ok((address, link.map(|link| link.data.dn.to_string())))
 }
 
 #[derive(Deserialize)]
@@ -214,7 +249,7 @@ pub(super) async fn retry(
     let engine = engine(&admin, &name)?;
     let (tried, status) = engine.retry(body.object.as_deref()).await?;
     let now = engine.status();
-    let left = now.quarantine.len() + now.strangers.len();
+    let left = now.set_aside;
     match &status.error {
         Some(error) => Err(ApiError::Temporary(error.clone())),
         None => Ok(Json(

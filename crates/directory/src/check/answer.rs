@@ -1,5 +1,7 @@
 //! What a check found, as values.
 
+use std::collections::BTreeMap;
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -42,6 +44,9 @@ pub struct Report {
     pub connector: String,
     /// In the order in which they were found.
     pub findings: Vec<Finding>,
+    /// The domains of the accounts and groups that were looked at closely, and how many are of each: whoever knows the
+    /// server's domains sees which entries it would set aside.
+    pub domains: BTreeMap<String, usize>,
     answered: bool,
 }
 
@@ -50,6 +55,7 @@ impl Report {
         Self {
             connector: connector.to_owned(),
             findings: Vec::new(),
+            domains: BTreeMap::new(),
             answered: false,
         }
     }

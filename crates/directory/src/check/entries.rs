@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, HashMap};
 
 /// Entries named in one line.
 const EXAMPLES: usize = 5;
+/// Domains that are counted; a directory with more is no mistake of one domain.
+const DOMAINS: usize = 1000;
 
 /// Entries with one fault: how many, and some of them.
 #[derive(Default)]
@@ -56,6 +58,7 @@ struct Seen {
     doubles: Faulty,
     weak: BTreeMap<String, usize>,
     addresses: HashMap<String, String>,
+    domains: BTreeMap<String, usize>,
 }
 
 pub(super) async fn look(
@@ -108,6 +111,7 @@ pub(super) async fn look(
     );
     report.good("entries", text);
     seen.tell(patterns, ask, report);
+    report.domains = seen.domains;
 }
 
 /// A search that ended early: everything after this point would be missing.
@@ -194,6 +198,10 @@ impl Look<'_> {
     }
 
     fn account(&self, account: &DirectoryAccount, seen: &mut Seen) {
+        let domain = account.address.domain_str().to_lowercase();
+        if seen.domains.len() < DOMAINS || seen.domains.contains_key(&domain) {
+            *seen.domains.entry(domain).or_default() += 1;
+        }
         match &account.host {
             Host::One(_) => {}
             Host::None if account.kind == EntryKind::Group => seen.groups_without_host.add(&account.dn),

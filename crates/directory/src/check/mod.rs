@@ -63,11 +63,12 @@ pub async fn check(
     for mut options in options(config)? {
         options.operation_timeout = options.operation_timeout.max(PATIENCE);
         let client = reach::reach(config, &identity, &options, &mut report).await;
-        usable = usable.or(client);
+        usable = usable.or(client.map(|client| (client, options)));
     }
-    let Some(client) = usable else {
+    let Some((client, options)) = usable else {
         return Ok(report);
     };
+    reach::writes(config, &options, &mut report).await;
     let Some(root) = server::look(&client, config, &patterns, &mut report).await else {
         return Ok(report);
     };

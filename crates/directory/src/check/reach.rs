@@ -36,6 +36,42 @@ pub(super) async fn reach(
     }
 }
 
+/// Whether the identity for writes is let in, where there is one of its own. Nothing is written.
+pub(super) async fn writes(config: &ConnectorConfig, options: &ConnectOptions, report: &mut Report) {
+    let Some(dn) = &config.write_bind_dn else {
+        return;
+    };
+    let server = options.uri.to_string();
+    let identity = match Identity::for_writes(config) {
+        Ok(identity) => identity,
+        Err(problem) => {
+            let remedy = "name a file that this command can read, with the password of write_bind_dn";
+            report.wrong(
+                "write-bind",
+                format!("{}: {}", problem.key, problem.message),
+                remedy,
+            );
+            return;
+        }
+    };
+    let bound = match Client::connect(options).await {
+        Ok(client) => identity.bind(&client).await,
+        Err(error) => Err(error),
+    };
+    match bound {
+        Ok(()) => report.good("write-bind", format!("{server} lets {dn} in, which writes")),
+        Err(error) => {
+            let remedy = "write_bind_dn or its password is wrong: until it is right nothing that changes here reaches \
+                          the directory; try: ldapwhoami -x -H URI -D WRITE_BIND_DN -W";
+            let remedy = match error.code() {
+                Some(ResultCode::InvalidCredentials) => remedy,
+                _ => "look into the server's log",
+            };
+            report.wrong("write-bind", format!("{server}: {dn}: {error}"), remedy);
+        }
+    }
+}
+
 fn unreachable(server: &str, error: &LdapError, report: &mut Report) {
     let text = format!("{server}: {error}");
     match error {
@@ -44,6 +80,12 @@ fn unreachable(server: &str, error: &LdapError, report: &mut Report) {
             let remedy = "give the server a certificate for the name in uris, or name its authority in ca_file; \
                           openssl s_client shows what it sends";
             report.wrong("certificate", text, remedy);
+        }
+        LdapError::TimedOut | LdapError::Tls(TlsError::TimedOut) => {
+            let remedy = "the server, or what stands before it, hangs: look whether it still works (is it stopped, out of \
+                          disk or of file descriptors?), and whether this port speaks TLS";
+            let text = format!("{server} does not answer in time: {error}");
+            report.wrong("reachable", text, remedy);
         }
         LdapError::Tls(_) => {
             report.answered();

@@ -62,6 +62,15 @@ impl Identity {
         Ok(Self::Simple { dn, password })
     }
 
+    /// What a log line calls it.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Anonymous => "(anonymous)",
+            Self::Simple { dn, .. } => dn,
+            Self::External => "(SASL EXTERNAL)",
+        }
+    }
+
     pub(crate) async fn bind(&self, client: &Client) -> Result<(), LdapError> {
         match self {
             Self::Anonymous => Ok(()),

@@ -3,7 +3,7 @@
 use super::health::Health;
 use super::identity::{Identity, options};
 use crate::config::ConnectorConfig;
-use ldap::{Client, ConnectOptions, Control, LdapError, Outcome};
+use ldap::{Client, ConnectOptions, Control, LdapError, Outcome, ResultCode};
 use model::{Clock, ConfigProblem, Secret, Unavailable};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -271,7 +271,15 @@ impl Pool {
                     return Ok(pooled);
                 }
                 Err(error) => {
-                    last = format!("{}: {error}", self.server_name(server));
+                    last = match error.code() {
+                        // Whoever reads this beside a user's login would look at the user's password.
+                        Some(ResultCode::InvalidCredentials) => format!(
+                            "{}: our own identity {} or its password is refused: {error}",
+                            self.server_name(server),
+                            identity.name()
+                        ),
+                        _ => format!("{}: {error}", self.server_name(server)),
+                    };
                     tracing::warn!(connector = %self.name, server = %self.server_name(server), %error, "cannot use directory server");
                     self.health
                         .lock()
@@ -316,7 +324,17 @@ impl Pool {
                 Client::connect(&options).await?
             }
         };
-        identity.bind(&client).await?;
+        if let Err(error) = identity.bind(&client).await {
+            if error.code() == Some(ResultCode::InvalidCredentials) {
+                tracing::error!(
+                    connector = %self.name,
+                    server = %self.server_name(server),
+                    identity = %identity.name(),
+                    "the directory refuses our own bind_dn or its password (write_bind_dn for the identity that writes); no user's password is meant"
+                );
+            }
+            return Err(error);
+        }
         Ok(Pooled { client, server })
     }
 

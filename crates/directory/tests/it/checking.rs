@@ -234,3 +234,49 @@ async fn the_lockout_budget_is_compared_with_the_policy() {
     );
     assert_eq!(finding(0, 600).await, None);
 }
+
+// A wrong password of the identity that writes shows at the check, not at the first change that gets nowhere.
+#[tokio::test]
+async fn the_identity_for_writes_is_tried_and_domains_are_counted() {
+    let slapd = Slapd::start();
+    slapd.person("anna", "mailHost: store1.test\nuserPassword: secret\n");
+    let mut config = config(&[&slapd]);
+    let (dn, password) = (config.bind_dn.clone(), config.bind_password.clone());
+    config.write_bind_dn = dn;
+    config.write_bind_password = password;
+    let good = report(&config).await;
+    assert!(
+        text(&good, Level::Good, "write-bind").contains("which writes"),
+        "{good:#?}"
+    );
+    assert_eq!(
+        good.domains.get("localdomain.test"),
+        Some(&1),
+        "{:?}",
+        good.domains
+    );
+    config.write_bind_password = Some(Secret::from("another".to_owned()));
+    let bad = report(&config).await;
+    assert!(
+        wrong(&bad, "write-bind").contains("invalidCredentials"),
+        "{bad:#?}"
+    );
+    assert_eq!(bad.verdict(), Verdict::Wrong);
+}
+
+// A server that hangs is no server without TLS: somebody has to try later, and nothing is known.
+#[tokio::test]
+async fn a_server_that_takes_connections_and_says_nothing_does_not_answer() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("an address").port();
+    let slapd = Slapd::start();
+    let mut config = config(&[&slapd]);
+    config.uris = vec![format!("ldaps://127.0.0.1:{port}")];
+    config.timeout = 1;
+    let report = report(&config).await;
+    assert!(
+        wrong(&report, "reachable").contains("does not answer"),
+        "{report:#?}"
+    );
+    assert_eq!(report.verdict(), Verdict::NoAnswer);
+}

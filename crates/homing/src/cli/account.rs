@@ -10,6 +10,9 @@ use std::io::{IsTerminal, Read};
 #[derive(Debug, Subcommand)]
 pub(crate) enum AccountCommand {
     /// Create an account in a domain that exists.
+    ///
+    /// In a domain that is synchronised in both directions an entry is made for it, without the password: that is kept here.
+    /// Where logins are compared in the directory (front ends do), homing account password sets it there once the entry is made.
     #[command(
         after_help = "Example: printf %s \"$PASSWORD\" | homing account create alice@example.org --password-stdin"
     )]
@@ -29,7 +32,8 @@ pub(crate) enum AccountCommand {
     /// List accounts in the order of their creation.
     #[command(after_help = "Example: homing account list --state moved-away")]
     List {
-        /// Only accounts in this state: active, disabled, deleted, moved-away or awaiting-mail.
+        /// Only accounts in this state: active, disabled, deleted, moved-away or awaiting-mail. Whose entry is gone is
+        /// deleted, also with on_delete = "disable": its mail is kept and it can be brought back.
         #[arg(long)]
         state: Option<String>,
     },
@@ -117,6 +121,9 @@ pub(crate) enum AccountCommand {
         into: Option<String>,
     },
     /// Delete an account: login ends at once, the mail is kept for the retention time.
+    ///
+    /// Where a connector writes to the directory (both-ways, local-to-ldap), the account's entry is deleted there too, and
+    /// "undelete" does not bring it back. To keep the entry: homing sync unlink first, or homing account disable instead.
     #[command(after_help = "Example: homing account delete alice@example.org")]
     Delete {
         /// The account's address.
@@ -319,7 +326,19 @@ fn deleted(account: &Value, address: &str) -> String {
         ),
         None => {
             let until = text("kept_until").unwrap_or("the end of the retention time");
-            format!("deleted account {address}; its mail is kept until {until}")
+            let kept = format!("deleted account {address}; its mail is kept until {until}");
+            let Some(connector) = text("entry_deleted_by") else {
+                return kept;
+            };
+            let (dn, id) = (
+                text("entry_dn").unwrap_or("-"),
+                account.get("id").and_then(Value::as_u64),
+            );
+            format!(
+                "{kept}\nits entry {dn} is deleted in the directory as well (connector {connector}), with all its attributes: \
+                 homing account undelete {} brings the mail back, not the entry",
+                id.unwrap_or_default()
+            )
         }
     }
 }

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 #[derive(Debug, Subcommand)]
 pub(crate) enum GroupCommand {
     /// Create a group: mail to its address goes to every member.
+    ///
+    /// Its entry in the directory gets no host, for a group has no mailbox: front ends send its mail to the group_home of
+    /// their [smtp_proxy], and defer it where none is set.
     #[command(after_help = "Example: homing group create staff@example.org --member alice@example.org")]
     Create {
         /// The group's address.

@@ -46,7 +46,10 @@ pub(crate) fn run(global: &Global, command: SessionCommand) -> Result<(), Failur
             let answer = client.post("/v1/sessions/kick", body)?;
             output::either(global.json, &answer, |answer| {
                 let ended = answer.get("ended").and_then(Value::as_u64).unwrap_or(0);
-                format!("{ended} sessions are ended")
+                match ended {
+                    1 => "1 session is ended".to_owned(),
+                    ended => format!("{ended} sessions are ended"),
+                }
             });
             Ok(())
         }

@@ -59,6 +59,13 @@ impl Config {
                 "log.level",
                 format!("{:?}: {error}", self.log.level),
             ));
+        } else if let Some(word) = no_level(&self.log.level) {
+            problems.push(ConfigProblem::new(
+                "log.level",
+                format!(
+                    "{word:?} is no level: say off, error, warn, info, debug or trace, and {word}=debug for one part alone"
+                ),
+            ));
         }
         if let Some(tls) = &self.tls
             && let Err(error) = net::ServerTls::load(tls)
@@ -326,6 +333,23 @@ impl Config {
 }
 
 /// Puts the section's path before the keys of its problems.
+/// A word of a log level that is none: the library would take it for the name of a part, and keep silent about all others.
+fn no_level(text: &str) -> Option<&str> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    // Spans are written with brackets, and may hold commas.
+    if text.contains('[') {
+        return None;
+    }
+    let is_level = |word: &str| {
+        LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word))
+            || matches!(word, "0" | "1" | "2" | "3" | "4" | "5")
+    };
+    let words = text.split(',').map(str::trim);
+    words
+        .filter(|word| !word.is_empty() && !word.contains('='))
+        .find(|word| !is_level(word))
+}
+
 pub(super) fn within(section: &str, found: Vec<ConfigProblem>, problems: &mut Vec<ConfigProblem>) {
     problems.extend(found.into_iter().map(|problem| {
         let key = match (section, problem.key.as_str()) {
@@ -353,6 +377,23 @@ fn unique<'a>(section: &str, names: impl Iterator<Item = &'a str>, problems: &mu
 #[cfg(test)]
 mod tests {
     use super::super::load;
+    use super::no_level;
+
+    #[test]
+    fn a_level_that_is_a_slip_is_found() {
+        for good in [
+            "info",
+            "INFO",
+            "warn,ldap=debug",
+            "ldap=debug, info",
+            "off",
+            "net[login{user=\"a,b\"}]=debug",
+        ] {
+            assert_eq!(no_level(good), None, "{good}");
+        }
+        assert_eq!(no_level("inf"), Some("inf"));
+        assert_eq!(no_level("ldap=debug,waring"), Some("waring"));
+    }
 
     // A back end that writes its own name into entries is told that name.
     #[test]

@@ -48,6 +48,8 @@ pub struct SyncStatus {
     pub outbox: OutboxStatus,
     /// What was done since the start of the process.
     pub counts: Counts,
+    /// How many objects wait, of which the next two show the first ones.
+    pub set_aside: u64,
     /// Objects that wait.
     pub quarantine: Vec<AsideStatus>,
     /// Objects here that wait for an entry of their own.
@@ -79,6 +81,7 @@ impl SyncStatus {
             rates: Rates::default(),
             outbox: OutboxStatus::default(),
             counts: Counts::default(),
+            set_aside: 0,
             quarantine: Vec::new(),
             strangers: Vec::new(),
             guard: GuardStatus {
@@ -313,6 +316,7 @@ impl Engine {
             rates: Rates::default(),
             outbox: OutboxStatus::default(),
             counts: self.counts,
+            set_aside: (self.aside.len() + self.strangers.len()) as u64,
             quarantine: rows.collect(),
             strangers: strangers.collect(),
             guard: GuardStatus {

@@ -2,6 +2,7 @@
 
 mod links;
 mod plan;
+mod quarantine;
 mod run;
 mod status;
 
@@ -29,7 +30,7 @@ pub(crate) enum SyncCommand {
     },
     /// Carry out a plan that was looked at. Refused when it would be another one by now.
     ///
-    /// Its destructive changes pass the guard, and a connector that waits to be started begins.
+    /// Its destructive changes pass the guard, and a connector that waits to be started, or was stopped, begins and goes on.
     #[command(after_help = "Example: homing sync apply --plan 4f1c02aa97e0b6d3 corp")]
     Apply {
         /// The hash that "homing sync plan" printed.
@@ -92,6 +93,9 @@ pub(crate) enum SyncCommand {
         connector: Option<String>,
     },
     /// List objects that are set aside because they cannot be synced, and why; or try them again.
+    ///
+    /// Many with one reason are one paragraph, with how many they are and the first of them. With --json every object is a
+    /// line.
     #[command(
         args_conflicts_with_subcommands = true,
         after_help = "Example: homing sync quarantine corp\nExample: homing sync quarantine retry --all"
@@ -99,6 +103,9 @@ pub(crate) enum SyncCommand {
     Quarantine {
         /// The connector, or a domain that it alone has; may be left out when there is only one.
         connector: Option<String>,
+        /// Every object, however many have the same reason.
+        #[arg(long)]
+        all: bool,
         #[command(subcommand)]
         command: Option<QuarantineCommand>,
     },
@@ -202,10 +209,18 @@ pub(crate) fn run(global: &Global, command: SyncCommand) -> Result<(), Failure> 
                     .to_owned()
             });
         }
-        SyncCommand::Quarantine { connector, command } => match command {
+        SyncCommand::Quarantine {
+            connector,
+            all,
+            command,
+        } => match command {
             None => {
                 let name = connector_name(&client, connector)?;
-                rows(global, &client, &path(&name, "quarantine"), aside_text)?;
+                let rows = match all {
+                    true => quarantine::Rows::All,
+                    false => quarantine::Rows::Grouped,
+                };
+                quarantine::show(global, &client, &name, rows)?;
             }
             Some(QuarantineCommand::Retry {
                 object, connector, ..
@@ -276,15 +291,6 @@ fn conflict_text(row: &Value) -> String {
         get("directory"),
         get("id"),
     )
-}
-
-fn aside_text(row: &Value) -> String {
-    let get = |key| field(row, key);
-    let when = match row.get("held").and_then(Value::as_bool) {
-        Some(true) => "waits for homing sync approve".to_owned(),
-        _ => format!("next try {}", get("next_try")),
-    };
-    format!("{}  {when}\n  {}", get("entry"), get("reason"))
 }
 
 /// What was approved may be another change by now, and is held again then.

@@ -1,6 +1,7 @@
 //! `homing sync status`, once or again and again.
 
 use super::field;
+use super::quarantine::Groups;
 use crate::cli::client::Client;
 use crate::cli::{Failure, Global, output};
 use serde_json::Value;
@@ -74,13 +75,27 @@ pub(super) fn text(status: &Value) -> String {
     lines.push(format!("rates          {}", rates_text(status.get("rates"))));
     lines.push(format!("outbox         {}", outbox_text(status.get("outbox"))));
     lines.push(format!("since start    {}", counts_text(status.get("counts"))));
-    let rows = |key: &str| status.get(key).and_then(Value::as_array).map_or(0, Vec::len);
-    lines.push(match rows("quarantine") + rows("strangers") {
-        0 => "quarantine     empty".to_owned(),
-        some => format!("quarantine     {some}; see homing sync quarantine"),
-    });
+    lines.push(format!("quarantine     {}", aside_text(status)));
     lines.push(format!("guard          {}", guard_text(status.get("guard"))));
     lines.join("\n")
+}
+
+/// How many are set aside, and the reason that most of those have which the status shows.
+fn aside_text(status: &Value) -> String {
+    let mut groups = Groups::default();
+    for key in ["quarantine", "strangers"] {
+        let rows = status.get(key).and_then(Value::as_array);
+        rows.into_iter().flatten().for_each(|row| groups.add(row.clone()));
+    }
+    // A status shows the first ones only.
+    let all = status.get("set_aside").and_then(Value::as_u64).unwrap_or(0);
+    match groups.most() {
+        None if all == 0 => "empty".to_owned(),
+        Some((reason, count)) if count > 1 => {
+            format!("{all}; see homing sync quarantine; most of them: {reason}")
+        }
+        _ => format!("{all}; see homing sync quarantine"),
+    }
 }
 
 fn state_text(status: &Value) -> String {
@@ -88,7 +103,8 @@ fn state_text(status: &Value) -> String {
         "waiting_for_approval" => {
             let unlinked = status.get("unlinked").and_then(Value::as_u64).unwrap_or(0);
             format!(
-                "waiting for approval: {unlinked} accounts are not linked yet; see homing sync plan and start"
+                "waiting for approval: {unlinked} accounts here have no entry yet, or one that is not linked; homing sync plan says \
+                 which, homing sync start --yes begins"
             )
         }
         "stopped" => "stopped; see homing sync start".to_owned(),
@@ -181,7 +197,7 @@ mod tests {
             "connector": "corp", "state": "following", "direction": "both-ways",
             "guard": { "held": 3, "hash": "h" }, "replica_id": 7,
             "outbox": { "waiting": 2, "since": 1, "edits": 5, "edited_since": 1 },
-            "quarantine": [{}], "strangers": [{}],
+            "quarantine": [{ "reason": "why" }], "strangers": [{ "reason": "why" }], "set_aside": 310,
         }));
         for part in [
             "both-ways",
@@ -189,12 +205,12 @@ mod tests {
             "as replica 7",
             "2 to be written",
             "5 changes here wait for the directory",
-            "2; see homing sync quarantine",
+            "310; see homing sync quarantine; most of them: why",
         ] {
             assert!(held.contains(part), "{part} in {held}");
         }
         let waits = text(&json!({ "state": "waiting_for_approval", "unlinked": 4 }));
-        assert!(waits.contains("4 accounts are not linked yet"), "{waits}");
+        assert!(waits.contains("4 accounts here have no entry yet"), "{waits}");
         let stopped = text(&json!({ "state": "stopped" }));
         assert!(stopped.contains("see homing sync start"), "{stopped}");
     }
