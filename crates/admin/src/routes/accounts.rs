@@ -370,11 +370,11 @@ fn nobody(store: &Store, name: &str) -> Result<String, StoreError> {
             break;
         };
         (after, looked_at) = (Some(end), looked_at + accounts.len());
-        let deleted = accounts.iter().filter(|account| {
+        let mut deleted = accounts.iter().filter(|account| {
             matches!(account.state, AccountState::SoftDeleted { .. })
                 && (account.address == wanted || account.aliases.contains(&wanted))
         });
-        last = deleted.last().map(|account| account.id).or(last);
+        last = deleted.next_back().map(|account| account.id).or(last);
     }
     Ok(match last {
         Some(id) => format!(
