@@ -9,6 +9,7 @@ const ANNOUNCED: Extensions = Extensions::SIZE
     .with(Extensions::SMTPUTF8)
     .with(Extensions::XCLIENT)
     .with(Extensions::XFORWARD)
+    .with(Extensions::XTRACE)
     .with(Extensions::CHUNKING)
     .with(Extensions::BINARYMIME)
     .with(Extensions::DSN)

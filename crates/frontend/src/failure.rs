@@ -14,6 +14,9 @@ pub enum Failure {
     /// The client wants to act as somebody else, which a replayed login cannot do.
     #[error("an authorization identity was given")]
     Authorization,
+    /// Somebody guesses: no password of this account is checked for this client now.
+    #[error("{0}")]
+    Throttled(String),
     /// No source of logins, or no user map, can answer now.
     #[error("directory unavailable: {0}")]
     Directory(String),
@@ -94,6 +97,9 @@ pub enum Failure {
         "the home {0} is this server, which does not serve this protocol itself; what a map says is wrong"
     )]
     NotServed(String),
+    /// The relay that the configuration names asks us in turn: the set-up is wrong.
+    #[error("the relay {0} leads back to this server; what relay_home or spill_home says is wrong")]
+    LeadsBack(String),
     /// The session has passed too many front ends.
     #[error("the session goes in circles between front ends")]
     Loop,
@@ -114,6 +120,9 @@ pub enum Rejection {
     /// The home said no, and it alone decides.
     #[error("the home refused it")]
     Home,
+    /// Too many logins failed by other names of the account, which the client must not learn.
+    #[error("too many failed logins by other names of the account")]
+    Throttled,
 }
 
 impl Failure {
@@ -150,6 +159,7 @@ impl Failure {
                 | Self::Exhausted(_)
                 | Self::LoginMode { .. }
                 | Self::NotServed(_)
+                | Self::LeadsBack(_)
                 | Self::Loop
         )
     }
@@ -160,6 +170,7 @@ impl Failure {
             Self::Rejected(_) => "rejected",
             Self::Expired => "expired",
             Self::Authorization => "authorization",
+            Self::Throttled(_) => "throttled",
             Self::Directory(_) => "directory",
             Self::NoHome => "no_home",
             Self::Ambiguous(_) => "ambiguous",
@@ -176,6 +187,7 @@ impl Failure {
             Self::Drained(_) => "drained",
             Self::LoginMode { .. } => "login_mode",
             Self::NotServed(_) => "not_served",
+            Self::LeadsBack(_) => "leads_back",
             Self::Loop => "loop",
             Self::ShuttingDown => "shutting_down",
         }
@@ -194,6 +206,8 @@ pub(crate) mod tests {
             Failure::Rejected(Rejection::Reason(RejectReason::WrongCredential)),
             Failure::Rejected(Rejection::NoSuchAccount),
             Failure::Rejected(Rejection::Home),
+            Failure::Rejected(Rejection::Throttled),
+            Failure::Throttled(text()),
             Failure::Expired,
             Failure::Authorization,
             Failure::Directory(text()),
@@ -230,6 +244,7 @@ pub(crate) mod tests {
                 cause: text(),
             },
             Failure::NotServed(home()),
+            Failure::LeadsBack(home()),
             Failure::Loop,
             Failure::ShuttingDown,
         ]

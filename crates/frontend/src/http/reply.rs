@@ -129,7 +129,7 @@ fn status_of(failure: &Failure) -> StatusCode {
         Failure::Rejected(_) | Failure::Expired | Failure::Authorization => StatusCode::UNAUTHORIZED,
         Failure::Connect { .. } | Failure::Tls { .. } | Failure::Protocol { .. } => StatusCode::BAD_GATEWAY,
         Failure::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
-        Failure::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+        Failure::TooMany(_) | Failure::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
         Failure::Loop => StatusCode::LOOP_DETECTED,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     }
@@ -144,6 +144,7 @@ fn text_of(failure: &Failure) -> &'static str {
             "The server of this account does not work as it should; try again later."
         }
         Failure::Timeout(_) => "The server of this account did not answer in time.",
+        Failure::Throttled(_) => "Too many failed logins; try again later.",
         Failure::TooMany(_) => "Too many logins at once; try again later.",
         Failure::Loop => "The request goes in circles.",
         Failure::ShuttingDown => "This server is being restarted; try again in a moment.",

@@ -17,11 +17,12 @@ pub(super) fn failure(failure: &Failure) -> StatusLine {
             Code::Unavailable,
             "The directory is not available; try again later.",
         ),
-        Failure::NoHome | Failure::Ambiguous(_) | Failure::NotServed(_) => (
+        Failure::NoHome | Failure::Ambiguous(_) | Failure::NotServed(_) | Failure::LeadsBack(_) => (
             Code::Unavailable,
             "This account cannot be reached; the administrator has been told.",
         ),
-        // RFC 5530 section 3.
+        // RFC 5530 section 3. Nothing is down.
+        Failure::Throttled(_) => (Code::Limit, "Too many failed logins; try again later."),
         Failure::TooMany(_) => (Code::Limit, "Too many sessions; close some and try again."),
         Failure::HomeDown(_) | Failure::Connect { .. } | Failure::Timeout(_) | Failure::Drained(_) => (
             Code::Unavailable,

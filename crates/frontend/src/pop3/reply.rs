@@ -18,10 +18,11 @@ pub(super) fn failure(failure: &Failure) -> Response {
             ResponseCode::SysTemp,
             "The directory is not available; try again later.",
         ),
-        Failure::NoHome | Failure::Ambiguous(_) | Failure::NotServed(_) => (
+        Failure::NoHome | Failure::Ambiguous(_) | Failure::NotServed(_) | Failure::LeadsBack(_) => (
             ResponseCode::SysTemp,
             "This account cannot be reached; the administrator has been told.",
         ),
+        Failure::Throttled(_) => (ResponseCode::SysTemp, "Too many failed logins; try again later."),
         Failure::TooMany(_) => (
             ResponseCode::SysTemp,
             "Too many sessions; close some and try again.",

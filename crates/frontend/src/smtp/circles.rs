@@ -3,31 +3,46 @@
 
 use model::TraceId;
 use parking_lot::Mutex;
-use std::collections::HashSet;
+use std::collections::HashMap;
 
-/// The sessions for which a relay is being asked right now. XFORWARD carries the name of the first one through all of
-/// them.
+/// How often a relay may be asked for one session at the same moment. A session asks once; one that has given up
+/// waiting, or that reaches this server by two names, asks again while the first is under way.
+const AT_ONCE: u32 = 4;
+
+/// The sessions for which a relay is being asked right now, and how often. XTRACE carries the name of the first one
+/// through all of them.
 #[derive(Debug, Default)]
-pub(super) struct Circles(Mutex<HashSet<TraceId>>);
+pub(super) struct Circles(Mutex<HashMap<TraceId, u32>>);
 
 /// A relay is being asked.
 #[derive(Debug)]
 pub(super) struct Asked<'a> {
     circles: &'a Circles,
-    trace: TraceId,
+    first: TraceId,
 }
 
 impl Circles {
-    /// None when a relay is being asked for this very session.
-    pub(super) fn enter(&self, trace: TraceId) -> Option<Asked<'_>> {
-        let is_new = self.0.lock().insert(trace);
-        is_new.then_some(Asked { circles: self, trace })
+    /// None when a relay is being asked for this very session so often that it must be asking us.
+    pub(super) fn enter(&self, first: TraceId) -> Option<Asked<'_>> {
+        let mut asked = self.0.lock();
+        let count = asked.entry(first).or_default();
+        if *count >= AT_ONCE {
+            return None;
+        }
+        *count += 1;
+        Some(Asked { circles: self, first })
     }
 }
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        self.circles.0.lock().remove(&self.trace);
+        let mut asked = self.circles.0.lock();
+        if let Some(count) = asked.get_mut(&self.first) {
+            *count -= 1;
+            if *count == 0 {
+                asked.remove(&self.first);
+            }
+        }
     }
 }
 
@@ -36,12 +51,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_is_asked_for_once_at_a_time() {
+    fn a_session_is_asked_for_a_few_times_at_once_and_leaves_nothing() {
         let circles = Circles::default();
-        let asked = circles.enter(TraceId::new(7)).expect("the first");
+        let mut asked: Vec<_> = (0..AT_ONCE).map(|_| circles.enter(TraceId::new(7))).collect();
+        assert!(asked.iter().all(Option::is_some));
         assert!(circles.enter(TraceId::new(7)).is_none());
         assert!(circles.enter(TraceId::new(8)).is_some());
-        drop(asked);
+        asked.pop();
         assert!(circles.enter(TraceId::new(7)).is_some());
+        asked.clear();
+        assert!(circles.0.lock().is_empty());
     }
 }

@@ -1,6 +1,5 @@
 //! The dialogue with one home for one transaction.
 
-use super::dialect::Dialect;
 use super::message::Message;
 use super::needs::Home;
 use super::reply;
@@ -43,6 +42,9 @@ pub(super) struct LegSettings {
     pub(super) shutdown: Shutdown,
     /// The session, for logs.
     pub(super) trace: TraceId,
+    /// The first of the sessions that wait for one another, for circles only. Not the trace, which a queue says again
+    /// in all of its deliveries.
+    pub(super) first: TraceId,
     /// Our name.
     pub(super) server_name: String,
     /// Time for the reply to a command.
@@ -79,6 +81,8 @@ pub(super) struct Leg {
     data_limit: Duration,
     /// What XFORWARD tells the home with each transaction.
     origin: ClientClaims,
+    /// What XTRACE tells it.
+    first: TraceId,
     /// Recipients that the home has accepted, by their place in the transaction.
     pub(super) recipients: Vec<usize>,
     /// MAIL commands of this connection, and RCPT commands of this transaction: homes may limit both.
@@ -147,6 +151,7 @@ impl Leg {
             capabilities: Capabilities::default(),
             data_limit: settings.data_limit,
             origin: settings.origin.clone(),
+            first: settings.first,
             recipients: Vec::new(),
             mails: 0,
             rcpts: 0,
@@ -157,11 +162,6 @@ impl Leg {
         };
         let greeting = leg.reply().await?;
         leg.expect(&greeting)?;
-        // A relay that is this very server would ask its relay in turn.
-        let own = Dialect::Smtp.greeting(&settings.server_name);
-        if to.identity == Identity::Relay && greeting.lines().next() == Some(own.as_str()) {
-            return Err(Failure::Loop);
-        }
         leg.line.limit = settings.limit;
         leg.hello(&settings.server_name).await?;
         if target.tls == TlsMode::StartTls {
@@ -213,8 +213,9 @@ impl Leg {
     }
 
     /// Where the next transaction's message comes from.
-    pub(super) fn set_origin(&mut self, origin: &ClientClaims) {
-        self.origin = origin.clone();
+    pub(super) fn set_origin(&mut self, settings: &LegSettings) {
+        self.origin = settings.origin.clone();
+        self.first = settings.first;
     }
 
     /// `host:port`, as the home's health is kept.
@@ -248,10 +249,12 @@ impl Leg {
         // XFORWARD holds for one transaction. It goes besides XCLIENT too, for the trace; a home that now sees
         // the client in our place no longer announces it.
         let origin = self.origin.clone().limited_to(&self.capabilities.xforward);
-        let forward = origin.map(Command::Xforward);
+        let traces = self.home().has(Extensions::XTRACE);
+        let trace = traces.then_some(Command::Xtrace(self.first));
+        let before: Vec<_> = origin.map(Command::Xforward).into_iter().chain(trace).collect();
         if !self.pipelines() {
-            if let Some(forward) = &forward {
-                self.run(forward).await?;
+            for command in &before {
+                self.run(command).await?;
             }
             let reply = self.run(&mail).await?;
             return match reply.is_completed() {
@@ -259,12 +262,12 @@ impl Leg {
                 false => Ok(Offered::Refused(reply)),
             };
         }
-        if let Some(forward) = &forward {
-            self.queue(forward);
+        for command in &before {
+            self.queue(command);
         }
         self.queue(&mail);
         let asked = self.queue_rcpts(recipients);
-        if forward.is_some() {
+        for _ in &before {
             self.reply().await?;
         }
         let reply = self.reply().await?;

@@ -97,6 +97,8 @@ impl SmtpProxy {
             .with(Extensions::SIZE)
             .with(Extensions::ENHANCED_STATUS_CODES)
             .with(Extensions::LIMITS)
+            // Whoever lies about it is refused himself, at most, and nobody else.
+            .with(Extensions::XTRACE)
             .with(self.config.offered());
         // RFC 8689 section 2: only over TLS.
         if client.peer.tls == TlsState::Plain {

@@ -27,7 +27,7 @@ pub(super) fn failure(failure: &Failure) -> Reply {
         ),
         Failure::Buffer(_) | Failure::Exhausted(_) => no_space(),
         // Of the set-up, not of the message: it is put right while the message waits. RFC 3463 section 3.4.
-        Failure::NotServed(_) => reply(
+        Failure::NotServed(_) | Failure::LeadsBack(_) => reply(
             451,
             3,
             5,
@@ -43,6 +43,7 @@ pub(super) fn failure(failure: &Failure) -> Reply {
         | Failure::Protocol { .. }
         | Failure::HomeRefusedLogin { .. }
         | Failure::TooMany(_)
+        | Failure::Throttled(_)
         | Failure::Drained(_)
         | Failure::LoginMode { .. }
         | Failure::HomeTemporary { .. } => reply(
@@ -149,7 +150,7 @@ mod tests {
             let wanted = match &kind {
                 Failure::Rejected(_) | Failure::Expired | Failure::Authorization => "550 5.1.1",
                 Failure::Directory(_) | Failure::NoHome => "451 4.4.3",
-                Failure::Ambiguous(_) | Failure::NotServed(_) => "451 4.3.5",
+                Failure::Ambiguous(_) | Failure::NotServed(_) | Failure::LeadsBack(_) => "451 4.3.5",
                 Failure::Buffer(_) | Failure::Exhausted(_) => "452 4.3.1",
                 Failure::Loop => "554 5.4.6",
                 Failure::ShuttingDown => "421 4.3.2",

@@ -9,7 +9,7 @@ use super::proxy::SmtpProxy;
 use super::reply;
 use super::transaction::{Recipient, Sender, Transaction};
 use bytes::Bytes;
-use model::ReversePath;
+use model::{ReversePath, TraceId};
 use net::{Accepted, LineStream, ListenerConfig, ReadError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +56,10 @@ struct Session {
     chunks: Option<Chunks>,
     /// Homes that are open, between transactions.
     kept: Vec<Leg>,
+    /// This connection, whatever is claimed of it.
+    own: TraceId,
+    /// The session that this one is asked for, as a front end before us says.
+    told: Option<TraceId>,
     /// A line that was read already.
     pending: Option<Result<Bytes, ReadError>>,
     /// Since the last message that somebody took.
@@ -70,6 +74,8 @@ impl Session {
     fn new(accepted: Accepted, proxy: Arc<SmtpProxy>) -> Self {
         let trusted = accepted.is_trusted();
         Self {
+            own: accepted.peer.trace,
+            told: None,
             stream: LineStream::new(accepted.connection, MAX_LINE),
             client: Client::new(accepted.peer, trusted),
             tls: accepted.tls,
@@ -189,6 +195,7 @@ impl Session {
     /// The same, and lets go of all homes: the client is gone, or is no longer what they were told.
     async fn let_go(&mut self) {
         self.abandon().await;
+        self.told = None;
         for leg in std::mem::take(&mut self.kept) {
             leg.quit().await;
         }
@@ -229,6 +236,7 @@ impl Session {
             Command::Help => self.say(&reply::help()),
             Command::Xclient(claims) => self.xclient(claims).await,
             Command::Xforward(claims) => self.xforward(claims),
+            Command::Xtrace(first) => self.xtrace(first),
             Command::Auth { .. } => self.error(&reply::not_here()),
         }
     }
@@ -265,6 +273,15 @@ impl Session {
             return self.error(&reply::not_here());
         }
         self.client.forward(claims);
+        self.say(&reply::ok())
+    }
+
+    /// Believed from everybody, and used for nothing but circles.
+    fn xtrace(&mut self, first: TraceId) -> After {
+        if self.transaction.is_some() {
+            return self.error(&reply::not_here());
+        }
+        self.told = Some(first);
         self.say(&reply::ok())
     }
 
@@ -308,7 +325,7 @@ impl Session {
             return self.error(&reply::undeclared_utf8());
         }
         let origin = self.client.as_origin();
-        let known = origin.ident.as_deref().and_then(model::TraceId::parse);
+        let known = origin.ident.as_deref().and_then(TraceId::parse);
         let config = &self.proxy.config;
         let settings = LegSettings {
             peer: self.client.peer.clone(),
@@ -319,6 +336,7 @@ impl Session {
                 .flatten(),
             shutdown: self.shutdown.clone(),
             trace: known.unwrap_or(self.client.peer.trace),
+            first: self.told.unwrap_or(self.own),
             server_name: self.proxy.context.server_name.clone(),
             limit: Duration::from_secs(config.home_timeout),
             data_limit: Duration::from_secs(config.home_data_timeout),
@@ -330,7 +348,7 @@ impl Session {
         let mut kept = std::mem::take(&mut self.kept);
         // XFORWARD is told anew with each transaction.
         for leg in &mut kept {
-            leg.set_origin(&settings.origin);
+            leg.set_origin(&settings);
         }
         self.transaction = Some(Transaction::new(self.proxy.clone(), settings, sender, kept));
         self.say(&reply::sender_ok())

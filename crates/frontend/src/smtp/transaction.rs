@@ -433,7 +433,10 @@ impl Asking {
                 (None, vec![pass_on(&reply); offer.places.len()])
             }
             Err(failure) => {
-                tracing::warn!(%trace, %home, %failure, "recipients put off");
+                match failure.is_alarming() {
+                    true => tracing::error!(%trace, %home, %failure, "recipients put off"),
+                    false => tracing::warn!(%trace, %home, %failure, "recipients put off"),
+                }
                 (None, vec![reply::failure(&failure); offer.places.len()])
             }
         };
@@ -452,12 +455,10 @@ impl Asking {
     ) -> Result<(Leg, Offered), Failure> {
         let dialer = &self.proxy.context.dialer;
         let _asked = match offer.to.identity {
-            Identity::Relay => Some(
-                self.proxy
-                    .circles
-                    .enter(self.settings.trace)
-                    .ok_or(Failure::Loop)?,
-            ),
+            Identity::Relay => {
+                let asked = self.proxy.circles.enter(self.settings.first);
+                Some(asked.ok_or_else(|| Failure::LeadsBack(offer.to.home.to_string()))?)
+            }
             Identity::Client => None,
         };
         // 421 and a home that goes silent: the leg stays for those it accepted. The message goes to them over a

@@ -18,9 +18,10 @@ pub(super) fn failure(failure: &Failure) -> Reply {
         Failure::Expired => reply(535, 7, 8, "The password or the account has expired"),
         Failure::Authorization => reply(535, 7, 8, "Logging in on behalf of another user is not supported"),
         Failure::Directory(_) => later("The directory is not available; try again later"),
-        Failure::NoHome | Failure::Ambiguous(_) | Failure::NotServed(_) => {
+        Failure::NoHome | Failure::Ambiguous(_) | Failure::NotServed(_) | Failure::LeadsBack(_) => {
             later("This account cannot be reached; the administrator has been told")
         }
+        Failure::Throttled(_) => later("Too many failed logins; try again later"),
         Failure::TooMany(_) => later("Too many sessions; close some and try again"),
         Failure::HomeDown(_) | Failure::Connect { .. } | Failure::Timeout(_) | Failure::Drained(_) => {
             later("The mail server of this account is not available; try again later")

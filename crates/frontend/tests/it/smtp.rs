@@ -374,6 +374,7 @@ async fn order_and_limits() {
         "250-STARTTLS",
         "250-SMTPUTF8",
         "250-CHUNKING",
+        "250-XTRACE",
         "250 LIMITS RCPTMAX=5",
     ] {
         let found = if line.starts_with("250-front") {

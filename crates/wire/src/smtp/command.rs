@@ -4,7 +4,7 @@ use super::claims::{ClaimVerb, ClientClaims};
 use super::extensions::Extensions;
 use super::parameters::{MailParameters, RcptParameters};
 use super::path::{ForwardPath, PathError, forward_path, reverse_path};
-use model::{ReversePath, Secret};
+use model::{ReversePath, Secret, TraceId};
 use std::fmt;
 
 /// The longest name in EHLO, HELO and LHLO that is taken.
@@ -67,6 +67,8 @@ pub enum Command {
     Xclient(ClientClaims),
     /// `XFORWARD attributes`
     Xforward(ClientClaims),
+    /// `XTRACE session`, 16 hexadecimal digits: the first session of those that wait for one another.
+    Xtrace(TraceId),
 }
 
 /// Why a line is not a command that we take.
@@ -161,6 +163,7 @@ impl Command {
                 .and_then(|()| ClientClaims::parse(ClaimVerb::Xclient, arguments).map(Self::Xclient)),
             b"XFORWARD" => when(Extensions::XFORWARD)
                 .and_then(|()| ClientClaims::parse(ClaimVerb::Xforward, arguments).map(Self::Xforward)),
+            b"XTRACE" => when(Extensions::XTRACE).and_then(|()| trace(arguments).map(Self::Xtrace)),
             b"BDAT" => when(Extensions::CHUNKING).and_then(|()| bdat(arguments)),
             b"ETRN" | b"TURN" | b"SEND" | b"SOML" | b"SAML" => Err(CommandError::NotImplemented),
             _ => Err(CommandError::UnknownVerb),
@@ -205,6 +208,7 @@ impl fmt::Display for Command {
             Self::Auth { mechanism, .. } => write!(f, "AUTH {mechanism}"),
             Self::Xclient(claims) => write!(f, "XCLIENT{claims}"),
             Self::Xforward(claims) => write!(f, "XFORWARD{claims}"),
+            Self::Xtrace(trace) => write!(f, "XTRACE {trace}"),
         }
     }
 }
@@ -245,6 +249,11 @@ fn rcpt(arguments: &[u8], extensions: Extensions) -> Result<Command, CommandErro
 }
 
 // RFC 3030 section 2.
+fn trace(arguments: &[u8]) -> Result<TraceId, CommandError> {
+    let text = std::str::from_utf8(arguments).map_err(|_| CommandError::Syntax)?;
+    TraceId::parse(text).ok_or(CommandError::Syntax)
+}
+
 fn bdat(arguments: &[u8]) -> Result<Command, CommandError> {
     let text = std::str::from_utf8(arguments).map_err(|_| CommandError::ChunkSize)?;
     let mut words = text.split_ascii_whitespace();

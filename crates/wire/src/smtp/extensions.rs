@@ -8,7 +8,7 @@ use std::fmt;
 pub struct Extensions(u32);
 
 /// Keyword and bit of every extension without parameters of its own here.
-const TABLE: [(&str, Extensions); 14] = [
+const TABLE: [(&str, Extensions); 15] = [
     ("PIPELINING", Extensions::PIPELINING),
     ("SIZE", Extensions::SIZE),
     ("8BITMIME", Extensions::EIGHT_BIT_MIME),
@@ -20,6 +20,7 @@ const TABLE: [(&str, Extensions); 14] = [
     ("BINARYMIME", Extensions::BINARYMIME),
     ("DSN", Extensions::DSN),
     ("REQUIRETLS", Extensions::REQUIRETLS),
+    ("XTRACE", Extensions::XTRACE),
     ("LIMITS", Extensions::LIMITS),
     ("XCLIENT", Extensions::XCLIENT),
     ("XFORWARD", Extensions::XFORWARD),
@@ -56,6 +57,9 @@ impl Extensions {
     pub const REQUIRETLS: Self = Self(1 << 12);
     /// RFC 9422.
     pub const LIMITS: Self = Self(1 << 13);
+    /// Our own: a server that asks another one before it answers says for which session it asks, so that a circle of
+    /// such servers is found out.
+    pub const XTRACE: Self = Self(1 << 14);
 
     /// This set and that one.
     #[must_use]

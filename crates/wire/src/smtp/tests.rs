@@ -10,7 +10,8 @@ const ALL: Extensions = Extensions::SIZE
     .with(Extensions::STARTTLS)
     .with(Extensions::AUTH)
     .with(Extensions::XCLIENT)
-    .with(Extensions::XFORWARD);
+    .with(Extensions::XFORWARD)
+    .with(Extensions::XTRACE);
 const MORE: Extensions = ALL
     .with(Extensions::SMTPUTF8)
     .with(Extensions::CHUNKING)
@@ -82,6 +83,7 @@ fn rfc5321_4_1_1_commands() {
             "XFORWARD ADDR=IPv6:2001:db8::1 HELO=a+3Db",
             "XFORWARD ADDR=IPV6:2001:db8::1 HELO=a+3Db",
         ),
+        ("xtrace 00FF223344556677", "XTRACE 00ff223344556677"),
     ] {
         assert_eq!(shown(line), command, "{line:?}");
     }
@@ -129,6 +131,10 @@ fn rfc5321_4_2_4_refusals_are_told_apart() {
         ("XCLIENT ADDR=nonsense", E::BadParameter),
         ("XCLIENT LOGIN=alice", E::BadParameter),
         ("XFORWARD TTL=1", E::BadParameter),
+        ("XTRACE", E::Syntax),
+        ("XTRACE 00ff22334455667", E::Syntax),
+        ("XTRACE 00ff223344556677 x", E::Syntax),
+        ("XTRACE 00ff22334455667\u{fc}", E::Syntax),
         ("XCLIENT NAME=a+0Ab", E::BadParameter),
         ("XCLIENT NAME=a+", E::BadParameter),
         ("XCLIENT PORT=99999", E::BadParameter),
@@ -253,6 +259,7 @@ fn nothing_unannounced_is_taken() {
         "AUTH PLAIN",
         "XCLIENT ADDR=192.0.2.1",
         "XFORWARD ADDR=192.0.2.1",
+        "XTRACE 00ff223344556677",
     ] {
         let got = Command::parse(line.as_bytes(), Extensions::NONE).err();
         assert_eq!(got, Some(CommandError::NotImplemented), "{line}");

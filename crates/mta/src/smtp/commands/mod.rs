@@ -54,7 +54,7 @@ fn legal_in(command: &Command) -> &'static [Phase] {
         // Its data has to be read wherever it stands.
         Command::Bdat { .. } => &[Start, Ready, Mail, Rcpt, Chunks],
         // Not announced here, so the parser gives it to nobody.
-        Command::Auth { .. } => &[],
+        Command::Auth { .. } | Command::Xtrace(_) => &[],
     }
 }
 
@@ -94,6 +94,6 @@ pub(super) async fn run(session: &mut Session, command: Command) -> Next {
         Command::StartTls => starttls::starttls(session),
         Command::Xclient(claims) => Next::Reply(claims::xclient(session, claims)),
         Command::Xforward(claims) => Next::Reply(claims::xforward(session, claims)),
-        Command::Expn | Command::Auth { .. } => Next::Reply(reply::not_implemented()),
+        Command::Expn | Command::Auth { .. } | Command::Xtrace(_) => Next::Reply(reply::not_implemented()),
     }
 }
