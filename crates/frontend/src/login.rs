@@ -241,7 +241,7 @@ impl Gate {
         };
         let admitted = self.admit(login, protocol, caller.peer).await;
         let guesses = self.context.dialer.guesses();
-        let guess = guesses.begin(&typed, &admitted, caller.peer.client.ip())?;
+        let (guess, admitted) = guesses.begin(&typed, admitted, caller.peer.client.ip())?;
         let result = match admitted {
             Ok(admitted) => self.enter(&admitted, protocol, caller, claims, home).await,
             Err(failure) => Err(failure),
@@ -380,6 +380,7 @@ async fn authenticate(
         AuthOutcome::Rejected(RejectReason::Expired) => Err(Failure::Expired),
         AuthOutcome::Rejected(reason) => Err(Failure::Rejected(Rejection::Reason(reason))),
         AuthOutcome::NoEntry => Err(Failure::Rejected(Rejection::NoSuchAccount)),
+        AuthOutcome::Throttled(why) => Err(Failure::Throttled(why.to_string())),
         AuthOutcome::Unavailable(cause) => Err(Failure::Directory(cause.to_string())),
     }
 }

@@ -198,6 +198,9 @@ pub enum AuthOutcome {
     Rejected(RejectReason),
     /// This source has no such account; the next source of a chain is asked.
     NoEntry,
+    /// Too many passwords of this account were wrong: none is checked for this client now. Never shown as a wrong
+    /// password, nor counted as a fault of the source.
+    Throttled(Unavailable),
     /// The source cannot answer now. Never shown as a wrong password.
     Unavailable(Unavailable),
 }

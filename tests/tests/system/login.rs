@@ -23,7 +23,7 @@ pub(crate) enum Answer {
     Accepted,
     /// `NO [AUTHENTICATIONFAILED]` or `-ERR [AUTH]`: wrong, once and for all.
     Refused,
-    /// `NO [UNAVAILABLE]` or `-ERR [SYS/TEMP]`: try later.
+    /// `NO [UNAVAILABLE]`, `NO [LIMIT]` or `-ERR [SYS/TEMP]`: try later.
     Later,
 }
 
@@ -72,6 +72,7 @@ impl Way {
             ("NO [AUTHENTICATIONFAILED]", Answer::Refused),
             ("-ERR [AUTH]", Answer::Refused),
             ("NO [UNAVAILABLE]", Answer::Later),
+            ("NO [LIMIT]", Answer::Later),
             ("-ERR [SYS/TEMP]", Answer::Later),
         ] {
             if reply.starts_with(start) {

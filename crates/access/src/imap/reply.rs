@@ -75,6 +75,8 @@ pub(super) enum LoginFailure {
     Expired,
     /// Nobody can say now.
     Unavailable,
+    /// Too many logins failed.
+    Throttled,
     /// The account or the client has too many sessions.
     TooMany,
 }
@@ -85,6 +87,7 @@ impl LoginFailure {
         match outcome {
             AuthOutcome::Rejected(RejectReason::Expired) => Self::Expired,
             AuthOutcome::Rejected(_) | AuthOutcome::NoEntry => Self::Rejected,
+            AuthOutcome::Throttled(_) => Self::Throttled,
             AuthOutcome::Unavailable(_) | AuthOutcome::Accepted(_) => Self::Unavailable,
         }
     }
@@ -187,6 +190,7 @@ pub(super) fn failed(failure: &Failure) -> StatusLine {
         Failure::Login(LoginFailure::Rejected) => no(Code::AuthenticationFailed, "Authentication failed"),
         Failure::Login(LoginFailure::Expired) => no(Code::Expired, "The password or account has expired"),
         // RFC 5530 section 3.
+        Failure::Login(LoginFailure::Throttled) => no(Code::Limit, "Too many failed logins, try later"),
         Failure::Login(LoginFailure::TooMany) => {
             no(Code::Limit, "Too many sessions; close some and try again")
         }
@@ -275,6 +279,10 @@ mod tests {
         assert_eq!(
             login(AuthOutcome::Rejected(RejectReason::Expired)),
             Some(Code::Expired)
+        );
+        assert_eq!(
+            login(AuthOutcome::Throttled(model::Unavailable("x".into()))),
+            Some(Code::Limit)
         );
         assert_eq!(
             login(AuthOutcome::Unavailable(model::Unavailable("x".into()))),

@@ -122,6 +122,9 @@ pub(super) fn login_refused(outcome: &AuthOutcome) -> Response {
         AuthOutcome::Rejected(RejectReason::Expired) => {
             refused(Some(ResponseCode::Auth), "the password has expired")
         }
+        AuthOutcome::Throttled(_) => {
+            refused(Some(ResponseCode::SysTemp), "too many failed logins, try later")
+        }
         AuthOutcome::Unavailable(_) => refused(Some(ResponseCode::SysTemp), "logins are not possible now"),
         AuthOutcome::Accepted(_) | AuthOutcome::Rejected(_) | AuthOutcome::NoEntry => {
             refused(Some(ResponseCode::Auth), "authentication failed")

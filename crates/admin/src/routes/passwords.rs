@@ -191,7 +191,9 @@ async fn checked(
             "{} has no password that is checked here",
             account.address
         ))),
-        AuthOutcome::Unavailable(why) => Err(ApiError::Temporary(why.to_string())),
+        AuthOutcome::Unavailable(why) | AuthOutcome::Throttled(why) => {
+            Err(ApiError::Temporary(why.to_string()))
+        }
     }
 }
 

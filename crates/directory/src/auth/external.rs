@@ -75,7 +75,7 @@ pub(super) async fn vouch(inner: &dyn Authenticator, request: &AuthRequest, prov
     {
         match inner.check(&ask(typed)).await {
             AuthOutcome::Accepted(other) if other.address == who.address => {}
-            away @ AuthOutcome::Unavailable(_) => return away,
+            away @ (AuthOutcome::Unavailable(_) | AuthOutcome::Throttled(_)) => return away,
             _ => return AuthOutcome::Rejected(RejectReason::NotAllowed),
         }
     }

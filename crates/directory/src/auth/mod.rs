@@ -209,7 +209,7 @@ impl LdapAuthenticator {
                 let client = request.peer.client.ip();
                 let Some(attempt) = self.throttle.attempt(account.uuid, client) else {
                     let why = format!("too many wrong passwords for {} from {client}", account.address);
-                    return AuthOutcome::Unavailable(Unavailable(why));
+                    return AuthOutcome::Throttled(Unavailable(why));
                 };
                 let offered = Offered {
                     password,

@@ -138,7 +138,8 @@ impl<K: Copy + Eq + Hash> Throttle<K> {
     }
 
     /// Whether the account was entered from this client's network lately.
-    pub(super) fn is_known(&self, account: K, client: IpAddr) -> bool {
+    #[must_use]
+    pub fn is_known(&self, account: K, client: IpAddr) -> bool {
         let key = (account, prefix(client));
         matches!(self.records.lock().known.get(&key), Cached::Fresh(()))
     }

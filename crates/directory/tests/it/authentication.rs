@@ -55,6 +55,7 @@ pub(crate) async fn check_from(
         AuthOutcome::Accepted(who) => who.address.to_string(),
         AuthOutcome::Rejected(reason) => reason.to_string(),
         AuthOutcome::NoEntry => "no entry".to_owned(),
+        AuthOutcome::Throttled(_) => "throttled".to_owned(),
         AuthOutcome::Unavailable(_) => "unavailable".to_owned(),
     }
 }
@@ -210,7 +211,7 @@ async fn guessing_is_slowed_down() {
     assert_eq!(check(&source, "anna", "secret").await, "anna@localdomain.test");
     let mut refused = 0;
     for guess in 0..20 {
-        if check(&source, "anna", &format!("guess {guess}")).await == "unavailable" {
+        if check(&source, "anna", &format!("guess {guess}")).await == "throttled" {
             refused += 1;
         }
     }

@@ -44,6 +44,7 @@ async fn says(source: &dyn Authenticator, login: &str, credential: Credential) -
         AuthOutcome::Accepted(who) => who.address.to_string(),
         AuthOutcome::Rejected(reason) => reason.to_string(),
         AuthOutcome::NoEntry => "no entry".to_owned(),
+        AuthOutcome::Throttled(why) => format!("throttled: {why}"),
         AuthOutcome::Unavailable(why) => format!("unavailable: {why}"),
     }
 }

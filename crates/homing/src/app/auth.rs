@@ -264,7 +264,7 @@ impl Unassociated {
         let client = request.peer.client.ip();
         let Some(attempt) = self.throttle.attempt(id, client) else {
             let why = format!("too many wrong passwords for {address} from {client}");
-            return AuthOutcome::Unavailable(Unavailable(why));
+            return AuthOutcome::Throttled(Unavailable(why));
         };
         let outcome = self.inner.check(&request).await;
         match &outcome {

@@ -76,7 +76,7 @@ impl From<&AuthOutcome> for Verdict {
         match outcome {
             AuthOutcome::Accepted(_) => Self::Good,
             AuthOutcome::Rejected(_) | AuthOutcome::NoEntry => Self::Bad,
-            AuthOutcome::Unavailable(_) => Self::Later,
+            AuthOutcome::Unavailable(_) | AuthOutcome::Throttled(_) => Self::Later,
         }
     }
 }

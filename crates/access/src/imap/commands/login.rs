@@ -48,7 +48,7 @@ pub(super) async fn ask(session: &Session, login: Login) -> (AuthRequest, AuthOu
 /// What the client hears of a login that was not accepted; it counts unless nobody could judge it.
 pub(super) fn refused(session: &mut Session, outcome: &AuthOutcome) -> Failure {
     let failure = LoginFailure::of(outcome);
-    if failure != LoginFailure::Unavailable {
+    if !matches!(failure, LoginFailure::Unavailable | LoginFailure::Throttled) {
         session.login_failures += 1;
     }
     Failure::Login(failure)

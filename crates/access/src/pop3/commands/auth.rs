@@ -123,7 +123,7 @@ async fn ask(session: &Session, login: Login) -> (AuthRequest, AuthOutcome) {
 
 /// What the client hears of a login that was not accepted; it counts unless nobody could judge it.
 fn refused(session: &mut Session, outcome: &AuthOutcome) -> Next {
-    if !matches!(outcome, AuthOutcome::Unavailable(_)) {
+    if !matches!(outcome, AuthOutcome::Unavailable(_) | AuthOutcome::Throttled(_)) {
         session.failures = session.failures.saturating_add(1);
     }
     Next::Reply(reply::login_refused(outcome))

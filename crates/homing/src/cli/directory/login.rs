@@ -78,7 +78,9 @@ pub(super) fn run(global: &Global, args: &LoginArgs) -> Result<(), Failure> {
     match outcome {
         AuthOutcome::Accepted(_) => Ok(()),
         AuthOutcome::Rejected(_) | AuthOutcome::NoEntry => Err(Failure::Refused("not accepted".to_owned())),
-        AuthOutcome::Unavailable(_) => Err(Failure::Temporary("nobody can say now".to_owned())),
+        AuthOutcome::Unavailable(_) | AuthOutcome::Throttled(_) => {
+            Err(Failure::Temporary("nobody can say now".to_owned()))
+        }
     }
 }
 
@@ -117,6 +119,7 @@ fn words(outcome: &AuthOutcome) -> (&'static str, String) {
         AuthOutcome::Accepted(who) => ("accepted", format!("logged in as {}", who.address)),
         AuthOutcome::NoEntry => ("no entry", "the directory has nobody with this login".to_owned()),
         AuthOutcome::Unavailable(why) => ("unavailable", why.to_string()),
+        AuthOutcome::Throttled(why) => ("not checked", why.to_string()),
         AuthOutcome::Rejected(reason) => {
             let why = match reason {
                 RejectReason::WrongCredential => "the password is not the entry's",
