@@ -189,13 +189,17 @@ impl Dialer {
 
     /// No new sessions for this home.
     pub fn drain(&self, home: &HomeRef, reason: &str) -> io::Result<()> {
-        tracing::warn!(%home, reason, "home is drained: it gets no new sessions");
+        tracing::warn!(
+            home = home.host(),
+            reason,
+            "home is drained: it gets no new sessions"
+        );
         self.shared.orders.drain(home.host(), reason)
     }
 
     /// New sessions for this home again; false when it was in service.
     pub fn enable(&self, home: &HomeRef) -> io::Result<bool> {
-        tracing::info!(%home, "home is in service");
+        tracing::info!(home = home.host(), "home is in service");
         self.shared.orders.enable(home.host())
     }
 

@@ -109,18 +109,22 @@ pub(super) async fn drain(
     let home = known(&homes, &name)?;
     let written = homes.drain(&home, order.reason.as_deref().unwrap_or_default());
     written.map_err(|error| ApiError::Conflict(format!("the order cannot be written: {error}")))?;
-    let filter = SessionFilter {
-        home: Some(home.to_string()),
-        ..SessionFilter::default()
-    };
     let ended = match order.end_sessions {
-        true => admin.sessions.end(&filter, SessionEnd::Drained),
+        true => admin.sessions.end(&concerned(&home), SessionEnd::Drained),
         false => 0,
     };
-    let left = admin.sessions.at_home(&home.to_string());
+    let left = admin.sessions.at_home(home.host());
     Ok(Json(
-        json!({ "home": home.to_string(), "state": "drained", "ended": ended, "sessions": left }),
+        json!({ "home": home.host(), "state": "drained", "ended": ended, "sessions": left }),
     ))
+}
+
+/// The sessions at a home that is drained: the order is one for all of its ports, whichever was typed.
+fn concerned(home: &HomeRef) -> SessionFilter {
+    SessionFilter {
+        home: Some(home.host().to_owned()),
+        ..SessionFilter::default()
+    }
 }
 
 pub(super) async fn enable(
@@ -131,7 +135,35 @@ pub(super) async fn enable(
     let home = known(&homes, &name)?;
     let enabled = homes.enable(&home);
     match enabled.map_err(|error| ApiError::Conflict(format!("the order cannot be written: {error}")))? {
-        true => Ok(Json(json!({ "home": home.to_string(), "state": "in service" }))),
-        false => Err(ApiError::Conflict(format!("{home} is not drained"))),
+        true => Ok(Json(json!({ "home": home.host(), "state": "in service" }))),
+        false => Err(ApiError::Conflict(format!("{} is not drained", home.host()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Address, ManualClock, Protocol, Timestamp, TraceId};
+    use net::{NewSession, SessionLimits, Sessions};
+
+    #[test]
+    fn a_home_is_drained_at_all_of_its_ports_whichever_is_typed() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0)));
+        let sessions = Sessions::new(clock, SessionLimits::default());
+        let at = |home: &str| {
+            sessions.enter(NewSession {
+                protocol: Protocol::Imap,
+                account: Address::parse("alice@example.test").expect("an address"),
+                entry: None,
+                client: ([192, 0, 2, 7], 4242).into(),
+                home: Some(home.into()),
+                trace: TraceId::new(7),
+            })
+        };
+        let _open = ["store1", "store1:1143", "store10:1143"].map(|home| at(home).expect("room"));
+        for typed in ["store1", "store1:1143", "Store1:993"] {
+            let home = HomeRef::parse(typed).expect("a home");
+            assert_eq!(sessions.count(&concerned(&home)), 2, "{typed}");
+        }
     }
 }
