@@ -12,6 +12,7 @@
 pub mod assertion;
 mod config;
 mod dial;
+mod durable;
 mod edge;
 mod edge_sasl;
 mod exchange;

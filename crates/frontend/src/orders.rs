@@ -2,6 +2,7 @@
 //!
 //! The orders outlive a restart in a file of lines, `NAME REASON`.
 
+use crate::durable;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::io;
@@ -73,8 +74,7 @@ impl Orders {
         if let Some(path) = &self.path {
             let lines = next.iter().map(|(name, reason)| format!("{name} {reason}\n"));
             let draft = path.with_extension("new");
-            std::fs::write(&draft, lines.collect::<String>())?;
-            std::fs::rename(&draft, path)?;
+            durable::replace(path, &draft, lines.collect::<String>().as_bytes())?;
         }
         *drained = next;
         Ok(())

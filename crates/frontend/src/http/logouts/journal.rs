@@ -4,6 +4,7 @@
 //! the file anew reads what came meanwhile, and whoever has written into the one that was replaced writes it again.
 
 use super::Logout;
+use crate::durable;
 use std::fmt::Write as _;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -120,15 +121,7 @@ impl Journal {
         // Another process may be at it as well.
         name.push(format!(".{}", std::process::id()));
         let draft = PathBuf::from(name);
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&draft)?;
-        file.write_all(lines(logouts).as_bytes())?;
-        std::fs::rename(&draft, &self.path)?;
+        let file = durable::replace(&self.path, &draft, lines(logouts).as_bytes())?;
         let mut before = self.place;
         if Place::start_of(&old.metadata()?).file != before.file {
             before = Place::default();
