@@ -107,7 +107,7 @@ impl ContentSync {
     }
 
     async fn identify(&mut self) -> Result<Fingerprint, FeedError> {
-        let asker = self.link.asker().await?;
+        let asker = self.link.stranger().await?;
         let suffix = self.link.judge(asker.suffix().await)?;
         let entry = asker.ask(whole(&suffix, ["entryUUID", "contextCSN"])).await;
         let entry = self.link.judge(entry)?;

@@ -24,6 +24,18 @@ pub(super) struct Link {
     connector: Arc<Connector>,
     attributes: Arc<BTreeSet<String>>,
     open: Option<(Client, ServerIndex)>,
+    known: Known,
+}
+
+/// Whether the server at the other end has said how far it has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// Nobody has asked any.
+    NotAsked,
+    /// This one has said so.
+    Yes,
+    /// Another one had: whoever answers now may lag behind it.
+    Another,
 }
 
 /// A client for questions, of one connection.
@@ -49,12 +61,35 @@ impl Link {
             connector,
             attributes: Arc::new(attributes),
             open: None,
+            known: Known::NotAsked,
         }
     }
 
-    /// The connection, opened again when it is closed.
+    /// The connection, opened again when it is closed. Refused then, if the one before had said how far it is: what is
+    /// asked now would be read as its word. [`Self::stranger`] comes first.
     pub(super) async fn asker(&mut self) -> Result<Asker, FeedError> {
+        let asker = self.reopened().await?;
+        match self.known {
+            Known::NotAsked | Known::Yes => Ok(asker),
+            Known::Another => {
+                let message = "the connection was lost, and how far this server is was not asked yet";
+                Err(FeedError::Unavailable(Unavailable(message.to_owned())))
+            }
+        }
+    }
+
+    /// The same, for asking a server how far it is, whichever it is.
+    pub(super) async fn stranger(&mut self) -> Result<Asker, FeedError> {
+        let asker = self.reopened().await?;
+        self.known = Known::Yes;
+        Ok(asker)
+    }
+
+    async fn reopened(&mut self) -> Result<Asker, FeedError> {
         if self.open.as_ref().is_none_or(|(client, _)| client.is_closed()) {
+            if self.known == Known::Yes {
+                self.known = Known::Another;
+            }
             self.open = Some(self.connector.dedicated().await.map_err(FeedError::Unavailable)?);
         }
         let (client, server) = self

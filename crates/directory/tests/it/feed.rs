@@ -199,3 +199,28 @@ async fn a_base_that_does_not_exist_is_no_empty_directory() {
         }
     }
 }
+
+// What is looked up is read against what the server has said of itself, so nobody else may answer in its place.
+#[tokio::test]
+async fn who_answers_after_a_lost_connection_is_asked_how_far_it_is() {
+    let mut slapd = Slapd::start();
+    slapd.modify(&person("anna", ""));
+    let mut source = ContentSync::new(connect(config(&[&slapd]), &clock()));
+    let all = poll(&mut source, None).await.expect("a poll").entries;
+    let anna = [all["anna"]];
+    // The old connection is gone; the first question may find out the hard way.
+    slapd.restart();
+    let _ = source.verify(&anna).await;
+    let found = source.verify(&anna).await.expect("nobody was asked yet");
+    assert!(matches!(found.as_slice(), [Presence::InScope(_)]), "{found:?}");
+    source.fingerprint().await.expect("how far it is");
+    slapd.restart();
+    let _ = source.verify(&anna).await;
+    for _ in 0..2 {
+        let refused = source.verify(&anna).await.expect_err("another connection");
+        assert!(refused.to_string().contains("how far"), "{refused}");
+    }
+    source.fingerprint().await.expect("how far it is");
+    let found = source.verify(&anna).await.expect("an answer");
+    assert!(matches!(found.as_slice(), [Presence::InScope(_)]), "{found:?}");
+}

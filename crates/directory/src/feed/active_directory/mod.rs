@@ -141,7 +141,7 @@ impl ActiveDirectory {
     }
 
     async fn identify(&mut self) -> Result<Fingerprint, FeedError> {
-        let asker = self.link.asker().await?;
+        let asker = self.link.stranger().await?;
         let controller = self.link.judge(controller(&asker).await)?;
         let entry = whole(&controller.suffix, ["objectGUID", "replUpToDateVector"]);
         let entry = self.link.judge(asker.ask(entry).await)?;

@@ -374,6 +374,18 @@ impl LiveDriver {
         }
     }
 
+    /// Before look-ups: the connection for them may have been idle too long, and lead to another server since.
+    async fn meet_again(&mut self) -> Result<(), FeedError> {
+        let print = self.source.fingerprint().await?;
+        match &self.cookie {
+            Some(cookie) if !print.has_caught_up(cookie) => Err(FeedError::CookieTooNew(format!(
+                "its contextCSN is {:?}",
+                print.context_csns
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Looks entries up by their UUID: what is there is taken in, what is gone goes, unless that is too much.
     async fn clear_doubts(
         &mut self,
@@ -383,6 +395,9 @@ impl LiveDriver {
         doubtful.sort_unstable_by_key(|uuid| *uuid.as_bytes());
         doubtful.dedup();
         let mut leaving = Vec::new();
+        if !doubtful.is_empty() {
+            self.meet_again().await?;
+        }
         for part in doubtful.chunks(VERIFY_AT_ONCE) {
             let answers = self.source.verify(part).await?;
             for (uuid, presence) in part.iter().zip(answers) {
@@ -456,6 +471,9 @@ impl LiveDriver {
     async fn release_held(&mut self) -> Result<(), FeedError> {
         let held = self.map.replica.read().held_entries();
         let mut gone = Vec::new();
+        if !held.is_empty() {
+            self.meet_again().await?;
+        }
         for part in held.chunks(VERIFY_AT_ONCE) {
             for (uuid, presence) in part.iter().zip(self.source.verify(part).await?) {
                 let stays = match presence {
