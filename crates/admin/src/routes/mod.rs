@@ -146,6 +146,7 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/v1/sync/{connector}/stop", post(sync::stop))
         .route("/v1/sync/{connector}/quarantine", get(sync::quarantine))
         .route("/v1/sync/{connector}/quarantine/retry", post(sync::retry))
+        .route("/v1/sync/{connector}/quarantine/gone", post(sync::gone))
         .route("/v1/sync/{connector}/objects/{object}", get(links::explain))
         .route("/v1/sync/{connector}/conflicts", get(links::conflicts))
         .route("/v1/sync/{connector}/restore", post(links::restore))

@@ -6,7 +6,7 @@ use crate::ApiError;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use ldapsync::{Consent, PlanItem, PlanReport, SyncEngine, SyncError};
+use ldapsync::{Consent, PlanItem, PlanReport, SyncEngine, SyncError, SyncStatus};
 use model::{AccountId, EntryUuid, GroupId};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -248,6 +248,28 @@ pub(super) async fn retry(
 ) -> Result<Json<Value>, ApiError> {
     let engine = engine(&admin, &name)?;
     let (tried, status) = engine.retry(body.object.as_deref()).await?;
+    tried_again(engine, tried, &status)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Gone {
+    /// The DN of what was removed or renamed.
+    below: String,
+}
+
+pub(super) async fn gone(
+    State(admin): State<Arc<Admin>>,
+    Named(name): Named<String>,
+    Body(body): Body<Gone>,
+) -> Result<Json<Value>, ApiError> {
+    let engine = engine(&admin, &name)?;
+    let (found, status) = engine.say_gone(&body.below).await?;
+    tried_again(engine, found, &status)
+}
+
+/// What came of objects in quarantine that were tried again.
+fn tried_again(engine: &SyncEngine, tried: u64, status: &SyncStatus) -> Result<Json<Value>, ApiError> {
     let now = engine.status();
     let left = now.set_aside;
     match &status.error {

@@ -7,6 +7,7 @@ use super::worker::{Worker, store_trouble};
 use crate::engine::Trouble;
 use crate::field::Field;
 use crate::link;
+use crate::local::Local;
 use crate::mapping::Scope;
 use crate::plan::{Digest, Passwords};
 use bytes::Bytes;
@@ -56,7 +57,11 @@ impl Worker<'_> {
                 remote: stamp.map(Digest),
             },
         };
-        if !says_the_same((entry, account), &link.data, &here, &parts.scope, &beside) {
+        // A newer version is written down, the long way.
+        let (known, now) = (link.data.version.as_deref(), account.entry_csn.as_deref());
+        if Local::is_renewed(known, now)
+            || !says_the_same((entry, account), &link.data, &here, &parts.scope, &beside)
+        {
             return Ok(false);
         }
         #[cfg(test)]

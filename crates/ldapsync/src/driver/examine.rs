@@ -136,6 +136,17 @@ impl Worker<'_> {
         }
     }
 
+    /// Whether the entry was seen before, and nobody here is linked to it: at a server that is behind its own word it may
+    /// be somebody who is gone elsewhere.
+    pub(super) fn is_old_news(&self, entry: &ChangedEntry) -> Result<bool, Trouble> {
+        if !self.engine.is_old_news(version(entry)) {
+            return Ok(false);
+        }
+        let (store, name) = (&self.parts.local.store, &self.parts.config.name);
+        let link = store.association_by_uuid(name, entry.uuid);
+        Ok(link.map_err(store_trouble)?.is_none())
+    }
+
     /// What a message of the feed is, before anything is planned.
     pub(super) fn freshness(&mut self, entry: &ChangedEntry) -> Result<Freshness, Trouble> {
         if self.is_equal(entry)? {
@@ -267,8 +278,7 @@ impl Worker<'_> {
                         elsewhere.push((*uuid, None));
                     }
                     let origin = (String::new(), None);
-                    self.examine_remote((*uuid, None), remote, origin, gone)
-                        .await?;
+                    self.examine_remote((*uuid, None), remote, origin, gone).await?;
                 }
                 Presence::OutOfScope(entry) => {
                     let origin = (entry.dn.clone(), None);
@@ -278,8 +288,7 @@ impl Worker<'_> {
                 }
                 Presence::InScope(entry) => {
                     let members = members(self.parts, &entry).await?;
-                    self.examine(&entry, members, &mut elsewhere)
-                        .await?;
+                    self.examine(&entry, members, &mut elsewhere).await?;
                 }
             }
         }

@@ -4,12 +4,12 @@ use super::SyncEngine;
 #[cfg(test)]
 use crate::broken::{self, Broken};
 use crate::link;
-use crate::mapping::{Known, Members};
+use crate::mapping::{Known, Members, canonical_host};
 use crate::plan::Remote;
 use directory::DirectoryAccount;
 use directory::feed::ChangedEntry;
 use model::EntryUuid;
-use store::LinkState;
+use store::{Association, LinkState};
 
 impl SyncEngine {
     /// An entry of the feed.
@@ -32,7 +32,8 @@ impl SyncEngine {
     }
 
     /// Whether an entry that says a former name of this server is still its own. Another server may have the name by
-    /// now: so the entry must be linked here, and that name the last one that it was seen to say.
+    /// now: so the entry must be linked here, and that name the last one that it was seen to say, or one under which a write
+    /// to it was begun whose answer never came.
     pub(super) fn is_still_ours(&self, uuid: EntryUuid, former: &str) -> bool {
         let (store, connector) = (&self.local.store, &self.config.name);
         let link = match store.association_by_uuid(connector, uuid) {
@@ -51,12 +52,25 @@ impl SyncEngine {
             () => {}
         }
         match link::home(&link.data.digests) {
-            Some(shown) => shown == former,
+            Some(shown) if shown == former => true,
+            Some(_) => self.was_written_as(&link, former),
             // Linked before names were noted: under the only one that there was.
             None => matches!(
                 link.data.state,
                 LinkState::Linked | LinkState::AwaitingMail { .. }
             ),
         }
+    }
+
+    /// Whether a write to the entry of this link, begun under that name, has no end yet.
+    fn was_written_as(&self, link: &Association, name: &str) -> bool {
+        #[cfg(test)]
+        if broken::is(Broken::SentForgotten) {
+            return false;
+        }
+        let intent = self.local.store.intent(&self.config.name, link.local);
+        let Ok(Some(intent)) = intent else { return false };
+        let hosts = &intent.precondition.hosts;
+        intent.remote == Some(link.remote) && hosts.iter().any(|host| canonical_host(host) == name)
     }
 }

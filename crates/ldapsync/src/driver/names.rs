@@ -129,6 +129,8 @@ impl Worker<'_> {
         if wanted.is_empty() {
             return Ok(names);
         }
+        // The connection may have been idle too long, and lead to another server since.
+        self.server = Some(self.source.fingerprint().await?);
         let answers = self.source.verify(&wanted).await?;
         for (uuid, answer) in wanted.into_iter().zip(answers) {
             let shown = match answer {

@@ -9,6 +9,7 @@ use crate::engine::{Input, Notice, SyncStatus, Wake};
 use crate::local::own_id;
 use directory::Lookup;
 use directory::feed::{Coverage, PollEnd};
+use ldap::Dn;
 use model::EntryUuid;
 use std::time::Duration;
 use store::{Association, LinkState, LocalId, Origin, StoreError, SyncChange};
@@ -50,6 +51,7 @@ pub(crate) enum Order {
     Start(Consent),
     Apply(String),
     Retry(Option<String>),
+    Gone(Dn),
     Links {
         order: LinkOrder,
         objects: Vec<LocalId>,
@@ -139,6 +141,19 @@ impl SyncEngine {
         match object {
             Some(object) if found == 0 => Err(SyncError::NotFound(format!(
                 "{object} is not in quarantine, or the guard holds it"
+            ))),
+            _ => Ok((found, self.status())),
+        }
+    }
+
+    /// Says that hidden entries in quarantine are gone: those that stood below `dn`, which was removed or renamed. What
+    /// follows from that is done now, unless the guard holds it. The number says how many.
+    pub async fn say_gone(&self, dn: &str) -> Result<(u64, SyncStatus), SyncError> {
+        let below = Dn::parse(dn).map_err(|error| SyncError::Refused(format!("{dn:?} is no DN: {error}")))?;
+        let found = self.order(Order::Gone(below)).await?;
+        match found {
+            0 => Err(SyncError::NotFound(format!(
+                "no hidden entry in quarantine stood below {dn}"
             ))),
             _ => Ok((found, self.status())),
         }
@@ -280,6 +295,7 @@ impl Worker<'_> {
                 }
                 Ok(found)
             }
+            Order::Gone(below) => self.say_gone(&below).await,
             Order::Links { order, objects, by } => {
                 let changed = self.parts.change_links(order, &objects, &by).await?;
                 for link in &changed {
@@ -296,6 +312,30 @@ impl Worker<'_> {
                 Ok(changed.len() as u64)
             }
         }
+    }
+
+    async fn say_gone(&mut self, below: &Dn) -> Result<u64, SyncError> {
+        let (store, name) = (&self.parts.local.store, &self.parts.config.name);
+        let mut gone = Vec::new();
+        for uuid in self.engine.hidden() {
+            let link = store.association_by_uuid(name, uuid);
+            let link = link.map_err(|error| SyncError::Store(store_trouble(error).to_string()))?;
+            let stood = link.and_then(|link| Dn::parse(&link.data.dn).ok());
+            if stood.is_some_and(|dn| dn.is_below(below)) {
+                gone.push(uuid);
+            }
+        }
+        let rows = self.engine.say_gone(&gone, self.parts.now());
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        tracing::warn!(connector = %name, %below, entries = rows.len(), "an administrator says that they are gone");
+        for row in rows {
+            let kept = self.carry_out(row).await;
+            kept.map_err(|trouble| SyncError::Store(trouble.to_string()))?;
+        }
+        self.round(Wake::Now).await;
+        Ok(gone.len() as u64)
     }
 
     async fn apply_plan(&mut self, hash: &str) -> Result<u64, SyncError> {

@@ -3,7 +3,9 @@
 //! slapd keeps how far it has come in memory and writes it down now and then; killed, it comes back with all of its entries
 //! and an old contextCSN. A replica that lags and a directory that was restored show the same number, and differ in what
 //! they hold: of everything that is known to be newer than the number, each has something older, or nothing. So every such
-//! entry is looked up. Only where all of them are as new as is known, and nobody is back who is gone, the server is believed.
+//! entry is looked up. Only where all of them are as new as is known, and nobody is back who is gone, the server is believed,
+//! and even then not in what no version tells: whom it does not show, and whom it shows and nobody knows (a branch that was
+//! moved, a list that was deleted) wait until it says that it has caught up.
 
 use super::worker::{Worker, store_trouble};
 use crate::engine::Trouble;
@@ -17,8 +19,8 @@ enum Expected {
     Version(String),
     /// Nothing.
     Gone,
-    /// Nothing within the bases and filters.
-    Outside,
+    /// Nothing within the bases and filters, or an entry of this version at least, whose host was taken away.
+    Outside(Option<String>),
 }
 
 impl Expected {
@@ -26,9 +28,13 @@ impl Expected {
         match (self, shown) {
             (Self::Version(known), Presence::InScope(entry)) => shows(&entry.entry, known),
             (Self::Version(known), Presence::OutOfScope(entry)) => shows(entry, known),
-            (Self::Version(_), Presence::Gone) | (Self::Gone | Self::Outside, Presence::InScope(_)) => false,
-            (Self::Gone, Presence::OutOfScope(_)) => false,
-            (Self::Gone, Presence::Gone) | (Self::Outside, Presence::Gone | Presence::OutOfScope(_)) => true,
+            (Self::Outside(known), Presence::InScope(entry)) => {
+                known.as_deref().is_some_and(|known| shows(&entry.entry, known))
+            }
+            (Self::Version(_), Presence::Gone) => false,
+            (Self::Gone, Presence::InScope(_) | Presence::OutOfScope(_)) => false,
+            (Self::Gone, Presence::Gone) => true,
+            (Self::Outside(_), Presence::Gone | Presence::OutOfScope(_)) => true,
         }
     }
 }
@@ -63,6 +69,18 @@ impl Worker<'_> {
         let Some(server) = self.server.clone() else {
             return Ok(false);
         };
+        // A replica that lags is asked again and again: first what it lacked the last time.
+        if let Some(lacked) = self.lacked.take() {
+            let link = self
+                .parts
+                .local
+                .store
+                .association_by_uuid(&self.parts.config.name, lacked);
+            let link = link.map_err(store_trouble)?;
+            if !self.are_shown(link.into_iter().collect(), &server).await? {
+                return Ok(false);
+            }
+        }
         let mut after = None;
         loop {
             let local = &self.parts.local;
@@ -70,28 +88,46 @@ impl Worker<'_> {
             let page = page.map_err(store_trouble)?;
             let Some(last) = page.last() else { return Ok(true) };
             after = Some(last.remote);
-            let mut asked = Vec::new();
-            for link in page {
-                match self.expected(link, &server) {
-                    Ok(Some(expected)) => asked.push(expected),
-                    Ok(None) => {}
-                    Err(Unknowable) => return Ok(false),
-                }
-            }
-            if !self.are_met(&asked).await? {
+            if !self.are_shown(page, &server).await? {
                 return Ok(false);
             }
+            // Reading links waits for nobody, and there may be millions.
+            tokio::task::yield_now().await;
         }
     }
 
-    async fn are_met(&mut self, asked: &[(EntryUuid, Expected)]) -> Result<bool, Trouble> {
+    /// Whether the server shows these; the first that it does not is kept in mind.
+    async fn are_shown(&mut self, links: Vec<Association>, server: &Fingerprint) -> Result<bool, Trouble> {
+        let mut asked = Vec::new();
+        for link in links {
+            let remote = link.remote;
+            match self.expected(link, server) {
+                Ok(Some(expected)) => asked.push(expected),
+                Ok(None) => {}
+                Err(Unknowable) => {
+                    self.lacked = Some(remote);
+                    return Ok(false);
+                }
+            }
+        }
+        self.lacked = self.unmet(&asked).await?;
+        Ok(self.lacked.is_none())
+    }
+
+    /// The first of these that the server does not show as it should.
+    async fn unmet(&mut self, asked: &[(EntryUuid, Expected)]) -> Result<Option<EntryUuid>, Trouble> {
         if asked.is_empty() {
-            return Ok(true);
+            return Ok(None);
         }
         let uuids: Vec<EntryUuid> = asked.iter().map(|(uuid, _)| *uuid).collect();
         let answers = self.source.verify(&uuids).await?;
-        let met = |((_, expected), shown): (&(EntryUuid, Expected), &Presence)| expected.is_met(shown);
-        Ok(answers.len() == asked.len() && asked.iter().zip(&answers).all(met))
+        if answers.len() != asked.len() {
+            return Ok(uuids.first().copied());
+        }
+        let mut both = asked.iter().zip(&answers);
+        Ok(both
+            .find(|((_, expected), shown)| !expected.is_met(shown))
+            .map(|((uuid, _), _)| *uuid))
     }
 
     /// What is to be asked of a link; none where the server's own number says enough.
@@ -105,7 +141,7 @@ impl Worker<'_> {
             (LinkState::UnlinkedHeld { .. }, _) => return Ok(None),
             // When it went nobody has told.
             (LinkState::Gone { .. }, _) => Expected::Gone,
-            (LinkState::OutOfScope { .. }, _) => Expected::Outside,
+            (LinkState::OutOfScope { .. }, version) => Expected::Outside(version),
             (_, None) => return Err(Unknowable),
             (_, Some(version)) if writer(&version).is_none() => return Err(Unknowable),
             (_, Some(version)) if says_that_it_has(server, &version) || self.engine.is_past(&version) => {
@@ -139,8 +175,8 @@ mod tests {
             (Expected::Version(version(5)), Presence::Gone, false),
             (Expected::Gone, Presence::Gone, true),
             (Expected::Gone, outside(5), false),
-            (Expected::Outside, outside(5), true),
-            (Expected::Outside, Presence::Gone, true),
+            (Expected::Outside(None), outside(5), true),
+            (Expected::Outside(None), Presence::Gone, true),
         ] {
             assert_eq!(expected.is_met(&shown), met);
         }

@@ -184,7 +184,7 @@ impl SyncEngine {
                 *self.allowed.lock() = made.approvals;
                 self.begin(Consent::Given).await
             }
-            Order::Retry(_) => Err(SyncError::NotRunning),
+            Order::Retry(_) | Order::Gone(_) => Err(SyncError::NotRunning),
             Order::Links { order, objects, by } => {
                 let changed = self.change_links(order, &objects, &by).await?;
                 Ok(changed.len() as u64)

@@ -251,6 +251,9 @@ impl Worker<'_> {
                     self.engine.note_told(*uuid, None, self.parts.now());
                     self.step(Input::Noticed(Notice::Absent(*uuid)));
                 }
+                Change::Entry(entry) if self.is_old_news(entry)? => {
+                    self.step(Input::Noticed(Notice::Present(entry.uuid)));
+                }
                 Change::Entry(entry) => match entry.kind {
                     Some(EntryKind::Account) => {
                         // The last message of an object says all.

@@ -46,6 +46,8 @@ pub(super) struct Worker<'a> {
     /// Whether a round may have ended between an account and the groups that have it: then every account that is
     /// named is compared with all groups, and not only the one whose address is news.
     pub(super) doubtful: bool,
+    /// What a server that says it is behind did not show.
+    pub(super) lacked: Option<EntryUuid>,
     /// When the status was last shown.
     published: Timestamp,
 }
@@ -115,6 +117,7 @@ impl<'a> Worker<'a> {
             kept_at: None,
             server: None,
             doubtful: true,
+            lacked: None,
             published: Timestamp::default(),
         })
     }
@@ -231,7 +234,7 @@ impl<'a> Worker<'a> {
         self.effects.extend(self.engine.step(input, self.parts.now()));
     }
 
-    async fn carry_out(&mut self, effect: Effect) -> Result<(), Trouble> {
+    pub(super) async fn carry_out(&mut self, effect: Effect) -> Result<(), Trouble> {
         match effect {
             Effect::AskServer => {
                 let answer = self.source.fingerprint().await;

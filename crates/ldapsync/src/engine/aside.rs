@@ -1,7 +1,7 @@
 //! Quarantine: objects that could not be synchronised, and changes that the guard holds.
 
 use crate::merge::Side;
-use crate::plan::Reason;
+use crate::plan::{HIDDEN, Reason};
 use model::{EntryUuid, Timestamp};
 use std::time::Duration;
 
@@ -13,6 +13,9 @@ const FIRST_RETRY_OF_A_WRITE: Duration = Duration::from_secs(2);
 const HELD: &str = "held by the guard: ";
 /// What stands before it once somebody has approved it.
 const APPROVED: &str = "approved: ";
+
+/// What stands before a hidden entry's reason once an administrator has said that it is gone.
+const GONE: &str = "said to be gone: ";
 
 /// One row. The text is what is stored and shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +63,22 @@ impl Aside {
     /// Somebody approves it: it is due.
     pub(super) fn approve(&mut self, now: Timestamp) {
         self.reason.insert_str(0, APPROVED);
+        self.next = now;
+    }
+
+    /// Whether the entry, and what stood above it, cannot be seen.
+    pub(super) fn is_hidden(&self) -> bool {
+        self.reason.contains(HIDDEN) && !self.is_said_to_be_gone()
+    }
+
+    /// Whether an administrator has said that it is gone.
+    pub(super) fn is_said_to_be_gone(&self) -> bool {
+        self.reason.starts_with(GONE)
+    }
+
+    /// Somebody says so: it is due.
+    pub(super) fn say_gone(&mut self, now: Timestamp) {
+        self.reason.insert_str(0, GONE);
         self.next = now;
     }
 

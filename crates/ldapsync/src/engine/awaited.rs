@@ -34,6 +34,13 @@ impl Engine {
         let wait = known.map_or(FIRST, |known| known.wait.saturating_mul(2).min(LAST));
         let next = now.after(wait);
         self.awaited.insert(uuid, Awaited { next, wait });
+        // Whatever else it is due for waits with it.
+        if let Some(told) = self.told.get_mut(&uuid) {
+            told.next = told.next.max(next);
+        }
+        if let Some(row) = self.aside.get_mut(&uuid) {
+            row.next = row.next.max(next);
+        }
         self.finished(uuid, now)
     }
 

@@ -24,6 +24,8 @@ impl Engine {
             return Vec::new();
         }
         let uuid = situation.uuid;
+        let gone = self.told_gone(situation);
+        let situation = gone.as_ref().unwrap_or(situation);
         self.no_longer_awaited(uuid);
         self.note_end(situation, now);
         let whole = match plan(situation, &self.settings.policy) {
@@ -57,6 +59,26 @@ impl Engine {
             // nothing else would say that the object is to be looked at.
             self.apply(whole, &situation.name, now)
         }
+    }
+
+    /// An entry that cannot be seen, and neither can what stood above it, where an administrator says that it is gone, or
+    /// has approved what follows. A message that names it says nothing: slapd names as deleted, too, what was changed and is
+    /// hidden since.
+    fn told_gone(&self, situation: &Situation) -> Option<Situation> {
+        if !matches!(situation.remote, Remote::Hidden { .. }) {
+            return None;
+        }
+        let uuid = situation.uuid;
+        let gone = Situation {
+            remote: Remote::Gone,
+            ..situation.clone()
+        };
+        let said = self.aside.get(&uuid).is_some_and(Aside::is_said_to_be_gone);
+        let approved = || match plan(&gone, &self.settings.policy) {
+            Decision::Act(plan) => self.is_approved(&plan),
+            Decision::SetAside(_) => false,
+        };
+        (said || approved()).then_some(gone)
     }
 
     /// The sides whose guard holds this plan's dangerous part.

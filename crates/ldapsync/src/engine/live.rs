@@ -10,6 +10,8 @@ use model::{EntryUuid, Timestamp};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+/// How often a server that says less of itself than what was seen is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(600);
 /// The longest time between two looks at what is due while nothing comes over the feed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
@@ -115,7 +117,10 @@ impl Engine {
 
     /// Whether the timer's round needs no look at the feed.
     pub(super) fn needs_no_poll(&self, wake: Wake, now: Timestamp) -> bool {
-        wake == Wake::Timer && self.feed == FeedState::Open && !self.checkpoint.audit_is_due(now)
+        wake == Wake::Timer
+            && self.feed == FeedState::Open
+            && self.forgetful.is_none()
+            && !self.checkpoint.audit_is_due(now)
     }
 
     /// The open feed ended between two rounds. What it brought is applied; the rest comes by the cookie.
@@ -149,14 +154,19 @@ impl Engine {
         };
         if self.feed != FeedState::Open {
             let next = now.after(self.settings.polling_interval);
-            return self.next_end().map_or(next, |end| not_before_now(end).min(next));
+            let again = self.next_end().into_iter().chain(self.next_awaited()).min();
+            return again.map_or(next, |again| not_before_now(again).min(next));
         }
         let waiting = self.aside.values().filter(|row| !row.is_held());
         let waiting = waiting.chain(self.strangers.values());
         let again = waiting.map(|row| row.next).chain(self.next_end());
         let again = again.chain(self.next_told()).chain(self.next_awaited()).min();
         let audit = self.checkpoint.next_audit().unwrap_or(now);
-        let next = again.map_or(audit, |again| again.min(audit));
-        not_before_now(next).min(now.after(LONGEST_SLEEP))
+        let (next, longest) = match self.forgetful {
+            None => (again.map_or(audit, |again| again.min(audit)), LONGEST_SLEEP),
+            // It compares nothing in full until it has caught up.
+            Some(_) => (again.unwrap_or(now.after(ASK_AGAIN)), ASK_AGAIN),
+        };
+        not_before_now(next).min(now.after(longest))
     }
 }

@@ -523,14 +523,14 @@ impl Engine {
         // What no message tells (a member's DN that comes to life, an edit of ours) is found once a day.
         let audit = self.checkpoint.audit_is_due(now);
         let rescoped = self.settings.scope == Scope::Changed;
-        let cookie = cookie.filter(|_| !audit && !rescoped && !self.log_lost);
+        let covered = cookie.as_ref().map(Cookie::csns);
         let known = self.forgetful.as_ref() == Some(&server.context_csns);
         let cookie = match standing {
-            Standing::CaughtUp => cookie,
+            Standing::CaughtUp => cookie.filter(|_| !audit && !rescoped && !self.log_lost),
             // It would refuse our cookie, and tells nothing of what it has forgotten to have changed. So everything is
             // compared, once; from then on it tells of what is news to itself.
             Standing::Forgetful => cookie
-                .filter(|_| known)
+                .filter(|_| known && !rescoped)
                 .and_then(|cookie| cookie.held_back(&server)),
         };
         let due = self.due(now);
@@ -541,6 +541,7 @@ impl Engine {
         }
         if standing == Standing::Forgetful {
             round.forgetful = Some(server.context_csns);
+            round.covered = covered.unwrap_or_default();
         }
         self.phase = Phase::InRound(Box::new(round));
         vec![Effect::Poll(cookie)]
@@ -628,9 +629,12 @@ impl Engine {
 
     fn committed(&mut self, linked: u64, now: Timestamp) -> Vec<Effect> {
         if let Phase::InRound(round) = &mut self.phase {
-            if round.full {
+            let forgetful = round.forgetful.is_some();
+            if round.full && !forgetful {
                 self.checkpoint.last_full = Some(now);
             }
+            // What such a server does not show said nothing. So everything is compared once more when it has caught up.
+            self.log_lost = forgetful || (round.live && self.log_lost);
             if let Some(newest) = round.anew.take() {
                 self.newest = newest;
             }
@@ -640,7 +644,6 @@ impl Engine {
         }
         self.owed.clear();
         self.settings.scope = Scope::Same;
-        self.log_lost = false;
         self.linked = linked;
         self.backoff.reset();
         self.trouble = None;

@@ -1,6 +1,6 @@
 //! What administrators ask of a running engine, and what they see of a round.
 
-use super::{Engine, Phase};
+use super::{Effect, Engine, Phase};
 use crate::plan::LocalId;
 use model::{EntryUuid, Timestamp};
 use std::collections::BTreeMap;
@@ -35,6 +35,25 @@ impl Engine {
             }
         }
         found
+    }
+
+    /// Hidden entries that are set aside.
+    pub(crate) fn hidden(&self) -> Vec<EntryUuid> {
+        let rows = self.aside.iter().filter(|(_, row)| row.is_hidden());
+        rows.map(|(uuid, _)| *uuid).collect()
+    }
+
+    /// An administrator says that these are gone. The rows to be kept: they say so until each was looked at, in every
+    /// process to come. The guard has its say all the same.
+    pub(crate) fn say_gone(&mut self, uuids: &[EntryUuid], now: Timestamp) -> Vec<Effect> {
+        let mut rows = Vec::new();
+        for uuid in uuids {
+            if let Some(row) = self.aside.get_mut(uuid) {
+                row.say_gone(now);
+                rows.push(Effect::SetAside(*uuid, row.clone()));
+            }
+        }
+        rows
     }
 
     /// Lets these changes pass the guards, as far as they are still what was seen: an approved plan.

@@ -55,6 +55,8 @@ pub(super) struct Round {
     pub(super) cookie: Option<Cookie>,
     /// What the server says of itself, where that is less than what it shows.
     pub(super) forgetful: Option<BTreeMap<String, String>>,
+    /// And how far everything has been seen already, by writing server.
+    pub(super) covered: BTreeMap<String, String>,
     /// Everything that was named as being there.
     pub(super) seen: Named,
     pub(super) groups: BTreeSet<EntryUuid>,
@@ -98,6 +100,7 @@ impl Round {
             live: false,
             cookie: None,
             forgetful: None,
+            covered: BTreeMap::new(),
             seen: Named::default(),
             groups: BTreeSet::new(),
             absent: BTreeSet::new(),
@@ -119,9 +122,15 @@ impl Round {
     }
 
     /// Whether an absence says nothing: in the comparison that spares all of them, and beside it until one that does
-    /// not has ended well.
+    /// not has ended well; and at a server that shows less than what it showed once, if only by a branch that was moved.
     pub(super) const fn spares(&self, spared: bool) -> bool {
-        self.server_changed || (spared && !self.full)
+        self.server_changed || self.forgetful.is_some() || (spared && !self.full)
+    }
+
+    /// Whether a version was seen already, as the kept cookie says, where the server says less of itself.
+    fn is_old_news(&self, version: &str) -> bool {
+        let covered = || self.covered.get(version.split('#').nth(2)?);
+        covered().is_some_and(|covered| version <= covered.as_str())
     }
 
     /// Whether anything is left to be looked up.
@@ -151,6 +160,15 @@ impl Round {
 }
 
 impl Engine {
+    /// Whether an entry of this version that nobody here is linked to is no newcomer: the server says less of itself than
+    /// what was seen, so it may show what is gone elsewhere.
+    pub(crate) fn is_old_news(&self, version: Option<&str>) -> bool {
+        let Phase::InRound(round) = &self.phase else {
+            return false;
+        };
+        round.forgetful.is_some() && version.is_none_or(|version| round.is_old_news(version))
+    }
+
     /// One object is finished; when it was the last of its portion, the work goes on.
     pub(super) fn finished(&mut self, uuid: EntryUuid, now: Timestamp) -> Vec<Effect> {
         let Phase::InRound(round) = &mut self.phase else {
@@ -223,7 +241,7 @@ impl Engine {
             Stage::Committing => {
                 match round.cookie.take() {
                     // What is known stays known, whatever the server says of itself.
-                    Some(cookie) if round.forgetful.is_some() => {
+                    Some(cookie) if round.forgetful.is_some() || self.forgetful.is_some() => {
                         let known = self.checkpoint.cookie.take();
                         self.checkpoint.cookie = known.map(|known| known.merged(&cookie)).or(Some(cookie));
                     }
@@ -233,14 +251,15 @@ impl Engine {
                     None => {}
                 }
                 let known = self.checkpoint.server.replace(round.server).is_some();
-                if round.full {
+                let compared = round.full && round.forgetful.is_none();
+                if compared {
                     // Before the first comparison nobody was known who could be missed.
                     self.checkpoint.spared = round.server_changed && known;
                 }
                 add_void(&mut self.checkpoint.void, std::mem::take(&mut round.void));
                 self.checkpoint.guard = self.guard.counted();
                 self.checkpoint.guard_remote = self.guard_remote.counted();
-                let full = round.full.then_some(now);
+                let full = compared.then_some(now);
                 let joined = std::mem::take(&mut round.joined);
                 let mut effects: Vec<Effect> = joined
                     .into_iter()

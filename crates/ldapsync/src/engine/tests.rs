@@ -1,5 +1,6 @@
 //! The engine's steps, by tables.
 
+mod forgetful;
 mod memory;
 
 use super::*;

@@ -5,7 +5,7 @@ use super::{Local, Seen, own_id, store_id};
 use crate::engine::Outcome;
 use crate::field::Image;
 use crate::plan::{Kind, LocalId, LocalState, Op, Plan, Wait};
-use store::{Intent, NewAccount, Origin, StoreError, SyncChange};
+use store::{Association, Intent, LinkData, NewAccount, Origin, StoreError, SyncChange};
 
 impl Local {
     /// Carries a plan out. Everything of one object is one durable commit, its link included.
@@ -44,7 +44,35 @@ impl Local {
         rows
     }
 
-    async fn try_apply(&self, plan: &Plan, seen: &Seen, rows: Vec<SyncChange>) -> Result<(), StoreError> {
+    /// The link of a plan that changes nothing but its version: the object stays as it is, and nobody has done anything.
+    fn renewal(&self, plan: &Plan, seen: &Seen) -> Option<SyncChange> {
+        let (known, local) = (seen.link.as_ref()?, seen.local?);
+        if !plan.is_quiet() || plan.joined().is_some() || seen.adopted.is_some() || seen.entombed {
+            return None;
+        }
+        let data = self.link(plan, seen, &[])?.data;
+        let same = LinkData {
+            version: known.version.clone(),
+            ..data.clone()
+        };
+        (same == *known).then(|| {
+            SyncChange::Association(Box::new(Association {
+                connector: self.connector.clone(),
+                local: store_id(local),
+                remote: plan.uuid,
+                data,
+            }))
+        })
+    }
+
+    async fn try_apply(&self, plan: &Plan, seen: &Seen, mut rows: Vec<SyncChange>) -> Result<(), StoreError> {
+        if let Some(renewed) = self.renewal(plan, seen) {
+            rows.push(renewed);
+            if let Some(group @ LocalId::Group(_)) = seen.local {
+                rows.extend(self.pending(group, &waiting(plan)));
+            }
+            return self.store.commit_sync(&rows).await;
+        }
         let origin = Origin::Connector(self.connector.clone());
         if let [Op::Create { kind, image, state }] = plan.ops.as_slice() {
             match kind {

@@ -102,6 +102,8 @@ impl Local {
         });
         if let Some(link) = &mut link {
             self.after_a_write(link, &mut seen)?;
+            let known = seen.link.as_ref().and_then(|link| link.version.as_deref());
+            link.rebased |= !seen.entombed && Self::is_renewed(known, seen.csn.as_deref());
         } else if let Some(local) = seen.adopted {
             link = Some(Link {
                 local,
@@ -241,6 +243,12 @@ impl Local {
         seen.sent = sent(&intent);
         link.rebased = seen.sent.found_in(&seen.remote, &mut link.base, &mut link.marks);
         Ok(())
+    }
+
+    /// Whether the entry has a newer version than its link: a look-up on demand and a write in a transaction leave none,
+    /// and an edit of what is not compared leaves an old one. Numbers of Active Directory are another for each server.
+    pub(crate) fn is_renewed(link: Option<&str>, entry: Option<&str>) -> bool {
+        entry.is_some_and(|entry| entry.contains('#') && link.is_none_or(|link| link < entry))
     }
 
     /// The objects that hold these addresses, each once.

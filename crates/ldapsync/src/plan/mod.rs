@@ -35,7 +35,7 @@ pub(crate) use outcome::{Decision, LinkValues, Plan};
 pub(crate) use parking::{is_parked, parked, parked_rdn};
 pub(crate) use password::{Credentials, Hash, Passwords, RemotePassword};
 pub use password::{Digest, PasswordMove};
-pub(crate) use reason::Reason;
+pub(crate) use reason::{HIDDEN, Reason};
 pub use remote_op::RemoteOp;
 pub use situation::Standing;
 pub(crate) use situation::{

@@ -3,6 +3,9 @@
 use super::op::LocalId;
 use model::EntryUuid;
 
+/// What every reason of a hidden entry says.
+pub(crate) const HIDDEN: &str = "cannot be read either, so this counts as no deletion";
+
 /// Why an object is set aside for a person to look at. The others go on.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case", tag = "reason")]
@@ -63,8 +66,9 @@ pub(crate) enum Reason {
     },
     /// The entry cannot be seen, and neither can its parent. Lost read rights look like that, so it is no deletion.
     #[error(
-        "the entry is not there, but {parent} above it cannot be read either, so this counts as no deletion: restore \
-         the read rights of the service identity, or delete the object here if {parent} was removed or renamed"
+        "the entry is not there, but {parent} above it {hidden}: restore the read rights of the service identity, or, if \
+         {parent} was removed or renamed, homing sync quarantine gone '{parent}'",
+        hidden = HIDDEN
     )]
     HiddenParent {
         /// The parent's DN as last known.

@@ -135,7 +135,7 @@ pub(crate) struct Link {
     pub(crate) local: LocalId,
     /// The last common state.
     pub(crate) base: Image,
-    /// Whether that is known now and not written down yet: the entry shows what we sent.
+    /// Whether that is known now and not written down yet: the entry shows what we sent, or has a newer version.
     pub(crate) rebased: bool,
     /// The entry's DN when it was last written down.
     pub(crate) dn: String,

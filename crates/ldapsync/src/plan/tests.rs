@@ -208,8 +208,8 @@ fn linked_objects_whose_entry_is_not_here() {
             active(),
             &[
                 "! the entry is not there, but ou=people,dc=test above it cannot be read either, so this counts as no \
-               deletion: restore the read rights of the service identity, or delete the object here if \
-               ou=people,dc=test was removed or renamed",
+               deletion: restore the read rights of the service identity, or, if ou=people,dc=test was removed or \
+               renamed, homing sync quarantine gone 'ou=people,dc=test'",
             ],
         ),
         (

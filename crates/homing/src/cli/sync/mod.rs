@@ -144,6 +144,18 @@ pub(crate) enum SyncCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum QuarantineCommand {
+    /// Say that entries which cannot be seen are gone: an organizational unit was removed or renamed, and what stood below it
+    /// was deleted. Without your word that looks like lost read rights, and nothing follows from it.
+    ///
+    /// What follows (by on_delete) is done now. Many at once are held by the guard all the same.
+    #[command(after_help = "Example: homing sync quarantine gone 'ou=Labs,dc=example,dc=org'")]
+    Gone {
+        /// The DN that was removed or renamed; every hidden entry in quarantine that stood below it is meant.
+        dn: String,
+        /// The connector, or a domain that it alone has; may be left out when there is only one.
+        #[arg(long)]
+        connector: Option<String>,
+    },
     /// Try one object again now, or all. What the guard holds waits for "homing sync approve" instead.
     #[command(after_help = "Example: homing sync quarantine retry --all")]
     Retry {
@@ -221,6 +233,11 @@ pub(crate) fn run(global: &Global, command: SyncCommand) -> Result<(), Failure> 
                     false => quarantine::Rows::Grouped,
                 };
                 quarantine::show(global, &client, &name, rows)?;
+            }
+            Some(QuarantineCommand::Gone { dn, connector }) => {
+                let name = connector_name(&client, connector)?;
+                let answer = client.post(&path(&name, "quarantine/gone"), json!({ "below": dn }))?;
+                output::either(global.json, &answer, retried_text);
             }
             Some(QuarantineCommand::Retry {
                 object, connector, ..

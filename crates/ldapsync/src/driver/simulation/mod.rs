@@ -4,6 +4,7 @@
 mod arrivals;
 mod beside;
 mod fake;
+mod hidden;
 mod proof;
 mod scenarios;
 mod told;

@@ -13,7 +13,7 @@ pub(super) fn person(world: &mut World, name: &str, host: &str) -> Person {
     person
 }
 
-fn account(world: &World, uuid: EntryUuid) -> Option<Arc<store::Account>> {
+pub(super) fn account(world: &World, uuid: EntryUuid) -> Option<Arc<store::Account>> {
     let link = world.store.association_by_uuid("people", uuid).expect("reads")?;
     match link.local {
         LocalId::Account(id) => world.store.account(id).expect("reads"),
@@ -504,70 +504,6 @@ async fn an_alias_claims_no_account() {
     world.directory.lock().put(thief.clone());
     assert!(world.round(Wake::Now).await);
     assert!(account(&world, thief.uuid).expect("created").can_log_in());
-}
-
-// Rights to read one branch are withdrawn; people elsewhere are still seen, so the sample says nothing.
-#[tokio::test]
-async fn nobody_is_removed_whose_parent_cannot_be_read() {
-    let mut world = World::new(29, config(1000, false)).await;
-    let mut people = Vec::new();
-    for number in 0..3 {
-        let mut one = person(&mut world, &format!("h{number}"), "a.test");
-        one.dn = format!("uid=h{number},ou=Closed,ou=people,dc=test");
-        world.directory.lock().put(one.clone());
-        people.push(one);
-        person(&mut world, &format!("open{number}"), "a.test");
-    }
-    assert!(world.round(Wake::Now).await);
-    let hidden: Vec<Person> = {
-        let mut directory = world.directory.lock();
-        directory.hidden.insert("ou=Closed,ou=people,dc=test".to_owned());
-        people
-            .iter()
-            .filter_map(|one| directory.entries.remove(&one.uuid))
-            .collect()
-    };
-    let plan = world.engine.plan().await.expect("a plan");
-    assert_eq!((plan.changes, plan.set_aside.len()), (0, 3), "{plan:?}");
-    assert!(world.round(Wake::Full).await);
-    for one in &people {
-        assert!(account(&world, one.uuid).expect("linked").can_log_in());
-    }
-    let rows = world.engine.status().quarantine;
-    assert_eq!(rows.len(), 3);
-    assert!(rows.iter().all(|row| row.reason.starts_with("uid=h")), "{rows:?}");
-    // The rights come back with two of them: the third was deleted meanwhile, and now that counts.
-    world.directory.lock().hidden.clear();
-    let returned = hidden.into_iter().skip(1).map(|one| (one.uuid, one));
-    world.directory.lock().entries.extend(returned);
-    world.clock.advance(Duration::from_secs(31));
-    assert!(world.round(Wake::Now).await);
-    let can_log_in: Vec<bool> = people
-        .iter()
-        .map(|one| account(&world, one.uuid).expect("linked").can_log_in())
-        .collect();
-    assert_eq!(can_log_in, [false, true, true]);
-    assert!(world.engine.status().quarantine.is_empty());
-}
-
-// A branch gets another name, and slapd says nothing about the entries below it. The daily comparison writes their
-// names down, so that a deletion later asks for the right parent.
-#[tokio::test]
-async fn a_renamed_branch_is_noticed() {
-    let mut world = World::new(30, config(1000, false)).await;
-    let mut moved = person(&mut world, "moved", "a.test");
-    person(&mut world, "stays", "a.test");
-    assert!(world.round(Wake::Now).await);
-    moved.dn = "uid=moved,ou=staff,dc=test".to_owned();
-    {
-        let mut directory = world.directory.lock();
-        directory.entries.insert(moved.uuid, moved.clone());
-        directory.hidden.insert("ou=people,dc=test".to_owned());
-    }
-    assert!(world.round(Wake::Full).await);
-    world.directory.lock().delete(moved.uuid);
-    assert!(world.round(Wake::Now).await);
-    assert!(!account(&world, moved.uuid).expect("linked").can_log_in());
 }
 
 // Two people swap their addresses between two polls, and a third hands an alias on.

@@ -172,3 +172,32 @@ fn an_edit_between_a_look_and_a_write_is_nowhere_lost() {
     };
     end(&Schedule::told_as(Shape::Twins, terms, &steps));
 }
+
+// A server gets another name, dies on the way of telling the entries so, and gets a third name before it looks: the second
+// one is its own as well.
+#[test]
+fn a_name_that_was_sent_is_our_own_after_the_next_one() {
+    let terms = Terms {
+        scope: "attribute",
+        ..LOCAL_WINS
+    };
+    let dies = |crash| {
+        let steps = [
+            (4, plain_round(0)),
+            (8, Step::Rename(0)),
+            (20, Step::Answer(Answer::LostAfter)),
+            (11, faulty(0, crash, super::super::fake::Faults::default())),
+            (14, Step::Rename(0)),
+        ];
+        Schedule::told_as(Shape::Clustered, terms, &steps)
+    };
+    let mut shown = 0;
+    for crash in 1..80 {
+        let schedule = dies(crash);
+        end(&schedule);
+        set(Some(Broken::SentForgotten));
+        shown += u32::from(end_of(&schedule).is_err());
+        set(None);
+    }
+    assert!(shown > 0, "the story shows nothing");
+}
