@@ -100,7 +100,9 @@ async fn take<'a>(
             };
             let worker = alive(engines, workers, on).await;
             world.crash.arm(crash);
-            let lives = until_crash(&world.crash, worker.round(wake)).await.is_some();
+            let lives = until_crash(&world.crash, Box::pin(worker.round(wake)))
+                .await
+                .is_some();
             world.server.lock().faults = Faults::default();
             after(world, workers, on, lives).await;
         }
@@ -108,7 +110,9 @@ async fn take<'a>(
             let on = usize::from(on);
             if let Some(worker) = workers[on].as_mut() {
                 world.crash.arm(crash);
-                let lives = until_crash(&world.crash, listen(worker)).await.is_some();
+                let lives = until_crash(&world.crash, Box::pin(listen(worker)))
+                    .await
+                    .is_some();
                 after(world, workers, on, lives).await;
             }
         }

@@ -313,7 +313,7 @@ impl Schedule {
             let on = u8::try_from(random.below(self.shape.sites().into())).expect("small");
             let who = u8::try_from(random.below(8)).expect("small");
             steps.push(match random.below(12) {
-                0..4 => Step::Here(who, self.from_afar(&mut random)),
+                0..4 => Step::Here(who, self.edit_from_afar(&mut random)),
                 4..8 => Step::Listen { on, crash: None },
                 8 => plain_round(on),
                 9 => Step::Restart(on),
@@ -326,7 +326,7 @@ impl Schedule {
     }
 
     /// An edit here. In a ring nobody swaps: its second connector may not have seen the two yet, which is open (0011).
-    fn from_afar(&self, random: &mut Random) -> Here {
+    fn edit_from_afar(&self, random: &mut Random) -> Here {
         match here(random) {
             Here::Swap if self.shape == Shape::Ring => Here::Name,
             edit => edit,
