@@ -21,7 +21,7 @@ use bytes::Bytes;
 use model::Clock;
 use parking_lot::Mutex;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -178,6 +178,27 @@ struct Counters {
     groups: AtomicU64,
     syncs: AtomicU64,
     refused: AtomicU64,
+    /// A write has failed: nothing is written any more.
+    read_only: AtomicBool,
+}
+
+/// Whether something can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskState {
+    /// A write has failed, and the store takes no other until it is opened again.
+    pub is_read_only: bool,
+    /// Octets that are free on its disk; none for a store in memory, or where the system does not tell.
+    pub free: Option<u64>,
+    /// Where less is free, new mail is refused.
+    pub reserve: u64,
+}
+
+impl DiskState {
+    /// Whether new mail is taken.
+    #[must_use]
+    pub fn takes_mail(&self) -> bool {
+        !self.is_read_only && self.free.is_none_or(|free| free >= self.reserve)
+    }
 }
 
 /// Where free space is measured, and how much must stay free.
@@ -185,6 +206,14 @@ struct Counters {
 pub(crate) struct Reserve {
     pub(crate) folder: PathBuf,
     pub(crate) bytes: u64,
+}
+
+impl Reserve {
+    /// What is free there now.
+    fn free(&self) -> Option<u64> {
+        let stat = rustix::fs::statvfs(&self.folder).ok()?;
+        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
 }
 
 /// What the committer starts from.
@@ -205,6 +234,7 @@ pub(crate) struct Committer {
     sender: Option<mpsc::Sender<Message>>,
     room: Arc<Semaphore>,
     counters: Arc<Counters>,
+    reserve: Option<Reserve>,
     thread: Option<std::thread::JoinHandle<()>>,
     /// In place of the thread.
     callers: Option<Callers>,
@@ -255,6 +285,7 @@ impl Committer {
     ) -> Result<Self, StoreError> {
         let (sender, receiver) = mpsc::channel();
         let counters = Arc::new(Counters::default());
+        let reserve = start.reserve.clone();
         let worker = thread::Worker::new(engine, clock, start, Arc::clone(&counters));
         let (mut thread, mut callers) = (None, None);
         match hands {
@@ -270,6 +301,7 @@ impl Committer {
             sender: Some(sender),
             room: Arc::new(Semaphore::new(QUEUE_UNITS as usize)),
             counters,
+            reserve,
             thread,
             callers,
         })
@@ -331,6 +363,14 @@ impl Committer {
         }
         self.callers.iter().for_each(carry_out);
         done.await.unwrap_or(Ok(()))
+    }
+
+    pub(crate) fn disk(&self) -> DiskState {
+        DiskState {
+            is_read_only: self.counters.read_only.load(Ordering::Relaxed),
+            free: self.reserve.as_ref().and_then(Reserve::free),
+            reserve: self.reserve.as_ref().map_or(0, |reserve| reserve.bytes),
+        }
     }
 
     pub(crate) fn stats(&self) -> CommitStats {

@@ -31,7 +31,7 @@ pub use accounts::{
     LocalId, Member, Names, NewAccount, NewGroup, Origin, Recipient, Touched,
 };
 pub use auth::LocalAuthenticator;
-pub use commit::CommitStats;
+pub use commit::{CommitStats, DiskState};
 pub use config::{EngineKind, StoreConfig};
 pub use error::StoreError;
 pub use mail::{

@@ -4,7 +4,7 @@ use crate::commit::{Batch, Committer, Hands, Reserve, Start, mark_bytes, read_ma
 use crate::engine::{Durability, Engine, Space};
 use crate::mail::Cells;
 use crate::maintain::Expiry;
-use crate::{CommitStats, EngineKind, Node, StoreConfig, StoreError, keys};
+use crate::{CommitStats, DiskState, EngineKind, Node, StoreConfig, StoreError, keys};
 use bytes::Bytes;
 use model::{Clock, DomainAliases};
 use std::fs::{File, OpenOptions};
@@ -179,6 +179,12 @@ impl Store {
     #[must_use]
     pub fn domain_aliases(&self) -> DomainAliases {
         self.0.aliases.read().clone()
+    }
+
+    /// Whether something can be written, and how much is free.
+    #[must_use]
+    pub fn disk(&self) -> DiskState {
+        self.0.committer.disk()
     }
 
     /// Figures of the commit queue.

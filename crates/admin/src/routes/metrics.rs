@@ -22,6 +22,14 @@ const DRAINED: Metric = Metric {
     name: "homing_homes_drained",
     help: "Homes that get no new sessions by an administrator's order.",
 };
+const STORE_WRITABLE: Metric = Metric {
+    name: "homing_store_takes_mail",
+    help: "Whether the store takes new mail: 1, or 0 when its disk is full or a write has failed.",
+};
+const STORE_FREE: Metric = Metric {
+    name: "homing_store_free_bytes",
+    help: "Octets that are free on the disk of the store.",
+};
 
 const SYNC_CHANGES: Metric = Metric {
     name: "homing_sync_changes_total",
@@ -49,7 +57,7 @@ const SYNC_LAG: Metric = Metric {
 };
 const SYNC_QUARANTINE: Metric = Metric {
     name: "homing_sync_quarantine",
-    help: "Objects in quarantine; at most 400 are counted here.",
+    help: "Objects in quarantine.",
 };
 const SYNC_OUTBOX: Metric = Metric {
     name: "homing_sync_outbox",
@@ -82,6 +90,16 @@ pub(super) async fn show(State(admin): State<Arc<Admin>>) -> Response {
         let labels = [("home", home.home.as_str()), ("protocol", &protocol)];
         let up = matches!(home.state, HomeState::Up | HomeState::Suspect);
         metrics.gauge(HOME_UP, &labels).set(i64::from(up));
+    }
+    if let Ok(store) = admin.store() {
+        let disk = store.disk();
+        metrics
+            .gauge(STORE_WRITABLE, &[])
+            .set(i64::from(disk.takes_mail()));
+        if let Some(free) = disk.free {
+            let free = i64::try_from(free).unwrap_or(i64::MAX);
+            metrics.gauge(STORE_FREE, &[]).set(free);
+        }
     }
     for engine in &admin.sync {
         synchronisation(metrics, &engine.status());

@@ -16,6 +16,9 @@ use store::{ConnectorState, Phase, QuarantineEntry, StoreError};
 /// How often a long round shows how far it has come.
 const SHOWN_EVERY: Duration = Duration::from_millis(250);
 
+/// Objects that the log names one by one when a round sets many aside.
+const TOLD_ASIDE: usize = 10;
+
 /// What a guard has counted, by the minute.
 type Counted = Vec<(Timestamp, u32)>;
 
@@ -48,6 +51,8 @@ pub(super) struct Worker<'a> {
     pub(super) doubtful: bool,
     /// What a server that says it is behind did not show.
     pub(super) lacked: Option<EntryUuid>,
+    /// Objects that this round has set aside for a new reason.
+    newly_aside: usize,
     /// When the status was last shown.
     published: Timestamp,
 }
@@ -118,6 +123,7 @@ impl<'a> Worker<'a> {
             server: None,
             doubtful: true,
             lacked: None,
+            newly_aside: 0,
             published: Timestamp::default(),
         })
     }
@@ -281,9 +287,21 @@ impl<'a> Worker<'a> {
             Effect::Apply(plan) => self.apply(plan).await,
             Effect::SetAside(uuid, row) => self.keep_aside(uuid.to_string(), row).await?,
             Effect::Release(uuid) => self.release(&uuid.to_string()).await?,
-            Effect::Commit(checkpoint) => self.commit(checkpoint).await?,
+            Effect::Commit(checkpoint) => {
+                self.tell_of_the_others();
+                self.commit(checkpoint).await?;
+            }
         }
         Ok(())
+    }
+
+    /// One cause may set everybody aside: the log has some of them, and how many more there are.
+    fn tell_of_the_others(&mut self) {
+        let more = std::mem::take(&mut self.newly_aside).saturating_sub(TOLD_ASIDE);
+        if more > 0 {
+            let name = &self.parts.config.name;
+            tracing::warn!(connector = %name, more, "more objects are set aside; see homing sync quarantine");
+        }
     }
 
     /// Carries out what is queued, up to the end of a portion.
@@ -301,7 +319,14 @@ impl<'a> Worker<'a> {
     }
 
     async fn keep_aside(&mut self, object: String, row: Aside) -> Result<(), Trouble> {
-        tracing::warn!(connector = %self.parts.config.name, %object, reason = %row.reason, "set aside");
+        let name = &self.parts.config.name;
+        // Another try of the same is no news.
+        self.newly_aside += usize::from(row.attempts == 1);
+        if row.attempts == 1 && self.newly_aside <= TOLD_ASIDE {
+            tracing::warn!(connector = %name, %object, reason = %row.reason, "set aside");
+        } else {
+            tracing::debug!(connector = %name, %object, reason = %row.reason, "set aside");
+        }
         let entry = QuarantineEntry {
             connector: self.parts.config.name.clone(),
             object,

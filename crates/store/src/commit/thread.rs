@@ -208,7 +208,7 @@ impl Worker {
         };
         if let Err(error) = self.engine.write(writes, durability) {
             tracing::error!(%error, "a commit failed; the store is read-only until it is opened again");
-            self.broken = Some(error.clone());
+            self.give_up(error.clone());
             return Err(error);
         }
         self.sequence = sequence;
@@ -220,6 +220,11 @@ impl Worker {
             self.unsynced_since = Some(self.clock.monotonic());
         }
         Ok(())
+    }
+
+    fn give_up(&mut self, error: StoreError) {
+        self.counters.read_only.store(true, Ordering::Relaxed);
+        self.broken = Some(error);
     }
 
     /// A sync covers everything written before it, relaxed or not.
@@ -242,7 +247,7 @@ impl Worker {
             Ok(()) => self.synced(),
             Err(error) => {
                 tracing::error!(%error, "a sync failed; the store is read-only until it is opened again");
-                self.broken = Some(error);
+                self.give_up(error);
                 self.unsynced_since = None;
             }
         }
@@ -258,9 +263,7 @@ impl Worker {
     }
 
     fn free_space(&self) -> Option<u64> {
-        let reserve = self.reserve.as_ref()?;
-        let stat = rustix::fs::statvfs(&reserve.folder).ok()?;
-        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+        self.reserve.as_ref().and_then(Reserve::free)
     }
 
     /// New bodies stop at the reserve; everything else may use three quarters of it, so that a full

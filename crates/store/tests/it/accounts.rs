@@ -368,6 +368,9 @@ async fn a_full_disk_refuses_mail_as_temporary_and_goes_on_reading() {
         .append(&inbox, message, ::model::Flags::EMPTY, None)
         .await;
     assert!(matches!(&refused, Err(error @ StoreError::Full) if error.is_temporary()));
+    let disk = store.disk();
+    assert!(!disk.takes_mail() && !disk.is_read_only, "{disk:?}");
+    assert!(disk.free.is_some_and(|free| free > 0) && memory().disk().takes_mail());
     let open = store.mail(alice).open(&inbox).await.expect("opens");
     assert_eq!(open.snapshot().len(), 1);
 }
