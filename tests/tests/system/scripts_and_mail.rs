@@ -145,6 +145,9 @@ fn sessions_go_home_are_listed_and_ended() -> Result<()> {
         ])?;
     }
     ensure!(sieve.is_closed(), "the session goes on");
+    // RFC 5321 section 3.8: between two commands there is a word for it.
+    let said = mail.dialogue.line()?;
+    ensure!(said.starts_with("421 4.3.2 "), "{said}");
     ensure!(mail.dialogue.is_closed(), "the session goes on");
     eventually("no session is left", || Ok(site.listed()?.is_empty()))?;
     let log = std::fs::read_to_string(site.front.log())?;
