@@ -18,6 +18,8 @@ pub(crate) struct WriteConnections {
     config: ConnectorConfig,
     uris: Vec<LdapUri>,
     health: Mutex<Health>,
+    /// What failed last: what is said while no server is to be tried yet.
+    last_failure: Mutex<Option<String>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -48,6 +50,7 @@ impl WriteConnections {
         let retry = Duration::from_secs(config.retry_interval);
         Ok(Self {
             health: Mutex::new(Health::new(uris.len(), retry)),
+            last_failure: Mutex::new(None),
             uris,
             config,
             clock,
@@ -65,7 +68,10 @@ impl WriteConnections {
     /// A connection to the first server that answers.
     pub(crate) async fn connect(&self) -> Result<Writing, Unavailable> {
         let candidates = self.health.lock().candidates(self.clock.monotonic());
-        let mut last = "every server failed a moment ago".to_owned();
+        let mut last = match self.last_failure.lock().as_deref() {
+            Some(last) => format!("every server failed a moment ago; {last}"),
+            None => "every server failed a moment ago".to_owned(),
+        };
         for server in candidates {
             match self.connect_to(server).await {
                 Ok(writing) => {
@@ -81,8 +87,9 @@ impl WriteConnections {
     /// A connection to this server.
     pub(crate) async fn connect_to(&self, server: usize) -> Result<Writing, Unavailable> {
         let failed = |what: String| {
-            self.failed(server);
-            self.unavailable(&format!("{}: {what}", self.server_name(server)))
+            let why = format!("{}: {what}", self.server_name(server));
+            self.failed(server, &why);
+            self.unavailable(&why)
         };
         let all = options(&self.config).map_err(|problems| failed(first(&problems)))?;
         let identity = Identity::for_writes(&self.config).map_err(|problem| failed(first(&[problem])))?;
@@ -101,8 +108,9 @@ impl WriteConnections {
         }
     }
 
-    /// The server did not answer.
-    pub(crate) fn failed(&self, server: usize) {
+    /// The server did not answer, for this reason.
+    pub(crate) fn failed(&self, server: usize, why: &str) {
+        *self.last_failure.lock() = Some(why.to_owned());
         self.health
             .lock()
             .failed(server, self.clock.monotonic(), jitter());

@@ -36,6 +36,12 @@ impl Facts {
         })
     }
 
+    /// Asks for nothing, to hear that the server answers.
+    pub(super) async fn look(client: &Client) -> Result<(), LdapError> {
+        // RFC 4511 section 4.5.1.8: no attributes.
+        base(client, "", &["1.1"]).await.map(drop)
+    }
+
     /// The naming context that holds this entry.
     pub(super) fn context_of(&self, dn: &Dn) -> Option<&Dn> {
         let holds = |context: &&Dn| *context == dn || dn.is_below(context);

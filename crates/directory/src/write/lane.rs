@@ -4,11 +4,11 @@ use super::budget::{Answer, Budget, Limits, Turn};
 use super::facts::Facts;
 use super::{Fate, WriteError};
 use crate::connector::writing::{Referred, WriteConnections, Writing};
-use ldap::{Client, LdapError, ResultCode};
+use ldap::{Client, CloseReason, LdapError, ResultCode};
 use model::Unavailable;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -26,11 +26,18 @@ pub(super) struct Lane {
     pub(super) facts: Arc<Facts>,
     /// An answer did not come: whoever waits may go on waiting, and nobody else begins.
     silent: Arc<AtomicBool>,
+    /// It has answered a write.
+    served: Arc<AtomicBool>,
 }
 
 impl Lane {
     fn is_usable(&self) -> bool {
         !self.client.is_closed() && !self.silent.load(Ordering::Relaxed)
+    }
+
+    /// A write was answered, whatever the answer.
+    pub(super) fn served(&self) {
+        self.served.store(true, Ordering::Relaxed);
     }
 }
 
@@ -43,6 +50,8 @@ pub(super) struct Lanes {
     pub(super) bulk: tokio::sync::Mutex<()>,
     budget: Mutex<Budget>,
     freed: Notify,
+    /// Connections that ended though they had worked.
+    ended: AtomicU64,
 }
 
 /// The right to have one write in flight. Dropped without an answer, it counts as an answer that never came.
@@ -67,6 +76,7 @@ impl Lanes {
             others: tokio::sync::Mutex::new(Vec::new()),
             bulk: tokio::sync::Mutex::new(()),
             freed: Notify::new(),
+            ended: AtomicU64::new(0),
         }
     }
 
@@ -119,9 +129,10 @@ impl Lanes {
         let facts = match Facts::read(&client).await {
             Ok(facts) => facts,
             Err(error) => {
-                self.connections.failed(server);
                 let name = self.connections.server_name(server);
-                return Err(self.not_done(&format!("{name}: {error}")));
+                let why = format!("{name}: {error}");
+                self.connections.failed(server, &why);
+                return Err(self.not_done(&why));
             }
         };
         Ok(Lane {
@@ -129,13 +140,14 @@ impl Lanes {
             server,
             facts: Arc::new(facts),
             silent: Arc::default(),
+            served: Arc::default(),
         })
     }
 
     /// A read that gave no answer: nothing was written.
     pub(super) fn lost(&self, lane: &Lane, error: &LdapError) -> WriteError {
         if error.code().is_none() {
-            self.give_up(lane);
+            self.give_up(lane, error);
         }
         let name = self.connections.server_name(lane.server);
         self.not_done(&format!("{name}: {error}"))
@@ -143,7 +155,7 @@ impl Lanes {
 
     /// A write that gave no answer.
     pub(super) fn lost_write(&self, lane: &Lane, error: &LdapError) -> WriteError {
-        self.give_up(lane);
+        self.give_up(lane, error);
         let name = self.connections.server_name(lane.server);
         WriteError::Unavailable {
             why: self.connections.unavailable(&format!("{name}: {error}")),
@@ -155,9 +167,33 @@ impl Lanes {
         }
     }
 
-    fn give_up(&self, lane: &Lane) {
-        lane.silent.store(true, Ordering::Relaxed);
-        self.connections.failed(lane.server);
+    /// A write that was never sent, because its connection has ended while it waited for its turn.
+    pub(super) async fn unsent(&self, lane: &Lane) -> LdapError {
+        let error = LdapError::Closed(lane.client.closed().await);
+        self.give_up(lane, &error);
+        error
+    }
+
+    /// How many connections have ended though they had worked.
+    pub(super) fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    fn give_up(&self, lane: &Lane, error: &LdapError) {
+        let first = !lane.silent.swap(true, Ordering::Relaxed);
+        // The end of a connection that worked says nothing of the server: a request was too large for it, or it has
+        // ended an idle connection, and the writes beside that one shall not wait for it. Whether it is still
+        // there, the next connection tells.
+        let ended =
+            matches!(error, LdapError::Closed(reason) if !matches!(reason, CloseReason::Unresponsive(_)));
+        if ended && lane.served.load(Ordering::Relaxed) {
+            if first {
+                self.ended.fetch_add(1, Ordering::Relaxed);
+            }
+            return;
+        }
+        let name = self.connections.server_name(lane.server);
+        self.connections.failed(lane.server, &format!("{name}: {error}"));
     }
 
     pub(super) fn not_done(&self, why: &str) -> WriteError {
@@ -209,6 +245,11 @@ impl Place<'_> {
             let now = self.lanes.connections.clock().monotonic();
             self.answer = Some(Answer::After(now.saturating_sub(self.start)));
         }
+    }
+
+    /// The write was not sent.
+    pub(super) fn unused(self) {
+        self.untimed();
     }
 
     /// A transaction of many updates takes as long as it takes; only its commit was paid for.

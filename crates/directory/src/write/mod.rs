@@ -56,7 +56,20 @@ impl Writer {
     }
 
     /// Carries out one write. `read_back` names the attributes that the answer shall hold, as they are afterwards.
+    ///
+    /// When a connection that worked ends beside it, and the write was not sent over it, it is begun anew on another
+    /// one: what ended the connection was not this write.
     pub async fn write(&self, write: &Write, read_back: &[String]) -> Result<Written, WriteError> {
+        let before = self.lanes.ended();
+        match self.write_once(write, read_back).await {
+            Err(WriteError::Unavailable {
+                fate: Fate::NotDone, ..
+            }) if self.lanes.ended() != before => self.write_once(write, read_back).await,
+            answer => answer,
+        }
+    }
+
+    async fn write_once(&self, write: &Write, read_back: &[String]) -> Result<Written, WriteError> {
         match self.server_type() {
             ServerType::Openldap => self.write_openldap(write, read_back).await,
             ServerType::ActiveDirectory => self.write_active_directory(write, read_back).await,

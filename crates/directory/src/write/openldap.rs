@@ -402,6 +402,10 @@ impl Writer {
     ) -> Result<Outcome, LdapError> {
         let place = self.lanes.place().await.map_err(|why| later(&why.to_string()))?;
         let client = &lane.client;
+        if client.is_closed() {
+            place.unused();
+            return Err(later(&self.lanes.unsent(lane).await.to_string()));
+        }
         let result = match request {
             Request::Add(add) => client.add(add, controls).await,
             Request::Modify(modify) => client.modify(modify, controls).await,
@@ -410,6 +414,12 @@ impl Writer {
             _ => Err(LdapError::Protocol("not a write".to_owned())),
         };
         place.answered(result.as_ref().err());
+        if result
+            .as_ref()
+            .map_or_else(|error| error.code().is_some(), |_| true)
+        {
+            lane.served();
+        }
         result
     }
 }

@@ -1,5 +1,5 @@
-//! A relay that reads the requests that pass: it counts the searches, can refuse a control in the server's place, and
-//! can have the server hand out `member` in parts.
+//! A relay that reads the requests that pass: it counts the searches, can refuse a control in the server's place, can
+//! have the server hand out `member` in parts, and can hang up at a request.
 
 use bytes::{Bytes, BytesMut};
 use ldap::message::{Frame, Message, Request, Response, frame};
@@ -28,12 +28,15 @@ pub(crate) enum Meddle {
     /// No more values of `member` at once than this, as a domain controller by its policy MaxValRange. The parts are
     /// made by the server, which is asked for them.
     Parts(usize),
+    /// A request that holds this text ends its connection, as one does that is too large for the server.
+    HangUp(&'static str),
 }
 
 /// Relays to one server, without TLS.
 pub(crate) struct Spy {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
+    ends: Arc<Mutex<Vec<usize>>>,
 }
 
 impl Spy {
@@ -41,7 +44,8 @@ impl Spy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
-        let heard = Arc::clone(&asked);
+        let ends: Arc<Mutex<Vec<usize>>> = Arc::default();
+        let (heard, ended) = (Arc::clone(&asked), Arc::clone(&ends));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else {
@@ -53,6 +57,7 @@ impl Spy {
                 let answers = Arc::clone(&to_client);
                 let requests = Requests {
                     heard: Arc::clone(&heard),
+                    ends: Arc::clone(&ended),
                     meddle,
                 };
                 tokio::spawn(async move {
@@ -70,7 +75,7 @@ impl Spy {
                 });
             }
         });
-        Self { address, asked }
+        Self { address, asked, ends }
     }
 
     pub(crate) fn uri(&self) -> String {
@@ -81,10 +86,16 @@ impl Spy {
     pub(crate) fn take(&self) -> Vec<Asked> {
         std::mem::take(&mut self.asked.lock())
     }
+
+    /// Of each end of a transaction: the searches that were asked and answered between its last update and it.
+    pub(crate) fn looks_before_ends(&self) -> Vec<usize> {
+        self.ends.lock().clone()
+    }
 }
 
 struct Requests {
     heard: Arc<Mutex<Vec<Asked>>>,
+    ends: Arc<Mutex<Vec<usize>>>,
     meddle: Meddle,
 }
 
@@ -96,13 +107,26 @@ impl Requests {
         back: &tokio::sync::Mutex<impl AsyncWrite + Unpin>,
     ) {
         let mut read = Framed::default();
+        let mut looks = 0;
         while let Some(bytes) = read.next(&mut from).await {
+            if let Meddle::HangUp(text) = self.meddle
+                && bytes.windows(text.len()).any(|part| part == text.as_bytes())
+            {
+                return;
+            }
             let message = Message::<Request>::decode(bytes.clone()).expect("a request");
             let has = |oid| message.controls.iter().any(|control| control.oid == oid);
             let refused = match self.meddle {
                 Meddle::Refuse(oid, code) if has(oid) => Some(code),
                 _ => None,
             };
+            match &message.operation {
+                Request::Search(_) => looks += 1,
+                Request::Extended(extended) if extended.name == ldap::extended::END_TRANSACTION => {
+                    self.ends.lock().push(looks);
+                }
+                _ => looks = 0,
+            }
             if let Request::Search(search) = &message.operation {
                 self.heard.lock().push(Asked {
                     filter: search.filter.to_string(),

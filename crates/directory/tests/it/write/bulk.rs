@@ -144,6 +144,71 @@ async fn one_that_cannot_be_written_does_not_keep_the_others_back() {
     assert_eq!(slapd.values("p1", "displayName"), ["Foreign"]);
 }
 
+/// slapd frees the updates of a transaction at its end, also while the threads that have just sent the receipts still
+/// use them (docs/design/0007). Nothing of it can be seen from outside but what we leave between the two.
+#[tokio::test]
+async fn the_server_is_given_time_before_a_transaction_ends() {
+    let slapd = Slapd::start();
+    let spy = Spy::to(slapd.address().port(), Meddle::Not).await;
+    let mut config = config(&[&slapd]);
+    config.uris = vec![spy.uri()];
+    config.writes.transaction = 40;
+    let writer = writer(config);
+    let added = all(&writer, people(90)).await;
+    // The second batch is refused, for what one of it names is gone.
+    slapd.modify(&format!("dn: uid=p50,ou=Users,{SUFFIX}\nchangetype: delete\n"));
+    let changes = added.iter().map(|one| display_name(one, "Ours")).collect();
+    let answers = writer.write_all(changes, &[]).await;
+    for (number, answer) in answers.iter().enumerate() {
+        match answer {
+            Ok(_) => assert_ne!(number, 50),
+            Err(error) => assert!(
+                matches!((number, error), (50, WriteError::NoSuchObject)),
+                "{number}: {error}"
+            ),
+        }
+    }
+    let looks = spy.looks_before_ends();
+    assert_eq!(looks.len(), 4, "three batches, and one of them twice");
+    assert!(looks.iter().all(|looks| *looks >= 4), "{looks:?}");
+}
+
+/// The server hangs up at one request, as slapd does at one that is too large for it.
+#[tokio::test]
+async fn one_that_ends_the_connection_does_not_put_the_others_off() {
+    let slapd = Slapd::start();
+    let spy = Spy::to(slapd.address().port(), Meddle::HangUp("poison")).await;
+    let mut config = config(&[&slapd]);
+    config.uris = vec![spy.uri()];
+    // Nobody waits so long for a server that is said to be away.
+    config.retry_interval = 60;
+    config.writes.transaction = 1;
+    let writer = writer(config);
+    let added = all(&writer, people(40)).await;
+    // Half of them look at the entry first.
+    let changes = added.iter().enumerate().map(|(number, one)| match number {
+        12 => display_name(one, "poison"),
+        even if even % 2 == 0 => display_name(one, "Ours"),
+        _ => modify(one, seen(one), set("displayName", "Ours")),
+    });
+    let answers = writer
+        .write_all(changes.collect(), &names(&["displayName"]))
+        .await;
+    let mut unknown = Vec::new();
+    for (number, answer) in answers.into_iter().enumerate() {
+        match answer {
+            Ok(written) => assert_eq!(written.entry.first_str("displayName"), Some("Ours")),
+            // What was under way on the connection when it ended.
+            Err(WriteError::Unavailable {
+                fate: Fate::Unknown, ..
+            }) => unknown.push(number),
+            Err(error) => panic!("{number}: {error:?}"),
+        }
+    }
+    assert!(unknown.contains(&12) && unknown.len() <= 4, "{unknown:?}");
+    all(&writer, vec![display_name(&added[12], "After")]).await;
+}
+
 #[tokio::test]
 async fn without_transactions_they_go_one_by_one() {
     let slapd = Slapd::start();

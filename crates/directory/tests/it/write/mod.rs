@@ -7,6 +7,7 @@ mod single;
 
 use super::proxy::Proxy;
 use super::slapd::{ROOT, ROOT_PASSWORD, SUFFIX, Slapd};
+use super::spy::{Meddle, Spy};
 use super::{address, config};
 use bytes::Bytes;
 use directory::write::{
