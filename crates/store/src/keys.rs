@@ -18,6 +18,8 @@ pub(crate) const NODE: &[u8] = b"node";
 /// The wall clock at the last housekeeping.
 pub(crate) const HOUSEKEEPING: &[u8] = b"housekeeping";
 pub(crate) const UNCLEAN: &[u8] = b"unclean";
+/// Says nothing: it is written so that the engine lets go of what it keeps.
+pub(crate) const RESTED: &[u8] = b"rested";
 
 // Space::Log
 pub(crate) fn journal(seq: u64) -> Vec<u8> {

@@ -96,6 +96,14 @@ impl Store {
         Self::start((Engine::memory(), Hands::Callers), clock, None, None)
     }
 
+    /// A power loss, for a store in memory: what was not synced is gone, what was queued before it is not. Nobody may use
+    /// mail meanwhile, of which more is kept than rows.
+    pub async fn lose_power(&self) -> Result<(), StoreError> {
+        self.committer().barrier().await?;
+        self.engine().lose_power();
+        Ok(())
+    }
+
     fn start(
         (engine, hands): (Engine, Hands),
         clock: Arc<dyn Clock>,

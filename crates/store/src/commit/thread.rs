@@ -18,6 +18,18 @@ use tokio::sync::oneshot;
 const GROUP: usize = 2048;
 /// How long a relaxed write may stay in the kernel.
 const RELAXED: Duration = Duration::from_secs(1);
+/// How long nobody writes before the memory of what was written is given back, in two steps.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// What the engine still holds in memory of what was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// Rows that wait to be written out.
+    Rows,
+    /// Rows that were.
+    Copies,
+    Nothing,
+}
 
 pub(super) struct Worker {
     engine: Arc<Engine>,
@@ -30,6 +42,7 @@ pub(super) struct Worker {
     counters: Arc<Counters>,
     /// When the oldest write that is only in the kernel was made, on the monotonic clock.
     unsynced_since: Option<Duration>,
+    holds: Holds,
     /// Set by the first failed write: nothing is written after it.
     broken: Option<StoreError>,
 }
@@ -51,6 +64,7 @@ impl Worker {
             reserve: start.reserve,
             counters,
             unsynced_since: None,
+            holds: Holds::Rows,
             broken: None,
         }
     }
@@ -60,8 +74,12 @@ impl Worker {
         while closing.is_empty() {
             let first = match self.next(queue) {
                 Ok(message) => message,
-                Err(RecvTimeoutError::Timeout) => {
+                Err(RecvTimeoutError::Timeout) if self.unsynced_since.is_some() => {
                     self.sync_relaxed();
+                    continue;
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.rest();
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -121,8 +139,24 @@ impl Worker {
     fn next(&self, queue: &Receiver<Message>) -> Result<Message, RecvTimeoutError> {
         if self.unsynced_since.is_some() {
             queue.recv_timeout(RELAXED)
-        } else {
+        } else if self.holds == Holds::Nothing {
             queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            queue.recv_timeout(PAUSE)
+        }
+    }
+
+    /// Nobody writes: what was written need not stay in memory.
+    fn rest(&mut self) {
+        let (done, then) = match self.holds {
+            _ if self.broken.is_some() => (Ok(()), Holds::Nothing),
+            Holds::Rows => (self.engine.write_out(), Holds::Copies),
+            Holds::Copies | Holds::Nothing => (self.engine.let_go(), Holds::Nothing),
+        };
+        self.holds = then;
+        if let Err(error) = done {
+            tracing::error!(%error, "rows could not be written out; the store is read-only until it is opened again");
+            self.give_up(error);
         }
     }
 
@@ -213,6 +247,7 @@ impl Worker {
         }
         self.sequence = sequence;
         self.journal = journal;
+        self.holds = Holds::Rows;
         self.counters.groups.fetch_add(1, Ordering::Relaxed);
         if durable {
             self.synced();

@@ -2,9 +2,12 @@
 
 use super::buffers::{self, Shares};
 use super::{Durability, Space, Write};
-use crate::StoreError;
+use crate::{StoreError, keys};
 use bytes::Bytes;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable};
+use fjall::{
+    AbstractTree, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable,
+    Slice,
+};
 use std::path::Path;
 
 /// Values from this size live in blob files, so that compaction of keys does not rewrite bodies.
@@ -77,12 +80,37 @@ impl Embedded {
         for (space, key, value) in writes {
             let keyspace = self.space(space)?;
             match value {
-                Some(value) => batch.insert(keyspace, key, value),
+                Some(value) => batch.insert(keyspace, key, value.as_ref()),
                 None => batch.remove(keyspace, key),
             }
         }
         batch.commit().map_err(write_failure)?;
         buffers::bound(&self.database, &self.spaces, self.shares.part).map_err(write_failure)
+    }
+
+    /// Has rows that wait written out, by other threads.
+    pub(crate) fn write_out(&self) -> Result<(), StoreError> {
+        buffers::write_out(&self.spaces, self.shares.part).map_err(write_failure)
+    }
+
+    /// Lets go of what was written out. fjall keeps it until something is written behind it and gathering ends anew in
+    /// any key space: here in the one whose rows are few.
+    pub(crate) fn let_go(&self) -> Result<(), StoreError> {
+        if self.kept() == 0 {
+            return Ok(());
+        }
+        let meta = self.space(Space::Meta)?;
+        let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
+        batch.insert(meta, keys::RESTED, "");
+        batch.commit().map_err(write_failure)?;
+        meta.rotate_memtable().map(drop).map_err(write_failure)
+    }
+
+    /// Former states that are kept beside the present one.
+    pub(super) fn kept(&self) -> usize {
+        let large = self.spaces.iter().zip(Space::ALL);
+        let large = large.filter(|(_, space)| *space != Space::Meta);
+        large.map(|(space, _)| space.tree.version_free_list_len()).sum()
     }
 
     /// Octets of rows that wait to be written out.
@@ -102,7 +130,7 @@ impl View<'_> {
     pub(crate) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         let keyspace = self.engine.space(space)?;
         let value = self.snapshot.get(keyspace, key).map_err(failure)?;
-        Ok(value.map(Bytes::from))
+        Ok(value.map(row))
     }
 
     pub(crate) fn range(
@@ -115,11 +143,21 @@ impl View<'_> {
         let keyspace = self.engine.space(space)?;
         for guard in self.snapshot.range(keyspace, from..to) {
             let (key, value) = guard.into_inner().map_err(failure)?;
-            if !take(Bytes::from(key), Bytes::from(value)) {
+            if !take(row(key), row(value)) {
                 break;
             }
         }
         Ok(())
+    }
+}
+
+/// A key or a value. fjall gives a part of the block that it was read from, which must not stay in memory for as long as
+/// somebody keeps one short row of it.
+fn row(slice: Slice) -> Bytes {
+    if slice.len() < BLOB_THRESHOLD as usize {
+        Bytes::copy_from_slice(&slice)
+    } else {
+        Bytes::from_owner(slice)
     }
 }
 

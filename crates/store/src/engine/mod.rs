@@ -117,7 +117,7 @@ impl Engine {
         match self {
             Self::Embedded(engine) => engine.write(batch, durability),
             Self::Memory(engine) => {
-                engine.write(batch);
+                engine.write(batch, durability);
                 Ok(())
             }
         }
@@ -127,7 +127,33 @@ impl Engine {
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
         match self {
             Self::Embedded(engine) => engine.sync(),
+            Self::Memory(engine) => {
+                engine.sync();
+                Ok(())
+            }
+        }
+    }
+
+    /// Nobody has written for a while: rows that wait are written out. For the committer thread only.
+    pub(crate) fn write_out(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(engine) => engine.write_out(),
             Self::Memory(_) => Ok(()),
+        }
+    }
+
+    /// And nobody has since: their memory is let go. For the committer thread only.
+    pub(crate) fn let_go(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(engine) => engine.let_go(),
+            Self::Memory(_) => Ok(()),
+        }
+    }
+
+    /// What a power loss takes from a store in memory. One on a disk waits for a real one.
+    pub(crate) fn lose_power(&self) {
+        if let Self::Memory(engine) = self {
+            engine.lose_power();
         }
     }
 }

@@ -85,12 +85,23 @@ impl Store {
         if changes.is_empty() {
             return Ok(());
         }
-        let mut batch = Batch::new(Class::Durable);
+        self.commit_rows(Class::Durable, changes).await
+    }
+
+    /// Commits these rows together, and does not wait for the disk, which has them within a second or with the next commit
+    /// that does. A power loss may take them back, and whatever came after them, never something before: so only for
+    /// what a row that stays leads to again, as the intent does that ends here.
+    pub async fn commit_sync_soon(&self, changes: &[SyncChange]) -> Result<(), StoreError> {
+        self.commit_rows(Class::Relaxed, changes).await
+    }
+
+    async fn commit_rows(&self, class: Class, changes: &[SyncChange]) -> Result<(), StoreError> {
+        let mut batch = Batch::new(class);
         self.stage_sync(&mut batch, None, changes)?;
         self.commit(batch).await
     }
 
-    /// The same with a row of the audit log about one object: what an administrator did to its link.
+    /// Commits these rows durably with a row of the audit log about one object: what an administrator did to its link.
     pub async fn commit_sync_as(
         &self,
         changes: &[SyncChange],

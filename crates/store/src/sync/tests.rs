@@ -450,3 +450,38 @@ async fn groups_that_wait_are_listed() {
     assert!(store.list_pending("c", Some(group), 9).expect("reads").is_empty());
     assert!(store.list_pending("d", None, 9).expect("reads").is_empty());
 }
+
+/// What did not wait for the disk goes with the power, and only that.
+#[tokio::test]
+async fn rows_for_soon_are_lost_with_the_power_until_a_commit_waits_for_the_disk() {
+    let store = Store::simulated(Arc::new(ManualClock::default())).expect("opens");
+    let row = |number| SyncChange::Intent(Box::new(intent(number, 5)));
+    let there = || {
+        let all = store.list_intents("c", None, 256).expect("reads");
+        let number = |intent: Intent| match intent.local {
+            LocalId::Account(id) => id.get(),
+            LocalId::Group(id) => id.get(),
+        };
+        all.into_iter().map(number).collect::<Vec<_>>()
+    };
+    let done = SyncChange::IntentDone {
+        connector: "c".into(),
+        local: intent(1, 5).local,
+    };
+    store.commit_sync(&[row(1)]).await.expect("committed");
+    store
+        .commit_sync_soon(std::slice::from_ref(&done))
+        .await
+        .expect("committed");
+    store.commit_sync_soon(&[row(2)]).await.expect("committed");
+    assert_eq!(there(), [2], "everybody sees it at once");
+    store.lose_power().await.expect("lost");
+    assert_eq!(there(), [1], "and the index by time says the same");
+    let due = store.due_intents("c", Timestamp::from_millis(9), 256);
+    assert_eq!(due.expect("reads").len(), 1);
+    // Whoever waits for the disk waits for all that came before.
+    store.commit_sync_soon(&[done]).await.expect("committed");
+    store.commit_sync(&[row(3)]).await.expect("committed");
+    store.lose_power().await.expect("nothing to lose");
+    assert_eq!(there(), [3]);
+}
