@@ -26,6 +26,8 @@ pub(crate) enum Broken {
     LagOfWritesBelieved,
     /// What a write sent whose answer never came is not known again in an entry that was edited since.
     SentForgotten,
+    /// A new entry is sent before the disk has the intent.
+    IntentSoon,
     /// Who gets another entry joins whoever has its address meanwhile.
     FormerIgnored,
     /// Who is not found when a list is written is left out of it.

@@ -104,7 +104,8 @@ impl Local {
         plan.discarded.iter().map(row).collect()
     }
 
-    /// The directory has acknowledged a plan: the base, the version and the end of the intent are one commit.
+    /// The directory has acknowledged a plan: the base, the version and the end of the intent are one commit. The disk may
+    /// have it later: until then the intent stands there, and the entry is looked at again as after any answer that never came.
     pub(crate) async fn settle(&self, plan: &Plan, seen: &Seen, written: &Written) -> Result<(), StoreError> {
         let Some(local) = seen.local else { return Ok(()) };
         let done = self.intent_done(local);
@@ -114,16 +115,16 @@ impl Local {
                 connector: self.connector.clone(),
                 remote: plan.uuid,
             };
-            return self.store.commit_sync(&[served, done]).await;
+            return self.store.commit_sync_soon(&[served, done]).await;
         }
         // The local half may have changed the link after it was read.
         let found = self.store.association(&self.connector, store_id(local))?;
         let Some(mut found) = found.filter(|found| found.remote == plan.uuid) else {
-            return self.store.commit_sync(&[done]).await;
+            return self.store.commit_sync_soon(&[done]).await;
         };
         #[cfg(test)]
         if crate::broken::is(crate::broken::Broken::Echo) {
-            return self.store.commit_sync(&[done]).await;
+            return self.store.commit_sync_soon(&[done]).await;
         }
         let mut values = plan.settled();
         values.passwords = self.passwords_after(plan, seen);
@@ -133,11 +134,11 @@ impl Local {
             found.data.version.clone_from(&written.csn);
         }
         self.store
-            .commit_sync(&[SyncChange::Association(Box::new(found)), done])
+            .commit_sync_soon(&[SyncChange::Association(Box::new(found)), done])
             .await
     }
 
-    /// The directory has acknowledged a new entry.
+    /// The directory has acknowledged a new entry; for the disk see [`Local::settle`].
     pub(crate) async fn born(&self, creation: &Creation, written: &Written) -> Result<(), StoreError> {
         let mut data = LinkData::new(written.dn.clone());
         data.base = link::encode(&creation.image);
@@ -156,7 +157,16 @@ impl Local {
             self.intent_done(creation.local),
         ];
         changes.extend(self.pending(creation.local, &creation.waiting));
-        self.store.commit_sync(&changes).await
+        self.store.commit_sync_soon(&changes).await
+    }
+
+    /// The intents of entries that are about to be made: nothing is sent before the disk has them.
+    pub(crate) async fn begin_births(&self, intents: &[SyncChange]) -> Result<(), StoreError> {
+        #[cfg(test)]
+        if crate::broken::is(crate::broken::Broken::IntentSoon) {
+            return self.store.commit_sync_soon(intents).await;
+        }
+        self.store.commit_sync(intents).await
     }
 
     /// The members that a group waits for.

@@ -551,7 +551,7 @@ async fn give_birth(
             store::SyncChange::Intent(Box::new(local.birth(creation, dn)))
         })
         .collect();
-    if let Err(error) = local.store.commit_sync(&intents).await {
+    if let Err(error) = local.begin_births(&intents).await {
         let failed = |(creation, _)| (creation, Outcome::Temporary(error.to_string()));
         ended.extend(births.into_iter().map(failed));
         return ended;

@@ -104,7 +104,7 @@ async fn take<'a>(
                 .await
                 .is_some();
             world.server.lock().faults = Faults::default();
-            after(world, workers, on, lives).await;
+            after(world, workers, (on, number), lives).await;
         }
         Step::Listen { on, crash } => {
             let on = usize::from(on);
@@ -113,7 +113,7 @@ async fn take<'a>(
                 let lives = until_crash(&world.crash, Box::pin(listen(worker)))
                     .await
                     .is_some();
-                after(world, workers, on, lives).await;
+                after(world, workers, (on, number), lives).await;
             }
         }
         Step::Restart(on) => workers[usize::from(on)] = None,
@@ -166,14 +166,24 @@ async fn alive<'w, 'a>(engines: &'a Engines, workers: &'w mut Workers<'a>, on: u
     workers[on].as_mut().expect("just loaded")
 }
 
-/// A process that died leaves its commits to the store, which carries them out or not before the next one looks.
-async fn after(world: &World, workers: &mut Workers<'_>, on: usize, lives: bool) {
+/// A process that died leaves its commits to the store, which carries them out or not before the next one looks. After an
+/// odd step it is the machine that died: nobody else there lives on, and what was not synced is gone.
+async fn after(world: &World, workers: &mut Workers<'_>, (on, number): (usize, u16), lives: bool) {
     world.crash.arm(None);
     if lives {
         return;
     }
     workers[on] = None;
     quiet().await;
+    if !number.is_multiple_of(2) {
+        let node = world.sites[on].node;
+        for (worker, site) in workers.iter_mut().zip(&world.sites) {
+            if site.node == node {
+                *worker = None;
+            }
+        }
+        world.stores[node].lose_power().await.expect("a store in memory");
+    }
     for store in &world.stores {
         let state = store.connector_state("fence").expect("reads");
         store.put_connector_state("fence", &state).await.expect("stored");

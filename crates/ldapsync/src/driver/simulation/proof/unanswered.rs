@@ -86,6 +86,39 @@ fn an_entry_of_ours_is_no_first_sight() {
     assert!(without.contains("Here 0"), "the story shows nothing: {without}");
 }
 
+/// An entry is made, the machine dies after so many ticks, and both sides are edited.
+fn dies_after(ticks: u16) -> Schedule {
+    let terms = Schedule::told(Shape::BothWays, &[]).terms;
+    let steps = [
+        (0, Step::Here(0, Here::New)),
+        // An odd one: what was not synced is gone.
+        (1, faulty(0, ticks, super::super::fake::Faults::default())),
+        (2, Step::Here(0, Here::Name)),
+        (3, Step::There(1, There::Alias)),
+        (4, plain_round(0)),
+    ];
+    Schedule::told_as(Shape::BothWays, terms, &steps)
+}
+
+// What the disk does not have yet of an acknowledgement may be lost with the power; the intent may not.
+#[test]
+fn a_power_loss_makes_no_entry_of_ours_a_strangers() {
+    let mut without = String::new();
+    for ticks in 1..80 {
+        let schedule = dies_after(ticks);
+        let end = end(&schedule);
+        assert!(
+            end.contains("Here 2") && !end.contains("Here 0"),
+            "{ticks}: {end}"
+        );
+        set(Some(Broken::IntentSoon));
+        let broken = end_of(&schedule);
+        set(None);
+        without += &broken.map_or_else(|violation| violation.to_string(), |end| end.join("\n"));
+    }
+    assert!(without.contains("Here 0"), "nothing is ever lost: {without}");
+}
+
 const LOCAL_WINS: Terms = Terms {
     resolution: "local-wins",
     scope: "entry",
