@@ -6,7 +6,7 @@ use super::types::{Account, AccountChange, AccountState, Hash, NewAccount, Origi
 use crate::commit::{Batch, Expect};
 use crate::engine::{Space, after_key};
 use crate::sync::{Association, RemovedBy};
-use crate::{LocalId, Store, StoreError, keys, mail};
+use crate::{LocalId, Store, StoreError, keys};
 use model::{AccountId, Address};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +43,6 @@ impl Store {
         };
         index(&mut batch, LocalId::Account(id), &[], &names(&account));
         batch.put(Space::Directory, keys::account(id), write_account(&account));
-        mail::stage_new_account(&mut batch, id);
         let mut touched = Touched::CREATED;
         if let Some(association) = new.association {
             touched = touched.and(Touched::ASSOCIATION);

@@ -10,13 +10,13 @@ use super::types::{Account, Hash, JournalEntry, NewAccount, Origin, Touched};
 use crate::commit::{Batch, Op};
 use crate::engine::{Snapshot, Space};
 use crate::sync::{Association, Came, Tally};
-use crate::{LocalId, Store, StoreError, keys, mail};
+use crate::{LocalId, Store, StoreError, keys};
 use bytes::Bytes;
 use model::{AccountId, Address, Domain, EntryUuid};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// About as many rows has an account with two aliases.
-const ROWS: usize = 9;
+const ROWS: usize = 8;
 
 /// An entry and the addresses that it wants here.
 #[derive(Debug, Clone, Copy)]
@@ -132,7 +132,6 @@ impl Store {
         }
         rows.batch
             .put(Space::Directory, keys::account(id), write_account(&account));
-        mail::stage_new_account(&mut rows.batch, id);
         let mut touched = Touched::CREATED;
         if let Some(association) = new.association {
             touched = touched.and(Touched::ASSOCIATION);

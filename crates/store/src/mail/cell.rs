@@ -63,7 +63,8 @@ impl Working {
 /// An account as the next writer finds it.
 pub(super) struct Building {
     generation: u64,
-    pub(super) owner: Bytes,
+    /// None before the first commit.
+    pub(super) owner: Option<Bytes>,
     pub(super) account: AccountRow,
     /// True before the first use: the default mailboxes do not exist yet.
     pub(super) fresh: bool,
@@ -263,9 +264,10 @@ impl Store {
         let generation = cell.fence.generation();
         let id = cell.id;
         let snapshot = self.engine().snapshot();
-        let owner = snapshot
-            .get(Space::Mail, &keys::owner(id))?
-            .ok_or(StoreError::NotFound("the account"))?;
+        let owner = snapshot.get(Space::Mail, &keys::owner(id))?;
+        if owner.is_none() && snapshot.get(Space::Directory, &keys::account(id))?.is_none() {
+            return Err(StoreError::NotFound("the account"));
+        }
         let account = snapshot.get(Space::Mail, &keys::mail_account(id))?;
         let fresh = account.is_none();
         let mut account = match account {

@@ -4,7 +4,7 @@ use super::*;
 use crate::engine::{Durability, Space};
 use crate::{NewAccount, Origin, Store, StoreError, keys};
 use bytes::Bytes;
-use model::{Address, Domain, Flags, MailboxName, ManualClock, Uid};
+use model::{AccountId, Address, Domain, Flags, MailboxName, ManualClock, Uid};
 use std::sync::Arc;
 
 async fn two_accounts() -> (Store, AccountId, AccountId) {
@@ -155,6 +155,7 @@ async fn an_account_that_is_erased_under_a_delivery_fails_alone() {
     // As an erasure that is committed after the delivery was built finds it: the cell is still in memory.
     let mut erasure = crate::commit::Batch::new(crate::commit::Class::Durable);
     erasure.delete(Space::Mail, keys::owner(gone));
+    erasure.delete(Space::Directory, keys::account(gone));
     store.commit(erasure).await.expect("commits");
     let message = Delivery::new(Bytes::from_static(b"Subject: y\r\n\r\n"));
     for (id, outcome) in store.deliver_many(&message, &[gone, sound]).await {
@@ -162,6 +163,38 @@ async fn an_account_that_is_erased_under_a_delivery_fails_alone() {
             assert!(matches!(outcome, Ok(Delivered::Stored(_))), "{outcome:?}");
         } else {
             assert!(matches!(outcome, Err(StoreError::NotFound(_))), "{outcome:?}");
+        }
+    }
+}
+
+// Its own row is the fence until it has mail.
+#[tokio::test]
+async fn an_account_without_mail_is_erased_under_its_first_delivery() {
+    let (store, sound, _) = two_accounts().await;
+    let mut ids = vec![sound];
+    for local in ["gone", "new"] {
+        let address = Address::parse(&format!("{local}@example.test")).expect("address");
+        let new = NewAccount::new(address);
+        let id = store.create_account(new, &Origin::System).await.expect("creates");
+        let cell = store.cells().get(id);
+        let mut building = cell.building.lock().await;
+        store.load(&cell, &mut building).await.expect("loads");
+        ids.push(id);
+    }
+    let rows = store.engine().snapshot().all(Space::Mail, &keys::mail(ids[2]));
+    assert!(
+        rows.expect("reads").is_empty(),
+        "mail costs nothing before there is some"
+    );
+    let mut erasure = crate::commit::Batch::new(crate::commit::Class::Durable);
+    erasure.delete(Space::Directory, keys::account(ids[1]));
+    store.commit(erasure).await.expect("commits");
+    let message = Delivery::new(Bytes::from_static(b"Subject: y\r\n\r\n"));
+    for _ in 0..2 {
+        for (id, outcome) in store.deliver_many(&message, &ids).await {
+            let gone = matches!(outcome, Err(StoreError::NotFound(_)));
+            assert_eq!(gone, id == ids[1], "{outcome:?}");
+            assert!(gone || matches!(outcome, Ok(Delivered::Stored(_))), "{outcome:?}");
         }
     }
 }
@@ -248,10 +281,10 @@ async fn fail_a_commit(store: &Store, id: AccountId) {
     let cell = store.cells().get(id);
     let mut batch = crate::commit::Batch::new(crate::commit::Class::Durable);
     let absent = crate::commit::Expect::Absent;
-    batch.expect(Space::Mail, keys::owner(id), absent, StoreError::Conflict);
+    batch.expect(Space::Directory, keys::account(id), absent, StoreError::Conflict);
     let generation = cell.fence.generation();
     batch.fences.push((Arc::clone(&cell.fence), generation));
-    batch.delete(Space::Mail, keys::owner(id));
+    batch.delete(Space::Directory, keys::account(id));
     assert!(matches!(store.commit(batch).await, Err(StoreError::Conflict)));
     assert_ne!(cell.fence.generation(), generation);
 }

@@ -296,12 +296,15 @@ impl<'a> Txn<'a> {
             }
         }
         self.account.boot = boot;
-        batch.expect(
-            Space::Mail,
-            keys::owner(self.id),
-            Expect::Equals(self.base.owner.clone()),
-            StoreError::NotFound("the account"),
-        );
+        let (owner, gone) = (keys::owner(self.id), StoreError::NotFound("the account"));
+        match self.base.owner.clone() {
+            Some(epoch) => batch.expect(Space::Mail, owner, Expect::Equals(epoch), gone),
+            None => {
+                batch.expect(Space::Directory, keys::account(self.id), Expect::Present, gone);
+                batch.expect(Space::Mail, owner.clone(), Expect::Absent, StoreError::Conflict);
+                batch.put(Space::Mail, owner, super::first_epoch());
+            }
+        }
         for (key, row) in self.needed.drain(..) {
             batch.expect(Space::Mail, key, Expect::Equals(row), StoreError::Conflict);
         }
@@ -353,6 +356,7 @@ impl Done {
     pub(super) fn apply(self, building: &mut Building) {
         building.account = self.account;
         building.fresh = false;
+        building.owner.get_or_insert_with(super::first_epoch);
         for (id, working) in self.touched {
             match working {
                 Some(working) => building.mailboxes.insert(id, Arc::new(working)),
