@@ -4,6 +4,7 @@ use super::buffers::{self, Shares};
 use super::{Durability, Space, Write};
 use crate::{StoreError, keys};
 use bytes::Bytes;
+use fjall::config::{FilterPolicy, PartitioningPolicy};
 use fjall::{
     AbstractTree, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable,
     Slice,
@@ -47,7 +48,15 @@ impl Embedded {
                 let options = || {
                     let options = KeyspaceCreateOptions::default();
                     let blobs = || KvSeparationOptions::default().separation_threshold(BLOB_THRESHOLD);
-                    options.with_kv_separation((*space == Space::Body).then(blobs))
+                    match space {
+                        Space::Body => options.with_kv_separation(Some(blobs())),
+                        // Only ever read in its order. Its files are moved, never merged, and what fjall holds of a new file
+                        // it would hold of each.
+                        Space::Log => options
+                            .filter_policy(FilterPolicy::disabled())
+                            .index_block_partitioning_policy(PartitioningPolicy::all(true)),
+                        _ => options,
+                    }
                 };
                 database.keyspace(space.name(), options).map_err(failure)
             })
