@@ -304,6 +304,40 @@ const fn default_port(protocol: Protocol) -> u16 {
     }
 }
 
+impl HomeConfig {
+    /// The TLS towards this home.
+    fn tls(&self, protocol: Protocol) -> TlsMode {
+        let service = self.service(protocol);
+        let port = service.port.unwrap_or_else(|| default_port(protocol));
+        let host = self.host.as_deref().unwrap_or(&self.name);
+        service.tls.unwrap_or_else(|| default_tls(host, port))
+    }
+
+    /// What is allowed and perhaps not meant, when this is `spoken` to homes; keys are relative to the home.
+    #[must_use]
+    pub fn notes(&self, spoken: &[Protocol]) -> Vec<ConfigProblem> {
+        let clear: Vec<String> = spoken
+            .iter()
+            .filter(|protocol| self.tls(**protocol) == TlsMode::None)
+            .map(ToString::to_string)
+            .collect();
+        let keys = [("ca_file", &self.ca_file), ("client_cert", &self.client_cert)];
+        let said = keys
+            .into_iter()
+            .filter(|(_, file)| file.is_some() && !clear.is_empty());
+        said.map(|(key, _)| {
+            let protocols = clear.join(", ");
+            let message = format!(
+                "is not used for {protocols}: this home is spoken to without TLS there, which is the default on \
+                 loopback; say {}.tls = \"starttls\" or \"implicit\" if it has TLS",
+                clear.first().map_or("", String::as_str)
+            );
+            ConfigProblem::new(key, message)
+        })
+        .collect()
+    }
+}
+
 /// RFC 8314 section 3: TLS wherever a network is between; nothing is gained on loopback.
 fn default_tls(host: &str, port: u16) -> TlsMode {
     let loopback = host == "localhost"

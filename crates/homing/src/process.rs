@@ -40,22 +40,21 @@ pub(crate) fn use_small_pages() {
 
 /// For a server that holds accounts: what is not used goes back after 10 ms instead of a second, unless the environment says
 /// otherwise. The allocator looks at its environment once, so the process begins anew, with everything else as it is: the
-/// same id, the same files. A front end has little to give back.
-pub(crate) fn keep_little_memory() {
+/// same id, the same files. A front end has little to give back. Comes back when nothing is to be done, and with an error
+/// when the system refuses: then more memory is kept, and that is all.
+pub(crate) fn keep_little_memory() -> std::io::Result<()> {
     let (name, value) = KEPT_FOR;
     if std::env::var_os(name).is_some() {
-        return;
+        return Ok(());
     }
     let mut own = std::env::args_os();
-    let (Ok(program), Some(called)) = (std::env::current_exe(), own.next()) else {
-        return;
-    };
-    // Comes back only when the system refuses: then more memory is kept, and that is all.
-    let _refused = Command::new(program)
+    let called = own.next().unwrap_or_default();
+    let program = std::env::current_exe()?;
+    Err(Command::new(program)
         .arg0(called)
         .args(own)
         .env(name, value)
-        .exec();
+        .exec())
 }
 
 /// Tells systemd, when it started us, that every listener is bound.

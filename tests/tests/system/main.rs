@@ -3,6 +3,7 @@
 #![allow(clippy::indexing_slicing)] // A wrong index fails the test, as it should.
 
 mod ad;
+mod anew;
 mod book;
 mod crash;
 mod demo;

@@ -202,6 +202,7 @@ impl Running {
         let file = config.path.as_ref().map(|path| path.display().to_string());
         let needs_restart = pinned::pin(&mut config, &self.config, &self.start, &self.parts);
         let changed = self.config.source.differences(&config.source);
+        config.log_notes();
         let next = self.prepare(config, needs_restart).await?;
         let needs_restart = self.replace(next).await;
         let changed = changed.iter().map(|found| Changed {

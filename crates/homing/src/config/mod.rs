@@ -6,6 +6,7 @@
 mod check;
 mod domain;
 mod locate;
+mod notes;
 mod problem;
 mod source;
 
@@ -16,6 +17,7 @@ pub(crate) use source::{Difference, Source};
 use crate::cli::Failure;
 use model::{Domain, DomainAliases, Protocol};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where the file is looked for when none is named.
 pub(crate) const DEFAULT_FILE: &str = "/etc/homing/homing.toml";
@@ -96,6 +98,9 @@ pub(crate) struct Config {
     /// The keys that the file has, to compare with a later reading.
     #[serde(skip)]
     pub(crate) source: Source,
+    /// What is allowed, and perhaps not meant.
+    #[serde(skip)]
+    pub(crate) notes: Option<Arc<ConfigErrors>>,
 }
 
 /// Logging, to standard error.
@@ -172,6 +177,7 @@ impl Default for Config {
             http_proxy: frontend::http::HttpProxyConfig::default(),
             path: None,
             source: Source::default(),
+            notes: None,
         }
     }
 }
@@ -233,6 +239,8 @@ pub(crate) fn load(named: Option<&Path>) -> Result<Config, Box<ConfigErrors>> {
     config.source = Source::read(&text);
     let problems = located(&text, config.check());
     if problems.is_empty() {
+        let notes = located(&text, config.find_notes());
+        config.notes = (!notes.is_empty()).then(|| Arc::new(ConfigErrors::new(&path, &text, notes)));
         Ok(config.with_default_listeners())
     } else {
         Err(Box::new(ConfigErrors::new(&path, &text, problems)))
@@ -368,6 +376,18 @@ impl Config {
     /// Whether this server holds accounts. A front end does not, and opens no store.
     pub(crate) fn holds_accounts(&self) -> bool {
         self.holds_accounts.unwrap_or_else(|| !self.is_front_end_only())
+    }
+
+    /// Says in the log what is allowed, and perhaps not meant.
+    pub(crate) fn log_notes(&self) {
+        for note in self.notes.iter().flat_map(|notes| notes.lines()) {
+            tracing::warn!(note, "this configuration holds; look whether it is what you mean");
+        }
+    }
+
+    /// Whether the file is there for a second look: what came through a pipe is not.
+    pub(crate) fn can_be_read_again(&self) -> bool {
+        self.path.as_deref().is_none_or(Path::is_file)
     }
 
     /// Where the keys of this front end are.
