@@ -22,9 +22,13 @@ pub struct OauthConfig {
     #[serde(default)]
     pub jwks_url: Option<String>,
     /// Seconds after which the keys are fetched again; 60 to 604800, default 3600. A token with an unknown key has
-    /// them fetched at once, at most every 30 seconds. While the issuer does not answer, the known ones stay good.
+    /// them fetched at once, at most every `jwks_pause`. While the issuer does not answer, the known ones stay good.
     #[serde(default = "default_refresh")]
     pub jwks_refresh: u64,
+    /// Seconds between two fetches, whatever keys tokens name, good or not; 1 to 3600, default 30. Who has a token
+    /// with a new key hears "try later" for so long.
+    #[serde(default = "default_pause")]
+    pub jwks_pause: u64,
     /// Where the issuer is asked about each token (RFC 7662), for tokens that are not JWTs: `https://` (`http://` on
     /// loopback only).
     #[serde(default)]
@@ -100,6 +104,9 @@ pub enum TokenAlgorithm {
 fn default_refresh() -> u64 {
     3600
 }
+fn default_pause() -> u64 {
+    30
+}
 fn default_algorithms() -> Vec<TokenAlgorithm> {
     vec![TokenAlgorithm::Rs256, TokenAlgorithm::Es256]
 }
@@ -174,6 +181,7 @@ impl OauthConfig {
         }
         for (key, value, range) in [
             ("jwks_refresh", self.jwks_refresh, 60..=604_800),
+            ("jwks_pause", self.jwks_pause, 1..=3600),
             ("clock_leeway", self.clock_leeway, 0..=600),
             ("timeout", self.timeout, 1..=60),
         ] {

@@ -11,8 +11,6 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use url::Url;
 
-/// Tokens with keys that nobody knows must not make us hammer the issuer.
-const PAUSE: Duration = Duration::from_secs(30);
 /// More keys than this are nobody's.
 const MAX_KEYS: usize = 256;
 
@@ -31,6 +29,8 @@ struct Held {
 pub(super) struct Keys {
     source: Source,
     refresh: Duration,
+    /// Between two fetches.
+    pause: Duration,
     clock: Arc<dyn Clock>,
     held: ArcSwapOption<Held>,
     /// When they were last asked for, good or not; whoever holds it is asking.
@@ -48,10 +48,11 @@ pub(super) enum Found {
 }
 
 impl Keys {
-    pub(super) fn new(source: Source, refresh: Duration, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(source: Source, refresh: Duration, pause: Duration, clock: Arc<dyn Clock>) -> Self {
         Self {
             source,
             refresh,
+            pause,
             clock,
             held: ArcSwapOption::empty(),
             asked: Mutex::new(None),
@@ -83,7 +84,7 @@ impl Keys {
         let mut asked = self.asked.lock().await;
         let now = self.clock.monotonic();
         if let Some(last) = *asked
-            && now.saturating_sub(last) < PAUSE
+            && now.saturating_sub(last) < self.pause
         {
             let held_at = self.held.load().as_ref().map(|held| held.at);
             // What was read before this token came says nothing about a key that the issuer may just have taken.

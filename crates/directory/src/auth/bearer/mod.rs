@@ -101,7 +101,9 @@ impl TokenAuthenticator {
         let method = match source {
             Ok(source) => {
                 let refresh = Duration::from_secs(config.jwks_refresh);
-                Method::Signature(Keys::new(source, refresh, Arc::clone(&clock)))
+                // Tokens with keys that nobody knows must not make us hammer the issuer.
+                let pause = Duration::from_secs(config.jwks_pause);
+                Method::Signature(Keys::new(source, refresh, pause, Arc::clone(&clock)))
             }
             Err((url, http)) => Method::Introspection(Introspection {
                 url,
