@@ -6,7 +6,10 @@ use Do::{Answer, Echo, Hear, Say};
 use frontend::imap::{self, ImapProxy};
 use frontend::managesieve::{self, ManageSieveProxy};
 use frontend::pop3::{self, Pop3Proxy};
-use frontend::{ImapProxyConfig, ManageSieveProxyConfig, Pop3ProxyConfig, ProxyContext};
+use frontend::submission::{self, SubmissionProxy};
+use frontend::{
+    ImapProxyConfig, ManageSieveProxyConfig, Pop3ProxyConfig, ProxyContext, SubmissionProxyConfig,
+};
 use model::Protocol;
 use net::{Accepted, Listener, ListenerConfig, Rest, ServerTls, SessionFilter, Shutdown, TlsConfig, TlsMode};
 use serde_json::json;
@@ -34,6 +37,17 @@ const SIEVE: &[Do] = &[
     Say("OK \"in\"\r\n"),
     Echo(""),
 ];
+const SUBMISSION: &[Do] = &[
+    Say("220 home\r\n"),
+    Hear("EHLO front.example.test"),
+    // What front ends announce, a home has to have.
+    Say(
+        "250-home\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 AUTH PLAIN\r\n",
+    ),
+    Hear("AUTH PLAIN "),
+    Say("235 2.7.0 in\r\n"),
+    Echo("250 2.0.0 "),
+];
 
 /// A proxy of this protocol, as a handler of connections.
 async fn serve(accepted: Accepted, protocol: Protocol, context: ProxyContext) -> Rest {
@@ -46,6 +60,10 @@ async fn serve(accepted: Accepted, protocol: Protocol, context: ProxyContext) ->
         Protocol::Pop3 => {
             let proxy = Pop3Proxy::new(&Pop3ProxyConfig::default(), context, source);
             pop3::serve(accepted, Arc::new(proxy)).await
+        }
+        Protocol::Submission => {
+            let proxy = SubmissionProxy::new(&SubmissionProxyConfig::default(), context, source);
+            submission::serve(accepted, Arc::new(proxy)).await
         }
         _ => {
             let proxy = ManageSieveProxy::new(&ManageSieveProxyConfig::default(), context, source);
@@ -92,6 +110,12 @@ async fn traces(
     let (name, script, login) = match protocol {
         Protocol::Imap => ("imap", IMAP, "a LOGIN alice@example.test secret"),
         Protocol::Pop3 => ("pop3", POP3, "USER alice@example.test\r\nPASS secret"),
+        // A client of mail says who it is first; nothing of ours is pipelined behind that.
+        Protocol::Submission => (
+            "submission",
+            SUBMISSION,
+            "AUTH PLAIN AGFsaWNlQGV4YW1wbGUudGVzdABzZWNyZXQ=",
+        ),
         _ => (
             "managesieve",
             SIEVE,
@@ -123,6 +147,10 @@ async fn traces(
     )
     .await;
     let mut client = Client::connect(front.address).await;
+    if protocol == Protocol::Submission {
+        client.line().await;
+        client.until("EHLO client.test", "250 ").await;
+    }
     client.send(&format!("{login}\r\n"));
     client.0.flush(SOON).await.expect("sent");
     let trace = |context: &ProxyContext| {
@@ -148,7 +176,12 @@ async fn a_home_believes_the_holder_of_a_trusted_certificate_in_every_protocol()
     let authority = Authority::new(folder.path()).expect("an authority");
     let ours = authority.server("front.example.test").expect("a certificate");
     let other = authority.server("other.example.test").expect("a certificate");
-    for protocol in [Protocol::Imap, Protocol::Pop3, Protocol::ManageSieve] {
+    for protocol in [
+        Protocol::Imap,
+        Protocol::Pop3,
+        Protocol::ManageSieve,
+        Protocol::Submission,
+    ] {
         for mode in [TlsMode::StartTls, TlsMode::Implicit] {
             for (shown, believed) in [(Some(&ours), true), (Some(&other), false), (None, false)] {
                 let (here, there) = traces(&authority, mode, protocol, shown).await;
