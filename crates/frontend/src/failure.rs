@@ -2,6 +2,10 @@
 
 use model::RejectReason;
 
+/// Why nobody logs in at a home that is up and shows no mechanism for it.
+pub(crate) const NO_WAY_IN: &str = "it offers no SASL mechanism for this way to log in; for login = \"assertion\" a Homing \
+    home must name this front end in a [[trusted_front_end]], read at its start, and have its network in trusted_networks";
+
 /// The kinds of failure. The cause inside is for the log; clients hear a fixed text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
