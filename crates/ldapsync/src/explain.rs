@@ -312,6 +312,9 @@ fn next(situation: &Situation, decision: &Decision, told: &Told) -> Vec<String> 
         out.push("here: ~ password: as in the directory".into());
     }
     out.extend(plan.waits.iter().map(|wait| format!("waits: {wait}")));
+    if let (Some(reason), None) = (&plan.aside, &told.aside) {
+        out.push(format!("The rest of it will be set aside: {reason}."));
+    }
     if out.len() == before && told.aside.is_none() {
         out.push("Nothing is to be done.".into());
     }

@@ -270,8 +270,18 @@ impl Making<'_> {
                 };
                 self.set_aside(object).await;
             }
-            Decision::Act(plan) if plan.is_quiet() => self.report.unchanged += 1,
-            Decision::Act(plan) => self.planned(plan).await,
+            Decision::Act(plan) => {
+                let aside = plan.aside.as_ref().map(|reason| reason.about(&situation.name));
+                match (plan.is_quiet(), &aside) {
+                    (true, None) => self.report.unchanged += 1,
+                    (true, Some(_)) => {}
+                    (false, _) => self.planned(plan).await,
+                }
+                if let Some(reason) = aside {
+                    let object = None;
+                    self.set_aside(SetAsideObject { uuid, reason, object }).await;
+                }
+            }
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use super::worker::store_trouble;
 use crate::engine::Trouble;
 use crate::field::{Field, Image, Values};
 use crate::local::store_id;
-use crate::plan::{Claim, Decision, Found, Remote, RemoteOp, Rival, Situation, plan};
+use crate::plan::{Claim, Decision, Found, RemoteOp, Rival, Situation, plan};
 use model::Address;
 use std::collections::BTreeMap;
 
@@ -36,36 +36,32 @@ pub(super) async fn find(parts: &SyncEngine, situation: &mut Situation) -> Resul
         }
     }
     for (key, address) in brought {
-        let holders = match holders_there(parts, &address).await? {
-            Ok(holders) => holders,
-            Err(reason) => {
-                situation.remote = Remote::Broken(reason);
-                return Ok(());
+        let claims = match holders_there(parts, &address).await? {
+            Ok(holders) => {
+                let others = holders.iter().filter(|found| found.uuid != situation.uuid);
+                let claims: Result<Vec<Claim>, Trouble> =
+                    others.map(|found| claim(parts, found, &key)).collect();
+                claims?
             }
+            Err(why) => vec![Claim::Untold { why }],
         };
-        for found in holders {
-            if found.uuid != situation.uuid {
-                let claim = claim(parts, &found, &key)?;
-                situation.rivals.push(Rival {
-                    address: key.clone(),
-                    uuid: found.uuid,
-                    dn: found.dn,
-                    claim,
-                });
-            }
-        }
+        situation.rivals.extend(claims.into_iter().map(|claim| Rival {
+            address: key.clone(),
+            claim,
+        }));
     }
     Ok(())
 }
 
 /// Whether another entry keeps the address: not when its object here has given it up.
 fn claim(parts: &SyncEngine, found: &Found, key: &str) -> Result<Claim, Trouble> {
+    let stays = || Claim::Stays { dn: found.dn.clone() };
     let Some(local) = found.linked_to else {
-        return Ok(Claim::Stays);
+        return Ok(stays());
     };
     let object = parts.local.object(store_id(local)).map_err(store_trouble)?;
     let none = Image::default();
     let image = object.as_ref().map_or(&none, |(object, _)| &object.image);
     let keeps = image.get(Field::Address).has(key) || image.get(Field::Aliases).has(key);
-    Ok(if keeps { Claim::Stays } else { Claim::Leaves })
+    Ok(if keeps { stays() } else { Claim::Leaves })
 }

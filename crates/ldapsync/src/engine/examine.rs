@@ -50,6 +50,10 @@ impl Engine {
             return effects;
         }
         if whole.is_quiet() && is_settled(&whole, situation) {
+            if let Some(reason) = &whole.aside {
+                self.approved.remove(&uuid);
+                return self.set_aside(uuid, &situation.name, reason, now);
+            }
             self.counts.unchanged += 1;
             let mut effects = self.release(uuid);
             effects.extend(self.finished(uuid, now));
@@ -106,8 +110,12 @@ impl Engine {
         let counts = Counts::of(&plan);
         if let Phase::InRound(round) = &mut self.phase {
             round.pending.insert(plan.uuid);
-            let name = name.to_owned();
-            round.applying.insert(plan.uuid, Applying { name, counts });
+            let applying = Applying {
+                name: name.to_owned(),
+                counts,
+                aside: plan.aside.clone(),
+            };
+            round.applying.insert(plan.uuid, applying);
         }
         if !plan.is_quiet() {
             self.last_change = Some(now);
@@ -121,7 +129,7 @@ impl Engine {
     }
 
     pub(super) fn applied(&mut self, uuid: EntryUuid, outcome: Outcome, now: Timestamp) -> Vec<Effect> {
-        let Applying { name, counts } = match &mut self.phase {
+        let Applying { name, counts, aside } = match &mut self.phase {
             Phase::InRound(round) => round.applying.remove(&uuid).unwrap_or_default(),
             _ => Applying::default(),
         };
@@ -136,6 +144,10 @@ impl Engine {
                 self.guard.came_about(uuid, now);
                 self.guard_remote.came_about(uuid, now);
                 let held = self.aside.get(&uuid).is_some_and(Aside::is_held);
+                if let (Some(reason), false) = (aside, held) {
+                    self.approved.remove(&uuid);
+                    return self.set_aside(uuid, &name, &reason, now);
+                }
                 let mut effects = if held { Vec::new() } else { self.release(uuid) };
                 effects.extend(self.finished(uuid, now));
                 effects

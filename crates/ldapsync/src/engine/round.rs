@@ -4,7 +4,7 @@ use super::named::Named;
 use super::newest::{Void, add_void};
 use super::status::Counts;
 use super::{Checkpoint, Effect, Engine, Newest, Phase};
-use crate::plan::LocalId;
+use crate::plan::{LocalId, Reason};
 use directory::feed::Cookie;
 use model::{Address, EntryUuid, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +19,8 @@ pub(super) struct Applying {
     pub(super) name: String,
     /// What it comes to once it is done.
     pub(super) counts: Counts,
+    /// Why a person has to look at it all the same.
+    pub(super) aside: Option<Reason>,
 }
 
 /// Where a round stands. The order of the stages is the order of the work: accounts, what is due again,
@@ -222,6 +224,10 @@ impl Engine {
             Stage::Sampling => {
                 if round.server_changed {
                     // Another directory: that it lacks the UUIDs of the former one says nothing.
+                    round.absent.clear();
+                }
+                #[cfg(test)]
+                if !round.full && crate::broken::is(crate::broken::Broken::DeletionsForgotten) {
                     round.absent.clear();
                 }
                 if round.absent.is_empty() {

@@ -4,7 +4,7 @@ mod forgetful;
 mod memory;
 
 use super::*;
-use crate::plan::{Arrivals, Deletions, Reason};
+use crate::plan::{Arrivals, Deletions, Reason, Situation};
 use directory::config::{Absent, ConflictResolution, ConflictScope, Direction};
 use model::Unavailable;
 
@@ -579,6 +579,71 @@ fn a_quarantined_object_is_not_forgotten_by_a_round_that_fails() {
     for now in [NOW, NOW.after(Duration::from_secs(5))] {
         round(now);
     }
+}
+
+// A switch-off in the directory is carried out though an alias cannot be brought there; the row says why that waits, and
+// stays until it can.
+#[test]
+fn what_cannot_be_brought_there_is_said_and_holds_nothing_up() {
+    use crate::field::{Field, Values};
+    use crate::plan::tests::{address, here, image, link, linked};
+    use crate::plan::{Claim, LocalState, Rival};
+    let mut settings = settings();
+    settings.policy.direction = directory::config::Direction::BothWays;
+    let mut engine = Engine::new(settings, known(), 3, BTreeMap::new(), BTreeMap::new());
+    let off = || image("alice").with(Field::Enabled, Values::switch(false));
+    let rivals = || {
+        vec![Rival {
+            address: "shared@example.test".to_owned(),
+            claim: Claim::Stays {
+                dn: "uid=bob".to_owned(),
+            },
+        }]
+    };
+    let with_alias = |image: crate::field::Image| image.with(Field::Aliases, address("shared@example.test"));
+    let situation = |base, local| Situation {
+        rivals: rivals(),
+        link: Some(crate::plan::Link { base, ..link() }),
+        ..linked(here(off()), image("alice"), with_alias(local), LocalState::Active)
+    };
+    let uuid = situation(off(), off()).uuid;
+    let begin = |engine: &mut Engine, now| {
+        engine.step(Input::Wake(Wake::Now), now);
+        engine.step(server("20260103000000", 1), now);
+        engine.step(Input::Noticed(Notice::Here(uuid)), now);
+        engine.step(ended("20260103000000", Coverage::NamedDeletes), now)
+    };
+    assert_eq!(begin(&mut engine, NOW), [Effect::LookUp(vec![uuid])]);
+    let effects = engine.step(
+        Input::Examined(Box::new(situation(image("alice"), image("alice")))),
+        NOW,
+    );
+    let [Effect::Apply(plan)] = effects.as_slice() else {
+        panic!("{effects:?}");
+    };
+    assert!(plan.remote.is_empty(), "{:?}", plan.remote);
+    assert!(
+        matches!(
+            plan.ops.as_slice(),
+            [crate::plan::Op::Set {
+                field: Field::Enabled,
+                ..
+            }]
+        ),
+        "{:?}",
+        plan.ops
+    );
+    let is_aside = |effects: &[Effect]| match effects {
+        [Effect::SetAside(of, row), Effect::Commit(_)] => *of == uuid && row.reason.contains("uid=bob"),
+        _ => false,
+    };
+    let effects = engine.step(Input::Applied(uuid, Outcome::Done), NOW);
+    assert!(is_aside(&effects), "{effects:?}");
+    engine.step(Input::Committed { linked: 3 }, NOW);
+    let later = NOW.after(Duration::from_secs(40));
+    assert_eq!(begin(&mut engine, later), [Effect::LookUp(vec![uuid])]);
+    let effects = engine.step(Input::Examined(Box::new(situation(off(), off()))), later);
+    assert!(is_aside(&effects), "{effects:?}");
 }
 
 // The time of an account that ended is known from nothing but memory, once the round has read the entry.

@@ -3,8 +3,9 @@
 use super::op::{Farewell, LocalState, Op};
 use super::outcome::{Decision, Plan, Wait};
 use super::parking::{is_parked, parked};
-use super::present::{image_to_create, taken};
+use super::present::image_to_create;
 use super::remote_op::RemoteOp;
+use super::rival::taken;
 use super::situation::{Deletions, Link, LocalObject, Policy, Situation, Standing};
 use super::{Reason, fields_of, kind_of, subject_of};
 use crate::field::{Field, Image, Values};

@@ -24,6 +24,7 @@ mod password;
 mod present;
 mod reason;
 mod remote_op;
+mod rival;
 mod situation;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -32,7 +33,7 @@ pub(crate) use newcomer::{Birth, Creation, Found, Newcomer, plan_newcomer};
 pub use op::{Farewell, Hazard, Kind, LocalId, LocalState, Op};
 pub use outcome::Wait;
 pub(crate) use outcome::{Decision, LinkValues, Plan};
-pub(crate) use parking::{is_parked, parked, parked_rdn};
+pub(crate) use parking::{is_parked, is_parked_address, parked, parked_rdn};
 pub(crate) use password::{Credentials, Hash, Passwords, RemotePassword};
 pub use password::{Digest, PasswordMove};
 pub(crate) use reason::{HIDDEN, Reason};

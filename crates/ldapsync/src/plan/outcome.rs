@@ -41,6 +41,9 @@ pub(crate) struct Plan {
     pub(crate) discarded: Vec<Discarded>,
     /// Why the two sides differ and stay so for now.
     pub(crate) waits: Vec<Wait>,
+    /// Why a person has to look at the object, although all of this is carried out: what was left out of it.
+    #[serde(skip)]
+    pub(crate) aside: Option<Reason>,
     /// What is to happen about the password.
     pub(crate) password: PasswordMove,
     /// Where the link stands afterwards.
@@ -153,6 +156,7 @@ impl Plan {
             base: link.map(|link| link.base.clone()),
             discarded: Vec::new(),
             waits: Vec::new(),
+            aside: None,
             password: PasswordMove::None,
             standing: link.map(|link| link.standing).unwrap_or_default(),
             marks: link.map(|link| link.marks.clone()).unwrap_or_default(),

@@ -33,15 +33,21 @@ pub(crate) fn is_parked_name(uuid: EntryUuid, dn: &Dn) -> bool {
 /// Whether an object has stepped aside, now or a crash ago. Whose UUID it is does not matter: another connector may
 /// have asked it to.
 pub(crate) fn is_parked(image: &Image) -> bool {
-    let stepped_aside = |key: &str| {
-        let name = key.split_once('@').map(|(name, _)| name);
-        name.and_then(|name| name.strip_prefix(PREFIX))
-            .is_some_and(|uuid| EntryUuid::parse(uuid).is_ok())
-    };
     image
         .get(Field::Address)
         .iter()
         .any(|(key, _)| stepped_aside(key))
+}
+
+/// The same of an address.
+pub(crate) fn is_parked_address(address: &Address) -> bool {
+    stepped_aside(&address.key())
+}
+
+fn stepped_aside(key: &str) -> bool {
+    let name = key.split_once('@').map(|(name, _)| name);
+    name.and_then(|name| name.strip_prefix(PREFIX))
+        .is_some_and(|uuid| EntryUuid::parse(uuid).is_ok())
 }
 
 /// The object as if it had not stepped aside: our own name for a moment is no edit of anybody's, so it stands for the

@@ -7,10 +7,11 @@ use super::outcome::{Decision, Plan, Wait};
 use super::parking::{as_if_not_parked, is_parked, unpark};
 use super::password::{Hash, PasswordMove, Passwords, after, credentials, decide};
 use super::remote_op::RemoteOp;
+use super::rival::put_off;
 use super::situation::{
-    Arrivals, Claim, Link, LocalObject, Members, Policy, RemoteObject, Removal, Situation, Standing,
+    Arrivals, Link, LocalObject, Members, Policy, RemoteObject, Removal, Situation, Standing,
 };
-use super::{Reason, Switch, fields_of, kind_of, subject_of};
+use super::{Switch, fields_of, kind_of, subject_of};
 use crate::field::{Field, Image, Values};
 use crate::mapping::canonical_host;
 use crate::merge::{Acquaintance, Images, Marks, Rules, Side, is_edited, merge};
@@ -162,9 +163,6 @@ fn unite(
             cause: write.cause,
         }));
     name_home(remote, policy, &mut plan);
-    if let Some(reason) = taken_by_push(situation, &plan.remote) {
-        return Decision::SetAside(reason);
-    }
     for (field, values) in merged.base.fields() {
         next.set(field, values.clone());
     }
@@ -175,6 +173,7 @@ fn unite(
     plan.base = Some(next);
     plan.discarded = merged.discarded;
     plan.marks = merged.marks;
+    put_off(situation, link, &mut plan);
     if !link.is_some_and(acquainted) && !plan.remote.is_empty() {
         plan.marks.acquaintance = Acquaintance::UnderWay;
     }
@@ -339,41 +338,6 @@ pub(super) fn image_to_create(local: &LocalObject) -> Image {
         }
     }
     image
-}
-
-/// The first address of a new entry that another entry has and keeps.
-pub(super) fn taken(situation: &Situation, image: &Image) -> Option<Reason> {
-    let wants = |key: &str| {
-        [Field::Address, Field::Aliases]
-            .iter()
-            .any(|field| image.get(*field).has(key))
-    };
-    rival(situation, wants)
-}
-
-fn taken_by_push(situation: &Situation, ops: &[RemoteOp]) -> Option<Reason> {
-    let wants = |key: &str| {
-        ops.iter().any(|op| match op {
-            RemoteOp::Set {
-                field: Field::Address | Field::Aliases,
-                was,
-                values,
-                ..
-            } => values.has(key) && !was.has(key),
-            _ => false,
-        })
-    };
-    rival(situation, wants)
-}
-
-fn rival(situation: &Situation, wants: impl Fn(&str) -> bool) -> Option<Reason> {
-    let mut rivals = situation.rivals.iter();
-    let found = rivals
-        .find(|rival| rival.claim == Claim::Stays && rival.uuid != situation.uuid && wants(&rival.address));
-    found.map(|rival| Reason::TakenInDirectory {
-        address: rival.address.clone(),
-        dn: rival.dn.clone(),
-    })
 }
 
 /// A new object here, linked from the start.

@@ -178,26 +178,31 @@ pub(crate) enum Removal {
     ByPerson,
 }
 
-/// Another entry that has an address which this object has here and would bring to the directory.
+/// Somebody else's claim to an address which this object has here and would bring to the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rival {
     /// The address, canonical.
     pub(crate) address: String,
-    /// The entry.
-    pub(crate) uuid: EntryUuid,
-    /// Its DN.
-    pub(crate) dn: String,
-    /// Whether it keeps the address.
+    /// Whether it is kept.
     pub(crate) claim: Claim,
 }
 
-/// Whether another entry keeps an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What another entry has to say about an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Claim {
-    Stays,
+    /// It keeps it.
+    Stays {
+        /// The entry's DN.
+        dn: String,
+    },
     /// The object here that it is linked to no longer has the address, so its own plan takes it away: two people
     /// who swap.
     Leaves,
+    /// Whether there is such an entry cannot be told.
+    Untold {
+        /// Why.
+        why: Reason,
+    },
 }
 
 /// A local object as it is now.

@@ -22,7 +22,7 @@ fn policy() -> Policy {
     }
 }
 
-pub(super) fn address(text: &str) -> Values {
+pub(crate) fn address(text: &str) -> Values {
     Values::addresses([&Address::parse(text).expect("an address")])
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn link() -> Link {
     }
 }
 
-pub(super) fn linked(remote: Remote, base: Image, local: Image, state: LocalState) -> Situation {
+pub(crate) fn linked(remote: Remote, base: Image, local: Image, state: LocalState) -> Situation {
     Situation {
         uuid: UUID,
         name: DN.to_owned(),

@@ -1,0 +1,129 @@
+//! Addresses that an object has here and that another entry has in the directory, or may have.
+//!
+//! Such an address is not brought there. Everything else of the plan is carried out: whoever is switched off in the
+//! directory must not stay in use here because of an alias.
+
+use super::outcome::Plan;
+use super::remote_op::RemoteOp;
+use super::situation::{Claim, Link, Rival, Situation};
+use super::{Op, Reason};
+use crate::field::{Field, Image, Values};
+use crate::merge::Cause;
+use std::collections::BTreeSet;
+
+/// The first address of a new entry that is not free.
+pub(super) fn taken(situation: &Situation, image: &Image) -> Option<Reason> {
+    let wants = |key: &str| {
+        [Field::Address, Field::Aliases]
+            .iter()
+            .any(|field| image.get(*field).has(key))
+    };
+    let mut rivals = situation.rivals.iter();
+    rivals
+        .find(|rival| stays(rival) && wants(&rival.address))
+        .and_then(reason)
+}
+
+/// Takes out of a plan what would bring an address that is not free. The base goes on to say that it is not common, so
+/// the next look plans it again, and the row in quarantine says why it waits.
+pub(super) fn put_off(situation: &Situation, old: Option<&Link>, plan: &mut Plan) {
+    let brings = |op: &RemoteOp, key: &str| {
+        matches!(op, RemoteOp::Set { field: Field::Address | Field::Aliases, was, values, .. }
+            if values.has(key) && !was.has(key))
+    };
+    let wanted = |rival: &&Rival| plan.remote.iter().any(|op| brings(op, &rival.address));
+    let rivals: Vec<&Rival> = situation
+        .rivals
+        .iter()
+        .filter(|rival| stays(rival))
+        .filter(wanted)
+        .collect();
+    plan.aside = rivals.first().and_then(|rival| reason(rival));
+    let mut kept: BTreeSet<String> = rivals.iter().map(|rival| rival.address.clone()).collect();
+    if kept.is_empty() {
+        return;
+    }
+    let is_kept = |kept: &BTreeSet<String>, op: &RemoteOp| kept.iter().any(|key| brings(op, key));
+    // What goes back to the base on both sides does so together; and of an address there is only one.
+    let whole: Vec<(Field, Cause)> = plan
+        .remote
+        .iter()
+        .filter(|op| is_kept(&kept, op))
+        .filter_map(|op| match op {
+            RemoteOp::Set { field, cause, .. } if *field == Field::Address || *cause == Cause::Reverted => {
+                Some((*field, *cause))
+            }
+            _ => None,
+        })
+        .collect();
+    for (field, cause) in whole {
+        // The entry keeps the address that it has, so that does not become an alias of it.
+        kept.extend(plan.remote.iter().flat_map(|op| match op {
+            RemoteOp::Set {
+                field: Field::Address,
+                was,
+                ..
+            } if field == Field::Address => was.iter().map(|(key, _)| key.to_owned()).collect(),
+            _ => Vec::new(),
+        }));
+        leave_out(plan, (field, cause), old);
+    }
+    for op in &mut plan.remote {
+        let RemoteOp::Set {
+            field: Field::Aliases,
+            was,
+            values,
+            ..
+        } = op
+        else {
+            continue;
+        };
+        let of = |values: &Values, other: &Values| {
+            Values::from_pairs(values.missing_in(other).filter(|(key, _)| kept.contains(*key)))
+        };
+        let (comes, goes) = (of(values, was), of(was, values));
+        *values = Values::from_pairs(values.missing_in(&comes).chain(goes.iter()));
+        if let Some(base) = &mut plan.base {
+            let aliases = base.get(Field::Aliases);
+            let aliases = Values::from_pairs(aliases.missing_in(&comes).chain(goes.iter()));
+            base.set(Field::Aliases, aliases);
+        }
+    }
+    let says_nothing = |op: &RemoteOp| matches!(op, RemoteOp::Set { field: Field::Aliases, was, values, .. } if was.equals(values));
+    if plan.remote.iter().any(says_nothing) {
+        plan.discarded.retain(|lost| lost.field != Field::Aliases);
+        plan.remote.retain(|op| !says_nothing(op));
+    }
+}
+
+/// Leaves one field as it is there; here too where both sides were to go back to the base.
+fn leave_out(plan: &mut Plan, (field, cause): (Field, Cause), old: Option<&Link>) {
+    plan.remote
+        .retain(|op| !matches!(op, RemoteOp::Set { field: of, .. } if *of == field));
+    if cause == Cause::Reverted {
+        plan.ops
+            .retain(|op| !matches!(op, Op::Set { field: of, .. } if *of == field));
+        plan.marks.refused.remove(&field);
+    }
+    plan.discarded.retain(|lost| lost.field != field);
+    if let Some(base) = &mut plan.base {
+        let known = old.map(|old| old.base.get(field).clone());
+        base.set(field, known.unwrap_or_default());
+    }
+}
+
+fn stays(rival: &Rival) -> bool {
+    rival.claim != Claim::Leaves
+}
+
+fn reason(rival: &Rival) -> Option<Reason> {
+    let address = rival.address.clone();
+    match &rival.claim {
+        Claim::Stays { dn } => Some(Reason::TakenInDirectory {
+            address,
+            dn: dn.clone(),
+        }),
+        Claim::Untold { why } => Some(why.clone()),
+        Claim::Leaves => None,
+    }
+}
