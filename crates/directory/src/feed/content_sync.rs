@@ -106,6 +106,11 @@ impl ContentSync {
         self.link.judge(asker.sees(dn).await)
     }
 
+    async fn named(&mut self, dn: &str) -> Result<Option<EntryUuid>, FeedError> {
+        let asker = self.link.asker().await?;
+        self.link.judge(asker.named(dn).await)
+    }
+
     async fn identify(&mut self) -> Result<Fingerprint, FeedError> {
         let asker = self.link.stranger().await?;
         let suffix = self.link.judge(asker.suffix().await)?;
@@ -133,6 +138,10 @@ impl ChangeSource for ContentSync {
 
     fn can_read<'a>(&'a mut self, dn: &'a str) -> BoxFuture<'a, Result<bool, FeedError>> {
         Box::pin(self.sees(dn))
+    }
+
+    fn identity<'a>(&'a mut self, dn: &'a str) -> BoxFuture<'a, Result<Option<EntryUuid>, FeedError>> {
+        Box::pin(self.named(dn))
     }
 
     fn fingerprint(&mut self) -> BoxFuture<'_, Result<Fingerprint, FeedError>> {

@@ -75,6 +75,10 @@ impl ChangeSource for Limited {
         self.inner.can_read(dn)
     }
 
+    fn identity<'a>(&'a mut self, dn: &'a str) -> BoxFuture<'a, Result<Option<EntryUuid>, FeedError>> {
+        self.inner.identity(dn)
+    }
+
     fn fingerprint(&mut self) -> BoxFuture<'_, Result<Fingerprint, FeedError>> {
         self.inner.fingerprint()
     }

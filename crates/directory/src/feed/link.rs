@@ -138,11 +138,22 @@ impl Asker {
 
     /// Whether the entry of this name can be read.
     pub(super) async fn sees(&self, dn: &str) -> Result<bool, FeedError> {
-        match self.try_ask(whole(dn, ["1.1"])).await? {
-            Ok(found) => Ok(found.is_some()),
+        Ok(self.try_read(whole(dn, ["1.1"])).await?.is_some())
+    }
+
+    /// The UUID of the entry of this name.
+    pub(super) async fn named(&self, dn: &str) -> Result<Option<EntryUuid>, FeedError> {
+        let entry = self.try_read(whole(dn, ["entryUUID", "objectGUID"])).await?;
+        Ok(entry.as_ref().and_then(entry_uuid))
+    }
+
+    /// An entry, if it can be read.
+    async fn try_read(&self, request: SearchRequest) -> Result<Option<Entry>, FeedError> {
+        match self.try_ask(request).await? {
+            Ok(found) => Ok(found),
             // A server that hides an entry says either (RFC 4511 section 4.1.9 leaves it the choice).
             Err(error) => match error.code() {
-                Some(ResultCode::NoSuchObject | ResultCode::InsufficientAccessRights) => Ok(false),
+                Some(ResultCode::NoSuchObject | ResultCode::InsufficientAccessRights) => Ok(None),
                 _ => Err(told(&error, None)),
             },
         }

@@ -141,6 +141,9 @@ pub trait ChangeSource: Send {
     /// be read is perhaps only hidden.
     fn can_read<'a>(&'a mut self, dn: &'a str) -> BoxFuture<'a, Result<bool, FeedError>>;
 
+    /// The UUID of the entry of this name, on the same server; none when it cannot be read, or has none that can.
+    fn identity<'a>(&'a mut self, dn: &'a str) -> BoxFuture<'a, Result<Option<EntryUuid>, FeedError>>;
+
     /// Which server this is and how far it has come.
     fn fingerprint(&mut self) -> BoxFuture<'_, Result<Fingerprint, FeedError>>;
 }

@@ -1,5 +1,6 @@
 //! Reading both sides of an object for the engine, and looking entries up without a filter.
 
+use super::parents::Met;
 use super::worker::{Worker, store_trouble};
 use super::{SyncEngine, gone, rivals, sums};
 use crate::engine::{Input, Notice, Trouble};
@@ -224,6 +225,15 @@ impl Worker<'_> {
         address: Option<Option<Address>>,
     ) {
         let uuid = situation.uuid;
+        if situation.link.is_some() || matches!(situation.remote, Remote::Here(_)) {
+            let met = match situation.link.is_none() || situation.is_renamed() {
+                true => Met::Anew,
+                false => Met::Before,
+            };
+            if entry.is_some() {
+                self.parents.note(&situation.name, met);
+            }
+        }
         if let Some(read) = entry {
             seen.hash = read.hash;
             seen.unresolved = read.unresolved;

@@ -1,6 +1,7 @@
 //! An entry that no look-up finds: gone, or only hidden.
 
 use super::SyncEngine;
+use super::parents::is_elsewhere;
 use crate::engine::Trouble;
 use crate::plan::Remote;
 use directory::feed::ChangeSource;
@@ -26,13 +27,15 @@ impl Parents {
         let dn = found
             .filter(|link| link.data.state.is_living())
             .and_then(|found| ldap::Dn::parse(&found.data.dn).ok());
-        let Some(parent) = dn.and_then(|dn| dn.parent()).map(|parent| parent.to_string()) else {
+        let Some(above) = dn.and_then(|dn| dn.parent()) else {
             return Ok(Remote::Gone);
         };
+        let parent = above.to_string();
         let readable = match self.0.get(&parent) {
             Some(known) => *known,
             None => {
-                let readable = source.can_read(&parent).await?;
+                // Under its former name, or, where the branch was renamed, wherever it is now.
+                let readable = source.can_read(&parent).await? || is_elsewhere(parts, source, &above).await?;
                 self.0.insert(parent.clone(), readable);
                 readable
             }

@@ -20,6 +20,7 @@ mod opened;
 mod operate;
 mod order;
 mod outlet;
+mod parents;
 mod proof;
 mod push;
 mod quarantine;

@@ -4,6 +4,7 @@
 //! next one gathers there, and past the bound the search is given up and resumed by its cookie.
 
 use super::examine::{Freshness, version};
+use super::parents::Met;
 use super::worker::{Worker, save};
 use crate::engine::{Checkpoint, Input, Notice, Trouble};
 use crate::mapping::Members;
@@ -284,6 +285,7 @@ impl Worker<'_> {
             match self.freshness(entry)? {
                 Freshness::News => {}
                 Freshness::Echo => {
+                    self.parents.note(&entry.entry.dn, Met::Before);
                     self.step(Input::Noticed(Notice::Present(uuid)));
                     continue;
                 }

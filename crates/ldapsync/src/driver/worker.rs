@@ -1,6 +1,7 @@
 //! One connector's work: feeds the engine, carries out its effects.
 
 use super::arrivals::Arrivals;
+use super::parents::Parents;
 use super::stream::Unsaved;
 use super::{Request, SyncEngine, SyncError, quarantine, sums};
 use crate::engine::{Aside, Checkpoint, Effect, Engine, Input, Scope, Settings, Trouble, Wake};
@@ -34,6 +35,8 @@ pub(super) struct Worker<'a> {
     pub(super) seen: HashMap<EntryUuid, Seen>,
     /// Accounts that are on their way into the store.
     pub(super) arrivals: Arrivals,
+    /// What stands above the entries that are read.
+    pub(super) parents: Parents,
     /// How many objects are in use, as the store had it at the last commit.
     pub(super) linked: u64,
     /// What the guard had counted when that was last stored.
@@ -115,6 +118,7 @@ impl<'a> Worker<'a> {
             effects: VecDeque::new(),
             seen: HashMap::new(),
             arrivals: Arrivals::default(),
+            parents: Parents::load(store, &parts.config.name)?,
             linked,
             guard: counted,
             offset: state.journal_offset,
@@ -196,6 +200,7 @@ impl<'a> Worker<'a> {
             self.stream = None;
         }
         self.doubtful = !self.engine.is_well();
+        self.learn_parents().await;
         self.publish();
         let status = self.parts.status.lock().clone();
         match status.error {
@@ -257,6 +262,7 @@ impl<'a> Worker<'a> {
                     // Everything here is compared too, so that the journal begins behind what is there now.
                     self.reading = Some(self.parts.local.store.journal_watch().borrow().saturating_sub(1));
                 }
+                self.parents.begin(cookie.is_none());
                 self.left_behind()?;
                 self.read_feed(cookie).await?;
             }

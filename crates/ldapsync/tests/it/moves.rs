@@ -146,3 +146,35 @@ async fn a_branch_is_renamed() {
     ));
     a.until("deleted", |home| home.account("one").is_none()).await;
 }
+
+// The same without a comparison between: the links still have the former name, under which nothing can be read. The branch
+// is known by its UUID, in the next process too, so nobody is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_below_a_renamed_branch_takes_nobodys_word() {
+    let branch = format!("dn: ou=team,ou=Users,{BASE}\nobjectClass: organizationalUnit\nou: team\n\n");
+    let below = |name: &str| person(name, "a.test").replace(",ou=Users,", ",ou=team,ou=Users,");
+    let slapd = Slapd::start(&(branch + &below("one") + &below("two") + &below("three")));
+    let mut a = Home::new(&slapd, "a.test");
+    a.sync_well().await;
+    assert!(["one", "two", "three"].iter().all(|name| a.can_log_in(name)));
+    slapd.modify(&format!(
+        "dn: ou=team,ou=Users,{BASE}\nchangetype: modrdn\nnewrdn: ou=crew\ndeleteoldrdn: 1\n\n"
+    ));
+    let delete = |name: &str| {
+        slapd.modify(&format!(
+            "dn: uid={name},ou=crew,ou=Users,{BASE}\nchangetype: delete\n\n"
+        ));
+    };
+    delete("one");
+    a.until("deleted", |home| home.account("one").is_none()).await;
+    a.end().await;
+    delete("two");
+    let a = Home::start(&slapd, "a.test", a.store.clone());
+    a.until("deleted by the next process", |home| {
+        home.account("two").is_none()
+    })
+    .await;
+    let status = a.sync_well().await;
+    assert!(status.quarantine.is_empty(), "{status:?}");
+    assert!(a.can_log_in("three"));
+}

@@ -140,6 +140,11 @@ impl ActiveDirectory {
         self.link.judge(asker.sees(dn).await)
     }
 
+    async fn named(&mut self, dn: &str) -> Result<Option<EntryUuid>, FeedError> {
+        let asker = self.link.asker().await?;
+        self.link.judge(asker.named(dn).await)
+    }
+
     async fn identify(&mut self) -> Result<Fingerprint, FeedError> {
         let asker = self.link.stranger().await?;
         let controller = self.link.judge(controller(&asker).await)?;
@@ -213,6 +218,10 @@ impl ChangeSource for ActiveDirectory {
 
     fn can_read<'a>(&'a mut self, dn: &'a str) -> BoxFuture<'a, Result<bool, FeedError>> {
         Box::pin(self.sees(dn))
+    }
+
+    fn identity<'a>(&'a mut self, dn: &'a str) -> BoxFuture<'a, Result<Option<EntryUuid>, FeedError>> {
+        Box::pin(self.named(dn))
     }
 
     fn fingerprint(&mut self) -> BoxFuture<'_, Result<Fingerprint, FeedError>> {

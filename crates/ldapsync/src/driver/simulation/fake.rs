@@ -331,6 +331,14 @@ impl ChangeSource for FakeSource {
         Box::pin(async move { Ok(!hidden) })
     }
 
+    fn identity<'a>(&'a mut self, dn: &'a str) -> BoxFuture<'a, Result<Option<EntryUuid>, FeedError>> {
+        let directory = self.directory.lock();
+        let named = |one: &&Person| one.dn == dn && !directory.hidden.contains(dn);
+        let found = directory.entries.values().find(named).map(|one| one.uuid);
+        drop(directory);
+        Box::pin(async move { Ok(found) })
+    }
+
     fn fingerprint(&mut self) -> BoxFuture<'_, Result<Fingerprint, FeedError>> {
         let directory = self.directory.lock();
         let fingerprint = Fingerprint {

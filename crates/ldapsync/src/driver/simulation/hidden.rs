@@ -68,6 +68,40 @@ async fn a_renamed_branch_is_noticed() {
     assert!(!account(&world, moved.uuid).expect("linked").can_log_in());
 }
 
+// A branch gets another name and then loses somebody before the daily comparison. Nothing of the former name can be read,
+// but the branch is known by its UUID, in this process and in the next.
+#[tokio::test]
+async fn a_renamed_branch_is_found_by_its_uuid() {
+    let mut world = World::new(33, config(1000, false)).await;
+    let people = closed(&mut world, 3);
+    let mut branch = person(&mut world, "branch", "a.test");
+    branch.in_scope = false;
+    branch.dn = "ou=Closed,ou=people,dc=test".to_owned();
+    world.directory.lock().put(branch.clone());
+    assert!(world.round(Wake::Now).await);
+    branch.dn = "ou=Staff,ou=people,dc=test".to_owned();
+    {
+        let mut directory = world.directory.lock();
+        directory.put(branch.clone());
+        directory.hidden.insert("ou=Closed,ou=people,dc=test".to_owned());
+        directory.delete(people[0].uuid);
+    }
+    assert!(world.round(Wake::Now).await);
+    assert_eq!(active(&world, &people), 2);
+    assert!(world.engine.status().quarantine.is_empty());
+    // The branch itself is not to be seen any more: that may be lost rights.
+    {
+        let mut directory = world.directory.lock();
+        directory.delete(branch.uuid);
+        directory.delete(people[1].uuid);
+    }
+    assert!(world.round(Wake::Now).await);
+    assert_eq!(
+        (active(&world, &people), world.engine.status().quarantine.len()),
+        (2, 1)
+    );
+}
+
 // A branch is deleted with everybody in it, which looks like lost rights: it takes an administrator's word, and the guard has
 // its say all the same.
 #[tokio::test]
