@@ -265,6 +265,18 @@ pub(super) async fn newcomer(parts: &SyncEngine, local: LocalId) -> Result<Optio
     }))
 }
 
+/// A server may refuse to search at all for a while: rights are loaded anew, it is full or read-only. That says nothing of
+/// one object, and thousands of them would be set aside one by one. An address that nobody has is refused then, too.
+async fn refuses_every_search(parts: &SyncEngine, wanted: &Address) -> Result<(), Trouble> {
+    let Some(nobody) = crate::plan::parked(EntryUuid::from_bytes([0; 16]), wanted) else {
+        return Ok(());
+    };
+    match (parts.remotes.holder)(nobody).await {
+        Ok(_) => Ok(()),
+        Err(untold) => Err(FeedError::Unavailable(model::Unavailable(untold.to_string())).into()),
+    }
+}
+
 /// The entries that have an address, or why that cannot be told: one entry that nobody may read is no trouble of the others.
 pub(super) async fn holders_there(
     parts: &SyncEngine,
@@ -273,6 +285,7 @@ pub(super) async fn holders_there(
     let answer = match (parts.remotes.holder)(wanted.clone()).await {
         Ok(answer) => answer,
         Err(untold) => {
+            refuses_every_search(parts, wanted).await?;
             return Ok(Err(Reason::HolderUntold {
                 address: wanted.to_string(),
                 message: untold.to_string(),

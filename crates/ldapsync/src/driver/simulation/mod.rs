@@ -5,6 +5,7 @@ mod arrivals;
 mod beside;
 mod fake;
 mod hidden;
+mod holders;
 mod proof;
 mod scenarios;
 mod told;
