@@ -193,6 +193,7 @@ impl<'a> Edge<'a> {
         Some(Handover {
             client: self.stream,
             home: arrived.stream,
+            watch: arrived.watch,
             session: arrived.session,
             idle: self.listener.idle(),
             metrics: self.gate.context.metrics.clone(),

@@ -32,6 +32,7 @@ pub mod pop3;
 mod relaying;
 pub mod smtp;
 pub mod submission;
+mod watch;
 
 pub use config::{
     AuthenticateAt, HomeProtocol, ImapProxyConfig, LmtpProxyConfig, LoginProxyConfig, ManageSieveProxyConfig,

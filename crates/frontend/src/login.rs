@@ -10,7 +10,7 @@ use model::{
     Address, AuthOutcome, AuthRequest, Authenticated, Authenticator, Clock, Credential, EntryUuid, Peer,
     Protocol, RejectReason, Secret, TlsState, TraceId,
 };
-use net::{LineStream, Metric, Metrics, NewSession, Session, Sessions};
+use net::{LineStream, Metric, Metrics, NewSession, Session, Sessions, Watch};
 use std::net::IpAddr;
 use std::sync::Arc;
 use wire::pop3::ClientClaims;
@@ -65,6 +65,8 @@ pub(crate) struct Arrived {
     pub(crate) stream: LineStream,
     /// What the home can do after the login, where the protocol tells.
     pub(crate) capabilities: Vec<String>,
+    /// Who stands between the client and the home.
+    pub(crate) watch: Option<Box<dyn Watch>>,
     /// Its place in the registry.
     pub(crate) session: Session,
 }
@@ -73,6 +75,7 @@ pub(crate) struct Arrived {
 pub(crate) struct LoggedIn {
     pub(crate) stream: LineStream,
     pub(crate) capabilities: Vec<String>,
+    pub(crate) watch: Option<Box<dyn Watch>>,
 }
 
 /// Who the client is, as homes are told.
@@ -284,10 +287,15 @@ impl Gate {
             Protocol::ManageSieve => managesieve::log_in(self, dialled, admitted, &who).await,
             _ => imap::log_in(self, dialled, admitted, &who).await,
         };
-        let LoggedIn { stream, capabilities } = dialer.learn(&name, talk)?;
+        let LoggedIn {
+            stream,
+            capabilities,
+            watch,
+        } = dialer.learn(&name, talk)?;
         Ok(Arrived {
             stream,
             capabilities,
+            watch,
             session,
         })
     }

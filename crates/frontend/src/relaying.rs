@@ -3,7 +3,7 @@
 use crate::dial::Dialer;
 use crate::farewell::Order;
 use directory::HomeRef;
-use net::{LineStream, Metric, Metrics, NewSession, Relay, RelayReport, Session, SessionEnd};
+use net::{LineStream, Metric, Metrics, NewSession, Relay, RelayReport, Session, SessionEnd, Watch};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -22,6 +22,7 @@ pub(crate) const BYTES: Metric = Metric {
 pub(crate) struct Handover {
     pub(crate) client: LineStream,
     pub(crate) home: LineStream,
+    pub(crate) watch: Option<Box<dyn Watch>>,
     pub(crate) session: Session,
     pub(crate) idle: Duration,
     pub(crate) metrics: Metrics,
@@ -42,8 +43,12 @@ impl Handover {
     where
         F: FnOnce(&NewSession, SessionEnd) -> bool + Send + Unpin + 'static,
     {
+        let relay = Relay::new(self.client, self.home, self.idle, self.session);
         Relaying {
-            relay: Relay::new(self.client, self.home, self.idle, self.session),
+            relay: match self.watch {
+                Some(watch) => relay.watched(watch),
+                None => relay,
+            },
             metrics: self.metrics,
             farewell: Some(farewell),
         }

@@ -39,7 +39,7 @@ pub use line::{LinePolicy, LineStream, ReadError};
 pub use listener::{Accepted, BindError, Inherited, Listener, ListenerControl, Rest};
 pub use metrics::{Counter, Gauge, Histogram, Metric, Metrics};
 pub use network::{Network, NetworkError};
-pub use relay::{Leg, Relay, RelayEnd, RelayReport};
+pub use relay::{Leg, Relay, RelayEnd, RelayReport, Watch};
 pub use sessions::{
     NewSession, Session, SessionEnd, SessionFilter, SessionId, SessionLimits, SessionRow, Sessions, TooMany,
 };

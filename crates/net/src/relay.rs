@@ -5,12 +5,15 @@
 //! connections, much goes through a pipe of the kernel's.
 
 mod splice;
+mod watch;
 
 pub(crate) use splice::Pipes;
+pub use watch::Watch;
 
 use crate::{Connection, LineStream, Session, SessionEnd};
 use bytes::{Buf, Bytes};
 use splice::{Broken, Splice, Step};
+use std::borrow::Cow;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -64,6 +67,8 @@ pub enum RelayEnd {
     Idle,
     /// It was told to end.
     Told(SessionEnd),
+    /// What the client said may not be passed on.
+    Refused(&'static str),
     /// The client's connection broke.
     ClientError(io::Error),
     /// The home's connection broke.
@@ -79,6 +84,7 @@ impl RelayEnd {
             Self::HomeClosed => "home_closed",
             Self::Idle => "idle",
             Self::Told(why) => why.as_str(),
+            Self::Refused(_) => "refused",
             Self::ClientError(_) => "client_error",
             Self::HomeError(_) => "home_error",
         }
@@ -128,10 +134,49 @@ enum Order {
     Last,
 }
 
+/// What became of one direction.
+type Moved = Poll<Result<(), Fault>>;
+
 /// Whose fault an error is.
 enum Fault {
     Source(io::Error),
     Sink(io::Error),
+    Refused(&'static str),
+}
+
+/// Which of the two directions, and what both share.
+struct Way<'a> {
+    side: Side,
+    order: Order,
+    pipes: &'a Arc<Pipes>,
+    watch: &'a mut Option<Box<dyn Watch>>,
+}
+
+impl Way<'_> {
+    /// Takes what was read; what the sink is to get.
+    fn pass<'a>(&mut self, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, Fault> {
+        match (&mut self.watch, self.side) {
+            (None, _) => Ok(Cow::Borrowed(bytes)),
+            (Some(watch), Side::Home) => Ok(watch.down(bytes)),
+            (Some(watch), Side::Client) => {
+                let mut out = Vec::new();
+                watch.up(bytes, &mut out).map_err(Fault::Refused)?;
+                Ok(Cow::Owned(out))
+            }
+        }
+    }
+
+    /// What was held back, and may go now; none while the source must not be heard.
+    fn released(&mut self) -> Result<Option<Bytes>, Fault> {
+        match (&mut self.watch, self.side) {
+            (Some(watch), Side::Client) => {
+                let mut out = Vec::new();
+                watch.up(&[], &mut out).map_err(Fault::Refused)?;
+                Ok((!out.is_empty() || !watch.waits()).then_some(out.into()))
+            }
+            _ => Ok(Some(Bytes::new())),
+        }
+    }
 }
 
 impl From<Broken> for Fault {
@@ -162,8 +207,7 @@ impl Direction {
         cx: &mut Context<'_>,
         source: &mut Connection,
         sink: &mut Connection,
-        pipes: &Arc<Pipes>,
-        order: Order,
+        mut way: Way<'_>,
     ) -> Poll<Result<(), Fault>> {
         loop {
             if let Some(pending) = &mut self.pending {
@@ -183,7 +227,7 @@ impl Direction {
             match self.state {
                 State::Closed => return Poll::Ready(Ok(())),
                 // Both are closed at once after this, which says the same.
-                State::Closing if order == Order::Last && matches!(sink, Connection::Tcp(_)) => {
+                State::Closing if way.order == Order::Last && matches!(sink, Connection::Tcp(_)) => {
                     self.state = State::Closed;
                     return Poll::Ready(Ok(()));
                 }
@@ -195,10 +239,18 @@ impl Direction {
                 State::Open => {}
             }
             let moved = match (&*source, &*sink) {
-                (Connection::Tcp(source), Connection::Tcp(sink)) if self.splices(pipes) => {
+                (Connection::Tcp(source), Connection::Tcp(sink)) if self.splices(way.pipes) => {
                     ready!(self.spliced(cx, source, sink))?
                 }
-                _ => self.read(cx, source, sink)?,
+                _ => match way.released()? {
+                    Some(bytes) if bytes.is_empty() => self.read(cx, source, sink, &mut way)?,
+                    Some(bytes) => {
+                        self.pending = Some(Box::new(bytes));
+                        continue;
+                    }
+                    // The other direction goes on first.
+                    None => Poll::Pending,
+                },
             };
             if moved.is_pending() {
                 if self.unflushed {
@@ -252,6 +304,7 @@ impl Direction {
         cx: &mut Context<'_>,
         source: &mut Connection,
         sink: &mut Connection,
+        way: &mut Way<'_>,
     ) -> Result<Poll<()>, Fault> {
         let size = match (&*source, &*sink) {
             (Connection::Tcp(_), Connection::Tcp(_)) => PIECE,
@@ -264,12 +317,17 @@ impl Direction {
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {}
             Poll::Ready(result) => result.map_err(Fault::Source)?,
         }
-        let mut bytes = chunk.filled();
-        if bytes.is_empty() {
+        if chunk.filled().is_empty() {
             self.state = State::Closing;
             return Ok(Poll::Ready(()));
         }
-        self.much = bytes.len() == size && self.moved - self.began >= LARGE;
+        // Nobody looks into a pipe.
+        self.much = way.watch.is_none() && chunk.filled().len() == size && self.moved - self.began >= LARGE;
+        let passed = way.pass(chunk.filled())?;
+        let mut bytes = &*passed;
+        if bytes.is_empty() {
+            return Ok(Poll::Ready(()));
+        }
         if let Poll::Ready(result) = Pin::new(sink).poll_write(cx, bytes) {
             let written = result.map_err(Fault::Sink)?;
             self.moved += written as u64;
@@ -300,12 +358,13 @@ pub struct Relay {
     active: Instant,
     /// When it was told to end.
     told: Option<(SessionEnd, Instant)>,
-    /// How long it must be quiet before it is closed then.
-    quiet: Duration,
+    /// The home has been asked to say goodbye.
+    farewell: bool,
     first_closed: Option<Side>,
+    watch: Option<Box<dyn Watch>>,
 }
 
-/// Who closed first.
+/// Who closed first, or where bytes come from.
 #[derive(Debug, Clone, Copy)]
 enum Side {
     Client,
@@ -327,9 +386,27 @@ impl Relay {
             idle,
             active,
             told: None,
-            quiet: QUIET,
+            farewell: false,
             first_closed: None,
+            watch: None,
         }
+    }
+
+    /// The same with somebody between the two.
+    #[must_use]
+    pub fn watched(mut self, mut watch: Box<dyn Watch>) -> Self {
+        if let Some(early) = self.up.pending.take() {
+            let mut out = Vec::new();
+            // A refusal is heard again when the relay begins.
+            let _ = watch.up(&early, &mut out);
+            self.up = Direction::new(out.into());
+        }
+        if let Some(early) = self.down.pending.take() {
+            let passed = watch.down(&early).into_owned();
+            self.down = Direction::new(passed.into());
+        }
+        self.watch = Some(watch);
+        self
     }
 
     /// The session that is relayed.
@@ -346,22 +423,48 @@ impl Relay {
 
     /// Somebody has asked the home to end the session in its own protocol: that is waited for.
     pub fn await_farewell(&mut self) {
-        self.quiet = FAREWELL;
+        self.farewell = true;
     }
 
-    /// Moves what can be moved; the end, when that is what happened.
-    fn transfer(&mut self, cx: &mut Context<'_>) -> Option<RelayEnd> {
-        let before = (self.up.moved, self.down.moved, self.up.state, self.down.state);
+    /// Both directions, and the first one again when the second has set it free.
+    fn poll_both(&mut self, cx: &mut Context<'_>) -> (Moved, Moved) {
         let pipes = self.session.pipes();
         let after = |other: &Direction| match other.state {
             State::Closed => Order::Last,
             State::Open | State::Closing => Order::First,
         };
-        let order = after(&self.down);
-        let sent = self.up.poll(cx, &mut self.client, &mut self.home, pipes, order);
-        let order = after(&self.up);
-        let received = self.down.poll(cx, &mut self.home, &mut self.client, pipes, order);
+        loop {
+            let way = Way {
+                side: Side::Client,
+                order: after(&self.down),
+                pipes,
+                watch: &mut self.watch,
+            };
+            let sent = self.up.poll(cx, &mut self.client, &mut self.home, way);
+            let waits = |watch: &Option<Box<dyn Watch>>| watch.as_ref().is_some_and(|watch| watch.waits());
+            let waited = waits(&self.watch);
+            let way = Way {
+                side: Side::Home,
+                order: after(&self.up),
+                pipes,
+                watch: &mut self.watch,
+            };
+            let received = self.down.poll(cx, &mut self.home, &mut self.client, way);
+            let free = waited && !waits(&self.watch);
+            if !free || sent.is_ready() || matches!(received, Poll::Ready(Err(_))) {
+                return (sent, received);
+            }
+        }
+    }
+
+    /// Moves what can be moved; the end, when that is what happened.
+    fn transfer(&mut self, cx: &mut Context<'_>) -> Option<RelayEnd> {
+        let before = (self.up.moved, self.down.moved, self.up.state, self.down.state);
+        let (sent, received) = self.poll_both(cx);
         match (sent, received) {
+            (Poll::Ready(Err(Fault::Refused(why))), _) | (_, Poll::Ready(Err(Fault::Refused(why)))) => {
+                return Some(RelayEnd::Refused(why));
+            }
             (Poll::Ready(Err(Fault::Source(error))), _) | (_, Poll::Ready(Err(Fault::Sink(error)))) => {
                 return Some(RelayEnd::ClientError(error));
             }
@@ -404,8 +507,9 @@ impl Relay {
             Some(_) => self.idle.min(HALF_CLOSED),
             None => self.idle,
         };
+        let quiet = if self.farewell { FAREWELL } else { QUIET };
         match self.told {
-            Some((_, at)) => (self.active.max(at) + patience.min(self.quiet)).min(at + GRACE),
+            Some((_, at)) => (self.active.max(at) + patience.min(quiet)).min(at + GRACE),
             None => self.active + patience,
         }
     }

@@ -7,6 +7,7 @@ use crate::farewell::Order;
 use crate::home_key::{AFTER_REFUSAL, Exchange, HomeKey};
 use crate::home_line::HomeLine;
 use crate::login::{Admitted, Gate, Introduction, LoggedIn, client_port};
+use crate::watch::{self, UNAUTHENTICATE};
 use directory::HomeTarget;
 use model::Secret;
 use net::{LinePolicy, TlsMode};
@@ -55,15 +56,21 @@ pub(crate) async fn log_in(
         .dialer
         .farewells()
         .learn(&admitted.home, takes_orders);
+    let mut guarded = talk.has(UNAUTHENTICATE).await?;
     let key = gate.key_for(&target, &talk.line.name, admitted, who)?;
     let done = talk.log_in(admitted, &target, &key).await?;
     if done.condition != Condition::Ok {
         return Err(refusal(gate, &talk.line.name, &done));
     }
+    guarded |= talk.has(UNAUTHENTICATE).await?;
     let capabilities = talk.capabilities().await?.to_vec();
     Ok(LoggedIn {
         stream: talk.line.stream,
-        capabilities,
+        capabilities: match guarded {
+            true => watch::for_clients(capabilities),
+            false => capabilities,
+        },
+        watch: guarded.then(watch::imap),
     })
 }
 
@@ -231,7 +238,7 @@ impl Talk {
             (None, HomeKey::Password(password)) => self.plain_login(address, password).await,
             (None, _) => Err(Failure::LoginMode {
                 home: self.line.name.clone(),
-                cause: "it offers no SASL mechanism for this way to log in".to_owned(),
+                cause: crate::failure::NO_WAY_IN.to_owned(),
             }),
         }
     }

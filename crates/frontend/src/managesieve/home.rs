@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::home_key::{AFTER_REFUSAL, Exchange, HomeKey};
 use crate::home_line::HomeLine;
 use crate::login::{Admitted, Gate, Introduction, LoggedIn};
+use crate::watch;
 use directory::HomeTarget;
 use model::Secret;
 use net::{LinePolicy, TlsMode};
@@ -57,6 +58,7 @@ pub(crate) async fn log_in(
             stream: talk.line.stream,
             // The client asks the home itself.
             capabilities: Vec::new(),
+            watch: capabilities.unauthenticate.then(watch::managesieve),
         });
     }
     Err(talk.refusal(gate, &done))
@@ -112,7 +114,7 @@ impl Talk {
             true => self.line.broken("it takes no password over this connection"),
             false => Failure::LoginMode {
                 home: self.line.name.clone(),
-                cause: "it offers no SASL mechanism for this way to log in".to_owned(),
+                cause: crate::failure::NO_WAY_IN.to_owned(),
             },
         })
     }

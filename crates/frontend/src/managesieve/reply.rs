@@ -56,6 +56,7 @@ pub(super) fn capabilities(
         starttls,
         version: "1.0".to_owned(),
         xclient: trusted,
+        unauthenticate: false,
     }
 }
 

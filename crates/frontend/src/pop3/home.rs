@@ -58,6 +58,7 @@ pub(crate) async fn log_in(
             stream: talk.line.stream,
             // The client asks the home itself: RFC 2449 section 5.
             capabilities: Vec::new(),
+            watch: None,
         }),
         Response::Err(Some(ResponseCode::SysTemp | ResponseCode::InUse | ResponseCode::LoginDelay), text) => {
             Err(talk.line.temporary(&text))
@@ -110,7 +111,7 @@ impl Talk {
         let Some(exchange) = key.exchange(address, target, offers) else {
             return Err(Failure::LoginMode {
                 home: self.line.name.clone(),
-                cause: "it offers no SASL mechanism for this way to log in".to_owned(),
+                cause: crate::failure::NO_WAY_IN.to_owned(),
             });
         };
         let auth = Command::Auth {

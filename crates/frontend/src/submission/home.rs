@@ -61,6 +61,7 @@ pub(crate) async fn log_in(
         return Ok(LoggedIn {
             stream: talk.line.stream,
             capabilities: talk.said,
+            watch: None,
         });
     }
     Err(talk.refusal(gate, &done))
@@ -121,7 +122,7 @@ impl Talk {
             true => self.line.broken("it takes no login over this connection"),
             false => Failure::LoginMode {
                 home: self.line.name.clone(),
-                cause: "it offers no SASL mechanism for this way to log in".to_owned(),
+                cause: crate::failure::NO_WAY_IN.to_owned(),
             },
         })
     }

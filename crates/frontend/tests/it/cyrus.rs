@@ -11,13 +11,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use testkit::{CYRUS_ADMIN, Cyrus};
 
-const USERS: [(&str, &str); 2] = [
+pub(crate) const USERS: [(&str, &str); 2] = [
     ("alice@example.test", "secret"),
     ("other@example.test", "another"),
 ];
 
 /// The home, and the folder with the master's password.
-fn home(server: &Cyrus, login: &str) -> (serde_json::Value, tempfile::TempDir) {
+pub(crate) fn home(server: &Cyrus, login: &str) -> (serde_json::Value, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let secret = folder.path().join("master");
     std::fs::write(&secret, CYRUS_ADMIN.1).expect("written");

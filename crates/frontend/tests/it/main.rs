@@ -6,6 +6,7 @@ mod cyrus;
 mod dovecot;
 mod faults;
 mod foreign;
+mod guard;
 mod home_faults;
 mod http;
 mod imap;

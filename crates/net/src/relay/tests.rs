@@ -372,3 +372,92 @@ async fn a_home_that_dies_with_bytes_under_way_leaves_no_pipe_with_them() {
     // One with bytes in it is closed, and counts no more.
     assert_eq!(made, free, "what is left is empty");
 }
+
+/// Says everything to the home in capitals, and waits for a word of the home after each line. Hates a colon, and keeps
+/// full stops from the client.
+#[derive(Debug, Default)]
+struct Loud {
+    waiting: bool,
+    held: Vec<u8>,
+    hated: bool,
+}
+
+impl Watch for Loud {
+    fn up(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
+        self.held.extend_from_slice(bytes);
+        while !self.waiting && !self.held.is_empty() {
+            let end = self.held.iter().position(|byte| *byte == b'\n');
+            let line: Vec<u8> = self
+                .held
+                .drain(..end.map_or(self.held.len(), |end| end + 1))
+                .collect();
+            self.hated |= line.contains(&b':');
+            self.waiting = end.is_some();
+            out.extend(line.to_ascii_uppercase());
+        }
+        if self.hated { Err("a colon") } else { Ok(()) }
+    }
+
+    fn waits(&self) -> bool {
+        self.waiting
+    }
+
+    fn down<'a>(&mut self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        self.waiting = false;
+        match bytes.contains(&b'.') {
+            true => bytes
+                .iter()
+                .copied()
+                .filter(|byte| *byte != b'.')
+                .collect::<Vec<u8>>()
+                .into(),
+            false => bytes.into(),
+        }
+    }
+}
+
+async fn reads(connection: &mut Connection, expected: &str) {
+    let mut got = vec![0; expected.len()];
+    connection.read_exact(&mut got).await.expect("bytes");
+    assert_eq!(String::from_utf8_lossy(&got), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_between_decides_what_arrives() {
+    let (mut client, near_client) = Connection::pair();
+    let (mut home, near_home) = Connection::pair();
+    let (_sessions, session) = session();
+    let leg = |connection, leftover: &'static [u8]| Leg {
+        connection,
+        leftover: Bytes::from_static(leftover),
+    };
+    // What was read before the relay began goes the same way.
+    let (early, said) = (leg(near_client, b"one\ntwo\n"), leg(near_home, b"hi."));
+    let relay = Relay::new(early, said, Duration::from_secs(600), session);
+    let relay = tokio::spawn(relay.watched(Box::new(Loud::default())));
+    reads(&mut client, "hi").await;
+    reads(&mut home, "ONE\nTWO\n").await;
+    // Both lines are out because the home has spoken; now it has not.
+    client.write_all(b"three\nfour").await.expect("write");
+    let nothing = tokio::time::timeout(Duration::from_secs(60), home.read_u8()).await;
+    assert!(
+        nothing.is_err(),
+        "the client is heard before the home has answered"
+    );
+    home.write_all(b".").await.expect("write");
+    reads(&mut home, "THREE\n").await;
+    home.write_all(b"ok.").await.expect("write");
+    reads(&mut client, "ok").await;
+    reads(&mut home, "FOUR").await;
+    client.write_all(b"a:b").await.expect("write");
+    let report = relay.await.expect("no panic");
+    assert!(
+        matches!(report.end, RelayEnd::Refused("a colon")),
+        "{:?}",
+        report.end
+    );
+    assert_eq!((report.bytes_up, report.bytes_down), (18, 4));
+    let mut rest = Vec::new();
+    home.read_to_end(&mut rest).await.expect("closed");
+    assert_eq!(rest, b"", "nothing of what was refused");
+}

@@ -138,7 +138,8 @@ impl Assembler {
     }
 }
 
-fn is_status_line(line: &[u8]) -> bool {
+/// Whether a response is text to the end of its line.
+pub(super) fn is_status_line(line: &[u8]) -> bool {
     if line.starts_with(b"+") {
         return true;
     }

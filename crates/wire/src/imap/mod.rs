@@ -11,13 +11,14 @@
 //!
 //! Extensions: RFC 2177 (IDLE), 2342 (NAMESPACE), 2971 (ID), 3691 (UNSELECT), 4315 (UIDPLUS), 4731 (ESEARCH),
 //! 4959 (SASL-IR), 5258 (LIST-EXTENDED), 5530 (response codes), 5819 (LIST-STATUS), 6154 (SPECIAL-USE),
-//! 6851 (MOVE), 7888 (LITERAL+), 8438 (STATUS=SIZE).
+//! 6851 (MOVE), 7888 (LITERAL+), 8437 (UNAUTHENTICATE, kept from homes), 8438 (STATUS=SIZE).
 
 mod code;
 mod command;
 mod date;
 mod encode;
 mod fetch;
+pub(crate) mod guard;
 mod literal;
 mod parse;
 mod response;
@@ -38,6 +39,7 @@ pub use command::{
 };
 pub use date::{Date, DateTime};
 pub use fetch::{FetchItem, Partial, Section, SectionText, Seen};
+pub use guard::{Breach, Guard};
 pub use literal::{Assembler, CommandTooLarge, LiteralHeader, LiteralKind, Next, literal_at_end_of_line};
 pub use parse::decode_sasl;
 pub use response::{Condition, Response, StatusLine, Untagged, challenge};

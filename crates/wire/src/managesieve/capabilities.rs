@@ -4,6 +4,7 @@ use super::response::write_server_string;
 
 /// Announced where claims about the client are taken (Dovecot).
 pub const XCLIENT: &str = "XCLIENT";
+const UNAUTHENTICATE: &str = "UNAUTHENTICATE";
 
 /// What a server can do in its present state.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,6 +21,8 @@ pub struct Capabilities {
     pub version: String,
     /// XCLIENT is taken.
     pub xclient: bool,
+    /// A client may log in again on the same connection (RFC 5804 section 2.14.1).
+    pub unauthenticate: bool,
 }
 
 impl Capabilities {
@@ -36,6 +39,7 @@ impl Capabilities {
             "STARTTLS" => self.starttls = true,
             "VERSION" => self.version = value.into_owned(),
             XCLIENT => self.xclient = true,
+            UNAUTHENTICATE => self.unauthenticate = true,
             _ => {}
         }
     }
@@ -49,7 +53,11 @@ impl Capabilities {
             ("SASL", Some(self.sasl.join(" "))),
             ("SIEVE", Some(self.sieve.join(" "))),
         ];
-        let flags = [("STARTTLS", self.starttls), (XCLIENT, self.xclient)];
+        let flags = [
+            ("STARTTLS", self.starttls),
+            (XCLIENT, self.xclient),
+            (UNAUTHENTICATE, self.unauthenticate),
+        ];
         let flags = flags
             .into_iter()
             .filter(|(_, on)| *on)

@@ -136,6 +136,7 @@ fn capabilities_round_trip() {
         starttls: true,
         version: "1.0".to_owned(),
         xclient: true,
+        unauthenticate: true,
     };
     let mut wire = Vec::new();
     capabilities.encode(&mut wire);
