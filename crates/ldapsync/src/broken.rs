@@ -12,6 +12,8 @@ pub(crate) enum Broken {
     Echo,
     /// The cookie is stored before the effects of what it covers.
     CookieEarly,
+    /// What a message names as gone is not looked up, and stays as it is until everything is compared.
+    DeletionsForgotten,
     /// The guard lets everything through.
     NoGuard,
     /// An entry is known by its DN.
@@ -22,6 +24,8 @@ pub(crate) enum Broken {
     LagBelieved,
     /// A server that is behind is believed without a look at what it shows.
     NoProof,
+    /// Whoever answers in the middle of a round is believed to be as far as the one that was asked (in the simulated link).
+    AnotherServerBelieved,
     /// A server that has not got our own last write is believed.
     LagOfWritesBelieved,
     /// What a write sent whose answer never came is not known again in an entry that was edited since.

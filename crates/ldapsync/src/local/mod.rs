@@ -11,6 +11,8 @@ mod passwords;
 mod read;
 
 pub(crate) use arrive::is_arrival;
+#[cfg(test)]
+pub(crate) use objects::account_image;
 
 use crate::field::{Field, Image};
 use crate::link;

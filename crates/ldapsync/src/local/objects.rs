@@ -14,7 +14,7 @@ pub(super) fn account_state(state: &AccountState) -> LocalState {
     }
 }
 
-pub(super) fn account_image(account: &Account) -> Image {
+pub(crate) fn account_image(account: &Account) -> Image {
     Image::default()
         .with(Field::Address, Values::addresses([&account.address]))
         .with(Field::Aliases, Values::addresses(&account.aliases))

@@ -14,17 +14,19 @@ fn is_caught(broken: Broken, by: &[Invariant]) {
 }
 
 fn is_caught_in(schedules: impl Iterator<Item = Schedule>, broken: Broken, by: &[Invariant]) {
+    let mut last = None;
     for schedule in schedules {
         set(Some(broken));
         let found = run(&schedule);
         set(None);
         let Err(violation) = found else { continue };
+        last = Some((violation.clone(), run(&schedule)));
         if by.contains(&violation.invariant) && run(&schedule).is_ok() {
             println!("{broken:?} is caught by seed {}: {violation}", schedule.seed);
             return;
         }
     }
-    panic!("{broken:?} was not caught");
+    panic!("{broken:?} was not caught: {last:?}");
 }
 
 /// A story instead of chance, where chance would need long.
@@ -61,6 +63,35 @@ fn a_cookie_committed_early() {
     is_caught(
         Broken::CookieEarly,
         &[Invariant::Convergence, Invariant::NoLostUpdate],
+    );
+}
+
+// Somebody who was dismissed, and a list that is no more: both would go on taking mail.
+#[test]
+fn a_deletion_forgotten() {
+    for (new, who) in [(There::New, 2), (There::NewGroup, 0)] {
+        let steps = [
+            Step::There(2, There::New),
+            Step::There(who, new),
+            plain_round(0),
+            Step::There(who, There::Delete),
+            plain_round(0),
+        ];
+        for shape in [Shape::ToLocal, Shape::BothWays, Shape::Clustered] {
+            is_caught_in(
+                story(shape, &steps),
+                Broken::DeletionsForgotten,
+                &[Invariant::Convergence],
+            );
+        }
+    }
+}
+
+#[test]
+fn another_server_believed_in_the_middle_of_a_round() {
+    is_caught(
+        Broken::AnotherServerBelieved,
+        &[Invariant::Guard, Invariant::NoLostUpdate, Invariant::Convergence],
     );
 }
 

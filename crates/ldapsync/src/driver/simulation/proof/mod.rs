@@ -13,6 +13,7 @@ mod members;
 mod run;
 mod runs;
 mod server;
+mod standing;
 mod steps;
 mod unanswered;
 mod wires;

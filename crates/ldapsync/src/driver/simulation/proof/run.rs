@@ -127,6 +127,8 @@ async fn take<'a>(
         Step::Rename(on) => {
             let on = usize::from(on);
             workers[on] = None;
+            // Another name is another scope: the next comparison spares whoever is absent, and the one after it does not.
+            world.silent = true;
             if engines.rename(on) {
                 let node = world.sites[on].node;
                 world
@@ -143,9 +145,13 @@ async fn take<'a>(
         Step::LoseCookie(_) if world.server.lock().is_lagging() => {}
         Step::LoseCookie(on) => lose_cookie(world, workers, usize::from(on)).await,
         // Without a cookie nobody knows how far a server must have come.
+        Step::FailOverIn { .. } if (0..world.sites.len()).any(|on| stored_cookie(world, on).is_none()) => {}
         Step::FailOver(_) if (0..world.sites.len()).any(|on| stored_cookie(world, on).is_none()) => {}
         Step::Apart(_) if (0..world.sites.len()).any(|on| stored_cookie(world, on).is_none()) => {}
         Step::FailOver(behind) => world.server.lock().fail_over(behind.into()),
+        Step::FailOverIn { looks, behind } => {
+            world.server.lock().fail_over_in(looks.into(), behind.into());
+        }
         Step::Apart(behind) => world.server.lock().fall_apart(behind.into()),
         Step::Killed(forgets) => world.server.lock().kill(forgets.into()),
         Step::CatchUp => world.server.lock().catch_up(),
@@ -389,12 +395,13 @@ async fn bounded<'a>(
     workers: &mut Workers<'a>,
 ) -> Result<(), Violation> {
     let names: Vec<u8> = (1..=2).collect();
-    // What waits in quarantine is a difference too, and an edit may end it: a name for a moment, the name, the rest.
+    // What waits in quarantine is a difference too, and an edit may end it: a name for a moment, the name, the address,
+    // and before them whatever could be written while the name was in somebody's way.
     let rows = |site: &super::world::Site| {
         let rows = world.stores[site.node].quarantine_after(site.name, None, 256);
         rows.expect("reads").len()
     };
-    let waiting = 3 * world.sites.iter().map(rows).sum::<usize>();
+    let waiting = 4 * world.sites.iter().map(rows).sum::<usize>();
     let before = written(world);
     for who in &names {
         world.edit_there(900 + u16::from(*who), *who * 5 + 1, super::steps::There::Name);

@@ -19,6 +19,10 @@ use tokio::sync::mpsc;
 
 /// What stands in for members where there are none.
 pub(super) const NOBODY: &str = "cn=no-member,dc=test";
+/// Where people are.
+pub(super) const BRANCH: &str = ",ou=people,dc=test";
+/// Where nobody looks for them.
+pub(super) const AWAY: &str = ",ou=away,dc=test";
 /// How far back a replica may lag.
 const PAST: usize = 6;
 
@@ -76,6 +80,10 @@ pub(super) struct Server {
     pub(super) writes: u64,
     births: u64,
     edits: u64,
+    /// After how many looks another server answers, and how far that one lags.
+    switch: Option<(u16, usize)>,
+    /// How often another server has answered so far.
+    pub(super) turns: u64,
 }
 
 pub(super) type Shared = Arc<Mutex<Server>>;
@@ -114,6 +122,8 @@ impl Server {
             writes: 0,
             births: 0,
             edits: 0,
+            switch: None,
+            turns: 0,
         }
     }
 
@@ -172,6 +182,7 @@ impl Server {
 
     /// Another server answers from now on, which has not heard of the last few changes.
     pub(super) fn fail_over(&mut self, behind: usize) {
+        self.turns += 1;
         self.hang_up();
         let at = self.past.len().saturating_sub(behind + 1);
         self.replica = self.past.get(at).cloned();
@@ -181,6 +192,7 @@ impl Server {
     /// The feed's connection is lost and opened to another server, which has not heard of the last few changes and
     /// hears of nothing; what is written goes to the first one as before.
     pub(super) fn fall_apart(&mut self, behind: usize) {
+        self.turns += 1;
         self.hang_up();
         let newest = self.past.len();
         let state = self.past.get(newest.saturating_sub(behind));
@@ -192,8 +204,27 @@ impl Server {
     pub(super) fn catch_up(&mut self) {
         self.apart = false;
         self.forgot = None;
+        self.switch = None;
         if self.replica.take().is_some() {
+            self.turns += 1;
             self.hang_up();
+        }
+    }
+
+    /// The same in the middle of whatever is going on by then.
+    pub(super) fn fail_over_in(&mut self, looks: u16, behind: usize) {
+        self.switch = Some((looks, behind));
+    }
+
+    /// One look at the server that is read.
+    pub(super) fn look(&mut self) {
+        match self.switch {
+            Some((0, behind)) => {
+                self.switch = None;
+                self.fail_over(behind);
+            }
+            Some((looks, behind)) => self.switch = Some((looks - 1, behind)),
+            None => {}
         }
     }
 
@@ -254,8 +285,34 @@ impl Server {
         }
     }
 
+    /// A branch is moved out of the bases, or into them: again one message about nobody, and no version says so.
+    pub(super) fn move_branch(&mut self, from: &str, to: &str, who: impl Fn(&Person) -> bool) {
+        self.remember();
+        self.live.csn += 1;
+        self.forgot = None;
+        let comes = to == BRANCH;
+        let taken: Vec<String> = self.live.entries.values().map(|p| p.dn.clone()).collect();
+        let mut moved = Vec::new();
+        for person in self.live.entries.values_mut() {
+            let name = person.dn.strip_suffix(from).filter(|_| who(person));
+            let Some(new) = name.map(|name| format!("{name}{to}")) else {
+                continue;
+            };
+            if taken.contains(&new) {
+                continue;
+            }
+            person.in_scope = comes;
+            self.ever_absent.insert(person.uuid);
+            moved.push((std::mem::replace(&mut person.dn, new.clone()), new));
+        }
+        for (old, new) in moved {
+            self.rewrite_members(&old, Some(&new));
+        }
+    }
+
     /// A branch gets another name: one message, and that one is about nobody.
     pub(super) fn rename_branch(&mut self, from: &str, to: &str) {
+        self.remember();
         self.live.csn += 1;
         self.forgot = None;
         let mut renamed = Vec::new();

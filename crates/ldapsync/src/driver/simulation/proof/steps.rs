@@ -50,6 +50,9 @@ pub(super) enum There {
     Move,
     /// The branch of people gets another name, and no message names them.
     Branch,
+    /// Some people's branch is moved out of the bases, and back: no message names them either.
+    BranchAway,
+    BranchBack,
     Host,
     Members,
 }
@@ -128,6 +131,11 @@ pub(super) enum Step {
     LoseLog,
     LoseCookie(u8),
     FailOver(u8),
+    /// The same after so many looks, in the middle of a round.
+    FailOverIn {
+        looks: u8,
+        behind: u8,
+    },
     /// The feed is read from a server that lags, and what is written goes to another one.
     Apart(u8),
     /// The directory's server is killed and started anew: it says that it has come less far than it has.
@@ -264,11 +272,12 @@ impl Schedule {
         schedule.unlink(Random(seed.wrapping_mul(0xd1b5_4a32_d192_ed03) | 1));
         schedule.kill_slapd(begun, Random(seed.wrapping_mul(0xe703_7ed1_a0b4_28db) | 1));
         schedule.read_from_afar(begun, Random(seed.wrapping_mul(0xa24b_aed4_963e_e407) | 1));
-        // What they found in the other shapes is open: see 0011.
-        if matches!(shape, Shape::BothWays | Shape::Twins) {
+        // What they found where only the directory is written is open: see 0011.
+        if shape != Shape::ToLdap {
             schedule.leave_unanswered(begun, Random(seed.wrapping_mul(0x9fb2_1c65_1e98_df25) | 1));
             schedule.bereave(begun, Random(seed.wrapping_mul(0xc2b2_ae3d_27d4_eb4f) | 1));
         }
+        schedule.leave_no_version(begun, Random(seed.wrapping_mul(0xd6e8_feb8_6659_fd93) | 1));
         schedule
     }
 
@@ -322,6 +331,43 @@ impl Schedule {
             });
         }
         steps.extend(random.chance(60).then_some(Step::CatchUp));
+        self.insert(at, steps);
+    }
+
+    /// Now and then something happens that leaves no version at any entry, a branch moved out of the bases or into them or a list
+    /// that is gone, while servers are slow to hear of it and take each other's place, in the middle of rounds too.
+    fn leave_no_version(&mut self, begun: usize, mut random: Random) {
+        for _ in 0..4 {
+            random.below(2);
+        }
+        if !random.chance(20) {
+            return;
+        }
+        let at = self.somewhere(begun, &mut random);
+        let mut steps = Vec::new();
+        if random.chance(40) {
+            steps.extend([Step::There(0, There::NewGroup), plain_round(0)]);
+        }
+        for _ in 0..3 + random.below(6) {
+            let on = u8::try_from(random.below(self.shape.sites().into())).expect("small");
+            let who = u8::try_from(random.below(8)).expect("small");
+            let behind = pick(&mut random, &[0, 0, 1, 1, 2]);
+            let looks = u8::try_from(random.below(6)).expect("small");
+            steps.push(match random.below(16) {
+                0..2 => Step::There(who, There::BranchAway),
+                2..4 => Step::There(who, There::BranchBack),
+                // A list: it is every fifth one's turn.
+                4..6 => Step::There(0, There::Delete),
+                6 => Step::There(who, there(&mut random, self.shape)),
+                7 => Step::FailOver(behind),
+                8..10 => Step::FailOverIn { looks, behind },
+                10 => Step::Killed(behind),
+                11 => Step::CatchUp,
+                12 => Step::Listen { on, crash: None },
+                13 => Step::Later(pick(&mut random, &[5, 70, 700])),
+                _ => plain_round(on),
+            });
+        }
         self.insert(at, steps);
     }
 

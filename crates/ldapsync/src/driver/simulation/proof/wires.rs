@@ -21,12 +21,29 @@ use std::sync::Arc;
 struct Source {
     server: Shared,
     crash: Arc<Crash>,
+    /// Which server has said how far it is.
+    known: Option<u64>,
+}
+
+impl Source {
+    /// One question to the server that answers now. As `directory`'s own link has it, another one than the one that
+    /// said how far it is gives no answer.
+    async fn look(&self) -> Result<(), FeedError> {
+        point(&self.crash).await;
+        let mut server = self.server.lock();
+        server.look();
+        let another = self.known.is_some_and(|known| known != server.turns);
+        if another && !crate::broken::is(crate::broken::Broken::AnotherServerBelieved) {
+            return Err(FeedError::Unavailable(away()));
+        }
+        Ok(())
+    }
 }
 
 impl ChangeSource for Source {
     fn poll<'a>(&'a mut self, cookie: Option<&'a Cookie>) -> BoxFuture<'a, Result<Changes, FeedError>> {
         Box::pin(async move {
-            point(&self.crash).await;
+            self.look().await?;
             let steps = self.server.lock().steps(cookie)?;
             let (sender, changes) = Changes::channel();
             tokio::spawn(async move {
@@ -72,7 +89,7 @@ impl ChangeSource for Source {
 
     fn verify<'a>(&'a mut self, uuids: &'a [EntryUuid]) -> BoxFuture<'a, Result<Vec<Presence>, FeedError>> {
         Box::pin(async move {
-            point(&self.crash).await;
+            self.look().await?;
             let server = self.server.lock();
             if server.faults.no_look_ups {
                 return Err(FeedError::Unavailable(away()));
@@ -83,16 +100,24 @@ impl ChangeSource for Source {
 
     fn can_read<'a>(&'a mut self, _dn: &'a str) -> BoxFuture<'a, Result<bool, FeedError>> {
         Box::pin(async move {
-            point(&self.crash).await;
+            self.look().await?;
             let hidden = self.server.lock().hidden;
             Ok(!matches!(hidden, Hidden::Everything | Hidden::Accounts))
         })
     }
 
+    fn identity<'a>(&'a mut self, _dn: &'a str) -> BoxFuture<'a, Result<Option<EntryUuid>, FeedError>> {
+        // What stands above the entries is no entry of these schedules.
+        Box::pin(async { Ok(None) })
+    }
+
     fn fingerprint(&mut self) -> BoxFuture<'_, Result<Fingerprint, FeedError>> {
         Box::pin(async move {
             point(&self.crash).await;
-            let csn = fake::csn_text(self.server.lock().says());
+            let mut server = self.server.lock();
+            server.look();
+            self.known = Some(server.turns);
+            let csn = fake::csn_text(server.says());
             Ok(Fingerprint {
                 suffix: "dc=test".to_owned(),
                 suffix_uuid: EntryUuid::from_bytes([0xee; 16]),
@@ -183,6 +208,7 @@ pub(super) fn remotes(server: &Shared, crash: &Arc<Crash>, config: &ConnectorCon
             Box::new(Source {
                 server: Arc::clone(&feed),
                 crash: Arc::clone(&reading),
+                known: None,
             })
         }),
         members: Arc::new(move |dns| {

@@ -5,7 +5,7 @@ use super::super::{address, admin};
 use super::clock::{Crash, Ticking};
 use super::engines::{Engines, NAMES};
 use super::homes::Homes;
-use super::server::{Ledger, NOBODY, Server, Shared, values_of};
+use super::server::{AWAY, BRANCH, Ledger, NOBODY, Server, Shared, values_of};
 use super::steps::{Here, Schedule, Shape, There};
 use crate::driver::unlink_rows;
 use directory::{ConnectorConfig, EntryKind};
@@ -214,6 +214,17 @@ impl World {
                 server.rename_branch(from, to);
                 self.silent = true;
             }
+            return;
+        }
+        if matches!(edit, There::BranchAway | There::BranchBack) {
+            let (from, to) = match edit {
+                There::BranchAway => (BRANCH, AWAY),
+                _ => (AWAY, BRANCH),
+            };
+            server.move_branch(from, to, |person| {
+                !stands(person.address.local_part()) && person.uuid.as_bytes()[15] % 3 != who % 3
+            });
+            self.silent = true;
             return;
         }
         let kind = if edit == There::Members || who.is_multiple_of(5) {
