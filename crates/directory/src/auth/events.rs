@@ -35,6 +35,11 @@ pub enum AccountEventKind {
         /// The host that the entry names now; none when it names none or several.
         to: Option<String>,
     },
+    /// It was an account of this server, and is one of another home now.
+    MovedAway {
+        /// The host that the entry names now.
+        to: String,
+    },
 }
 
 /// Tells whoever listens what happened to accounts. Clones are one and the same.

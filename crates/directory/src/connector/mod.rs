@@ -294,7 +294,7 @@ impl Connector {
     /// Tells everybody what a change feed saw of an entry, and forgets what was remembered of its credentials.
     pub fn publish_account_event(&self, uuid: EntryUuid, address: Option<Address>, kind: AccountEventKind) {
         match &kind {
-            AccountEventKind::Moved { .. } => {}
+            AccountEventKind::Moved { .. } | AccountEventKind::MovedAway { .. } => {}
             AccountEventKind::PasswordChanged | AccountEventKind::Disabled | AccountEventKind::Deleted => {
                 self.credentials_changed(uuid)
             }

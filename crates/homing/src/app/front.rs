@@ -123,7 +123,10 @@ fn end(sessions: &Sessions, event: &AccountEvent) {
     let meant = std::iter::once(of_entry).chain(of_account);
     let ended: usize = match &event.kind {
         AccountEventKind::Moved { to } => meant
-            .map(|filter| leave_home(sessions, &filter, to.as_deref()))
+            .map(|filter| leave_home(sessions, &filter, to.as_deref(), Own::Stay))
+            .sum(),
+        AccountEventKind::MovedAway { to } => meant
+            .map(|filter| leave_home(sessions, &filter, Some(to), Own::End))
             .sum(),
         _ => meant
             .map(|filter| sessions.end(&filter, SessionEnd::Revoked))
@@ -134,17 +137,26 @@ fn end(sessions: &Sessions, event: &AccountEvent) {
     }
 }
 
+/// What becomes of the sessions that this server serves itself, when an entry names another home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Own {
+    /// Whoever keeps the accounts here has not said that it is one of them.
+    Stay,
+    End,
+}
+
 /// Ends the sessions at other homes than the one that the entry names now. One that it only names at last, or in
 /// other words, has them already; and a home that it no longer names is no reason to leave it.
-fn leave_home(sessions: &Sessions, filter: &SessionFilter, to: Option<&str>) -> usize {
+fn leave_home(sessions: &Sessions, filter: &SessionFilter, to: Option<&str>, own: Own) -> usize {
     let Some(Ok(to)) = to.map(HomeRef::parse) else {
         return 0;
     };
     let to = to.to_string();
     let rows = sessions.list(filter, 0, usize::MAX);
-    let elsewhere = rows
-        .iter()
-        .filter(|row| row.about.home.as_deref().is_some_and(|home| home != to));
+    let elsewhere = rows.iter().filter(|row| match row.about.home.as_deref() {
+        Some(home) => home != to,
+        None => own == Own::End,
+    });
     elsewhere
         .map(|row| {
             let this = SessionFilter {
@@ -352,6 +364,28 @@ mod tests {
             };
             end(&sessions, &event);
             assert_eq!((here.ending(), there.ending()), (store1, store2), "{to:?}");
+        }
+    }
+
+    /// What a map shows of an entry is not what the accounts here go by; what the synchronisation did is.
+    #[test]
+    fn whoever_moves_away_leaves_this_server_at_once() {
+        let to = "store2".to_owned();
+        for (kind, own) in [
+            (AccountEventKind::Moved { to: Some(to.clone()) }, None),
+            (AccountEventKind::MovedAway { to }, Some(SessionEnd::Revoked)),
+        ] {
+            let (_, sessions) = registry();
+            let served_here = enter(&sessions, Some(OLD));
+            let there_already = enter_at(&sessions, Some(OLD), Some("store2"));
+            let event = AccountEvent {
+                entry: OLD,
+                address: Some(alice()),
+                kind,
+                at: Duration::from_secs(1),
+            };
+            end(&sessions, &event);
+            assert_eq!((served_here.ending(), there_already.ending()), (own, None));
         }
     }
 

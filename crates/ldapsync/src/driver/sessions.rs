@@ -39,7 +39,7 @@ impl Sessions {
 fn meaning(op: &Op) -> Option<AccountEventKind> {
     match (op, op.hazard()) {
         (Op::Remove { .. }, _) => Some(AccountEventKind::Deleted),
-        (Op::MoveAway { to }, _) => Some(AccountEventKind::Moved { to: Some(to.clone()) }),
+        (Op::MoveAway { to }, _) => Some(AccountEventKind::MovedAway { to: to.clone() }),
         (_, Some(Hazard::Disable)) => Some(AccountEventKind::Disabled),
         _ => None,
     }

@@ -99,5 +99,20 @@ pub(super) fn there_and_back(kind: Kind) -> Result<()> {
     let text = mail(&site, 0, "anna")?;
     ensure!(text.contains("MESSAGES 1"), "{text}");
     ensure!(deliver(&site, 0, "anna")? == 250, "mail at home again");
+    // She moves with a session open, and back: the old home ends it by itself, and nobody looks again for an hour.
+    let mut open = ImapClient::connect(site.homes[0].imap)?;
+    let answer = open.login(&address("anna"), PASSWORD)?;
+    ensure!(answer.starts_with("OK"), "{answer}");
+    open.ok("SELECT INBOX")?;
+    site.directory.set("anna", Word::Home, &host(1))?;
+    site.until("moved away again", moved)?;
+    let open = std::cell::RefCell::new(open);
+    site.until("her session ends", |_| {
+        Ok(open.borrow_mut().command("NOOP").is_err())
+    })?;
+    site.directory.set("anna", Word::Home, &host(0))?;
+    site.until("back again", |site| {
+        Ok(state(site, 0, "anna")? == "active" && state(site, 1, "anna")? == "moved-away")
+    })?;
     site.at_rest(&["anna", "ben"])
 }

@@ -51,7 +51,7 @@ impl Site {
 
     fn config(&self, at: usize, (imap, lmtp): (u16, u16), settings: &str) -> String {
         format!(
-            "server_name = \"{}\"\n[[imap.listener]]\naddress = \"127.0.0.1:{imap}\"\n\
+            "server_name = \"{}\"\n[sessions]\nrecheck = 3600\n[[imap.listener]]\naddress = \"127.0.0.1:{imap}\"\n\
              [[lmtp.listener]]\naddress = \"127.0.0.1:{lmtp}\"\n\
              [[domain]]\nname = \"{DOMAIN}\"\nauth = [\"ldap-bind\", \"local\"]\nconnector = \"people\"\n\
              [[connector]]\nname = \"people\"\nask_first = false\non_delete = \"delete\"\nabsent = \"clear\"\n{}{settings}\n",

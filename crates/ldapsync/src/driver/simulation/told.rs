@@ -41,11 +41,11 @@ async fn sessions_hear_of_the_end_of_an_account() {
     world.directory.lock().delete(gone.uuid);
     assert!(world.round(Wake::Now).await);
     let told: BTreeMap<EntryUuid, AccountEventKind> = world.ended.lock().drain(..).collect();
-    let to = Some("b.test".to_owned());
+    let to = "b.test".to_owned();
     let want = [
         (off.uuid, AccountEventKind::Disabled),
         (gone.uuid, AccountEventKind::Deleted),
-        (moved.uuid, AccountEventKind::Moved { to }),
+        (moved.uuid, AccountEventKind::MovedAway { to }),
     ];
     assert_eq!(told, BTreeMap::from(want));
     assert!(world.round(Wake::Full).await);
