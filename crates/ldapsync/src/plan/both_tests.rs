@@ -364,7 +364,7 @@ fn an_address_that_is_not_free_holds_nothing_else_up() {
             "{text}: {base:?}"
         );
     }
-    // Where both sides go back to the last common state, both stay as they are.
+    // Where both sides are to go back to the last common state, all of it waits.
     let mut policy = policy(BOTH, STAY);
     policy.scope = ConflictScope::Entry;
     let mut situation = linked(
@@ -375,7 +375,7 @@ fn an_address_that_is_not_free_holds_nothing_else_up() {
     );
     situation.rivals = vec![rival("shared", stays())];
     let text = told(&situation, &policy);
-    assert!(text.starts_with("aside "), "{text}");
+    assert!(text.starts_with("! "), "{text}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::outcome::{Decision, Plan, Wait};
 use super::parking::{as_if_not_parked, is_parked, unpark};
 use super::password::{Hash, PasswordMove, Passwords, after, credentials, decide};
 use super::remote_op::RemoteOp;
-use super::rival::put_off;
+use super::rival::{goes_back_to, put_off};
 use super::situation::{
     Arrivals, Link, LocalObject, Members, Policy, RemoteObject, Removal, Situation, Standing,
 };
@@ -173,6 +173,9 @@ fn unite(
     plan.base = Some(next);
     plan.discarded = merged.discarded;
     plan.marks = merged.marks;
+    if let Some(reason) = goes_back_to(situation, &plan) {
+        return Decision::SetAside(reason);
+    }
     put_off(situation, link, &mut plan);
     if !link.is_some_and(acquainted) && !plan.remote.is_empty() {
         plan.marks.acquaintance = Acquaintance::UnderWay;

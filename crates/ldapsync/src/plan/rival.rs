@@ -3,10 +3,10 @@
 //! Such an address is not brought there. Everything else of the plan is carried out: whoever is switched off in the
 //! directory must not stay in use here because of an alias.
 
+use super::Reason;
 use super::outcome::Plan;
 use super::remote_op::RemoteOp;
 use super::situation::{Claim, Link, Rival, Situation};
-use super::{Op, Reason};
 use crate::field::{Field, Image, Values};
 use crate::merge::Cause;
 use std::collections::BTreeSet;
@@ -27,10 +27,6 @@ pub(super) fn taken(situation: &Situation, image: &Image) -> Option<Reason> {
 /// Takes out of a plan what would bring an address that is not free. The base goes on to say that it is not common, so
 /// the next look plans it again, and the row in quarantine says why it waits.
 pub(super) fn put_off(situation: &Situation, old: Option<&Link>, plan: &mut Plan) {
-    let brings = |op: &RemoteOp, key: &str| {
-        matches!(op, RemoteOp::Set { field: Field::Address | Field::Aliases, was, values, .. }
-            if values.has(key) && !was.has(key))
-    };
     let wanted = |rival: &&Rival| plan.remote.iter().any(|op| brings(op, &rival.address));
     let rivals: Vec<&Rival> = situation
         .rivals
@@ -43,30 +39,18 @@ pub(super) fn put_off(situation: &Situation, old: Option<&Link>, plan: &mut Plan
     if kept.is_empty() {
         return;
     }
-    let is_kept = |kept: &BTreeSet<String>, op: &RemoteOp| kept.iter().any(|key| brings(op, key));
-    // What goes back to the base on both sides does so together; and of an address there is only one.
-    let whole: Vec<(Field, Cause)> = plan
-        .remote
-        .iter()
-        .filter(|op| is_kept(&kept, op))
-        .filter_map(|op| match op {
-            RemoteOp::Set { field, cause, .. } if *field == Field::Address || *cause == Cause::Reverted => {
-                Some((*field, *cause))
-            }
-            _ => None,
-        })
-        .collect();
-    for (field, cause) in whole {
+    let address = plan.remote.iter().find_map(|op| match op {
+        RemoteOp::Set {
+            field: Field::Address,
+            was,
+            ..
+        } if kept.iter().any(|key| brings(op, key)) => Some(was.clone()),
+        _ => None,
+    });
+    if let Some(was) = address {
         // The entry keeps the address that it has, so that does not become an alias of it.
-        kept.extend(plan.remote.iter().flat_map(|op| match op {
-            RemoteOp::Set {
-                field: Field::Address,
-                was,
-                ..
-            } if field == Field::Address => was.iter().map(|(key, _)| key.to_owned()).collect(),
-            _ => Vec::new(),
-        }));
-        leave_out(plan, (field, cause), old);
+        kept.extend(was.iter().map(|(key, _)| key.to_owned()));
+        leave_out(plan, Field::Address, old);
     }
     for op in &mut plan.remote {
         let RemoteOp::Set {
@@ -96,20 +80,37 @@ pub(super) fn put_off(situation: &Situation, old: Option<&Link>, plan: &mut Plan
     }
 }
 
-/// Leaves one field as it is there; here too where both sides were to go back to the base.
-fn leave_out(plan: &mut Plan, (field, cause): (Field, Cause), old: Option<&Link>) {
+/// Leaves one field as it is there.
+fn leave_out(plan: &mut Plan, field: Field, old: Option<&Link>) {
     plan.remote
         .retain(|op| !matches!(op, RemoteOp::Set { field: of, .. } if *of == field));
-    if cause == Cause::Reverted {
-        plan.ops
-            .retain(|op| !matches!(op, Op::Set { field: of, .. } if *of == field));
-        plan.marks.refused.remove(&field);
-    }
     plan.discarded.retain(|lost| lost.field != field);
     if let Some(base) = &mut plan.base {
         let known = old.map(|old| old.base.get(field).clone());
         base.set(field, known.unwrap_or_default());
     }
+}
+
+/// What brings an address that is not free back to both sides, because neither may have its own: there is no half of that.
+pub(super) fn goes_back_to(situation: &Situation, plan: &Plan) -> Option<Reason> {
+    let reverts = |rival: &&Rival| {
+        plan.remote.iter().any(|op| {
+            matches!(
+                op,
+                RemoteOp::Set {
+                    cause: Cause::Reverted,
+                    ..
+                }
+            ) && brings(op, &rival.address)
+        })
+    };
+    let mut rivals = situation.rivals.iter().filter(|rival| stays(rival));
+    rivals.find(reverts).and_then(reason)
+}
+
+fn brings(op: &RemoteOp, key: &str) -> bool {
+    matches!(op, RemoteOp::Set { field: Field::Address | Field::Aliases, was, values, .. }
+        if values.has(key) && !was.has(key))
 }
 
 fn stays(rival: &Rival) -> bool {
