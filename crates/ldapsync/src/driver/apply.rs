@@ -6,7 +6,7 @@ use super::worker::{Worker, save};
 use crate::engine::{Effect, Input, Notice, Outcome};
 use crate::field::Field;
 use crate::local::Local;
-use crate::plan::{Op, Plan, RemoteOp};
+use crate::plan::{Op, Plan, RemoteOp, Standing, is_parked_address};
 use std::collections::VecDeque;
 use tokio::task::JoinSet;
 
@@ -150,6 +150,8 @@ impl Worker<'_> {
             // The groups here that have it as a member know its former address, and no message of the feed is news.
             if let Some(address) = renamed {
                 self.step(Input::Noticed(Notice::Member(plan.uuid, Some(address))));
+            } else if gives_its_addresses_up(plan) {
+                self.step(Input::Noticed(Notice::Member(plan.uuid, None)));
             }
         }
         // An account moves away first and alone. What addresses its entry has now is seen at the next look, which is
@@ -160,6 +162,19 @@ impl Worker<'_> {
             self.step(Input::Noticed(Notice::Here(plan.uuid)));
         }
     }
+}
+
+/// Whether an account that had moved away steps aside because its entry is gone.
+fn gives_its_addresses_up(plan: &Plan) -> bool {
+    let parks = |op: &Op| match op {
+        Op::Set {
+            field: Field::Address,
+            values,
+            ..
+        } => values.to_addresses().any(|address| is_parked_address(&address)),
+        _ => false,
+    };
+    plan.standing == Standing::MovedAway && plan.ops.iter().any(parks)
 }
 
 async fn begin(local: Local, hosts: Vec<String>, job: Job) -> Begun {

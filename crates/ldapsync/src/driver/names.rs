@@ -9,11 +9,11 @@ use super::worker::{Worker, store_trouble};
 use crate::engine::{Input, Notice, Outcome, Trouble};
 use crate::field::{Field, Image, Values};
 use crate::local::store_id;
-use crate::plan::{Creation, Plan, RemoteOp, Wait};
-use directory::feed::Presence;
+use crate::plan::{Creation, Plan, RemoteOp, Wait, is_parked_address};
+use directory::feed::{FeedError, Presence};
 use model::EntryUuid;
 use std::collections::{BTreeSet, HashMap};
-use store::LinkState;
+use store::{Association, LinkState, StoreError};
 
 /// Members that a reason names.
 const TOLD: usize = 3;
@@ -24,6 +24,8 @@ pub(super) struct Names {
     pub(super) found: HashMap<EntryUuid, String>,
     /// Those that something here stands for, and whose entries cannot be seen now.
     missing: BTreeSet<EntryUuid>,
+    /// Those whose entries are known to be gone, and for whom nothing here stands any more.
+    gone: BTreeSet<EntryUuid>,
 }
 
 impl Names {
@@ -71,17 +73,34 @@ impl Names {
         addresses
     }
 
-    /// The same for a new list: true when it is made without some of its members.
+    /// The same for a new list: true when it is made without some of its members, for now or for ever.
     pub(super) fn put_off_some_of(&self, creation: &mut Creation) -> bool {
         let members = creation.image.get(Field::Members);
         let missing = self.lacking(members, &Values::default());
         let found = members.without(&missing);
         if missing.is_empty() {
-            return false;
+            return members.to_members().any(|(uuid, _)| self.gone.contains(&uuid));
         }
         creation.waiting.extend(texts(&missing));
         creation.image.set(Field::Members, found);
         true
+    }
+
+    /// Whether a plan would bring somebody into a list who is gone. That is left out of what is written, and the next look
+    /// takes it for what the directory took out.
+    pub(super) fn brings_one_who_is_gone(&self, plan: &Plan) -> bool {
+        let is_gone = |(uuid, _): (EntryUuid, _)| self.gone.contains(&uuid);
+        plan.remote.iter().any(|op| match op {
+            RemoteOp::Set {
+                field: Field::Members,
+                was,
+                values,
+                ..
+            } => Values::from_pairs(values.missing_in(was))
+                .to_members()
+                .any(is_gone),
+            _ => false,
+        })
     }
 
     /// Whether a plan writes somebody who is not found.
@@ -132,6 +151,10 @@ impl Worker<'_> {
         // The connection may have been idle too long, and lead to another server since.
         self.server = Some(self.source.fingerprint().await?);
         let answers = self.source.verify(&wanted).await?;
+        if answers.len() != wanted.len() {
+            // Whoever has no answer would be neither found nor missing, and left out without a word.
+            return Err(FeedError::Protocol("a look-up left members out".to_owned()).into());
+        }
         for (uuid, answer) in wanted.into_iter().zip(answers) {
             let shown = match answer {
                 Presence::Gone => None,
@@ -146,9 +169,9 @@ impl Worker<'_> {
                 continue;
             }
             // Who is gone here too leaves the list anyway.
-            let stands = match (&shown, link) {
+            let stands = match (&shown, &link) {
                 (Some(_), _) => true,
-                (None, Some(link)) => !matches!(link.data.state, LinkState::Gone { .. }),
+                (None, Some(link)) => !self.is_over(link).map_err(store_trouble)?,
                 (None, None) => store.elsewhere(name, uuid).map_err(store_trouble)?.is_some(),
             };
             #[cfg(test)]
@@ -160,10 +183,25 @@ impl Worker<'_> {
                 None if stands => {
                     names.missing.insert(uuid);
                 }
-                None => {}
+                None => {
+                    names.gone.insert(uuid);
+                }
             }
         }
         Ok(names)
+    }
+
+    /// Whether the end of an entry is known here: its account is removed, or had moved to another home before and has given
+    /// its addresses up since. What is kept of that one is mail.
+    fn is_over(&self, link: &Association) -> Result<bool, StoreError> {
+        match (&link.data.state, link.local) {
+            (LinkState::Gone { .. }, _) => Ok(true),
+            (LinkState::MovedAway { .. }, store::LocalId::Account(id)) => {
+                let account = self.parts.local.store.account(id)?;
+                Ok(account.is_none_or(|account| is_parked_address(&account.address)))
+            }
+            _ => Ok(false),
+        }
     }
 
     /// A list that was made without some of its members is looked at in this round: from then on its row in quarantine
@@ -237,6 +275,7 @@ mod tests {
                 .bytes()
                 .map(|letter| EntryUuid::from_bytes([letter; 16]))
                 .collect(),
+            gone: BTreeSet::new(),
         }
     }
 

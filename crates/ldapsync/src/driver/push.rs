@@ -13,6 +13,7 @@ use crate::engine::{Input, Notice, Outcome, Trouble};
 use crate::field::Field;
 use crate::local::{Local, Seen, own_id, store_id};
 use crate::plan::{Creation, Kind, LocalId, Plan, RemoteOp, kind_of};
+use directory::config::Direction;
 use directory::write::{Precondition, Schema, Write, WriteError, Written};
 use model::{Address, EntryUuid};
 use std::collections::{BTreeSet, HashMap};
@@ -34,6 +35,8 @@ pub(super) struct Job {
     waits: bool,
     /// Members that the plan is carried out without, for now.
     pub(super) put_off: Vec<String>,
+    /// Whether a list has members here who are gone: they leave it at the next look.
+    leaves: bool,
 }
 
 impl Job {
@@ -45,6 +48,7 @@ impl Job {
             writes: Vec::new(),
             waits: false,
             put_off: Vec::new(),
+            leaves: false,
         }
     }
 }
@@ -104,8 +108,8 @@ impl Worker<'_> {
                 match done {
                     Some((job, outcome)) => {
                         self.note_written(job.seen.local);
-                        let again =
-                            (outcome == Outcome::Done && shows_its_cn(&job.plan)).then_some(job.plan.uuid);
+                        let again = (outcome == Outcome::Done && (job.leaves || shows_its_cn(&job.plan)))
+                            .then_some(job.plan.uuid);
                         // First, for the round may be over with the last of its objects.
                         self.look_at_names(again);
                         self.applied(&job.plan, job.told(outcome));
@@ -206,6 +210,8 @@ impl Worker<'_> {
         }
         let put_off = members.put_off(&mut plan);
         let parts = self.parts;
+        // Where the directory is only written, nobody leaves a list here because of it.
+        let leaves = parts.config.direction == Direction::BothWays && members.brings_one_who_is_gone(&plan);
         let terms = terms(parts, outlet, schema, &members.found);
         let kind = seen.local.map_or(Kind::Account, kind_of);
         plan.follow_address(&seen.dn, |address| terms.name(kind, address));
@@ -218,6 +224,7 @@ impl Worker<'_> {
                 Some(Job {
                     writes,
                     put_off,
+                    leaves,
                     ..Job::here(plan, seen)
                 })
             }
