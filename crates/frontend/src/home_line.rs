@@ -1,12 +1,13 @@
 //! The line to one home: what the talks with homes share, whatever the protocol.
 
 use crate::dial::Dialled;
-use crate::failure::Failure;
+use crate::failure::{Failure, NO_WAY_IN};
 use bytes::Bytes;
 use directory::HomeTarget;
 use net::{LinePolicy, LineStream, ReadError};
 use std::io;
 use std::time::Duration;
+use wire::imap::{Assembler, CommandTooLarge, Next};
 
 /// A connection to a home, its name for failures, and how long it may take to answer.
 pub(crate) struct HomeLine {
@@ -45,6 +46,30 @@ impl HomeLine {
         read.map_err(|error| self.lost(&error))
     }
 
+    /// One whole response of IMAP or ManageSieve, with its literals; `take` gives a line of it to the assembler.
+    pub(crate) async fn response(
+        &mut self,
+        most: usize,
+        take: fn(&mut Assembler, &[u8]) -> Result<Next, CommandTooLarge>,
+    ) -> Result<Vec<u8>, Failure> {
+        let mut assembler = Assembler::new(most);
+        loop {
+            let line = self.read().await?;
+            let next = take(&mut assembler, &line).map_err(|error| self.broken(&error.to_string()))?;
+            match next {
+                Next::Complete(whole) => return Ok(whole),
+                Next::Literal(header) if assembler.has_room(header.size) => {
+                    let size = usize::try_from(header.size).unwrap_or(most);
+                    let data = self.read_exact(size).await?;
+                    assembler
+                        .literal(&data)
+                        .map_err(|error| self.broken(&error.to_string()))?;
+                }
+                Next::Literal(_) => return Err(self.broken("it sends too large a literal")),
+            }
+        }
+    }
+
     pub(crate) async fn flush(&mut self) -> Result<(), Failure> {
         let flushed = self.stream.flush(self.limit).await;
         flushed.map_err(|error| match error.kind() {
@@ -73,6 +98,14 @@ impl HomeLine {
         Failure::Protocol {
             home: self.name.clone(),
             cause: cause.to_owned(),
+        }
+    }
+
+    /// It shows no mechanism for the way to log in that is configured.
+    pub(crate) fn no_way_in(&self) -> Failure {
+        Failure::LoginMode {
+            home: self.name.clone(),
+            cause: NO_WAY_IN.to_owned(),
         }
     }
 

@@ -112,6 +112,11 @@ impl Connection {
     /// Whether the client has shown a certificate with one of these DNS names that an authority of `client_ca` vouches for.
     #[must_use]
     pub fn holds_certificate_of(&self, names: &[String]) -> bool {
+        matches!(self, Self::TlsServer(server) if server.is_vouched_for) && self.shows_certificate_of(names)
+    }
+
+    /// The same, whoever vouches for it.
+    pub(crate) fn shows_certificate_of(&self, names: &[String]) -> bool {
         let Self::TlsServer(server) = self else {
             return false;
         };
@@ -120,8 +125,7 @@ impl Connection {
             return false;
         };
         // Most listeners name nobody, and a certificate need not be read for them.
-        server.is_vouched_for
-            && !names.is_empty()
+        !names.is_empty()
             && dns_names(leaf)
                 .iter()
                 .any(|own| names.iter().any(|name| is_same_name(own, name)))
@@ -216,11 +220,15 @@ impl Connection {
         match timeout(limit, handshake.acceptor.accept(self)).await {
             Ok(Ok(stream)) => {
                 let (_, state) = stream.get_ref();
+                let vouched = handshake.has_vouched(state.peer_certificates());
                 let accepted = Self::TlsServer(Box::new(ServerStream {
                     end_point: handshake.end_point(state.server_name()),
-                    is_vouched_for: handshake.has_vouched(state.peer_certificates()),
+                    is_vouched_for: matches!(vouched, Ok(true)),
                     stream,
                 }));
+                if let Err(why) = &vouched {
+                    tls.has_doubted(&accepted, why);
+                }
                 tls.has_accepted(&accepted);
                 Ok(accepted)
             }

@@ -477,7 +477,7 @@ impl Opening {
         let counted = !self.trusted || self.config.proxy_protocol;
         if counted && !self.config.trusted_certificates.is_empty() {
             let counted = self.slot.share();
-            tls = tls.map(|tls| tls.of(Guest::new(Arc::clone(&self.config), counted)));
+            tls = tls.map(|tls| tls.of(Guest::new(Arc::clone(&self.config), peer.client, counted)));
         }
         if self.config.tls_mode(tls.as_ref()) == TlsMode::Implicit
             && let Some(tls) = tls.take()

@@ -9,11 +9,11 @@ mod watch;
 
 pub(crate) use splice::Pipes;
 pub use watch::Watch;
+use watch::Way;
 
 use crate::{Connection, LineStream, Session, SessionEnd};
 use bytes::{Buf, Bytes};
 use splice::{Broken, Splice, Step};
-use std::borrow::Cow;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -142,41 +142,6 @@ enum Fault {
     Source(io::Error),
     Sink(io::Error),
     Refused(&'static str),
-}
-
-/// Which of the two directions, and what both share.
-struct Way<'a> {
-    side: Side,
-    order: Order,
-    pipes: &'a Arc<Pipes>,
-    watch: &'a mut Option<Box<dyn Watch>>,
-}
-
-impl Way<'_> {
-    /// Takes what was read; what the sink is to get.
-    fn pass<'a>(&mut self, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, Fault> {
-        match (&mut self.watch, self.side) {
-            (None, _) => Ok(Cow::Borrowed(bytes)),
-            (Some(watch), Side::Home) => Ok(watch.down(bytes)),
-            (Some(watch), Side::Client) => {
-                let mut out = Vec::new();
-                watch.up(bytes, &mut out).map_err(Fault::Refused)?;
-                Ok(Cow::Owned(out))
-            }
-        }
-    }
-
-    /// What was held back, and may go now; none while the source must not be heard.
-    fn released(&mut self) -> Result<Option<Bytes>, Fault> {
-        match (&mut self.watch, self.side) {
-            (Some(watch), Side::Client) => {
-                let mut out = Vec::new();
-                watch.up(&[], &mut out).map_err(Fault::Refused)?;
-                Ok((!out.is_empty() || !watch.waits()).then_some(out.into()))
-            }
-            _ => Ok(Some(Bytes::new())),
-        }
-    }
 }
 
 impl From<Broken> for Fault {

@@ -279,14 +279,18 @@ impl Talk {
         }
         let body = Limited::new(response.into_body(), MAX_SEALED).collect().await;
         let body = body.map_err(|error| error.to_string())?.to_bytes();
-        opened(&self.means.keys, &body).ok_or_else(|| "its answer cannot be opened".to_owned())
+        opened(&self.means.keys, &body)
+            .ok_or_else(|| "its answer cannot be read: is it of another version?".to_owned())
     }
 }
 
 /// What to look for.
 fn refusal(status: StatusCode, host: &str) -> String {
     let why = match status.as_u16() {
-        400 | 404 => "it must have the same session_keys, and a clock that agrees".to_owned(),
+        // It knew the pass, and not what came with it.
+        400 => "it cannot read what is said: it is of another version, and all front ends must be of one"
+            .to_owned(),
+        404 => "it must have the same session_keys, and a clock that agrees".to_owned(),
         413 => "its bounds are those of another version".to_owned(),
         421 => format!("it takes no requests for {host}; its `hosts` must be the same as here"),
         500..=599 => "something between here and there, or there, is out of order".to_owned(),

@@ -13,8 +13,7 @@ use model::Secret;
 use net::{LinePolicy, TlsMode};
 use std::time::Duration;
 use wire::imap::{
-    Assembler, Code, Command, CommandBody, Condition, IdFields, Literals, Next, Response, StatusLine, Tag,
-    Untagged,
+    Assembler, Code, Command, CommandBody, Condition, IdFields, Literals, Response, StatusLine, Tag, Untagged,
 };
 
 /// The longest line that a home may send before login; capability lists have grown long.
@@ -236,10 +235,7 @@ impl Talk {
         match (exchange, key) {
             (Some(exchange), _) => self.authenticate(&exchange, inline).await,
             (None, HomeKey::Password(password)) => self.plain_login(address, password).await,
-            (None, _) => Err(Failure::LoginMode {
-                home: self.line.name.clone(),
-                cause: crate::failure::NO_WAY_IN.to_owned(),
-            }),
+            (None, _) => Err(self.line.no_way_in()),
         }
     }
 
@@ -356,26 +352,7 @@ impl Talk {
     }
 
     async fn response(&mut self) -> Result<Response, Failure> {
-        let mut assembler = Assembler::new(MAX_RESPONSE);
-        loop {
-            let line = self.line.read().await?;
-            let next = assembler
-                .response_line(&line)
-                .map_err(|error| self.line.broken(&error.to_string()))?;
-            match next {
-                Next::Complete(response) => {
-                    return Response::parse(&response)
-                        .map_err(|_| self.line.broken("it does not speak IMAP"));
-                }
-                Next::Literal(header) if assembler.has_room(header.size) => {
-                    let size = usize::try_from(header.size).unwrap_or(MAX_RESPONSE);
-                    let data = self.line.read_exact(size).await?;
-                    assembler
-                        .literal(&data)
-                        .map_err(|error| self.line.broken(&error.to_string()))?;
-                }
-                Next::Literal(_) => return Err(self.line.broken("it sends too large a literal")),
-            }
-        }
+        let whole = self.line.response(MAX_RESPONSE, Assembler::response_line).await?;
+        Response::parse(&whole).map_err(|_| self.line.broken("it does not speak IMAP"))
     }
 }

@@ -10,7 +10,7 @@ use directory::HomeTarget;
 use model::Secret;
 use net::{LinePolicy, TlsMode};
 use wire::managesieve::{
-    Assembler, Capabilities, Code, Command, Next, Response, Status, Word, write_client_string,
+    Assembler, Capabilities, Code, Command, Response, Status, Word, write_client_string,
 };
 
 /// The longest line that a home may send before the login.
@@ -112,10 +112,7 @@ impl Talk {
         let clear = !self.line.stream.is_encrypted() && capabilities.starttls;
         Err(match clear && matches!(key, HomeKey::Password(_)) {
             true => self.line.broken("it takes no password over this connection"),
-            false => Failure::LoginMode {
-                home: self.line.name.clone(),
-                cause: crate::failure::NO_WAY_IN.to_owned(),
-            },
+            false => self.line.no_way_in(),
         })
     }
 
@@ -159,28 +156,8 @@ impl Talk {
         }
     }
 
-    /// One response, with its literals.
     async fn response(&mut self) -> Result<Response, Failure> {
-        let mut assembler = Assembler::new(MAX_RESPONSE);
-        loop {
-            let line = self.line.read().await?;
-            let next = assembler
-                .line(&line)
-                .map_err(|error| self.line.broken(&error.to_string()))?;
-            match next {
-                Next::Complete(whole) => {
-                    return Response::parse(&whole)
-                        .map_err(|_| self.line.broken("it does not speak ManageSieve"));
-                }
-                Next::Literal(header) if assembler.has_room(header.size) => {
-                    let size = usize::try_from(header.size).unwrap_or(MAX_RESPONSE);
-                    let data = self.line.read_exact(size).await?;
-                    assembler
-                        .literal(&data)
-                        .map_err(|error| self.line.broken(&error.to_string()))?;
-                }
-                Next::Literal(_) => return Err(self.line.broken("it sends too large a literal")),
-            }
-        }
+        let whole = self.line.response(MAX_RESPONSE, Assembler::line).await?;
+        Response::parse(&whole).map_err(|_| self.line.broken("it does not speak ManageSieve"))
     }
 }

@@ -109,10 +109,7 @@ impl Talk {
         };
         let offers = |name: &str| mechanisms.iter().any(|known| known.eq_ignore_ascii_case(name));
         let Some(exchange) = key.exchange(address, target, offers) else {
-            return Err(Failure::LoginMode {
-                home: self.line.name.clone(),
-                cause: crate::failure::NO_WAY_IN.to_owned(),
-            });
+            return Err(self.line.no_way_in());
         };
         let auth = Command::Auth {
             mechanism: Some(exchange.mechanism.to_owned()),

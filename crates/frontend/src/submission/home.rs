@@ -120,10 +120,7 @@ impl Talk {
         let has_tls = self.capabilities.extensions.has(Extensions::STARTTLS);
         Err(match has_tls && !self.line.stream.is_encrypted() {
             true => self.line.broken("it takes no login over this connection"),
-            false => Failure::LoginMode {
-                home: self.line.name.clone(),
-                cause: crate::failure::NO_WAY_IN.to_owned(),
-            },
+            false => self.line.no_way_in(),
         })
     }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{NewSession, SessionFilter, SessionLimits, Sessions};
 use model::{Address, ManualClock, Protocol, Timestamp, TraceId};
+use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;

@@ -84,6 +84,15 @@ impl ServerTls {
         }
     }
 
+    /// The handshake is done, and the client's certificate is not believed.
+    pub(crate) fn has_doubted(&self, connection: &Connection, why: &rustls::Error) {
+        match &self.guest {
+            Some(guest) => guest.is_doubted(connection, why),
+            // Any mail server shows what it has.
+            None => tracing::debug!(%why, "a client's certificate is of no use here, and passed over"),
+        }
+    }
+
     /// What one handshake goes by, even if the files are read again meanwhile.
     pub(crate) fn handshake(&self, alpn: Alpn) -> Handshake {
         let current = self.inner.current.load_full();
@@ -111,17 +120,12 @@ impl Handshake {
         self.current.certificates.end_point(name)
     }
 
-    /// Whether the client has shown a certificate that one of the authorities has made for clients.
-    pub(crate) fn has_vouched(&self, shown: Option<&[CertificateDer<'_>]>) -> bool {
-        let (Some(authorities), Some(shown)) = (&self.current.authorities, shown) else {
-            return false;
-        };
-        match authorities.vouch_for(shown) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::info!(%error, "a client's certificate is of no use here, and passed over");
-                false
-            }
+    /// Whether the client has shown a certificate that one of the authorities has made for clients; or why it is of no
+    /// use here, and passed over.
+    pub(crate) fn has_vouched(&self, shown: Option<&[CertificateDer<'_>]>) -> Result<bool, rustls::Error> {
+        match (&self.current.authorities, shown) {
+            (Some(authorities), Some(shown)) => authorities.vouch_for(shown).map(|()| true),
+            _ => Ok(false),
         }
     }
 }
