@@ -25,6 +25,8 @@ mod present;
 mod reason;
 mod remote_op;
 mod rival;
+#[cfg(test)]
+mod rival_tests;
 mod situation;
 #[cfg(test)]
 pub(crate) mod tests;
