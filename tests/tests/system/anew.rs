@@ -105,10 +105,10 @@ impl Site {
     /// What the allocator that serves keeps free memory for.
     fn kept_for(&self) -> Result<Option<String>> {
         let log = std::fs::read_to_string(self.log())?;
-        let values = log
+        let mut values = log
             .lines()
             .filter_map(|line| line.split_once("option 'purge_delay': "));
-        Ok(values.last().map(|(_, value)| value.trim().to_owned()))
+        Ok(values.next_back().map(|(_, value)| value.trim().to_owned()))
     }
 }
 
