@@ -13,6 +13,7 @@ mod lines;
 mod links;
 mod metrics;
 mod passwords;
+mod plain;
 mod problems;
 mod reload;
 mod route;
@@ -191,7 +192,7 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned> FromRequest<S> for Body<T> 
     async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, ApiError> {
         let axum::Json(value) = axum::Json::<T>::from_request(request, state)
             .await
-            .map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
+            .map_err(|rejection| ApiError::BadRequest(plain::text(&rejection.body_text())))?;
         Ok(Self(value))
     }
 }
@@ -205,7 +206,7 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned + Send> FromRequestParts<S> 
     async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, ApiError> {
         let Path(value) = Path::<T>::from_request_parts(parts, state)
             .await
-            .map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
+            .map_err(|rejection| ApiError::BadRequest(plain::text(&rejection.body_text())))?;
         Ok(Self(value))
     }
 }
@@ -219,7 +220,7 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned + Send> FromRequestParts<S> 
     async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, ApiError> {
         let Query(value) = Query::<T>::from_request_parts(parts, state)
             .await
-            .map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
+            .map_err(|rejection| ApiError::BadRequest(plain::text(&rejection.body_text())))?;
         Ok(Self(value))
     }
 }

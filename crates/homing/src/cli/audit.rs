@@ -14,7 +14,7 @@ pub(crate) struct AuditArgs {
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
     /// How many rows at most.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = super::whole_number::<usize>)]
     limit: usize,
 }
 

@@ -188,6 +188,11 @@ impl Client {
         path: &str,
         body: Option<Value>,
     ) -> Result<hyper::Response<hyper::body::Incoming>, Failure> {
+        if has_empty_segment(path) {
+            return Err(Failure::Usage(
+                "an empty name or address names nothing".to_owned(),
+            ));
+        }
         let stream = tokio::net::UnixStream::connect(&self.socket)
             .await
             .map_err(|error| self.no_server(&error))?;
@@ -274,8 +279,26 @@ pub(crate) fn segment(text: &str) -> String {
     out
 }
 
+/// Whether somebody typed `""` where a name or an address belongs: that would be another resource, or none.
+fn has_empty_segment(path: &str) -> bool {
+    let (path, _) = path.split_once('?').unwrap_or((path, ""));
+    path.split('/').skip(1).any(str::is_empty)
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn nothing_is_named_by_an_empty_name() {
+        for (path, empty) in [
+            ("/v1/accounts/", true),
+            ("/v1/groups//members", true),
+            ("/v1/accounts/alice@example.org", false),
+            ("/v1/audit?object=a//b/", false),
+        ] {
+            assert_eq!(super::has_empty_segment(path), empty, "{path}");
+        }
+    }
+
     #[test]
     fn a_segment_stays_one() {
         assert_eq!(super::segment("a+b@example.test"), "a%2Bb@example.test");

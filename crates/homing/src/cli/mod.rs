@@ -108,6 +108,13 @@ pub(crate) fn run() -> Exit {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            // What was typed has not been understood, but whoever typed it reads JSON.
+            let json = std::env::args_os().any(|arg| arg == "--json");
+            if json && error.use_stderr() {
+                let text = error.render().to_string();
+                let text = text.trim().trim_start_matches("error: ").to_owned();
+                return output::failure(&Failure::Usage(text), json);
+            }
             let _ = error.print();
             return if error.use_stderr() {
                 Exit::Usage
@@ -141,5 +148,28 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Directory(command) => directory::run(&global, command),
         Command::Service(command) => service::run(&global, command),
         Command::Reference(command) => reference::run(&global, &command),
+    }
+}
+
+/// A number that was typed, with a cause in plain words.
+fn whole_number<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("this is no whole number".to_owned());
+    }
+    let number = text.parse::<u64>().ok().and_then(|number| T::try_from(number).ok());
+    number.ok_or_else(|| "this number is too large".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::whole_number;
+
+    #[test]
+    fn a_number_is_refused_in_plain_words() {
+        assert_eq!(whole_number::<u64>("17"), Ok(17));
+        assert!(whole_number::<u64>("abc").is_err_and(|why| why.contains("no whole number")));
+        assert!(whole_number::<u64>("+1").is_err_and(|why| why.contains("no whole number")));
+        assert!(whole_number::<u8>("256").is_err_and(|why| why.contains("too large")));
+        assert!(whole_number::<u64>("99999999999999999999").is_err_and(|why| why.contains("too large")));
     }
 }

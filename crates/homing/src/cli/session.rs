@@ -14,7 +14,7 @@ pub(crate) enum SessionCommand {
     #[command(after_help = "Example: homing session kick --account alice@example.org")]
     Kick {
         /// The number of one session.
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", value_parser = super::whole_number::<u64>)]
         id: Option<u64>,
         #[command(flatten)]
         which: Which,

@@ -274,7 +274,7 @@ fn parse(text: &str) -> Result<Config, Box<Problem>> {
     })
 }
 
-/// Adds the name that was probably meant to "unknown field `x`, expected one of `a`, `b`".
+/// Puts the name that was probably meant before all that could be: "unknown field `x`, expected one of `a`, `b`".
 fn with_suggestion(message: &str) -> String {
     let mut names = message.split('`').skip(1).step_by(2);
     let (Some(wrong), true) = (names.next(), message.starts_with("unknown ")) else {
@@ -283,7 +283,10 @@ fn with_suggestion(message: &str) -> String {
     let likeness = |name: &str| strsim::jaro_winkler(wrong, name);
     let best = names.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     match best.filter(|name| likeness(name) > 0.8) {
-        Some(meant) => format!("{message}; did you mean `{meant}`?"),
+        Some(meant) => match message.split_once(", expected ") {
+            Some((wrong, names)) => format!("{wrong}; did you mean `{meant}`? Expected: {names}"),
+            None => format!("{message}; did you mean `{meant}`?"),
+        },
         None => message.to_owned(),
     }
 }
@@ -479,5 +482,27 @@ impl Config {
                 [only] => Some(only.name.clone()),
                 _ => None,
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_suggestion;
+
+    #[test]
+    fn the_name_that_was_meant_comes_before_all_others() {
+        for (message, told) in [
+            (
+                "unknown field `listner`, expected one of `access`, `listener`",
+                "unknown field `listner`; did you mean `listener`? Expected: one of `access`, `listener`",
+            ),
+            (
+                "unknown field `zzz`, expected `access` or `listener`",
+                "unknown field `zzz`, expected `access` or `listener`",
+            ),
+            ("missing field `name`", "missing field `name`"),
+        ] {
+            assert_eq!(with_suggestion(message), told);
+        }
     }
 }

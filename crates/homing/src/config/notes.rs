@@ -3,7 +3,17 @@
 use super::Config;
 use super::check::within;
 use model::{ConfigProblem, Protocol};
-use net::{ListenerConfig, Network};
+use net::{ListenerConfig, Network, TlsMode};
+
+/// Services whose clients log in before anything else.
+const LOGINS: [&str; 6] = [
+    "imap",
+    "pop3",
+    "imap_proxy",
+    "pop3_proxy",
+    "managesieve_proxy",
+    "submission_proxy",
+];
 
 impl Config {
     /// Everything that is to be told; keys are paths from the file's root.
@@ -21,7 +31,32 @@ impl Config {
         for (index, home) in self.home.iter().enumerate() {
             within(&format!("home.{index}"), home.notes(&spoken), &mut notes);
         }
+        notes.extend(self.nobody_logs_in());
         notes
+    }
+
+    /// Listeners where a login is all that a client can do, and none is allowed: no TLS, and none without TLS.
+    fn nobody_logs_in(&self) -> Vec<ConfigProblem> {
+        let services = self.listeners().into_iter();
+        let services = services.filter(|(service, _)| LOGINS.contains(service));
+        let listeners = services.flat_map(|(service, list)| {
+            let numbered = list.iter().enumerate();
+            numbered.map(move |(index, listener)| (format!("{service}.listener.{index}"), listener))
+        });
+        let clear = |listener: &ListenerConfig| match listener.tls {
+            Some(mode) => mode == TlsMode::None,
+            None => self.tls.is_none(),
+        };
+        let shut = listeners.filter(|(_, listener)| {
+            clear(listener) && !listener.allows_plaintext_login() && !listener.allows_plaintext_challenge()
+        });
+        shut.map(|(key, _)| {
+            let message = "nobody can log in here: it has no TLS, and without TLS logins are taken on loopback only. Set \
+                           certificate and key in [tls] and let this listener use them, or say plaintext_login = true \
+                           where the network is safe";
+            ConfigProblem::new(key, message)
+        })
+        .collect()
     }
 
     /// Who may relay is judged by where the client is. Where a listener takes a load balancer for the client, it is
@@ -171,6 +206,33 @@ mod tests {
                         "{note}"
                     );
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_listener_where_nobody_can_log_in_is_told() {
+        let listener = |service: &str, keys: &str| notes(&format!("[[{service}.listener]]\n{keys}\n"));
+        for (service, keys, told) in [
+            ("imap", "address = \"0.0.0.0:0\"", true),
+            ("pop3", "address = \"[::]:0\"\ntls = \"none\"", true),
+            ("imap", "address = \"127.0.0.1:0\"", false),
+            ("imap", "address = \"0.0.0.0:0\"\nplaintext_login = true", false),
+            (
+                "imap",
+                "address = \"0.0.0.0:0\"\nplaintext_challenge = true",
+                false,
+            ),
+            // Mail from elsewhere comes without a login.
+            ("smtp", "address = \"0.0.0.0:0\"", false),
+        ] {
+            let notes = listener(service, keys);
+            assert_eq!(notes.len(), usize::from(told), "{service} {keys}: {notes:?}");
+            for note in notes {
+                assert!(
+                    note.contains("nobody can log in") && note.contains(".listener.0"),
+                    "{note}"
+                );
             }
         }
     }

@@ -25,6 +25,9 @@ pub(crate) struct LoginArgs {
     /// How the password is checked; without it, as [[domain]] or [[user_map]] says for this connector.
     #[arg(long, value_enum)]
     method: Option<Method>,
+    /// Read the password from standard input, also on a terminal. Without it a terminal is asked, and a pipe is read.
+    #[arg(long)]
+    password_stdin: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -60,7 +63,7 @@ pub(super) fn run(global: &Global, args: &LoginArgs) -> Result<(), Failure> {
     let method = args
         .method
         .unwrap_or_else(|| configured_method(&config, &section, &args.login));
-    let password = read_password()?;
+    let password = read_password(args)?;
     let name = section.name.clone();
     let connector = connector(section)?;
     let pool = VerifyPool::new(NonZeroUsize::MIN, 1);
@@ -165,8 +168,8 @@ fn configured_method(config: &Config, section: &ConnectorConfig, login: &str) ->
 }
 
 /// From a prompt or, in a script, from standard input; never from the command line, where everybody reads it.
-fn read_password() -> Result<Secret, Failure> {
-    let text = if std::io::stdin().is_terminal() {
+fn read_password(args: &LoginArgs) -> Result<Secret, Failure> {
+    let text = if !args.password_stdin && std::io::stdin().is_terminal() {
         rpassword::prompt_password("Password: ").map_err(|error| Failure::Usage(error.to_string()))?
     } else {
         let mut text = String::new();

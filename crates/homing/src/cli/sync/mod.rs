@@ -50,7 +50,8 @@ pub(crate) enum SyncCommand {
     },
     /// Start a connector that was stopped, or that waits because accounts are in its domains already.
     ///
-    /// In the second case the plan is shown first, and nothing begins without --yes.
+    /// In the second case what the plan comes to is shown first (its first 20 lines, and a count by kind; with --json the
+    /// whole plan), and nothing begins without --yes.
     #[command(after_help = "Example: homing sync start corp --yes")]
     Start {
         /// The connector, or a domain that it alone has; may be left out when there is only one.
@@ -176,7 +177,8 @@ pub(crate) fn run(global: &Global, command: SyncCommand) -> Result<(), Failure> 
     match command {
         SyncCommand::Status { watch } => status::run(global, &client, watch)?,
         SyncCommand::Plan { connector } => {
-            plan::show(global, &client, &connector_name(&client, connector)?)?;
+            let name = connector_name(&client, connector)?;
+            plan::show(global, &client, &name, plan::Shown::All)?;
         }
         SyncCommand::Apply { plan, connector } => {
             let path = path(&connector_name(&client, connector)?, "apply");

@@ -72,7 +72,7 @@ fn progress(status: &Value) -> Option<Value> {
     Some(json!({ "full": full, "done": done, "waiting": waiting, "of": of.max(done) }))
 }
 
-/// Starts a connector. Where accounts are in the way, the plan comes first.
+/// Starts a connector. Where accounts are in the way, what the plan comes to is shown first.
 pub(super) fn start(global: &Global, client: &Client, connector: &str, yes: bool) -> Result<(), Failure> {
     let waits = || -> Result<bool, Failure> {
         let all = client.get("/v1/sync")?;
@@ -82,7 +82,7 @@ pub(super) fn start(global: &Global, client: &Client, connector: &str, yes: bool
         Ok(state == Some(WAITS))
     };
     let ask = || -> Result<(), Failure> {
-        let hash = plan::show(global, client, connector)?;
+        let hash = plan::show(global, client, connector, plan::Shown::Summary)?;
         Err(Failure::Refused(format!(
             "accounts are in the way, so nothing has begun. This plan: homing sync apply --plan {hash} {connector}. \
              Whatever is there by then: homing sync start --yes {connector}"
