@@ -192,7 +192,24 @@ fn a_move_loses_no_edit_and_no_member() {
         plain_round(0),
         Step::Here(2, Here::NewGroup),
     ]);
-    for steps in [edits, members] {
+    // Somebody puts a member into a list, a new one or another, who moved away and is gone there by now.
+    let mut made = vec![Step::There(2, There::New), Step::There(2, There::New)];
+    made.extend(rounds());
+    // The fifth number says the second server.
+    made.extend([Step::Later(1), Step::There(2, There::Host)]);
+    made.extend(rounds());
+    made.extend([Step::There(2, There::Delete), Step::Here(0, Here::NewGroup)]);
+    made.extend(rounds());
+    let mut changed = vec![Step::There(2, There::New), Step::There(2, There::New)];
+    changed.push(Step::There(1, There::NewGroup));
+    changed.extend(rounds());
+    changed.push(Step::There(2, There::Host));
+    changed.extend(rounds());
+    // The tenth one puts the first account in.
+    changed.extend([Step::There(2, There::Delete), Step::Later(1)]);
+    changed.push(Step::Here(0, Here::Members));
+    changed.extend(rounds());
+    for steps in [edits, members, made, changed] {
         let schedule = Schedule::told(Shape::Clustered, &steps);
         if let Err(violation) = run(&schedule) {
             panic!("{violation}\n{schedule}");
