@@ -156,7 +156,10 @@ fn whole_number<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err("this is no whole number".to_owned());
     }
-    let number = text.parse::<u64>().ok().and_then(|number| T::try_from(number).ok());
+    let number = text
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| T::try_from(number).ok());
     number.ok_or_else(|| "this number is too large".to_owned())
 }
 

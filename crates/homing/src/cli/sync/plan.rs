@@ -105,7 +105,10 @@ impl Tally {
         )];
         lines.extend(counts("here", &self.here));
         lines.extend(counts("in the directory", &self.there));
-        let rest = [("set aside", self.set_aside), ("unlinked, left alone", self.unlinked)];
+        let rest = [
+            ("set aside", self.set_aside),
+            ("unlinked, left alone", self.unlinked),
+        ];
         let rest = rest.iter().filter(|(_, count)| *count > 0);
         lines.extend(rest.map(|(what, count)| format!("{what}: {count}")));
         lines
