@@ -55,6 +55,11 @@ impl Health {
             .collect()
     }
 
+    /// Whether every server failed, and none of them has been used since.
+    pub(super) fn is_down(&self) -> bool {
+        self.servers.iter().all(|server| server.failures > 0)
+    }
+
     /// A connection to this server works and is going to be used.
     pub(super) fn succeeded(&mut self, index: usize) {
         if let Some(server) = self.servers.get_mut(index) {

@@ -17,6 +17,9 @@ const SERVICE_CONNECTIONS: usize = 2;
 /// Bind checks at once: one operation at a time on each connection (RFC 4511 section 4.2.1).
 const BIND_CONNECTIONS: usize = 16;
 
+/// How long a caller waits for servers that did not answer those before.
+const PATIENCE_WHEN_DOWN: Duration = Duration::from_secs(1);
+
 /// A server that gathers a large refresh may be silent for longer than a lookup may take.
 const FEED_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest silence on a connection with a search that stays open, before the server is asked.
@@ -134,9 +137,14 @@ impl Pool {
         }
     }
 
-    /// How long a caller waits for a connection.
+    /// How long a caller waits for a connection: not long for servers that all failed and have not been back since. They
+    /// are tried for longer than that, and whoever comes next finds what came of it.
     fn patience(&self) -> Duration {
-        self.operation_timeout.saturating_mul(2)
+        let patience = self.operation_timeout.saturating_mul(2);
+        match self.health.lock().is_down() {
+            true => patience.min(PATIENCE_WHEN_DOWN),
+            false => patience,
+        }
     }
 
     /// A new connection of its own with the service identity, for a reader that may be slow.

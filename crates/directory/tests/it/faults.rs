@@ -110,6 +110,33 @@ fn is_later(answer: &str) -> bool {
     answer.starts_with("later") || answer == "unavailable"
 }
 
+// Who hung a moment ago is tried for as long as a connection may take, but nobody who wants to log in waits that long again.
+#[tokio::test]
+async fn nobody_waits_long_for_a_server_that_failed_before() {
+    let slapd = Slapd::start();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let clock = clock();
+    let mut hanging = config(&[&slapd]);
+    hanging.uris = vec![format!("ldap://{}", listener.local_addr().expect("an address"))];
+    hanging.timeout = 60;
+    let connector = connect(hanging, &clock);
+    // The first connection is refused, all others are silent.
+    let server = tokio::spawn(async move {
+        drop(listener.accept().await.expect("somebody"));
+        listener.accept().await.expect("somebody again").0
+    });
+    assert!(is_later(&found(&connector, "anna").await));
+    clock.advance(Duration::from_secs(60));
+    let answer = tokio::time::timeout(Duration::from_secs(30), found(&connector, "anna")).await;
+    assert!(is_later(&answer.expect("long before the minute of the trial")));
+    let mut trial = server.await.expect("still there");
+    let mut bind = [0; 4096];
+    assert!(
+        matches!(trial.read(&mut bind).await, Ok(1..)),
+        "the trial goes on"
+    );
+}
+
 #[tokio::test]
 async fn a_broken_server_is_no_answer_and_the_next_one_gives_it() {
     let slapd = Slapd::start();
