@@ -16,15 +16,10 @@ pub(crate) fn run(data: &[u8]) {
         assert_eq!(breach, whole.1);
         assert!(breach.is_some() || heard == whole.0, "cut at {size}");
     }
-    let mut lines: Vec<&[u8]> = whole.0.split(|byte| matches!(byte, b'\r' | b'\n')).collect();
-    // The last one has no end.
-    lines.pop();
-    for line in lines {
-        let text = String::from_utf8_lossy(line).trim().to_ascii_uppercase();
-        assert!(
-            !["UNAUTHENTICATE", "STARTTLS"].contains(&text.as_str()),
-            "a home that gives up hears {text}"
-        );
+    let heard = whole.0.to_ascii_uppercase();
+    for word in ["UNAUTHENTICATE", "STARTTLS"] {
+        let said = heard.windows(word.len()).any(|part| part == word.as_bytes());
+        assert!(!said, "a home that goes on anywhere hears {word}");
     }
     let mut assembler = Assembler::new(usize::MAX);
     let mut rest = &whole.0[..];

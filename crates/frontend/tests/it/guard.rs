@@ -251,13 +251,14 @@ async fn cyrus_is_not_told_to_forget_the_login() {
     assert!(sieve_login(&mut client).await.starts_with("OK"));
     let done = client.ask("UNAUTHENTICATE").await;
     assert!(done.starts_with("NO"), "{done}");
-    let script = "# UNAUTHENTICATE\r\nkeep;\r\n";
+    let script = "# for the authenticated\r\nkeep;\r\n";
     let put = format!("PUTSCRIPT \"mine\" {{{}+}}\r\n{script}", script.len());
     let done = client.ask(&put).await;
     assert!(done.starts_with("OK"), "{done}");
     assert_eq!(client.ask("LISTSCRIPTS").await, "\"mine\"");
     assert!(client.line().await.starts_with("OK"));
-    client.send("FOO {18+}\r\nUNAUTHENTICATE\r\n\r\n");
+    // It says NO to the first word and takes the second for a command.
+    client.send("LISTSCRIPTS UNAUTHENTICATE\r\n");
     while let Ok(line) = client.0.read_line(SOON).await {
         assert!(!line.starts_with(b"OK"), "{line:?}");
     }

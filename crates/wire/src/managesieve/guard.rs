@@ -1,22 +1,21 @@
 //! What of a client's words its home may hear after a login that somebody else has checked.
 //!
 //! UNAUTHENTICATE (RFC 5804 section 2.14.1) would let the client log in again, past whoever checks logins before the
-//! home; in its place stands a verb that no home knows. Here the home says nothing before it takes a literal, so whether it
-//! takes it for one is not known: a home that has given up the command (Cyrus does) takes its lines for commands. So a line
-//! of a literal that is such a command to the letter does not arrive either; there the session ends, because nobody may
-//! change a script.
+//! home; in its place stands a verb that no home knows. Where a home goes on after what it does not understand is not known:
+//! Cyrus takes the next word of the same line for a command, and a literal of a command that it has given up for lines. So
+//! the word arrives nowhere else either; there the session ends, because nobody may change a script.
 
 use crate::imap::LiteralKind;
 use crate::imap::guard::{Breach, Cut, Cutter, announced};
 
 /// What may not be said. After a STARTTLS nobody between could read on.
 const FORBIDDEN: [&[u8]; 3] = [b"UNAUTHENTICATE", b"STARTTLS", b"AUTHENTICATE"];
-/// Of these, what is a whole command by itself.
-const BARE: [&[u8]; 2] = [b"UNAUTHENTICATE", b"STARTTLS"];
+/// Of these, what may not be said in any place. A home refuses to log in twice.
+const NOWHERE: [&[u8]; 2] = [b"UNAUTHENTICATE", b"STARTTLS"];
 /// What stands in the place of a command that may not be said.
 const INSTEAD: &[u8] = b"NOT-HERE\r\n";
-/// What is kept of a line of a literal: more than any of those.
-const KEPT: usize = 32;
+/// As long as the longest of those.
+const LONGEST: usize = b"UNAUTHENTICATE".len();
 
 /// Between one client and its home.
 #[derive(Debug, Default)]
@@ -25,8 +24,8 @@ pub struct Guard {
     refused: bool,
     /// The command has had a literal.
     inside: bool,
-    /// The line that a home would see if it took the literal for commands; what is blank at its beginning is left out.
-    line: Vec<u8>,
+    /// What the home has heard last, in capitals.
+    last: [u8; LONGEST],
 }
 
 impl Guard {
@@ -49,17 +48,14 @@ impl Guard {
     fn line(&mut self, line: &[u8], out: &mut Vec<u8>) -> Result<(), Breach> {
         let literal = announced(line)?;
         if !self.inside {
-            self.line.clear();
             let start = line.trim_ascii_start();
             let end = start.iter().position(|byte| !byte.is_ascii_alphabetic());
             let (verb, _) = start.split_at(end.unwrap_or(start.len()));
             self.refused = FORBIDDEN.iter().any(|known| verb.eq_ignore_ascii_case(known));
         }
         if !self.refused {
-            if self.inside {
-                self.look_at(line)?;
-                self.look_at(b"\r\n")?;
-            }
+            self.look_at(line)?;
+            self.look_at(b"\r\n")?;
             out.extend_from_slice(line);
             out.extend_from_slice(b"\r\n");
         }
@@ -84,17 +80,17 @@ impl Guard {
         }
     }
 
-    /// Octets of a literal or behind it, as one who takes them for commands.
+    /// Whatever the home hears.
     fn look_at(&mut self, bytes: &[u8]) -> Result<(), Breach> {
         for byte in bytes {
-            if matches!(byte, b'\r' | b'\n') {
-                let line = std::mem::take(&mut self.line);
-                let said = line.trim_ascii_end();
-                if BARE.iter().any(|known| said.eq_ignore_ascii_case(known)) {
-                    return Err(Breach("a script with a command in it that may not be said"));
-                }
-            } else if self.line.len() < KEPT && !(self.line.is_empty() && byte.is_ascii_whitespace()) {
-                self.line.push(*byte);
+            self.last.rotate_left(1);
+            if let Some(end) = self.last.last_mut() {
+                *end = byte.to_ascii_uppercase();
+            }
+            if NOWHERE.iter().any(|word| self.last.ends_with(word)) {
+                return Err(Breach(
+                    "a script or a line with a command in it that may not be said",
+                ));
             }
         }
         Ok(())
@@ -113,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_client_cannot_log_in_again() {
-        let script = "PUTSCRIPT \"x\" {28+}\r\n# UNAUTHENTICATE\r\nkeep;\r\nx\r\n\r\nNOOP\r\n";
+        let script = "PUTSCRIPT \"x\" {28+}\r\n# AUTHENTICATED!\r\nkeep;\r\nx\r\n\r\nNOOP\r\n";
         for (said, heard) in [
             ("LISTSCRIPTS\nNOOP\r\n", "LISTSCRIPTS\r\nNOOP\r\n"),
             (script, script),
@@ -133,6 +129,12 @@ mod tests {
             "FOO {18+}\r\n UnAuthenticate \n \r\n",
             "FOO {4+}\r\n\r\nUNAUTHENTICATE\r\n",
             "FOO {18+}\r\nx\rUNAUTHENTICATE\r\r\n",
+            // It goes on with the next word of the line.
+            "LISTSCRIPTS UNAUTHENTICATE\r\n",
+            "1UNAUTHENTICATE\r\n",
+            "NOOP {3+}\r\nabc UNAUTHENTICATE\r\n",
+            "FOO {27+}\r\nLISTSCRIPTS UNAUTHENTICATE\r\n\r\n",
+            "NOOP \"x\" startTLS\r\n",
             "NOOP {4}\r\n",
             "NOOP {4 }\r\n",
             "NOOP {4294967300+}\r\n",

@@ -13,6 +13,7 @@ mod cut;
 mod replies;
 #[cfg(test)]
 mod tests;
+mod verbs;
 
 pub use cut::Breach;
 pub(crate) use cut::{Cut, Cutter, announced};
@@ -21,6 +22,7 @@ use super::literal::LiteralKind;
 use replies::{Replies, Said};
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use verbs::{has_another_command, is_said_of_uids, may_be_said};
 
 /// The longest tag.
 const MAX_TAG: usize = 128;
@@ -28,16 +30,6 @@ const MAX_TAG: usize = 128;
 const MAX_OWED: usize = 100;
 /// What stands in the place of a command that may not be said.
 const INSTEAD: &[u8] = b" NOT-HERE\r\n";
-/// What may not be said. After the login homes refuse the last two themselves; one that did not would be no different
-/// from one that knows UNAUTHENTICATE.
-const FORBIDDEN: [&[u8]; 5] = [
-    b"UNAUTHENTICATE",
-    b"COMPRESS",
-    b"STARTTLS",
-    b"AUTHENTICATE",
-    b"LOGIN",
-];
-
 /// What becomes of the command that is being read.
 #[derive(Debug, Default)]
 enum Mode {
@@ -107,6 +99,9 @@ impl Guard {
     fn line(&mut self, line: &[u8], out: &mut Vec<u8>) -> Result<(), Breach> {
         let literal = announced(line)?;
         let mut idle = false;
+        if self.inside && has_another_command(line) {
+            return Err(Breach("words behind a literal that may not be said"));
+        }
         if !self.inside {
             idle = self.begin(line);
         } else if !matches!(line.first(), None | Some(b' ' | b')')) {
@@ -168,7 +163,7 @@ impl Guard {
             return false;
         }
         // Whoever had this tag would be answered by a DONE that comes too late.
-        if is_done || !is_tag(tag) {
+        if is_done || !is_tag(tag) || has_another_command(tag) {
             self.mode = Mode::Refuse(None);
             return false;
         }
@@ -179,8 +174,10 @@ impl Guard {
             .iter()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
         // The "+" to an IDLE with a literal could be said to either.
-        let odd = verb.is_empty() || !plain || (idle && words.next().is_some());
-        if odd || FORBIDDEN.into_iter().any(is) {
+        let next = words.next();
+        let known = may_be_said(verb) && (!is(b"UID") || next.is_some_and(is_said_of_uids));
+        let odd = !known || !plain || (idle && next.is_some()) || has_another_command(line);
+        if odd {
             self.mode = Mode::Refuse(Some(tag.into()));
             return false;
         }

@@ -30,11 +30,18 @@ fn commands_that_may_not_be_said_are_refused_by_the_home() {
     for (said, heard) in [
         ("a NOOP\r\n", "a NOOP\r\n"),
         ("a uid fetch 1 (FLAGS)\n", "a uid fetch 1 (FLAGS)\r\n"),
+        ("a SEARCH SUBJECT login\r\n", "a SEARCH SUBJECT login\r\n"),
+        // Some homes go on in the middle of a line that they do not understand, and some take UID for no verb.
+        ("a SEARCH SUBJECT UNAUTHENTICATE\r\n", "a NOT-HERE\r\n"),
+        ("UNAUTHENTICATE NOOP\r\n", "\r\n"),
+        ("a FOO\r\n", "a NOT-HERE\r\n"),
+        ("a UID UNAUTHENTICATE\r\n", "a NOT-HERE\r\n"),
+        ("a UID LOGIN bob pw\r\n", "a NOT-HERE\r\n"),
+        ("a UID\r\n", "a NOT-HERE\r\n"),
         (
-            "a SEARCH SUBJECT UNAUTHENTICATE\r\n",
-            "a SEARCH SUBJECT UNAUTHENTICATE\r\n",
+            &format!("a FETCH {}x COMPRESS DEFLATE\r\n", "1,".repeat(1_000)),
+            "a NOT-HERE\r\n",
         ),
-        ("UNAUTHENTICATE NOOP\r\n", "UNAUTHENTICATE NOOP\r\n"),
         ("a SELECT foo}\r\n", "a SELECT foo}\r\n"),
         ("\r\n", "\r\n"),
         ("DONE\r\n", "DONE\r\n"),
@@ -74,6 +81,7 @@ fn what_homes_might_read_in_another_way_ends_the_session() {
         "a APPEND x {2147483648}\r\n",
         "a APPEND x {99999999999999999999+}\r\n",
         "a LOGIN {1+}\r\nxb UNAUTHENTICATE\r\n",
+        "a LOGIN {1+}\r\nx b UNAUTHENTICATE\r\n",
         &"x".repeat(200_000),
     ] {
         let mut out = Vec::new();
