@@ -138,7 +138,7 @@ impl Local {
             .await
     }
 
-    /// The directory has acknowledged a new entry; for the disk see [`Local::settle`].
+    /// The directory has acknowledged a new entry. The disk has it at once: the intent knows the entry by its name alone.
     pub(crate) async fn born(&self, creation: &Creation, written: &Written) -> Result<(), StoreError> {
         let mut data = LinkData::new(written.dn.clone());
         data.base = link::encode(&creation.image);
@@ -157,7 +157,7 @@ impl Local {
             self.intent_done(creation.local),
         ];
         changes.extend(self.pending(creation.local, &creation.waiting));
-        self.store.commit_sync_soon(&changes).await
+        self.store.commit_sync(&changes).await
     }
 
     /// The intents of entries that are about to be made: nothing is sent before the disk has them.

@@ -111,6 +111,11 @@ impl ContentSync {
         self.link.judge(asker.named(dn).await)
     }
 
+    async fn shows(&mut self, dn: &str) -> Result<bool, FeedError> {
+        let asker = self.link.asker().await?;
+        self.link.judge(asker.shows_below(dn).await)
+    }
+
     async fn identify(&mut self) -> Result<Fingerprint, FeedError> {
         let asker = self.link.stranger().await?;
         let suffix = self.link.judge(asker.suffix().await)?;
@@ -142,6 +147,10 @@ impl ChangeSource for ContentSync {
 
     fn identity<'a>(&'a mut self, dn: &'a str) -> BoxFuture<'a, Result<Option<EntryUuid>, FeedError>> {
         Box::pin(self.named(dn))
+    }
+
+    fn shows_below<'a>(&'a mut self, dn: &'a str) -> BoxFuture<'a, Result<bool, FeedError>> {
+        Box::pin(self.shows(dn))
     }
 
     fn fingerprint(&mut self) -> BoxFuture<'_, Result<Fingerprint, FeedError>> {

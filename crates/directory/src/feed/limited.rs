@@ -79,6 +79,10 @@ impl ChangeSource for Limited {
         self.inner.identity(dn)
     }
 
+    fn shows_below<'a>(&'a mut self, dn: &'a str) -> BoxFuture<'a, Result<bool, FeedError>> {
+        self.inner.shows_below(dn)
+    }
+
     fn fingerprint(&mut self) -> BoxFuture<'_, Result<Fingerprint, FeedError>> {
         self.inner.fingerprint()
     }

@@ -147,6 +147,23 @@ impl Asker {
         Ok(entry.as_ref().and_then(entry_uuid))
     }
 
+    /// Whether the feed's filter finds anybody right below this name.
+    pub(super) async fn shows_below(&self, dn: &str) -> Result<bool, FeedError> {
+        let filter = self.connector.patterns().feed_filter();
+        let one = SearchRequest::new(dn, Scope::OneLevel, filter)
+            .attributes(["1.1"])
+            .size_limit(1);
+        match self.try_ask(one).await? {
+            Ok(found) => Ok(found.is_some()),
+            Err(error) => match error.code() {
+                // There are more than the one (RFC 4511 section 4.5.1.4).
+                Some(ResultCode::SizeLimitExceeded) => Ok(true),
+                Some(ResultCode::NoSuchObject | ResultCode::InsufficientAccessRights) => Ok(false),
+                _ => Err(told(&error, None)),
+            },
+        }
+    }
+
     /// An entry, if it can be read.
     async fn try_read(&self, request: SearchRequest) -> Result<Option<Entry>, FeedError> {
         match self.try_ask(request).await? {

@@ -144,6 +144,10 @@ pub trait ChangeSource: Send {
     /// The UUID of the entry of this name, on the same server; none when it cannot be read, or has none that can.
     fn identity<'a>(&'a mut self, dn: &'a str) -> BoxFuture<'a, Result<Option<EntryUuid>, FeedError>>;
 
+    /// Whether anybody whom the feed would show stands right below this name, on the same server. A branch that can be read
+    /// says nothing of the rights to read what is in it.
+    fn shows_below<'a>(&'a mut self, dn: &'a str) -> BoxFuture<'a, Result<bool, FeedError>>;
+
     /// Which server this is and how far it has come.
     fn fingerprint(&mut self) -> BoxFuture<'_, Result<Fingerprint, FeedError>>;
 }

@@ -235,6 +235,7 @@ pub(super) async fn newcomer(parts: &SyncEngine, local: LocalId) -> Result<Optio
         let holders = match holders_there(parts, &wanted).await? {
             Ok(holders) => holders,
             Err(reason) => {
+                refuses_every_search(parts, &wanted, &reason).await?;
                 untold = Some(reason);
                 break;
             }
@@ -266,14 +267,15 @@ pub(super) async fn newcomer(parts: &SyncEngine, local: LocalId) -> Result<Optio
 }
 
 /// A server may refuse to search at all for a while: rights are loaded anew, it is full or read-only. That says nothing of
-/// one object, and thousands of them would be set aside one by one. An address that nobody has is refused then, too.
-async fn refuses_every_search(parts: &SyncEngine, wanted: &Address) -> Result<(), Trouble> {
+/// one object, and thousands of new ones would be set aside one by one. An address that nobody has is refused then, too.
+/// Whoever has an entry goes on without that address.
+async fn refuses_every_search(parts: &SyncEngine, wanted: &Address, reason: &Reason) -> Result<(), Trouble> {
     let Some(nobody) = crate::plan::parked(EntryUuid::from_bytes([0; 16]), wanted) else {
         return Ok(());
     };
     match (parts.remotes.holder)(nobody).await {
         Ok(_) => Ok(()),
-        Err(untold) => Err(FeedError::Unavailable(model::Unavailable(untold.to_string())).into()),
+        Err(_) => Err(FeedError::Unavailable(model::Unavailable(reason.to_string())).into()),
     }
 }
 
@@ -285,7 +287,6 @@ pub(super) async fn holders_there(
     let answer = match (parts.remotes.holder)(wanted.clone()).await {
         Ok(answer) => answer,
         Err(untold) => {
-            refuses_every_search(parts, wanted).await?;
             return Ok(Err(Reason::HolderUntold {
                 address: wanted.to_string(),
                 message: untold.to_string(),

@@ -26,7 +26,7 @@ const LONGEST: usize = 1_024;
 /// Parents by their names as entries have them.
 #[derive(Debug, Default)]
 pub(super) struct Parents {
-    /// Those that need no reading.
+    /// Those that this process has read: what the rows say of the others may be old.
     known: HashSet<String>,
     /// Those that do.
     wanted: BTreeSet<String>,
@@ -46,14 +46,6 @@ pub(super) enum Met {
 }
 
 impl Parents {
-    pub(super) fn load(store: &Store, connector: &str) -> Result<Self, StoreError> {
-        let rows = all(store, connector)?;
-        Ok(Self {
-            known: rows.into_iter().map(|(_, parent)| parent.dn).collect(),
-            ..Self::default()
-        })
-    }
-
     /// A comparison of everything begins, or something else does.
     pub(super) fn begin(&mut self, full: bool) {
         self.met = full.then(HashSet::new);
@@ -99,24 +91,31 @@ impl Worker<'_> {
 
     async fn try_to_learn(&mut self, met: Option<HashSet<String>>) -> Result<(), Trouble> {
         let (store, name) = (&self.parts.local.store, &self.parts.config.name);
-        let mut rows = Vec::new();
         for _ in 0..AT_ONCE {
-            let Some(dn) = self.parents.wanted.pop_first() else {
+            let Some(dn) = self.parents.wanted.first().cloned() else {
                 break;
             };
             let uuid = self.source.identity(&dn).await?;
             let key = ldap::Dn::parse(&dn).ok().map(|dn| dn.key());
-            if let (Some(uuid), Some(key)) = (uuid, key) {
+            if let Some(key) = key {
                 let known = store.parent(name, &key).map_err(store_trouble)?;
-                let now = Parent { dn: dn.clone(), uuid };
-                if known.as_ref() != Some(&now) {
-                    rows.push((key, Some(now)));
+                // What cannot be read now is not what it was known for.
+                let now = uuid.map(|uuid| Parent { dn: dn.clone(), uuid });
+                if known != now {
+                    let row = [(key, now)];
+                    store.note_parents(name, &row).await.map_err(store_trouble)?;
                 }
             }
-            self.parents.known.insert(dn);
+            self.parents.wanted.remove(&dn);
+            if uuid.is_some() {
+                self.parents.known.insert(dn);
+            }
         }
-        // Whoever is set aside for a parent that is hidden needs what is known of it.
-        if let Some(met) = met.filter(|met| met.len() < MOST && self.engine.hidden().is_empty()) {
+        // Whoever is set aside for a parent that is hidden, or held, needs what is known of it.
+        let met = met.filter(|met| met.len() < MOST && self.engine.hidden().is_empty());
+        let met = met.filter(|_| !self.engine.holds_anything());
+        let mut rows = Vec::new();
+        if let Some(met) = met {
             for (key, parent) in all(store, name).map_err(store_trouble)? {
                 if !met.contains(&parent.dn) {
                     self.parents.known.remove(&parent.dn);
@@ -128,7 +127,8 @@ impl Worker<'_> {
     }
 }
 
-/// Whether the entry that had this name when it was read is somewhere to be seen.
+/// Whether the entry that had this name when it was read is somewhere to be seen, with somebody below it: a branch that
+/// was moved may have left the rights to read its people behind.
 pub(super) async fn is_elsewhere(
     parts: &SyncEngine,
     source: &mut dyn ChangeSource,
@@ -139,11 +139,12 @@ pub(super) async fn is_elsewhere(
         return Ok(false);
     };
     let uuids: [EntryUuid; 1] = [parent.uuid];
-    let answers = source.verify(&uuids).await?;
-    Ok(matches!(
-        answers.as_slice(),
-        [Presence::InScope(_) | Presence::OutOfScope(_)]
-    ))
+    let now = match source.verify(&uuids).await?.pop() {
+        Some(Presence::InScope(entry)) => entry.entry.dn,
+        Some(Presence::OutOfScope(entry)) => entry.dn,
+        Some(Presence::Gone) | None => return Ok(false),
+    };
+    Ok(source.shows_below(&now).await?)
 }
 
 fn all(store: &Store, connector: &str) -> Result<Vec<(Vec<u8>, Parent)>, StoreError> {

@@ -118,7 +118,7 @@ impl<'a> Worker<'a> {
             effects: VecDeque::new(),
             seen: HashMap::new(),
             arrivals: Arrivals::default(),
-            parents: Parents::load(store, &parts.config.name)?,
+            parents: Parents::default(),
             linked,
             guard: counted,
             offset: state.journal_offset,

@@ -37,6 +37,11 @@ impl Engine {
         found
     }
 
+    /// Whether the guard holds anything.
+    pub(crate) fn holds_anything(&self) -> bool {
+        self.aside.iter().any(|(_, row)| row.is_held())
+    }
+
     /// Hidden entries that are set aside.
     pub(crate) fn hidden(&self) -> Vec<EntryUuid> {
         let rows = self.aside.iter().filter(|(_, row)| row.is_hidden());

@@ -7,7 +7,7 @@ use super::outcome::{Decision, Plan, Wait};
 use super::parking::{as_if_not_parked, is_parked, unpark};
 use super::password::{Hash, PasswordMove, Passwords, after, credentials, decide};
 use super::remote_op::RemoteOp;
-use super::rival::{goes_back_to, put_off};
+use super::rival::{has_no_half, put_off};
 use super::situation::{
     Arrivals, Link, LocalObject, Members, Policy, RemoteObject, Removal, Situation, Standing,
 };
@@ -173,7 +173,7 @@ fn unite(
     plan.base = Some(next);
     plan.discarded = merged.discarded;
     plan.marks = merged.marks;
-    if let Some(reason) = goes_back_to(situation, &plan) {
+    if let Some(reason) = has_no_half(situation, &plan, policy.scope) {
         return Decision::SetAside(reason);
     }
     put_off(situation, link, &mut plan);

@@ -9,6 +9,7 @@ use super::remote_op::RemoteOp;
 use super::situation::{Claim, Link, Rival, Situation};
 use crate::field::{Field, Image, Values};
 use crate::merge::Cause;
+use directory::config::ConflictScope;
 use std::collections::BTreeSet;
 
 /// The first address of a new entry that is not free.
@@ -91,21 +92,24 @@ fn leave_out(plan: &mut Plan, field: Field, old: Option<&Link>) {
     }
 }
 
-/// What brings an address that is not free back to both sides, because neither may have its own: there is no half of that.
-pub(super) fn goes_back_to(situation: &Situation, plan: &Plan) -> Option<Reason> {
-    let reverts = |rival: &&Rival| {
+/// What brings an address that is not free and has no half: back to both sides, because neither may have its own, or with a
+/// whole object that won a conflict. Without the address it would have won nothing, and must not undo what was done there.
+pub(super) fn has_no_half(situation: &Situation, plan: &Plan, scope: ConflictScope) -> Option<Reason> {
+    let won = scope == ConflictScope::Entry && !plan.discarded.is_empty();
+    let wins = |rival: &&Rival| {
         plan.remote.iter().any(|op| {
-            matches!(
+            let reverted = matches!(
                 op,
                 RemoteOp::Set {
                     cause: Cause::Reverted,
                     ..
                 }
-            ) && brings(op, &rival.address)
+            );
+            (won || reverted) && brings(op, &rival.address)
         })
     };
     let mut rivals = situation.rivals.iter().filter(|rival| stays(rival));
-    rivals.find(reverts).and_then(reason)
+    rivals.find(wins).and_then(reason)
 }
 
 fn brings(op: &RemoteOp, key: &str) -> bool {

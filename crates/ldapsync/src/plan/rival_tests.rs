@@ -1,6 +1,6 @@
 //! Addresses that another entry has in the directory, or may have.
 
-use super::both_tests::{BOTH, LDAP, STAY, UP, named, policy, told};
+use super::both_tests::{BOTH, LDAP, LOCAL, STAY, UP, named, policy, told};
 use super::tests::{address, here, linked};
 use super::*;
 use crate::field::Values;
@@ -139,6 +139,17 @@ fn an_address_that_is_not_free_holds_nothing_else_up() {
         here(account("theirs", &[])),
         account("shared", &[]),
         account("ours", &[]),
+        LocalState::Active,
+    );
+    situation.rivals = vec![rival("shared", stays())];
+    let text = told(&situation, &policy);
+    assert!(text.starts_with("! "), "{text}");
+    // So it does where the whole object here wins: without the address it would win nothing, and undo a switch-off there.
+    policy.resolution = LOCAL;
+    let mut situation = linked(
+        here(off(account("alice", &[]))),
+        account("alice", &[]),
+        account("alice", &["shared"]),
         LocalState::Active,
     );
     situation.rivals = vec![rival("shared", stays())];

@@ -145,6 +145,11 @@ impl ActiveDirectory {
         self.link.judge(asker.named(dn).await)
     }
 
+    async fn shows(&mut self, dn: &str) -> Result<bool, FeedError> {
+        let asker = self.link.asker().await?;
+        self.link.judge(asker.shows_below(dn).await)
+    }
+
     async fn identify(&mut self) -> Result<Fingerprint, FeedError> {
         let asker = self.link.stranger().await?;
         let controller = self.link.judge(controller(&asker).await)?;
@@ -222,6 +227,10 @@ impl ChangeSource for ActiveDirectory {
 
     fn identity<'a>(&'a mut self, dn: &'a str) -> BoxFuture<'a, Result<Option<EntryUuid>, FeedError>> {
         Box::pin(self.named(dn))
+    }
+
+    fn shows_below<'a>(&'a mut self, dn: &'a str) -> BoxFuture<'a, Result<bool, FeedError>> {
+        Box::pin(self.shows(dn))
     }
 
     fn fingerprint(&mut self) -> BoxFuture<'_, Result<Fingerprint, FeedError>> {

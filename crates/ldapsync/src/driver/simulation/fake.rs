@@ -339,6 +339,17 @@ impl ChangeSource for FakeSource {
         Box::pin(async move { Ok(found) })
     }
 
+    fn shows_below<'a>(&'a mut self, dn: &'a str) -> BoxFuture<'a, Result<bool, FeedError>> {
+        let directory = self.directory.lock();
+        let below = |one: &Person| {
+            let above = one.dn.split_once(',').map(|(_, above)| above);
+            one.in_scope && above == Some(dn)
+        };
+        let found = !directory.hidden.contains(dn) && directory.entries.values().any(below);
+        drop(directory);
+        Box::pin(async move { Ok(found) })
+    }
+
     fn fingerprint(&mut self) -> BoxFuture<'_, Result<Fingerprint, FeedError>> {
         let directory = self.directory.lock();
         let fingerprint = Fingerprint {

@@ -73,7 +73,7 @@ async fn a_renamed_branch_is_noticed() {
 #[tokio::test]
 async fn a_renamed_branch_is_found_by_its_uuid() {
     let mut world = World::new(33, config(1000, false)).await;
-    let people = closed(&mut world, 3);
+    let mut people = closed(&mut world, 4);
     let mut branch = person(&mut world, "branch", "a.test");
     branch.in_scope = false;
     branch.dn = "ou=Closed,ou=people,dc=test".to_owned();
@@ -86,8 +86,18 @@ async fn a_renamed_branch_is_found_by_its_uuid() {
         directory.hidden.insert("ou=Closed,ou=people,dc=test".to_owned());
         directory.delete(people[0].uuid);
     }
+    // Nobody below it can be seen: what was lost with the name may be rights.
     assert!(world.round(Wake::Now).await);
-    assert_eq!(active(&world, &people), 2);
+    assert_eq!(active(&world, &people), 4);
+    assert_eq!(world.engine.status().quarantine.len(), 1);
+    {
+        let mut directory = world.directory.lock();
+        people[3].dn = "uid=h3,ou=Staff,ou=people,dc=test".to_owned();
+        directory.entries.insert(people[3].uuid, people[3].clone());
+    }
+    world.clock.advance(Duration::from_secs(31));
+    assert!(world.round(Wake::Now).await);
+    assert_eq!(active(&world, &people), 3);
     assert!(world.engine.status().quarantine.is_empty());
     // The branch itself is not to be seen any more: that may be lost rights.
     {
@@ -98,7 +108,7 @@ async fn a_renamed_branch_is_found_by_its_uuid() {
     assert!(world.round(Wake::Now).await);
     assert_eq!(
         (active(&world, &people), world.engine.status().quarantine.len()),
-        (2, 1)
+        (3, 1)
     );
 }
 

@@ -1,7 +1,7 @@
 //! Who has an address in the directory, and what it means that this cannot be told.
 
 use super::*;
-use crate::driver::journal::holders_there;
+use crate::driver::journal::{holders_there, newcomer};
 use crate::engine::Trouble;
 use directory::feed::FeedError;
 use directory::{Lookup, Untold};
@@ -19,9 +19,17 @@ async fn asked(refuses: fn(&Address) -> bool) -> String {
         };
         Box::pin(async move { answer })
     });
-    match holders_there(parts, &address("shared@example.test")).await {
-        Ok(Ok(found)) => format!("{} have it", found.len()),
-        Ok(Err(reason)) => reason.to_string(),
+    let shared = address("shared@example.test");
+    let (new, by) = (NewAccount::new(shared.clone()), admin());
+    let new = parts.local.store.create_account(new, &by).await;
+    let new = crate::local::own_id(LocalId::Account(new.expect("created")));
+    let of_one = holders_there(parts, &shared)
+        .await
+        .expect("no trouble of the round");
+    assert_eq!(of_one.is_err(), refuses(&shared));
+    match newcomer(parts, new).await.map(|new| new.expect("has no entry")) {
+        Ok(new) if new.untold.is_none() => format!("{} have it", new.found.len()),
+        Ok(new) => new.untold.map_or_else(String::new, |reason| reason.to_string()),
         Err(Trouble::Feed(FeedError::Unavailable(why))) => format!("unavailable: {why}"),
         Err(trouble) => panic!("{trouble}"),
     }

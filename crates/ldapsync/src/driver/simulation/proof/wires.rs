@@ -111,6 +111,10 @@ impl ChangeSource for Source {
         Box::pin(async { Ok(None) })
     }
 
+    fn shows_below<'a>(&'a mut self, _dn: &'a str) -> BoxFuture<'a, Result<bool, FeedError>> {
+        Box::pin(async { Ok(false) })
+    }
+
     fn fingerprint(&mut self) -> BoxFuture<'_, Result<Fingerprint, FeedError>> {
         Box::pin(async move {
             point(&self.crash).await;
