@@ -514,7 +514,13 @@ fn same(
                 .into_iter()
                 .filter_map(usable)
                 .collect();
-            let unmanaged = world.shape == Shape::ToLocal && there.is_empty();
+            // What the source never had is left as it is.
+            let base = crate::link::decode(&link.data.base);
+            let unmanaged = match world.shape {
+                Shape::ToLocal => there.is_empty(),
+                Shape::ToLdap => here.is_empty() && base.get(Field::Members).is_empty(),
+                _ => false,
+            };
             if here != there && !unmanaged {
                 differ("members", format!("{here:?} and not {there:?}"))?;
             }
