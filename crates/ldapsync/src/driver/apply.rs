@@ -117,9 +117,6 @@ impl Worker<'_> {
             self.engine.half_done(job.plan.uuid, self.parts.now());
             return Some(job);
         }
-        if outcome == Outcome::Done && job.leaves {
-            self.step(Input::Noticed(Notice::Here(job.plan.uuid)));
-        }
         self.applied(&job.plan, job.told(outcome));
         None
     }

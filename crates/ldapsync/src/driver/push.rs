@@ -36,7 +36,7 @@ pub(super) struct Job {
     /// Members that the plan is carried out without, for now.
     pub(super) put_off: Vec<String>,
     /// Whether a list has members here who are gone: they leave it at the next look.
-    pub(super) leaves: bool,
+    leaves: bool,
 }
 
 impl Job {

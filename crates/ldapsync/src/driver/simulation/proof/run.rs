@@ -93,11 +93,11 @@ async fn take<'a>(
             world.server.lock().faults = faults;
             let on = usize::from(on);
             // To compare everything with a server that lags is somebody's decision, for a restored directory.
-            let wake = if world.server.lock().is_lagging() {
-                Wake::Now
-            } else {
-                wake
+            let lags = {
+                let server = world.server.lock();
+                server.is_lagging() || server.is_about_to_go()
             };
+            let wake = if lags { Wake::Now } else { wake };
             let worker = alive(engines, workers, on).await;
             world.crash.arm(crash);
             let lives = until_crash(&world.crash, Box::pin(worker.round(wake)))

@@ -136,6 +136,11 @@ impl Server {
         self.replica.is_some()
     }
 
+    /// Whether another server takes its place in the next round.
+    pub(super) fn is_about_to_go(&self) -> bool {
+        self.switch.is_some()
+    }
+
     /// How far the server that is read says that it has come.
     pub(super) fn says(&self) -> u64 {
         let state = self.view();
