@@ -6,11 +6,14 @@
 //! order. A failed commit moves the generation of the accounts it touched, so that everything built upon it
 //! fails too and the caches are built anew.
 
+mod bulk;
 mod group;
+mod known;
 #[cfg(test)]
 mod tests;
 mod thread;
 
+pub(crate) use bulk::{Bulk, BulkRow, finish_loading};
 pub(crate) use thread::{mark_bytes, read_mark};
 
 use crate::StoreError;
@@ -71,6 +74,8 @@ pub(crate) enum Op {
     Release(BodyId),
     /// A journal row; its number is assigned in commit order.
     Journal(Bytes),
+    /// So many journal entries in one row, which has the number of the last.
+    Journals(u32, Bytes),
     /// What a change means for the sums of a connector's links.
     Tally(Box<(String, Tally)>),
 }
@@ -106,6 +111,8 @@ pub(crate) struct Batch {
     pub(crate) ops: Vec<Op>,
     pub(crate) fences: Vec<(Arc<Fence>, u64)>,
     pub(crate) publish: Vec<Publish>,
+    /// So many rows of [`Space::Directory`] that they become a file of their own.
+    pub(crate) bulk: Option<Bulk>,
 }
 
 impl Batch {
@@ -116,6 +123,7 @@ impl Batch {
             ops: Vec::new(),
             fences: Vec::new(),
             publish: Vec::new(),
+            bulk: None,
         }
     }
 

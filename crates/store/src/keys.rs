@@ -20,6 +20,8 @@ pub(crate) const HOUSEKEEPING: &[u8] = b"housekeeping";
 pub(crate) const UNCLEAN: &[u8] = b"unclean";
 /// Says nothing: it is written so that the engine lets go of what it keeps.
 pub(crate) const RESTED: &[u8] = b"rested";
+/// Rows of a file that is being made, and what follows once it is there.
+pub(crate) const LOADING: &[u8] = b"loading";
 
 // Space::Log
 pub(crate) fn journal(seq: u64) -> Vec<u8> {

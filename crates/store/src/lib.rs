@@ -28,7 +28,7 @@ mod sync;
 
 pub use accounts::{
     Account, AccountChange, AccountState, Arrival, DomainInfo, Expansion, Group, GroupChange, JournalEntry,
-    LocalId, Member, Names, NewAccount, NewGroup, Origin, Recipient, Touched,
+    LocalId, Member, Names, NewAccount, NewGroup, Origin, Recipient, StagedAccounts, Touched,
 };
 pub use auth::LocalAuthenticator;
 pub use commit::{CommitStats, DiskState};

@@ -1,6 +1,6 @@
 //! Opening and closing a store.
 
-use crate::commit::{Batch, Committer, Hands, Reserve, Start, mark_bytes, read_mark};
+use crate::commit::{Batch, Committer, Hands, Reserve, Start, finish_loading, mark_bytes, read_mark};
 use crate::engine::{Durability, Engine, Space};
 use crate::mail::Cells;
 use crate::maintain::Expiry;
@@ -14,6 +14,11 @@ use std::sync::Arc;
 
 /// The schema that this program writes and reads.
 const SCHEMA: u32 = 1;
+
+/// Accounts that are created together become a file of their own from this number on; fewer go the way of all rows.
+const BULK: usize = 2048;
+/// The same in a simulation, which has few.
+const BULK_SIMULATED: usize = 2;
 
 /// The store. Cloning is a reference count; the data folder is free again when the last clone is gone.
 #[derive(Clone)]
@@ -38,6 +43,8 @@ struct Inner {
     expiry: parking_lot::Mutex<Expiry>,
     /// Other names of hosted domains, from the configuration.
     aliases: parking_lot::RwLock<DomainAliases>,
+    /// So many accounts in one commit become a file of their own.
+    bulk_from: usize,
     /// Who this server is, once somebody has said its name.
     node: parking_lot::RwLock<Option<Arc<Node>>>,
 }
@@ -101,7 +108,7 @@ impl Store {
     pub async fn lose_power(&self) -> Result<(), StoreError> {
         self.committer().barrier().await?;
         self.engine().lose_power();
-        Ok(())
+        finish_loading(self.engine())
     }
 
     fn start(
@@ -111,6 +118,7 @@ impl Store {
         reserve: Option<Reserve>,
     ) -> Result<Self, StoreError> {
         check_schema(&engine)?;
+        finish_loading(&engine)?;
         let sequence = number(&engine, keys::SEQUENCE)?.unwrap_or(0);
         let lost = mark.as_ref().and_then(|mark| lost_commits(mark, sequence));
         let last_boot = number(&engine, keys::BOOT)?.unwrap_or(0);
@@ -168,6 +176,11 @@ impl Store {
             journal_told,
             expiry: parking_lot::Mutex::default(),
             aliases: parking_lot::RwLock::default(),
+            bulk_from: if hands == Hands::Callers {
+                BULK_SIMULATED
+            } else {
+                BULK
+            },
             node: parking_lot::RwLock::new(node),
         })))
     }
@@ -236,6 +249,10 @@ impl Store {
 
     pub(crate) fn ids(&self) -> &tokio::sync::Mutex<u64> {
         &self.0.ids
+    }
+
+    pub(crate) fn bulk_from(&self) -> usize {
+        self.0.bulk_from
     }
 
     pub(crate) fn followers(&self) -> &tokio::sync::Mutex<()> {

@@ -2,49 +2,72 @@
 //!
 //! Their plans are made as all others are, from a situation that needs no reading, and are carried out many in one
 //! commit, while the feed is read on. That nobody has them is looked up for a portion at once; the commit looks again,
-//! and where it finds somebody after all, each plan is carried out for itself. Whatever else is to be done waits for
-//! what is under way.
+//! and whom it cannot create is looked at once more by itself. Whatever else is to be done waits for what is under way.
 
 use super::push::{Job, interrupted};
 use super::worker::{Worker, store_trouble};
-use crate::engine::{Effect, Outcome, Trouble};
-use crate::local::{Seen, is_arrival};
+use crate::engine::{Effect, Input, Outcome, Trouble};
+use crate::local::{Seen, is_arrival, outcome_of};
 use crate::plan::Plan;
 use directory::config::Direction;
 use directory::feed::ChangedEntry;
 use model::EntryUuid;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use store::{Arrival, Names, StoreError};
+use store::{Arrival, Names, StagedAccounts, StoreError};
 use tokio::task::JoinSet;
 
-/// Accounts of one commit.
+/// Accounts whose rows are made together, and the fewest of a commit while more follow.
 const TOGETHER: usize = 512;
-/// Commits under way.
+/// How many times that is made at once.
 const AT_ONCE: usize = 3;
-
+/// The most accounts of a commit, and commits under way. Their rows are in memory: some 6 MiB a commit.
+const MOST: usize = 8192;
+const COMMITS: usize = 2;
 /// What is on its way into the store.
 pub(super) struct Arrivals {
     gathered: Vec<(Box<Plan>, Seen)>,
+    staging: JoinSet<Staged>,
+    staged: Vec<(Vec<EntryUuid>, StagedAccounts)>,
     running: JoinSet<Arrived>,
-    /// The entries of both.
+    /// How many are committed together next.
+    enough: usize,
+    /// The entries of all of them.
     under_way: HashSet<EntryUuid>,
     /// Whether addresses are looked up before the commit does.
     pub(super) names: Names,
 }
 
+struct Staged {
+    uuids: Vec<EntryUuid>,
+    rows: Result<StagedAccounts, StoreError>,
+}
+
 struct Arrived {
-    plans: Vec<(Box<Plan>, Seen)>,
-    outcome: Result<(), StoreError>,
+    uuids: Vec<EntryUuid>,
+    came: Result<Vec<bool>, StoreError>,
 }
 
 impl Default for Arrivals {
     fn default() -> Self {
         Self {
             gathered: Vec::new(),
+            staging: JoinSet::new(),
+            staged: Vec::new(),
             running: JoinSet::new(),
+            enough: TOGETHER,
             under_way: HashSet::new(),
             names: Names::Now,
         }
+    }
+}
+
+impl Arrivals {
+    fn waiting(&self) -> usize {
+        self.staged.iter().map(|(uuids, _)| uuids.len()).sum()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.staging.is_empty() && self.staged.is_empty() && self.running.is_empty()
     }
 }
 
@@ -84,6 +107,8 @@ impl Worker<'_> {
             match effect {
                 Effect::Apply(plan) if is_arrival(&plan) && self.seen.contains_key(&plan.uuid) => {
                     if let Some(seen) = self.seen.remove(&plan.uuid) {
+                        let connector = &self.parts.config.name;
+                        tracing::debug!(%connector, uuid = %plan.uuid, address = %plan.subject, "an account comes");
                         self.arrivals.under_way.insert(plan.uuid);
                         self.arrivals.gathered.push((plan, seen));
                     }
@@ -94,67 +119,133 @@ impl Worker<'_> {
             }
         }
         if self.arrivals.gathered.len() >= TOGETHER {
-            self.arrive().await;
+            self.stage().await;
         }
     }
 
-    async fn arrive(&mut self) {
-        while self.arrivals.running.len() >= AT_ONCE {
-            self.one_arrived().await;
-        }
+    /// Has the rows of those that were gathered made, beside the reading.
+    async fn stage(&mut self) {
         let plans = std::mem::take(&mut self.arrivals.gathered);
         if plans.is_empty() {
             return;
+        }
+        while self.arrivals.staging.len() >= AT_ONCE {
+            self.one_staged().await;
         }
         if plans.len() >= TOGETHER {
             // As many follow, most likely.
             self.arrivals.gathered.reserve(plans.len());
         }
         let local = self.parts.local.clone();
+        self.arrivals.staging.spawn(async move {
+            let rows = local.stage(&plans).await;
+            let uuids = plans.iter().map(|(plan, _)| plan.uuid).collect();
+            Staged { uuids, rows }
+        });
+    }
+
+    /// Takes rows that are made, and begins to commit them once there are enough.
+    async fn one_staged(&mut self) {
+        let Some(done) = self.arrivals.staging.join_next().await else {
+            return;
+        };
+        match done {
+            Ok(Staged {
+                uuids,
+                rows: Ok(rows),
+            }) => self.arrivals.staged.push((uuids, rows)),
+            Ok(Staged {
+                uuids,
+                rows: Err(error),
+            }) => self.came(&uuids, Err(error)),
+            Err(_) => return self.lost(),
+        }
+        if self.arrivals.waiting() >= self.arrivals.enough {
+            self.begin_commit().await;
+        }
+    }
+
+    async fn begin_commit(&mut self) {
+        if self.arrivals.staged.is_empty() {
+            return;
+        }
+        while self.arrivals.running.len() >= COMMITS {
+            self.one_arrived().await;
+        }
+        let staged = std::mem::take(&mut self.arrivals.staged);
+        // The first are seen soon; the more follow, the less each of them costs.
+        self.arrivals.enough = self.arrivals.enough.saturating_mul(2).min(MOST);
+        let (uuids, rows): (Vec<_>, Vec<_>) = staged.into_iter().unzip();
+        let local = self.parts.local.clone();
         self.arrivals.running.spawn(async move {
-            let outcome = local.arrive(&plans).await;
-            Arrived { plans, outcome }
+            let came = local.arrive(rows).await;
+            Arrived {
+                uuids: uuids.concat(),
+                came,
+            }
         });
     }
 
     /// Until nothing is on its way any more.
     pub(super) async fn all_arrived(&mut self) {
-        self.arrive().await;
+        if self.arrivals.is_idle() && self.arrivals.gathered.len() == 1 {
+            // The way of all other plans, with a line in the log that says what it is.
+            let plans = std::mem::take(&mut self.arrivals.gathered);
+            for (plan, _) in &plans {
+                self.arrivals.under_way.remove(&plan.uuid);
+            }
+            let jobs = plans.into_iter().map(|(plan, seen)| Job::here(*plan, seen));
+            self.write_here(jobs.collect()).await;
+        }
+        self.stage().await;
+        while !self.arrivals.staging.is_empty() {
+            self.one_staged().await;
+        }
+        self.begin_commit().await;
         while !self.arrivals.running.is_empty() {
             self.one_arrived().await;
         }
+        self.arrivals.enough = TOGETHER;
     }
 
     async fn one_arrived(&mut self) {
-        let Some(done) = self.arrivals.running.join_next().await else {
-            return;
-        };
-        let Ok(Arrived { plans, outcome }) = done else {
-            self.arrivals.under_way.clear();
-            return self.step(interrupted());
-        };
-        for (plan, _) in &plans {
-            self.arrivals.under_way.remove(&plan.uuid);
+        match self.arrivals.running.join_next().await {
+            Some(Ok(Arrived { uuids, came })) => self.came(&uuids, came),
+            Some(Err(_)) => self.lost(),
+            None => {}
         }
+    }
+
+    fn lost(&mut self) {
+        self.arrivals.under_way.clear();
+        self.step(interrupted());
+    }
+
+    /// What became of them.
+    fn came(&mut self, uuids: &[EntryUuid], came: Result<Vec<bool>, StoreError>) {
         let connector = &self.parts.config.name;
-        match outcome {
-            Ok(()) => {
-                if let [(plan, _)] = plans.as_slice() {
-                    self.tell(plan);
-                } else {
-                    tracing::info!(%connector, accounts = plans.len(), "new accounts");
-                }
-                for (plan, _) in &plans {
-                    tracing::debug!(%connector, uuid = %plan.uuid, address = %plan.subject, "a new account");
-                    self.finished(plan, Outcome::Done);
-                }
+        let failed = match &came {
+            Ok(came) => {
+                let accounts = came.iter().filter(|came| **came).count();
+                tracing::info!(%connector, accounts, "new accounts");
+                None
             }
             Err(error) => {
-                // One of them has an address that somebody has, or the store cannot write: each finds out by itself.
-                tracing::debug!(%connector, %error, "new accounts are made one by one");
-                self.arrivals.names = Names::Now;
-                let jobs = plans.into_iter().map(|(plan, seen)| Job::here(*plan, seen));
-                self.write_here(jobs.collect()).await;
+                tracing::debug!(%connector, %error, "new accounts cannot be made");
+                Some(outcome_of(error))
+            }
+        };
+        let came = came.unwrap_or_default();
+        for (number, uuid) in uuids.iter().enumerate() {
+            self.arrivals.under_way.remove(uuid);
+            match &failed {
+                Some(outcome) => self.step(Input::Applied(*uuid, outcome.clone())),
+                None if came.get(number) == Some(&true) => self.step(Input::Applied(*uuid, Outcome::Done)),
+                None => {
+                    // It has an address that somebody has: who, and what follows, a look by itself tells. Others may as well.
+                    self.arrivals.names = Names::Now;
+                    self.step(Input::Overtaken(*uuid));
+                }
             }
         }
     }

@@ -128,6 +128,16 @@ impl Engine {
         self.guard.came_about(uuid, now);
     }
 
+    pub(super) fn overtaken(&mut self, uuid: EntryUuid, now: Timestamp) -> Vec<Effect> {
+        if let Phase::InRound(round) = &mut self.phase {
+            round.applying.remove(&uuid);
+            round.due.insert(uuid);
+        }
+        self.guard.was_refused(uuid);
+        self.guard_remote.was_refused(uuid);
+        self.finished(uuid, now)
+    }
+
     pub(super) fn applied(&mut self, uuid: EntryUuid, outcome: Outcome, now: Timestamp) -> Vec<Effect> {
         let Applying { name, counts, aside } = match &mut self.phase {
             Phase::InRound(round) => round.applying.remove(&uuid).unwrap_or_default(),

@@ -92,8 +92,14 @@ pub(crate) enum Input {
     NoNewcomer(LocalId),
     /// The answer to [`Effect::Create`].
     Created(LocalId, Outcome),
+    /// Plans whose remote halves are under way and meet no other object: [`Input::Applied`] follows for each, and meanwhile
+    /// the next objects of the stage may be looked at.
+    Sent(Vec<EntryUuid>),
     /// The answer to [`Effect::Apply`].
     Applied(EntryUuid, Outcome),
+    /// Nobody had the addresses of an account when it was planned, and somebody has one now. Nothing was done, and it is
+    /// looked at again in this round.
+    Overtaken(EntryUuid),
     /// An object was looked up at a server that has not got what was last written to it.
     NotYet(EntryUuid),
     /// The answer to [`Effect::Commit`].

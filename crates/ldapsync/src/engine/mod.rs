@@ -69,12 +69,13 @@ impl Settings {
     pub(crate) fn together(transaction: u16) -> usize {
         let size = usize::from(transaction);
         let whole = MOST_TOGETHER.checked_div(size).unwrap_or(0) * size;
-        whole.max(round::PORTION)
+        whole.max(LEAST_TOGETHER)
     }
 }
 
-/// The bound of [`Settings::together`].
-const MOST_TOGETHER: usize = 500;
+/// The bounds of [`Settings::together`]: few in tests, so that a few people are several portions.
+const MOST_TOGETHER: usize = if cfg!(test) { 4 } else { 500 };
+const LEAST_TOGETHER: usize = if cfg!(test) { 4 } else { round::PORTION };
 
 /// What the bases, filters and mapping are, compared with those of the last committed round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -257,7 +258,9 @@ impl Engine {
             Input::NoNewcomer(local) => self.no_newcomer(local, now),
             Input::Created(local, outcome) => self.created(local, outcome, now),
             Input::Examined(situation) => self.examined(&situation, now),
+            Input::Sent(uuids) => self.sent(&uuids),
             Input::Applied(uuid, outcome) => self.applied(uuid, outcome, now),
+            Input::Overtaken(uuid) => self.overtaken(uuid, now),
             Input::NotYet(uuid) => self.not_yet(uuid, now),
             Input::Committed { linked } => self.committed(linked, now),
         }

@@ -7,6 +7,17 @@ use crate::field::Image;
 use crate::plan::{Kind, LocalId, LocalState, Op, Plan, Wait};
 use store::{Association, Intent, LinkData, NewAccount, Origin, StoreError, SyncChange};
 
+/// What an error of the store means for the object that was to be written.
+pub(crate) fn outcome_of(error: &StoreError) -> Outcome {
+    match error {
+        StoreError::Conflict => Outcome::Stale,
+        // A damaged row is this object's trouble alone.
+        StoreError::Corrupt { .. } => Outcome::Refused(error.to_string()),
+        error if error.is_temporary() => Outcome::Temporary(error.to_string()),
+        error => Outcome::Refused(error.to_string()),
+    }
+}
+
 impl Local {
     /// Carries a plan out. Everything of one object is one durable commit, its link included.
     /// The intent of its remote half is in it too.
@@ -14,11 +25,7 @@ impl Local {
         let rows = self.rows(plan, seen, intent);
         match self.try_apply(plan, seen, rows).await {
             Ok(()) => Outcome::Done,
-            Err(StoreError::Conflict) => Outcome::Stale,
-            // A damaged row is this object's trouble alone.
-            Err(error @ StoreError::Corrupt { .. }) => Outcome::Refused(error.to_string()),
-            Err(error) if error.is_temporary() => Outcome::Temporary(error.to_string()),
-            Err(error) => Outcome::Refused(error.to_string()),
+            Err(error) => outcome_of(&error),
         }
     }
 

@@ -1,9 +1,9 @@
 //! Entries that mean nothing here yet: a situation that needs no reading, and many accounts in one commit.
 
 use super::{Local, Seen};
-use crate::plan::{Kind, LocalState, Op, Plan, Remote, Removal, Situation};
+use crate::plan::{Credentials, Kind, LocalState, Op, Plan, Remote, Removal, Situation};
 use model::EntryUuid;
-use store::{Arrival, Names, Origin, StoreError};
+use store::{Arrival, Names, Origin, StagedAccounts, StoreError};
 
 /// A plan that makes an account that nobody has, and nothing else.
 pub(crate) fn is_arrival(plan: &Plan) -> bool {
@@ -15,7 +15,7 @@ pub(crate) fn is_arrival(plan: &Plan) -> bool {
             ..
         }]
     );
-    alone && plan.remote.is_empty()
+    alone && plan.remote.is_empty() && plan.credentials != Credentials::Changed
 }
 
 impl Local {
@@ -51,8 +51,8 @@ impl Local {
         (situation, seen)
     }
 
-    /// Carries plans out for which [`is_arrival`] holds, all in one commit or none of them.
-    pub(crate) async fn arrive(&self, plans: &[(Box<Plan>, Seen)]) -> Result<(), StoreError> {
+    /// Makes the rows of plans for which [`is_arrival`] holds.
+    pub(crate) async fn stage(&self, plans: &[(Box<Plan>, Seen)]) -> Result<StagedAccounts, StoreError> {
         let mut accounts = Vec::with_capacity(plans.len());
         for (plan, seen) in plans {
             if let [Op::Create { image, state, .. }] = plan.ops.as_slice() {
@@ -61,6 +61,12 @@ impl Local {
             }
         }
         let origin = Origin::Connector(self.connector.clone());
-        self.store.create_accounts(accounts, &origin).await.map(drop)
+        self.store.stage_accounts(accounts, &origin).await
+    }
+
+    /// Carries them out in one commit. In their order: whether each account came.
+    pub(crate) async fn arrive(&self, staged: Vec<StagedAccounts>) -> Result<Vec<bool>, StoreError> {
+        let came = self.store.create_accounts(staged).await?;
+        Ok(came.iter().map(Option::is_some).collect())
     }
 }

@@ -10,6 +10,7 @@ mod objects;
 mod passwords;
 mod read;
 
+pub(crate) use apply::outcome_of;
 pub(crate) use arrive::is_arrival;
 #[cfg(test)]
 pub(crate) use objects::account_image;

@@ -1,9 +1,20 @@
-//! Reading the journal, which is the audit log too.
+//! The journal, which is the audit log too: reading it, and entries that share a row.
+//!
+//! A row has one entry, or several that one commit made at one moment for one reason. Its number is that of the last one, so
+//! whoever reads on from any number finds the row that has it.
 
-use super::rows::read_journal;
-use super::types::JournalEntry;
+use super::rows::{read_journal, read_origin, write_origin};
+use super::types::{JournalEntry, Origin, Touched};
+use crate::codec::{Decoded, Reader, Writer};
+use crate::commit::Op;
 use crate::engine::{Space, after_prefix};
-use crate::{Store, StoreError, keys};
+use crate::{LocalId, Store, StoreError, keys};
+use model::Timestamp;
+
+/// The version of a row with several entries.
+const SEVERAL: u8 = 2;
+/// Entries of a row.
+const TOGETHER: usize = 32;
 
 /// Entries that are kept; older ones go with housekeeping.
 const KEPT: u64 = 1_000_000;
@@ -11,15 +22,21 @@ const KEPT: u64 = 1_000_000;
 impl Store {
     /// Entries with a number above `seq`, oldest first; at most `limit` and at most 256.
     pub fn journal_after(&self, seq: u64, limit: usize) -> Result<Vec<JournalEntry>, StoreError> {
-        let from = keys::journal(seq.saturating_add(1));
-        let page = self
-            .engine()
-            .snapshot()
-            .page(Space::Log, &from, &after_prefix(b"J"), limit.min(256))?;
-        page.rows
-            .iter()
-            .map(|(key, row)| read_journal(number(key)?, row))
-            .collect()
+        let (first, limit) = (seq.saturating_add(1), limit.min(256));
+        let page =
+            self.engine()
+                .snapshot()
+                .page(Space::Log, &keys::journal(first), &after_prefix(b"J"), limit)?;
+        let mut entries = Vec::new();
+        for (key, row) in &page.rows {
+            let read = read_row(number(key)?, row)?;
+            entries.extend(read.into_iter().filter(|entry| entry.seq >= first));
+            if entries.len() >= limit {
+                break;
+            }
+        }
+        entries.truncate(limit);
+        Ok(entries)
     }
 
     /// Entries with a number below `before` (none: from the newest), the newest first; at most `limit` and at most
@@ -28,22 +45,34 @@ impl Store {
         let next = self.engine().get(Space::Meta, keys::JOURNAL)?;
         let next = next.and_then(|row| Some(u64::from_be_bytes(row.as_ref().try_into().ok()?)));
         let end = before.unwrap_or(u64::MAX).min(next.unwrap_or(0));
-        // Numbers have no gaps, so the rows before `end` are counted back.
-        let mut from = end.saturating_sub(limit.min(256) as u64);
+        // Numbers have no gaps, so the entries before `end` are counted back.
+        let first = end.saturating_sub(limit.min(256) as u64);
+        let (mut from, behind) = (first, after_prefix(b"J"));
         let snapshot = self.engine().snapshot();
-        let mut rows = Vec::new();
+        let mut entries = Vec::new();
         loop {
-            let page = snapshot.page(Space::Log, &keys::journal(from), &keys::journal(end), 256)?;
+            let page = snapshot.page(Space::Log, &keys::journal(from), &behind, TOGETHER)?;
             for (key, row) in &page.rows {
-                let seq = number(key)?;
-                from = seq.saturating_add(1);
-                rows.push(read_journal(seq, row)?);
+                let last = number(key)?;
+                from = last.saturating_add(1);
+                let read = read_row(last, row)?.into_iter();
+                entries.extend(read.filter(|entry| (first..end).contains(&entry.seq)));
             }
-            if !page.more || page.rows.is_empty() {
-                rows.reverse();
-                return Ok(rows);
+            if !page.more || from >= end {
+                entries.reverse();
+                return Ok(entries);
             }
         }
+    }
+
+    /// The number of the oldest entry that is kept.
+    pub(crate) fn journal_begin(&self) -> Result<Option<u64>, StoreError> {
+        let snapshot = self.engine().snapshot();
+        let page = snapshot.page(Space::Log, &keys::journal(0), &after_prefix(b"J"), 1)?;
+        let Some((key, row)) = page.rows.first() else {
+            return Ok(None);
+        };
+        Ok(read_row(number(key)?, row)?.first().map(|entry| entry.seq))
     }
 
     /// Removes the oldest entries beyond the number that is kept; returns how many.
@@ -65,4 +94,55 @@ fn number(key: &[u8]) -> Result<u64, StoreError> {
         account: None,
         what: "journal key".into(),
     })
+}
+
+/// What one of several entries has of its own.
+#[derive(Debug, Clone)]
+pub(super) struct Noted {
+    pub(super) object: Option<LocalId>,
+    pub(super) touched: Touched,
+    pub(super) note: String,
+}
+
+/// Rows with all these entries.
+pub(super) fn write_journals<'n>(
+    time: Timestamp,
+    origin: &'n Origin,
+    noted: &'n [&'n Noted],
+) -> impl Iterator<Item = Op> + 'n {
+    noted.chunks(TOGETHER).map(move |some| {
+        let mut w = Writer::new(SEVERAL);
+        write_origin(w.time(time), origin);
+        w.list(some.iter(), |w, entry| {
+            w.option(entry.object, |w, object| {
+                w.raw(&object.to_bytes());
+            });
+            w.num(u64::from(entry.touched.0)).text(&entry.note);
+        });
+        Op::Journals(some.len() as u32, w.done())
+    })
+}
+
+/// The entries of a row whose last one has this number.
+fn read_row(last: u64, row: &[u8]) -> Decoded<Vec<JournalEntry>> {
+    if row.first() != Some(&SEVERAL) {
+        return read_journal(last, row).map(|entry| vec![entry]);
+    }
+    let mut r = Reader::new(row, "journal entries", SEVERAL)?;
+    let (time, origin) = (r.time()?, read_origin(&mut r)?);
+    let mut entries = r.list(|r| {
+        Ok(JournalEntry {
+            seq: 0,
+            time,
+            object: r.option(|r| LocalId::from_bytes(r.take(9)?).ok_or_else(|| r.corrupt()))?,
+            touched: Touched(r.num32()?),
+            origin: origin.clone(),
+            note: r.text()?,
+        })
+    })?;
+    r.end()?;
+    for (back, entry) in (0..).zip(entries.iter_mut().rev()) {
+        entry.seq = last.checked_sub(back).ok_or_else(|| r.corrupt())?;
+    }
+    Ok(entries)
 }

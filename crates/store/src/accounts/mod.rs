@@ -13,10 +13,12 @@ mod journal;
 mod named;
 mod resolve;
 mod rows;
+mod staged;
 mod types;
 
 pub use arrivals::{Arrival, Names};
 pub(crate) use named::build as build_index;
+pub use staged::StagedAccounts;
 pub use types::{
     Account, AccountChange, AccountState, DomainInfo, Expansion, Group, GroupChange, JournalEntry, LocalId,
     Member, NewAccount, NewGroup, Origin, Recipient, Touched,

@@ -159,13 +159,27 @@ pub(super) fn write_journal(entry: &JournalEntry) -> Bytes {
             w.raw(&object.to_bytes());
         })
         .num(u64::from(entry.touched.0));
-    match &entry.origin {
+    write_origin(&mut w, &entry.origin);
+    w.text(&entry.note).done()
+}
+
+pub(super) fn write_origin(w: &mut Writer, origin: &Origin) {
+    match origin {
         Origin::Admin(who) => w.u8(0).text(who),
         Origin::Connector(name) => w.u8(1).text(name),
         Origin::User(id) => w.u8(2).num(id.get()),
         Origin::System => w.u8(3),
     };
-    w.text(&entry.note).done()
+}
+
+pub(super) fn read_origin(r: &mut Reader<'_>) -> Decoded<Origin> {
+    Ok(match r.u8()? {
+        0 => Origin::Admin(r.text()?),
+        1 => Origin::Connector(r.text()?),
+        2 => Origin::User(AccountId::new(r.num()?).map_err(|_| r.corrupt())?),
+        3 => Origin::System,
+        _ => return Err(r.corrupt()),
+    })
 }
 
 pub(super) fn read_journal(seq: u64, row: &[u8]) -> Decoded<JournalEntry> {
@@ -178,13 +192,7 @@ pub(super) fn read_journal(seq: u64, row: &[u8]) -> Decoded<JournalEntry> {
             LocalId::from_bytes(bytes).ok_or_else(|| r.corrupt())
         })?,
         touched: Touched(r.num32()?),
-        origin: match r.u8()? {
-            0 => Origin::Admin(r.text()?),
-            1 => Origin::Connector(r.text()?),
-            2 => Origin::User(AccountId::new(r.num()?).map_err(|_| r.corrupt())?),
-            3 => Origin::System,
-            _ => return Err(r.corrupt()),
-        },
+        origin: read_origin(&mut r)?,
         note: r.text()?,
     };
     r.end()?;

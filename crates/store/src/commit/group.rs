@@ -1,6 +1,7 @@
 //! One group: preconditions, reference counts and journal numbers against the snapshot plus what is staged.
 
-use super::{Batch, Expect, Expectation, Op, Request};
+use super::known::Known;
+use super::{Batch, Bulk, Expect, Expectation, Op, Request};
 use crate::StoreError;
 use crate::engine::{Snapshot, Space, Write, after_key, after_prefix};
 use crate::keys;
@@ -40,6 +41,8 @@ pub(super) struct Group<'a> {
     committed: Snapshot<'a>,
     staged: Staged,
     journal: u64,
+    /// What may be there of a file's rows, where that is known.
+    known: Option<&'a Known>,
     /// Sums that this group changes, by connector: read once, written once.
     sums: BTreeMap<String, Sums>,
 }
@@ -56,8 +59,13 @@ impl<'a> Group<'a> {
             committed,
             staged: Staged::default(),
             journal,
+            known: None,
             sums: BTreeMap::new(),
         }
+    }
+
+    pub(super) fn knowing(self, known: Option<&'a Known>) -> Self {
+        Self { known, ..self }
     }
 
     pub(super) const fn next_journal(&self) -> u64 {
@@ -104,6 +112,11 @@ impl<'a> Group<'a> {
                     self.journal += 1;
                     self.staged.insert(Space::Log, key, Some(row));
                 }
+                Op::Journals(count, row) => {
+                    self.journal += u64::from(count);
+                    let key = keys::journal(self.journal.saturating_sub(1));
+                    self.staged.insert(Space::Log, key, Some(row));
+                }
                 Op::Tally(change) => {
                     let (connector, tally) = *change;
                     let sums = self.sums.entry(connector).or_default();
@@ -147,6 +160,12 @@ impl<'a> Group<'a> {
             if let Op::New(space, key, _) = op
                 && self.read(*space, key)?.is_some()
             {
+                return Err(StoreError::Conflict);
+            }
+        }
+        for (key, _) in batch.bulk.iter().flat_map(Bulk::new_rows) {
+            let perhaps = self.known.is_none_or(|known| known.may_have(key));
+            if perhaps && self.read(Space::Directory, key)?.is_some() {
                 return Err(StoreError::Conflict);
             }
         }

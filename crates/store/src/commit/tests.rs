@@ -2,6 +2,7 @@
 
 use super::thread::Worker;
 use super::*;
+use crate::engine::Durability;
 use model::ManualClock;
 use std::time::Duration;
 
@@ -200,4 +201,103 @@ fn the_mark_is_whole_or_none() {
     let mut torn = mark_bytes(77);
     torn[3] ^= 1;
     assert_eq!(read_mark(torn), None);
+}
+
+/// Commits without a stop behind it.
+fn killed_after(engine: &Arc<Engine>, batch: Batch) {
+    let start = Start {
+        sequence: 0,
+        journal: 1,
+        journal_told: tokio::sync::watch::channel(1).0,
+        mark: None,
+        reserve: None,
+    };
+    let clock = Arc::new(ManualClock::default());
+    let mut worker = Worker::new(Arc::clone(engine), clock, start, Arc::default());
+    let (sender, queue) = mpsc::channel();
+    let (message, mut answer) = request(batch);
+    sender.send(message).expect("queued");
+    worker.carry_out(&queue);
+    answer.try_recv().expect("answered").expect("commits");
+}
+
+/// A batch with a file of its own, and a journal entry beside it.
+fn loads(keys: &[&[u8]]) -> Batch {
+    let (mut bytes, mut rows) = (Vec::new(), Vec::new());
+    for key in keys {
+        let at = u32::try_from(bytes.len()).expect("few");
+        let key_size = u32::try_from(key.len()).expect("few");
+        bytes.extend_from_slice(key);
+        bytes.extend_from_slice(b"value");
+        rows.push(BulkRow {
+            at,
+            key: key_size,
+            value: 5,
+            is_new: true,
+        });
+    }
+    let mut batch = Batch::new(Class::Durable);
+    batch
+        .ops
+        .push(Op::Journals(3, Bytes::from_static(b"three entries")));
+    batch.put(Space::Directory, b"b".to_vec(), Bytes::from_static(b"beside"));
+    batch.bulk = Some(Bulk {
+        bytes: bytes.into(),
+        rows,
+    });
+    batch
+}
+
+fn journal_number(engine: &Engine) -> Option<Bytes> {
+    engine.get(Space::Meta, crate::keys::JOURNAL).expect("reads")
+}
+
+#[test]
+fn a_file_and_what_is_beside_it_come_together() {
+    let engine = memory();
+    let (stats, answers) = run(
+        &engine,
+        vec![put(b"x"), loads(&[b"a", b"c"]), loads(&[b"c"]), put(b"y")],
+    );
+    assert!(matches!(
+        answers.as_slice(),
+        [Ok(()), Ok(()), Err(StoreError::Conflict), Ok(())]
+    ));
+    assert_eq!((stats.commits, stats.refused), (3, 1));
+    let get = |space, key: &[u8]| engine.get(space, key).expect("reads");
+    for (key, value) in [(b"a", "value"), (b"b", "beside"), (b"c", "value")] {
+        assert_eq!(get(Space::Directory, key), Some(Bytes::from(value)));
+    }
+    // Numbers 1 to 3, in the row of the last.
+    assert!(get(Space::Log, &crate::keys::journal(3)).is_some());
+    assert_eq!(
+        journal_number(&engine),
+        Some(Bytes::copy_from_slice(&4u64.to_be_bytes()))
+    );
+    assert_eq!(get(Space::Meta, crate::keys::LOADING), None);
+}
+
+#[test]
+fn what_belongs_to_a_file_survives_whatever_ends_the_process() {
+    // Power goes when the file is there and what follows it is in the kernel only.
+    let engine = memory();
+    killed_after(&engine, loads(&[b"a"]));
+    engine.lose_power();
+    assert_eq!(journal_number(&engine), None);
+    let note = engine.get(Space::Meta, crate::keys::LOADING).expect("reads");
+    assert!(note.is_some());
+    finish_loading(&engine).expect("finishes");
+    let row = engine.get(Space::Log, &crate::keys::journal(3));
+    assert!(row.expect("reads").is_some());
+    assert_eq!(
+        journal_number(&engine),
+        Some(Bytes::copy_from_slice(&4u64.to_be_bytes()))
+    );
+    // The process ends before the file is there: nothing follows from the note.
+    let engine = memory();
+    let noted = vec![(Space::Meta, crate::keys::LOADING.to_vec(), note)];
+    engine.write(noted, Durability::Disk).expect("writes");
+    finish_loading(&engine).expect("finishes");
+    let left = engine.get(Space::Meta, crate::keys::LOADING).expect("reads");
+    assert_eq!((left, journal_number(&engine)), (None, None));
 }

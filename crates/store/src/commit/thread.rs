@@ -1,6 +1,7 @@
 //! The committer thread.
 
 use super::group::{self, Group};
+use super::known::Known;
 use super::{Class, Counters, Message, Request, Reserve, Start};
 use crate::StoreError;
 use crate::engine::{Durability, Engine, Space};
@@ -32,19 +33,21 @@ enum Holds {
 }
 
 pub(super) struct Worker {
-    engine: Arc<Engine>,
+    pub(super) engine: Arc<Engine>,
     clock: Arc<dyn Clock>,
     sequence: u64,
-    journal: u64,
+    pub(super) journal: u64,
     journal_told: tokio::sync::watch::Sender<u64>,
     mark: Option<std::fs::File>,
     reserve: Option<Reserve>,
-    counters: Arc<Counters>,
+    pub(super) counters: Arc<Counters>,
     /// When the oldest write that is only in the kernel was made, on the monotonic clock.
     unsynced_since: Option<Duration>,
     holds: Holds,
+    /// What may be there, while files of their own are made; nothing in it: there is too much.
+    pub(super) known: Option<Option<Known>>,
     /// Set by the first failed write: nothing is written after it.
-    broken: Option<StoreError>,
+    pub(super) broken: Option<StoreError>,
 }
 
 impl Worker {
@@ -65,6 +68,7 @@ impl Worker {
             counters,
             unsynced_since: None,
             holds: Holds::Rows,
+            known: None,
             broken: None,
         }
     }
@@ -148,6 +152,7 @@ impl Worker {
 
     /// Nobody writes: what was written need not stay in memory.
     fn rest(&mut self) {
+        self.known = None;
         let (done, then) = match self.holds {
             _ if self.broken.is_some() => (Ok(()), Holds::Nothing),
             Holds::Rows => (self.engine.write_out(), Holds::Copies),
@@ -160,7 +165,21 @@ impl Worker {
         }
     }
 
+    /// In the order in which they came; a batch that has a file of its own is a group of its own.
     fn commit(&mut self, requests: Vec<Request>) {
+        let mut group = Vec::with_capacity(requests.len());
+        for request in requests {
+            if request.batch.bulk.is_some() {
+                self.commit_group(std::mem::take(&mut group));
+                self.commit_bulk(request);
+            } else {
+                group.push(request);
+            }
+        }
+        self.commit_group(group);
+    }
+
+    fn commit_group(&mut self, requests: Vec<Request>) {
         if requests.is_empty() {
             return;
         }
@@ -208,9 +227,7 @@ impl Worker {
                 for request in accepted {
                     group::publish(request);
                 }
-                // Last, so that whoever wakes finds everything published.
-                self.journal_told
-                    .send_if_modified(|told| std::mem::replace(told, self.journal) != self.journal);
+                self.tell_journal();
             }
             Err(error) => {
                 count(&self.counters.refused, accepted.len());
@@ -224,7 +241,13 @@ impl Worker {
         }
     }
 
-    fn write(
+    /// Last, so that whoever wakes finds everything published.
+    pub(super) fn tell_journal(&self) {
+        self.journal_told
+            .send_if_modified(|told| std::mem::replace(told, self.journal) != self.journal);
+    }
+
+    pub(super) fn write(
         &mut self,
         mut writes: Vec<crate::engine::Write>,
         durable: bool,
@@ -234,6 +257,9 @@ impl Worker {
         writes.push((Space::Meta, keys::SEQUENCE.to_vec(), Some(number(sequence))));
         if journal != self.journal {
             writes.push((Space::Meta, keys::JOURNAL.to_vec(), Some(number(journal))));
+        }
+        if let Some(Some(known)) = &mut self.known {
+            writes.iter().for_each(|(space, key, _)| known.add(*space, key));
         }
         let durability = if durable {
             Durability::Disk
@@ -257,7 +283,7 @@ impl Worker {
         Ok(())
     }
 
-    fn give_up(&mut self, error: StoreError) {
+    pub(super) fn give_up(&mut self, error: StoreError) {
         self.counters.read_only.store(true, Ordering::Relaxed);
         self.broken = Some(error);
     }
@@ -297,13 +323,13 @@ impl Worker {
         self.write(writes, true, self.journal)
     }
 
-    fn free_space(&self) -> Option<u64> {
+    pub(super) fn free_space(&self) -> Option<u64> {
         self.reserve.as_ref().and_then(Reserve::free)
     }
 
     /// New bodies stop at the reserve; everything else may use three quarters of it, so that a full
     /// store can still be emptied.
-    fn room_for(&self, request: &Request, free: Option<u64>) -> Result<(), StoreError> {
+    pub(super) fn room_for(&self, request: &Request, free: Option<u64>) -> Result<(), StoreError> {
         let (Some(reserve), Some(free)) = (&self.reserve, free) else {
             return Ok(());
         };
@@ -319,7 +345,7 @@ impl Worker {
     }
 }
 
-fn number(value: u64) -> Bytes {
+pub(super) fn number(value: u64) -> Bytes {
     Bytes::copy_from_slice(&value.to_be_bytes())
 }
 

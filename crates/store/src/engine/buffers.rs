@@ -15,6 +15,8 @@ const SMALL: u64 = 8;
 const LOOK: Duration = Duration::from_millis(1);
 /// Looks after which the writer goes on all the same: more memory is better than no mail. About ten seconds.
 const LOOKS: usize = 10_000;
+/// Files that may wait to be merged before another one is made. fjall stops a writer at 30.
+const FILES: usize = 16;
 
 /// How memory is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +60,21 @@ pub(super) fn bound(database: &Database, spaces: &[Keyspace], part: u64) -> Resu
     }
     for _ in 0..LOOKS {
         if database.write_buffer_size().saturating_sub(all()) <= part {
+            return Ok(());
+        }
+        std::thread::park_timeout(LOOK);
+    }
+    tracing::warn!("rows are written out too slowly; they take more memory than they should");
+    Ok(())
+}
+
+/// Has everything of a key space written out and waits for it, and for the merging of files where there are many. For the
+/// committer thread: nobody writes meanwhile.
+pub(super) fn emptied(space: &Keyspace) -> Result<(), fjall::Error> {
+    for _ in 0..LOOKS {
+        if gathered(space) > 0 {
+            space.rotate_memtable()?;
+        } else if space.tree.sealed_memtable_count() == 0 && space.tree.l0_run_count() < FILES {
             return Ok(());
         }
         std::thread::park_timeout(LOOK);

@@ -1,7 +1,7 @@
 //! The default engine: a fjall database in the data folder.
 
 use super::buffers::{self, Shares};
-use super::{Durability, Space, Write};
+use super::{Durability, Row, Space, Write};
 use crate::{StoreError, keys};
 use bytes::Bytes;
 use fjall::config::{FilterPolicy, PartitioningPolicy};
@@ -10,6 +10,7 @@ use fjall::{
     Slice,
 };
 use std::path::Path;
+use std::sync::Arc;
 
 /// Values from this size live in blob files, so that compaction of keys does not rewrite bodies.
 const BLOB_THRESHOLD: u32 = 1024;
@@ -18,6 +19,9 @@ const BLOB_THRESHOLD: u32 = 1024;
 /// long as a merge waits for one of the others that one asks for it over and over, with a whole processor. Two would leave one
 /// other, which a merge keeps busy for seconds in a first synchronisation.
 const WORKERS: usize = 3;
+
+/// New files of the directory before they are merged.
+const FILES: u8 = 8;
 
 /// A fjall database with one keyspace a [`Space`].
 pub(crate) struct Embedded {
@@ -55,6 +59,10 @@ impl Embedded {
                         Space::Log => options
                             .filter_policy(FilterPolicy::disabled())
                             .index_block_partitioning_policy(PartitioningPolicy::all(true)),
+                        // Files of their own come fast: merged twice as many at a time, each row is moved half as often.
+                        Space::Directory => options.compaction_strategy(Arc::new(
+                            fjall::compaction::Leveled::default().with_l0_threshold(FILES),
+                        )),
                         _ => options,
                     }
                 };
@@ -95,6 +103,26 @@ impl Embedded {
         }
         batch.commit().map_err(write_failure)?;
         buffers::bound(&self.database, &self.spaces, self.shares.part).map_err(write_failure)
+    }
+
+    /// Writes sorted rows as a file, behind everything that was written before.
+    pub(crate) fn ingest<'r>(
+        &self,
+        space: Space,
+        rows: impl Iterator<Item = Row<'r>>,
+    ) -> Result<(), StoreError> {
+        let keyspace = self.space(space)?;
+        // fjall would write out what waits as well, but it would go on counting it as waiting.
+        buffers::emptied(keyspace).map_err(write_failure)?;
+        let mut ingestion = keyspace.start_ingestion().map_err(write_failure)?;
+        for (key, value) in rows {
+            match value {
+                Some(value) => ingestion.write(key, value),
+                None => ingestion.write_tombstone(key),
+            }
+            .map_err(write_failure)?;
+        }
+        ingestion.finish().map_err(write_failure)
     }
 
     /// Has rows that wait written out, by other threads.

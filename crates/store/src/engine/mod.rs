@@ -60,6 +60,9 @@ impl Space {
 /// One change of a batch; `None` removes the key. A batch never names a key twice.
 pub(crate) type Write = (Space, Vec<u8>, Option<Bytes>);
 
+/// A row, or a key that is removed.
+pub(crate) type Row<'r> = (&'r [u8], Option<&'r [u8]>);
+
 /// How far a write has gone when it returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Durability {
@@ -118,6 +121,23 @@ impl Engine {
             Self::Embedded(engine) => engine.write(batch, durability),
             Self::Memory(engine) => {
                 engine.write(batch, durability);
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes rows that are in the order of their keys, all of them or nothing, to the disk at once. For many rows only, and
+    /// for the committer thread only.
+    pub(crate) fn ingest<'r>(
+        &self,
+        space: Space,
+        rows: impl Iterator<Item = Row<'r>>,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(engine) => engine.ingest(space, rows),
+            Self::Memory(engine) => {
+                let row = |(key, value): Row<'_>| (space, key.to_vec(), value.map(Bytes::copy_from_slice));
+                engine.write(rows.map(row).collect(), Durability::Disk);
                 Ok(())
             }
         }

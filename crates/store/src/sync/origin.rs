@@ -1,7 +1,6 @@
 //! The journal as one connector reads it: without its own echo.
 
-use crate::engine::{Space, after_prefix};
-use crate::{JournalEntry, Origin, Store, StoreError, keys};
+use crate::{JournalEntry, Origin, Store, StoreError};
 
 /// A part of the journal for one connector.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,14 +38,7 @@ impl Store {
     /// Whether the row after `offset` is no longer kept. The journal begins with 0 or 1, so nothing is missing
     /// before its first row.
     fn is_trimmed(&self, offset: u64) -> Result<bool, StoreError> {
-        let page = self
-            .engine()
-            .snapshot()
-            .page(Space::Log, &keys::journal(0), &after_prefix(b"J"), 1)?;
-        let first = page
-            .rows
-            .first()
-            .and_then(|(key, _)| Some(u64::from_be_bytes(key.get(1..)?.try_into().ok()?)));
+        let first = self.journal_begin()?;
         Ok(first.is_some_and(|first| first > offset.saturating_add(1) && first > 1))
     }
 }

@@ -72,18 +72,30 @@ pub(crate) struct Came {
 }
 
 impl Came {
+    /// Takes another part.
+    pub(crate) fn join(&mut self, other: &Self) {
+        self.links += other.links;
+        self.living += other.living;
+        for (writer, version) in &other.newest {
+            self.note(writer, version);
+        }
+    }
+
+    fn note(&mut self, writer: &str, version: &str) {
+        match self.newest.get_mut(writer) {
+            Some(newest) if newest.as_str() >= version => {}
+            Some(newest) => version.clone_into(newest),
+            None => drop(self.newest.insert(writer.to_owned(), version.to_owned())),
+        }
+    }
+
     fn add(&mut self, data: &LinkData) {
         self.links += 1;
         self.living += u64::from(data.state.is_living());
         let stands = data.state == LinkState::Linked;
         let version = data.version.as_deref().filter(|_| stands);
-        let Some((writer, version)) = version.and_then(writer_of) else {
-            return;
-        };
-        match self.newest.get_mut(writer) {
-            Some(newest) if newest.as_str() >= version => {}
-            Some(newest) => version.clone_into(newest),
-            None => drop(self.newest.insert(writer.to_owned(), version.to_owned())),
+        if let Some((writer, version)) = version.and_then(writer_of) {
+            self.note(writer, version);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Many accounts in one commit.
 
 use crate::support::{account, address, admin, clock, embedded, memory};
-use ::model::{Address, EntryUuid};
+use ::model::{AccountId, Address, EntryUuid};
 use store::{
     AccountChange, Arrival, Elsewhere, LinkData, LocalId, Names, NewAccount, NewAssociation, Origin, Store,
     StoreError, Touched,
@@ -27,6 +27,19 @@ fn new(number: u8) -> NewAccount {
     new
 }
 
+async fn create(
+    store: &Store,
+    new: Vec<NewAccount>,
+    origin: &Origin,
+) -> Result<Vec<Option<AccountId>>, StoreError> {
+    // In parts, as they are made.
+    let mut parts = Vec::new();
+    for part in new.chunks(2) {
+        parts.push(store.stage_accounts(part.to_vec(), origin).await?);
+    }
+    store.create_accounts(parts).await
+}
+
 fn unknown(store: &Store, numbers: &[u8], names: Names) -> Vec<bool> {
     let addresses: Vec<(EntryUuid, Address)> = numbers
         .iter()
@@ -43,9 +56,19 @@ fn unknown(store: &Store, numbers: &[u8], names: Names) -> Vec<bool> {
     store.unknown(CONNECTOR, &arrivals, names).expect("reads")
 }
 
+/// One in which few accounts go the way of all rows, and one in which they become a file.
+fn both() -> [Store; 2] {
+    [memory(), Store::simulated(clock()).expect("a store")]
+}
+
 #[tokio::test]
 async fn they_are_the_same_as_one_by_one() {
-    let (one, many) = (memory(), memory());
+    for many in both() {
+        same_as_one_by_one(memory(), many).await;
+    }
+}
+
+async fn same_as_one_by_one(one: Store, many: Store) {
     for store in [&one, &many] {
         account(store, "first").await;
     }
@@ -53,8 +76,8 @@ async fn they_are_the_same_as_one_by_one() {
     for number in 1..=5 {
         one.create_account(new(number), &origin).await.expect("creates");
     }
-    let ids = many.create_accounts((1..=5).map(new).collect(), &origin).await;
-    let ids = ids.expect("creates");
+    let ids = create(&many, (1..=5).map(new).collect(), &origin).await;
+    let ids: Vec<_> = ids.expect("creates").into_iter().flatten().collect();
     assert_eq!(
         one.list_accounts(None, 256).expect("reads"),
         many.list_accounts(None, 256).expect("reads")
@@ -74,32 +97,46 @@ async fn they_are_the_same_as_one_by_one() {
 }
 
 #[tokio::test]
-async fn all_or_none_of_them_come() {
-    let store = memory();
+async fn who_cannot_come_is_left_out_and_told() {
+    for store in both() {
+        left_out_and_told(store).await;
+    }
+}
+
+async fn left_out_and_told(store: Store) {
     account(&store, "n3").await;
-    let refused = |list: Vec<NewAccount>| async {
-        let answer = store.create_accounts(list, &admin()).await;
-        assert!(
-            matches!(answer, Err(StoreError::Conflict | StoreError::NotFound(_))),
-            "{answer:?}"
-        );
-        assert_eq!(store.list_accounts(None, 256).expect("reads").len(), 1);
-        assert_eq!(store.list_associations(CONNECTOR, None, 9).expect("reads"), []);
+    let came = |list: Vec<NewAccount>| async {
+        let came = create(&store, list, &admin()).await.expect("creates");
+        came.iter().map(Option::is_some).collect::<Vec<_>>()
     };
-    // An address that somebody has; one that two of them want; an entry twice; a domain that is not hosted.
-    refused((1..=5).map(new).collect()).await;
+    // An address that somebody has; one that two of them want; an entry twice.
     let mut twin = new(2);
     twin.address = address("ALSO1@example.test");
-    refused(vec![new(1), twin]).await;
-    let mut twice = new(2);
-    twice.association = new(1).association;
-    refused(vec![new(1), twice]).await;
+    let mut twice = new(5);
+    twice.association = new(4).association;
+    let list = vec![new(1), twin, new(3), new(4), twice, new(6)];
+    assert_eq!(came(list).await, [true, false, false, true, false, true]);
+    let links = store.list_associations(CONNECTOR, None, 9).expect("reads");
+    assert_eq!(links.len(), 3);
+    let sums = store.count_links(CONNECTOR, |_| true).await.expect("counts");
+    assert_eq!(sums.links, 3);
+    let notes = store.journal_after(0, 256).expect("reads");
+    assert_eq!(
+        notes
+            .iter()
+            .filter(|entry| entry.note.starts_with("account "))
+            .count(),
+        4
+    );
+    // Whoever is left out can come later, and nobody comes twice.
+    assert_eq!(came(vec![new(1), new(2), new(4)]).await, [false, true, false]);
+    assert_eq!(came(vec![new(1), new(4)]).await, [false, false]);
+    assert!(came(Vec::new()).await.is_empty());
+    // A domain that is not hosted is the trouble of all.
     let foreign = NewAccount::new(address("a@elsewhere.test"));
-    refused(vec![new(1), foreign]).await;
-    let none = store.create_accounts(Vec::new(), &admin()).await;
-    assert_eq!(none.expect("nothing to do"), []);
-    let some = store.create_accounts(vec![new(1), new(2)], &admin()).await;
-    assert_eq!(some.expect("creates").len(), 2);
+    let answer = create(&store, vec![new(7), foreign], &admin()).await;
+    assert!(matches!(answer, Err(StoreError::NotFound(_))), "{answer:?}");
+    assert_eq!(store.list_accounts(None, 256).expect("reads").len(), 5);
 }
 
 #[tokio::test]
@@ -108,8 +145,8 @@ async fn who_is_known_is_told() {
     account(&store, "also5").await;
     assert!(unknown(&store, &[], Names::Now).is_empty());
     assert_eq!(unknown(&store, &[1, 2], Names::Now), [true, true]);
-    let linked = store.create_accounts(vec![new(1), new(3)], &admin()).await;
-    let linked = linked.expect("creates");
+    let linked = create(&store, vec![new(1), new(3)], &admin()).await;
+    let linked: Vec<_> = linked.expect("creates").into_iter().flatten().collect();
     let note = [(
         uuid(6),
         Some(Elsewhere {
@@ -148,7 +185,8 @@ async fn side_by_side_and_reopened_no_id_is_given_twice() {
         let store = store.clone();
         tokio::spawn(async move {
             let list = (from..from + 20).map(new).collect();
-            store.create_accounts(list, &admin()).await.expect("creates")
+            let ids = create(&store, list, &admin()).await.expect("creates");
+            ids.into_iter().flatten().collect::<Vec<_>>()
         })
     };
     let tasks = [make(10), make(40), make(70)];
@@ -171,4 +209,80 @@ async fn side_by_side_and_reopened_no_id_is_given_twice() {
     };
     let changed = store.update_account(ids[0], Some(1), change, &admin()).await;
     assert_eq!(changed.expect("changes").version, 2);
+}
+
+/// Somebody of thousands.
+fn one_of_many(number: u32) -> NewAccount {
+    let mut new = NewAccount::new(address(&format!("m{number}@example.test")));
+    let mut uuid = [1; 16];
+    uuid[..4].copy_from_slice(&number.to_be_bytes());
+    new.association = Some(NewAssociation {
+        connector: CONNECTOR.to_owned(),
+        remote: EntryUuid::from_bytes(uuid),
+        data: LinkData::new(format!("uid=m{number}")),
+    });
+    new
+}
+
+#[tokio::test]
+async fn a_file_of_its_own_is_read_like_all_rows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = embedded(folder.path(), clock());
+    account(&store, "m7").await;
+    let before = store.journal_watch().borrow().to_owned();
+    for part in 0..2 {
+        let list = (part * 4000..(part + 1) * 4000).map(one_of_many).collect();
+        let staged = store.stage_accounts(list, &admin()).await.expect("rows");
+        let came = store.create_accounts(vec![staged]).await.expect("creates");
+        assert_eq!(
+            came.iter().filter(|id| id.is_none()).count(),
+            usize::from(part == 0)
+        );
+        // Rows of the same key space that come between.
+        account(&store, &format!("between{part}")).await;
+    }
+    // No clean stop.
+    drop(store);
+    let store = embedded(folder.path(), clock());
+    let sums = store.count_links(CONNECTOR, |_| true).await.expect("counts");
+    assert_eq!(sums.links, 7999);
+    for number in [0, 8, 3999, 4000, 7999] {
+        let found = store.account_by_address(&address(&format!("m{number}@example.test")));
+        let id = found.expect("reads").expect("there").id;
+        let link = store.association(CONNECTOR, LocalId::Account(id));
+        assert_eq!(
+            link.expect("reads").expect("linked").data.dn,
+            format!("uid=m{number}")
+        );
+        let change = AccountChange {
+            enabled: Some(false),
+            ..AccountChange::default()
+        };
+        let changed = store
+            .update_account(id, None, change, &admin())
+            .await
+            .expect("changes");
+        assert!(!changed.enabled && !store.account(id).expect("reads").expect("there").enabled);
+    }
+    // Every number is there once, forwards and backwards, wherever somebody begins.
+    let (mut seq, mut forwards) = (before - 1, Vec::new());
+    loop {
+        let some = store.journal_after(seq, 50).expect("reads");
+        let Some(last) = some.last() else { break };
+        seq = last.seq;
+        forwards.extend(some);
+    }
+    let numbers: Vec<_> = forwards.iter().map(|entry| entry.seq).collect();
+    assert_eq!(numbers, (before..=seq).collect::<Vec<_>>());
+    assert_eq!(numbers.len(), 7999 + 2 + 5);
+    let (mut end, mut backwards) = (None, Vec::new());
+    while backwards.len() < forwards.len() {
+        let some = store.journal_before(end, 33).expect("reads");
+        end = some.last().map(|entry| entry.seq);
+        backwards.extend(some);
+    }
+    backwards.truncate(forwards.len());
+    backwards.reverse();
+    assert_eq!(backwards, forwards);
+    assert!(forwards[0].note == "account m0@example.test created");
 }

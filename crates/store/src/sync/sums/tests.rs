@@ -255,8 +255,9 @@ async fn accounts_that_come_together_are_summed_as_each_alone() {
         });
         new
     });
-    let made = world.store.create_accounts(new.into(), &Origin::System).await;
-    assert_eq!(made.expect("accounts").len(), 6);
+    let staged = world.store.stage_accounts(new.into(), &Origin::System).await;
+    let made = world.store.create_accounts(vec![staged.expect("rows")]).await;
+    assert_eq!(made.expect("accounts").into_iter().flatten().count(), 6);
     let sums = world.store.link_sums("c").expect("reads").expect("known");
     assert_eq!(sums, world.folded(&|_| true));
     assert_eq!(sums.newest, Some(vec![csn(3, 1), csn(4, 2)]));

@@ -1,0 +1,384 @@
+//! Many accounts at once: what a connector brings that nobody has yet.
+//!
+//! The same rows as one account after the other, in one commit. They are made before, some hundreds at a time, so that the
+//! commit has little to do; very many of them become a file of their own. Whoever asks looks first which entries are unknown
+//! ([`Store::unknown`]); who came in between, or wants what another of them has, is left out, and told.
+
+use super::changes::{batch, needs_domain, tidy_aliases};
+use super::journal::{Noted, write_journals};
+use super::rows::write_account;
+use super::types::{Account, Hash, NewAccount, Origin, Touched};
+use crate::commit::{Batch, Bulk, BulkRow, Op};
+use crate::engine::Space;
+use crate::sync::{Association, Came, Tally};
+use crate::{LocalId, Store, StoreError, keys};
+use bytes::Bytes;
+use model::{AccountId, Domain, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// About as many octets has an account with two aliases, and as many rows.
+const OCTETS: usize = 800;
+const ROWS: usize = 6;
+/// How often those that cannot come are looked for; others may come meanwhile.
+const TRIES: usize = 4;
+
+/// Accounts whose rows are made. Nobody sees them before [`Store::create_accounts`].
+#[derive(Debug)]
+pub struct StagedAccounts {
+    origin: Origin,
+    time: Timestamp,
+    accounts: Vec<StagedAccount>,
+    /// Keys and values of all rows.
+    bytes: Vec<u8>,
+    rows: Vec<StagedRow>,
+    /// Rows that few accounts have.
+    more: Vec<(u32, Op)>,
+    domains: BTreeSet<Domain>,
+}
+
+#[derive(Debug)]
+struct StagedAccount {
+    id: AccountId,
+    noted: Noted,
+    /// By connector.
+    link: Option<(String, Came)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct StagedRow {
+    row: BulkRow,
+    account: u32,
+}
+
+impl StagedAccounts {
+    fn new(origin: Origin, time: Timestamp, accounts: usize) -> Self {
+        Self {
+            origin,
+            time,
+            accounts: Vec::with_capacity(accounts),
+            bytes: Vec::with_capacity(accounts.saturating_mul(OCTETS)),
+            rows: Vec::with_capacity(accounts.saturating_mul(ROWS)),
+            more: Vec::new(),
+            domains: BTreeSet::new(),
+        }
+    }
+
+    /// How many accounts.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.accounts.is_empty()
+    }
+
+    /// A row of the account that is made.
+    fn row(&mut self, key: &[u8], value: &[u8], is_new: bool) -> Result<(), StoreError> {
+        let size = |len: usize| u32::try_from(len).map_err(|_| StoreError::Limit("accounts"));
+        let row = BulkRow {
+            at: size(self.bytes.len())?,
+            key: size(key.len())?,
+            value: size(value.len())?,
+            is_new,
+        };
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value);
+        let account = size(self.accounts.len())?;
+        self.rows.push(StagedRow { row, account });
+        Ok(())
+    }
+
+    /// Puts another part behind this one.
+    fn append(&mut self, other: Self) -> Result<(), StoreError> {
+        let size = |len: usize| u32::try_from(len).map_err(|_| StoreError::Limit("accounts"));
+        let (at, account) = (size(self.bytes.len())?, size(self.accounts.len())?);
+        size(self.bytes.len().saturating_add(other.bytes.len()))?;
+        self.bytes.extend_from_slice(&other.bytes);
+        self.rows.extend(other.rows.into_iter().map(|mut one| {
+            one.row.at += at;
+            one.account += account;
+            one
+        }));
+        self.more
+            .extend(other.more.into_iter().map(|(one, op)| (one + account, op)));
+        self.accounts.extend(other.accounts);
+        self.domains.extend(other.domains);
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Makes the rows of accounts. Ids that are not used are not given again.
+    pub async fn stage_accounts(
+        &self,
+        new: Vec<NewAccount>,
+        origin: &Origin,
+    ) -> Result<StagedAccounts, StoreError> {
+        let count = u64::try_from(new.len()).map_err(|_| StoreError::Limit("accounts"))?;
+        let first = {
+            let mut next = self.ids().lock().await;
+            let first = *next;
+            *next = first.checked_add(count).ok_or(StoreError::Limit("accounts"))?;
+            first
+        };
+        let mut staged = StagedAccounts::new(origin.clone(), self.clock().now(), new.len());
+        for (number, account) in (first..).zip(new) {
+            let id = AccountId::new(number).map_err(|_| StoreError::Limit("accounts"))?;
+            self.stage_account(&mut staged, id, account)?;
+        }
+        Ok(staged)
+    }
+
+    fn stage_account(
+        &self,
+        staged: &mut StagedAccounts,
+        id: AccountId,
+        new: NewAccount,
+    ) -> Result<(), StoreError> {
+        let local = LocalId::Account(id);
+        let account = Account {
+            id,
+            aliases: tidy_aliases(&new.address, new.aliases)?,
+            address: new.address,
+            display_name: new.display_name,
+            quota: new.quota,
+            enabled: new.enabled,
+            state: new.state,
+            version: 1,
+            created: staged.time,
+            password_hash: new.password_hash.map(Hash),
+        };
+        let owner = local.to_bytes();
+        for address in account.addresses() {
+            if !staged.domains.contains(address.domain_str()) {
+                staged.domains.insert(address.domain());
+            }
+            staged.row(&keys::name(address), &owner, true)?;
+        }
+        staged.row(&keys::account(id), &write_account(&account), false)?;
+        let mut touched = Touched::CREATED;
+        let (mut link, mut beside) = (None, batch());
+        if let Some(association) = new.association {
+            touched = touched.and(Touched::ASSOCIATION);
+            let association = Association::new(association, local);
+            let mut came = Came::default();
+            let (here, there, row) = crate::sync::stage_arrival(&mut beside, &association, &mut came)?;
+            staged.row(&there, &owner, true)?;
+            staged.row(&here, &row, false)?;
+            link = Some((association.connector, came));
+        }
+        self.stage_sync(&mut beside, Some(local), &new.sync)?;
+        let number = u32::try_from(staged.accounts.len()).map_err(|_| StoreError::Limit("accounts"))?;
+        staged.more.extend(beside.ops.into_iter().map(|op| (number, op)));
+        staged.accounts.push(StagedAccount {
+            id,
+            noted: Noted {
+                object: Some(local),
+                touched,
+                note: format!("account {} created", account.address),
+            },
+            link,
+        });
+        Ok(())
+    }
+
+    /// Creates the accounts of all parts in one commit. In their order: the id of each; none for one that cannot be
+    /// created beside the others and what is there, and is left out.
+    pub async fn create_accounts(
+        &self,
+        parts: Vec<StagedAccounts>,
+    ) -> Result<Vec<Option<AccountId>>, StoreError> {
+        let mut parts = parts.into_iter();
+        let Some(mut staged) = parts.next() else {
+            return Ok(Vec::new());
+        };
+        for part in parts {
+            staged.append(part)?;
+        }
+        let bytes = Bytes::from(std::mem::take(&mut staged.bytes));
+        let mut out = BTreeSet::new();
+        let outcome = 'tries: {
+            for _ in 0..TRIES {
+                match self.commit_staged(&staged, &bytes, &out).await {
+                    Err(StoreError::Conflict) => out.extend(self.misfits(&staged, &bytes, &out)?),
+                    other => break 'tries other,
+                }
+            }
+            Err(StoreError::Conflict)
+        };
+        outcome?;
+        let accounts = (0..).zip(&staged.accounts);
+        Ok(accounts
+            .map(|(number, account)| (!out.contains(&number)).then_some(account.id))
+            .collect())
+    }
+
+    async fn commit_staged(
+        &self,
+        staged: &StagedAccounts,
+        bytes: &Bytes,
+        out: &BTreeSet<u32>,
+    ) -> Result<(), StoreError> {
+        if staged.accounts.len() == out.len() {
+            return Ok(());
+        }
+        let mut batch = staged.batch(bytes, out, self.bulk_from())?;
+        // In this order, as whoever creates one account does: a lock that waits for room must not be waited for with room.
+        let next = self.ids().lock().await;
+        let slot = self.committer().slot(bytes.len()).await?;
+        // Whatever was reserved since is behind this row too: a later batch may be queued before this one.
+        let row = Bytes::copy_from_slice(&next.to_be_bytes());
+        batch.put(Space::Meta, keys::NEXT_ID.to_vec(), row);
+        let queued = slot.send(batch);
+        drop(next);
+        queued.committed().await
+    }
+
+    /// Those that want what somebody has.
+    fn misfits(
+        &self,
+        staged: &StagedAccounts,
+        bytes: &Bytes,
+        out: &BTreeSet<u32>,
+    ) -> Result<Vec<u32>, StoreError> {
+        let snapshot = self.engine().snapshot();
+        let mut misfits = Vec::new();
+        for one in staged.rows.iter().filter(|one| one.row.is_new) {
+            let (key, _) = one.row.of(bytes);
+            if !out.contains(&one.account) && snapshot.get(Space::Directory, key)?.is_some() {
+                misfits.push(one.account);
+            }
+        }
+        // Nobody has any of it by now, or two of them want the same: all but the first are left out.
+        let rows = staged.sorted(bytes, out);
+        misfits.extend(rows.windows(2).filter_map(|pair| match pair {
+            [one, other] if one.row.of(bytes).0 == other.row.of(bytes).0 => Some(other.account),
+            _ => None,
+        }));
+        Ok(misfits)
+    }
+}
+
+impl StagedAccounts {
+    /// The rows of all accounts that are not left out, by key; where two are the same, that of the first account first.
+    fn sorted(&self, bytes: &Bytes, out: &BTreeSet<u32>) -> Vec<StagedRow> {
+        // By what a key begins with: each such part is in its order already, or its keys differ behind a common beginning.
+        let mut parts: BTreeMap<Option<u8>, Vec<StagedRow>> = BTreeMap::new();
+        for row in &self.rows {
+            if out.is_empty() || !out.contains(&row.account) {
+                let (key, _) = row.row.of(bytes);
+                parts.entry(key.first().copied()).or_default().push(*row);
+            }
+        }
+        let mut sorted = Vec::with_capacity(self.rows.len());
+        for part in parts.into_values() {
+            sorted.extend(in_order(part, bytes));
+        }
+        sorted
+    }
+
+    fn batch(&self, bytes: &Bytes, out: &BTreeSet<u32>, bulk_from: usize) -> Result<Batch, StoreError> {
+        let mut batch = batch();
+        let rows = self.sorted(bytes, out);
+        let same =
+            |pair: &[StagedRow]| matches!(pair, [one, other] if one.row.of(bytes).0 == other.row.of(bytes).0);
+        if rows.windows(2).any(same) {
+            return Err(StoreError::Conflict);
+        }
+        for domain in &self.domains {
+            needs_domain(&mut batch, domain);
+        }
+        let stays = |number: &u32| !out.contains(number);
+        let mut sums: BTreeMap<&str, Came> = BTreeMap::new();
+        let accounts = (0..).zip(&self.accounts).filter(|(number, _)| stays(number));
+        for (connector, came) in accounts.clone().filter_map(|(_, account)| account.link.as_ref()) {
+            match sums.get_mut(connector.as_str()) {
+                Some(sum) => sum.join(came),
+                None => drop(sums.insert(connector, came.clone())),
+            }
+        }
+        for (connector, came) in sums {
+            let tally = Box::new((connector.to_owned(), Tally::Came(came)));
+            batch.ops.push(Op::Tally(tally));
+        }
+        let more = self.more.iter().filter(|(number, _)| stays(number));
+        batch.ops.extend(more.map(|(_, op)| op.clone()));
+        let noted: Vec<_> = accounts.map(|(_, account)| &account.noted).collect();
+        batch.ops.extend(write_journals(self.time, &self.origin, &noted));
+        if rows.len() >= bulk_from.saturating_mul(ROWS) {
+            let rows = rows.into_iter().map(|one| one.row).collect();
+            batch.bulk = Some(Bulk {
+                bytes: bytes.clone(),
+                rows,
+            });
+            return Ok(batch);
+        }
+        for StagedRow { row, .. } in rows {
+            let (key, value) = row.of(bytes);
+            let (key, value) = (key.to_vec(), bytes.slice_ref(value));
+            match row.is_new {
+                true => batch.put_new(Space::Directory, key, value),
+                false => batch.put(Space::Directory, key, value),
+            }
+        }
+        Ok(batch)
+    }
+}
+
+fn in_order(rows: Vec<StagedRow>, bytes: &Bytes) -> Vec<StagedRow> {
+    let key = |one: &StagedRow| one.row.of(bytes).0;
+    if rows.is_sorted_by(|one, other| key(one) < key(other)) {
+        return rows;
+    }
+    let Some(first) = rows.first().map(key) else {
+        return rows;
+    };
+    let common = rows.iter().fold(first.len(), |common, row| {
+        let both = first.iter().zip(key(row)).take(common);
+        both.take_while(|(one, other)| one == other).count()
+    });
+    // What follows, as a number: most keys differ in it.
+    let mark = |row: &StagedRow| {
+        let mut mark = [0; 16];
+        let rest = key(row).get(common..).unwrap_or_default();
+        for (octet, of) in mark.iter_mut().zip(rest) {
+            *octet = *of;
+        }
+        u128::from_be_bytes(mark)
+    };
+    let mut marked: Vec<_> = rows.into_iter().map(|row| (mark(&row), row)).collect();
+    marked.sort_unstable_by(|(mark, one), (other_mark, other)| {
+        let keys = || key(one).cmp(key(other));
+        mark.cmp(other_mark)
+            .then_with(keys)
+            .then(one.account.cmp(&other.account))
+    });
+    marked.into_iter().map(|(_, row)| row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn they_are_in_the_order_of_their_keys(
+            keys in proptest::collection::vec("[IRU][ab]{0,3}[a-c]{0,20}", 0..60),
+        ) {
+            let mut staged = StagedAccounts::new(Origin::System, Timestamp::default(), 0);
+            for key in &keys {
+                staged.row(key.as_bytes(), b"v", true).expect("small");
+            }
+            let bytes = Bytes::from(std::mem::take(&mut staged.bytes));
+            let sorted = staged.sorted(&bytes, &BTreeSet::new());
+            let read: Vec<_> = sorted.iter().map(|one| one.row.of(&bytes).0).collect();
+            let mut plain: Vec<_> = keys.iter().map(String::as_bytes).collect();
+            plain.sort_unstable();
+            prop_assert_eq!(read, plain);
+        }
+    }
+}

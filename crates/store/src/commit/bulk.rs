@@ -1,0 +1,193 @@
+//! So many rows at once that they become a file of their own: no row goes through the log and the memory of the engine.
+//!
+//! Such a file is all or nothing by itself, but only in its own key space. What belongs to it elsewhere is written down
+//! before it, as one row, and carried out after it; a start carries it out where the file is there, and forgets it where it
+//! is not. All rows of the file are in memory meanwhile, so whoever makes it bounds their number.
+
+use super::group::Group;
+use super::known::Known;
+use super::thread::{Worker, number};
+use super::{Request, group};
+use crate::codec::{Decoded, Reader, Writer};
+use crate::engine::{Durability, Engine, Space, Write};
+use crate::{StoreError, keys};
+use bytes::Bytes;
+use std::sync::atomic::Ordering;
+
+const VERSION: u8 = 1;
+
+/// A row of a [`Bulk`]: where its key begins, and how long key and value are. The value follows the key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BulkRow {
+    pub(crate) at: u32,
+    pub(crate) key: u32,
+    pub(crate) value: u32,
+    /// Nothing may be there yet: else [`StoreError::Conflict`].
+    pub(crate) is_new: bool,
+}
+
+impl BulkRow {
+    /// Key and value, of the octets that it is a part of.
+    pub(crate) fn of<'b>(&self, bytes: &'b [u8]) -> (&'b [u8], &'b [u8]) {
+        let row = bytes.get(self.at as usize..).unwrap_or_default();
+        let (key, rest) = row.split_at_checked(self.key as usize).unwrap_or_default();
+        (key, rest.get(..self.value as usize).unwrap_or_default())
+    }
+}
+
+/// Rows of [`Space::Directory`] in the order of their keys, none of them twice.
+#[derive(Debug, Clone)]
+pub(crate) struct Bulk {
+    pub(crate) bytes: Bytes,
+    pub(crate) rows: Vec<BulkRow>,
+}
+
+impl Bulk {
+    fn rows(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        let rows = self.rows.iter().map(|row| row.of(&self.bytes));
+        rows.map(|(key, value)| (key, Some(value)))
+    }
+
+    /// Those that must not be there yet.
+    pub(crate) fn new_rows(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let new = self.rows.iter().filter(|row| row.is_new);
+        new.map(|row| row.of(&self.bytes))
+    }
+}
+
+/// Two lists in the order of their keys as one; where both have a key, the second says what it is.
+fn merged<'r>(
+    rows: impl Iterator<Item = (&'r [u8], Option<&'r [u8]>)>,
+    others: impl Iterator<Item = (&'r [u8], Option<&'r [u8]>)>,
+) -> impl Iterator<Item = (&'r [u8], Option<&'r [u8]>)> {
+    let (mut rows, mut others) = (rows.peekable(), others.peekable());
+    std::iter::from_fn(move || {
+        let (Some((row, _)), Some((other, _))) = (rows.peek(), others.peek()) else {
+            return rows.next().or_else(|| others.next());
+        };
+        match row.cmp(other) {
+            std::cmp::Ordering::Less => rows.next(),
+            std::cmp::Ordering::Greater => others.next(),
+            std::cmp::Ordering::Equal => {
+                rows.next();
+                others.next()
+            }
+        }
+    })
+}
+
+impl Worker {
+    /// Commits a batch that has a file of its own.
+    pub(super) fn commit_bulk(&mut self, mut request: Request) {
+        let free = self.free_space();
+        let begun = self.begin_known();
+        let known = self.known.as_ref().and_then(Option::as_ref);
+        let mut staged = Group::new(self.engine.snapshot(), self.journal).knowing(known);
+        let verdict = match &self.broken {
+            Some(error) => Err(error.clone()),
+            None => begun
+                .and_then(|()| self.room_for(&request, free))
+                .and_then(|()| staged.stage(&mut request.batch)),
+        };
+        let (journal, writes) = (staged.next_journal(), staged.into_writes());
+        let written = verdict.and_then(|()| match request.batch.bulk.take() {
+            Some(bulk) => self.load(&bulk, writes, journal),
+            None => Ok(()),
+        });
+        match written {
+            Ok(()) => {
+                self.counters.commits.fetch_add(1, Ordering::Relaxed);
+                group::publish(request);
+                self.tell_journal();
+            }
+            Err(error) => {
+                self.counters.refused.fetch_add(1, Ordering::Relaxed);
+                group::break_fences(&request);
+                group::answer(request, Err(error));
+            }
+        }
+    }
+
+    fn begin_known(&mut self) -> Result<(), StoreError> {
+        if self.known.is_none() {
+            self.known = Some(Known::begin(&self.engine.snapshot())?);
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, bulk: &Bulk, writes: Vec<Write>, journal: u64) -> Result<(), StoreError> {
+        let (mut beside, after): (Vec<_>, Vec<_>) = writes
+            .into_iter()
+            .partition(|(space, ..)| *space == Space::Directory);
+        beside.sort_unstable_by(|(_, one, _), (_, other, _)| one.cmp(other));
+        let Some((probe, _)) = bulk.new_rows().next() else {
+            return Err(StoreError::Invalid("rows of a file that none tells of".into()));
+        };
+        let intent = write_intent(probe, &after, journal);
+        let noted = vec![(Space::Meta, keys::LOADING.to_vec(), Some(intent))];
+        self.write(noted, true, self.journal)?;
+        if let Some(Some(known)) = &mut self.known {
+            let keys = bulk.new_rows().map(|(key, _)| key);
+            let beside = beside.iter().map(|(_, key, _)| key.as_slice());
+            keys.chain(beside)
+                .for_each(|key| known.add(Space::Directory, key));
+        }
+        let others = beside.iter();
+        let others = others.map(|(_, key, value)| (key.as_slice(), value.as_deref()));
+        if let Err(error) = self.engine.ingest(Space::Directory, merged(bulk.rows(), others)) {
+            tracing::error!(%error, "a commit failed; the store is read-only until it is opened again");
+            self.give_up(error.clone());
+            return Err(error);
+        }
+        let mut after = after;
+        after.push((Space::Meta, keys::LOADING.to_vec(), None));
+        // What is noted is durable, so this may be lost: a start does it again.
+        self.write(after, false, journal)
+    }
+}
+
+/// What is to be written once the file is there, and a key by which that is seen.
+fn write_intent(probe: &[u8], after: &[Write], journal: u64) -> Bytes {
+    let mut w = Writer::new(VERSION);
+    w.bytes(probe).num(journal);
+    w.list(after.iter(), |w, (space, key, value)| {
+        w.u8(*space as u8).bytes(key);
+        w.option(value.as_ref(), |w, value| {
+            w.bytes(value);
+        });
+    });
+    w.done()
+}
+
+fn read_intent(row: &[u8]) -> Decoded<(Vec<u8>, Vec<Write>)> {
+    let mut r = Reader::new(row, "rows of a file", VERSION)?;
+    let (probe, journal) = (r.bytes()?.to_vec(), r.num()?);
+    let mut after = r.list(|r| {
+        let number = r.u8()?;
+        let space = Space::ALL.into_iter().find(|space| *space as u8 == number);
+        let space = space.ok_or_else(|| r.corrupt())?;
+        let (key, value) = (r.bytes()?.to_vec(), r.option(Reader::bytes)?);
+        Ok((
+            space,
+            key,
+            value.map(|value| Bytes::copy_from_slice(value.as_ref())),
+        ))
+    })?;
+    r.end()?;
+    after.push((Space::Meta, keys::JOURNAL.to_vec(), Some(number(journal))));
+    Ok((probe, after))
+}
+
+/// For a start: what an interrupted commit of a file left to do.
+pub(crate) fn finish_loading(engine: &Engine) -> Result<(), StoreError> {
+    let Some(row) = engine.get(Space::Meta, keys::LOADING)? else {
+        return Ok(());
+    };
+    let (probe, after) = read_intent(&row)?;
+    let mut writes = match engine.get(Space::Directory, &probe)? {
+        Some(_) => after,
+        None => Vec::new(),
+    };
+    writes.push((Space::Meta, keys::LOADING.to_vec(), None));
+    engine.write(writes, Durability::Disk)
+}
