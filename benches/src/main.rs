@@ -95,6 +95,10 @@ struct RunArguments {
     /// Edits in one round of `sync`.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     edits: u64,
+    /// Milliseconds that every commit to the disk takes longer, of slapd and of Homing alike, in `sync` (needs strace): how
+    /// both do on a slower disk. 2 makes a disk that commits in half a millisecond one that does 390 in a second.
+    #[arg(long, default_value_t = 0, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=100))]
+    slower_commits: u64,
     /// Write the figures as JSON to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -305,6 +309,7 @@ fn run_sync(arguments: &RunArguments) -> Result<()> {
         rounds: usize::from(arguments.pairs),
         changes: usize::try_from(arguments.changes)?,
         edits: usize::try_from(arguments.edits)?,
+        slower: Duration::from_millis(arguments.slower_commits),
     };
     let setting = sync::setting(&binary, size)?;
     say(&compare::head(&setting))?;

@@ -10,9 +10,12 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use std::cell::RefCell;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// Connections that make the changes on our side.
 const HANDS: usize = 8;
+/// Between two looks whether everything is written.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// What the changes are written with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +102,7 @@ impl Turns<'_> {
         let watch = self.watch();
         let began = now();
         self.server.begin()?;
-        let status = self.server.until("everything is written", |status| {
+        let status = self.server.watch(LOOK, "everything is written", |status| {
             status.there >= count && status.waiting == 0 && status.state == "following"
         })?;
         let seconds = began.elapsed().as_secs_f64();

@@ -30,8 +30,8 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// Starts slapd with so many people in it.
-    pub(super) fn start(binary: &HomingBinary, people: usize) -> Result<Self> {
+    /// Starts slapd with so many people in it. Its commits, and those of the product, take so much longer.
+    pub(super) fn start(binary: &HomingBinary, people: usize, slower: Duration) -> Result<Self> {
         let suffix = "dc=localdomain,dc=test".to_owned();
         let users_dn = format!("ou=Users,o=localdomain,{suffix}");
         let mut ldif = String::with_capacity(people * 420);
@@ -47,10 +47,16 @@ impl Site {
             )?;
         }
         let options = SlapdOptions { suffix, port: 0 };
+        let scratch = Scratch::new()?;
+        let (mut slapd, mut binary) = (Slapd::start(binary, &options, &ldif)?, binary.clone());
+        if !slower.is_zero() {
+            slapd.slow_commits(slower)?;
+            binary = binary.with_slow_commits(&scratch, slower)?;
+        }
         Ok(Self {
-            slapd: Slapd::start(binary, &options, &ldif)?,
-            scratch: Scratch::new()?,
-            binary: binary.clone(),
+            slapd,
+            scratch,
+            binary,
             people,
             users_dn,
         })
@@ -210,7 +216,17 @@ impl Server {
     }
 
     /// Waits until the status says so.
-    pub(super) fn until(&mut self, what: &str, mut holds: impl FnMut(&Status) -> bool) -> Result<Status> {
+    pub(super) fn until(&mut self, what: &str, holds: impl FnMut(&Status) -> bool) -> Result<Status> {
+        self.watch(LOOK, what, holds)
+    }
+
+    /// The same with so much time between two looks: each costs the process that is measured.
+    pub(super) fn watch(
+        &mut self,
+        every: Duration,
+        what: &str,
+        mut holds: impl FnMut(&Status) -> bool,
+    ) -> Result<Status> {
         let began = now();
         loop {
             let status = self.status()?;
@@ -223,7 +239,7 @@ impl Server {
                     self.homing.log_tail()
                 );
             }
-            pause(LOOK);
+            pause(every);
         }
     }
 

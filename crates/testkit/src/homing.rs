@@ -31,6 +31,11 @@ impl HomingBinary {
             .context("the homing binary is not built: run cargo build -p homing, or set HOMING_BIN")
     }
 
+    /// The same program on a disk whose commits take so much longer. The folder must outlive it.
+    pub fn with_slow_commits(&self, scratch: &Scratch, longer: Duration) -> Result<Self> {
+        crate::slow_disk::slow_commits(&self.0, scratch, longer).map(Self)
+    }
+
     /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {

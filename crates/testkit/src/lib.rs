@@ -21,6 +21,7 @@ mod process;
 mod samba;
 mod scratch;
 mod slapd;
+mod slow_disk;
 mod syslog;
 
 pub use certificate::{Authority, Certificate, self_signed, self_signed_for};

@@ -31,6 +31,8 @@ pub struct Slapd {
     child: Option<Child>,
     scratch: Scratch,
     binary: PathBuf,
+    /// What is started: the program itself, or what makes its disk slow.
+    server: PathBuf,
     /// Its port on 127.0.0.1.
     pub port: u16,
     /// Its port for TLS from the first byte, when it has a certificate.
@@ -119,6 +121,7 @@ impl Slapd {
         };
         let mut slapd = Self {
             child: None,
+            server: binary.clone(),
             scratch,
             binary,
             port,
@@ -234,10 +237,17 @@ impl Slapd {
             uris.join(" "),
         ];
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let mut child = Child::spawn(&self.binary, &args, &self.scratch.join("slapd.log"))?;
+        let mut child = Child::spawn(&self.server, &args, &self.scratch.join("slapd.log"))?;
         child.wait_for_port(self.port, Duration::from_secs(20))?;
         self.child = Some(child);
         Ok(())
+    }
+
+    /// Starts it again on a disk whose commits take so much longer.
+    pub fn slow_commits(&mut self, longer: Duration) -> Result<()> {
+        self.stop()?;
+        self.server = crate::slow_disk::slow_commits(&self.binary, &self.scratch, longer)?;
+        self.restart()
     }
 
     /// Ends it in good order; nobody answers on its port then.
