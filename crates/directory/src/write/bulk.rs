@@ -15,8 +15,10 @@ use ldap::control::Control;
 use ldap::message::{Modify, ModifyDn};
 use ldap::{Entry, LdapError, Request, TransactionError};
 use model::EntryUuid;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 /// Entries that are read back at once when a transaction is done.
@@ -25,8 +27,8 @@ const READS: usize = 16;
 const SETTLING_LOOKS: u32 = 4;
 /// A rest beside them. By default a hundred commits a second are allowed, so this one costs next to nothing.
 const SETTLING_TIME: Duration = Duration::from_millis(10);
-/// Writes that one batch may lose before the rest of it is written one by one.
-const MAX_BLAMED: usize = 4;
+/// Of so many writes a batch may lose one before the rest of it is written one by one.
+const BLAMED_OF: usize = 25;
 
 /// What is left to be written, with its place in the answer.
 type Numbered = (usize, Write);
@@ -54,32 +56,72 @@ struct Update {
     now_at: Option<String>,
 }
 
-/// The answers so far, in the order of the writes.
-struct Answers(Vec<Option<Answer>>);
+/// Writes that wait for a transaction, of whichever connection comes first.
+struct Shared {
+    size: usize,
+    left: Mutex<std::vec::IntoIter<Member>>,
+}
+
+impl Shared {
+    fn take(&self) -> Vec<Member> {
+        self.left.lock().by_ref().take(self.size).collect()
+    }
+}
+
+/// Where answers go as they come, each with the number of its write.
+pub type Answered = mpsc::UnboundedSender<(usize, Result<Written, WriteError>)>;
+
+/// The same inside of this module. Bounded by the writes: each has one answer.
+#[derive(Clone)]
+struct Answers(Answered);
 
 impl Answers {
-    fn set(&mut self, number: usize, answer: Answer) {
-        if let Some(place) = self.0.get_mut(number) {
-            *place = Some(answer);
+    fn set(&self, number: usize, answer: Answer) {
+        // Whoever asked may have gone.
+        let _ = self.0.send((number, answer));
+    }
+
+    fn all(&self, answers: impl IntoIterator<Item = (usize, Answer)>) {
+        for (number, answer) in answers {
+            self.set(number, answer);
         }
     }
 }
 
 impl Writer {
-    /// Carries out many writes, each under its own conditions and with its own answer. They share commits where
-    /// the server offers transactions; one that cannot be done is taken out of its batch and written by itself,
-    /// so what the answers hold is what the entries are, whatever a listener has seen of the attempt. A new entry,
+    /// Carries out many writes, as [`Writer::write_each`] does; the answers are in the order of the writes.
+    pub async fn write_all(self: &Arc<Self>, writes: Vec<Write>, read_back: &[String]) -> Vec<Answer> {
+        let mut answers: Vec<Option<Answer>> = Vec::new();
+        answers.resize_with(writes.len(), || None);
+        let (answered, mut coming) = mpsc::unbounded_channel();
+        Box::pin(self.write_each(writes, read_back, answered)).await;
+        while let Some((number, answer)) = coming.recv().await {
+            if let Some(place) = answers.get_mut(number) {
+                *place = Some(answer);
+            }
+        }
+        let missing = || Err(self.lanes.not_done("the task ended early"));
+        let answers = answers.into_iter();
+        answers.map(|answer| answer.unwrap_or_else(missing)).collect()
+    }
+
+    /// Carries out many writes, each under its own conditions and with its own answer, which is told at once. They share
+    /// commits where the server offers transactions; one that cannot be done is taken out of its batch and written by
+    /// itself, so what the answers hold is what the entries are, whatever a listener has seen of the attempt. A new entry,
     /// and what needs a look at the entry first (a replacement, a new member), is written by itself too.
     ///
     /// They may happen in any order: writes that need one another belong in separate calls.
-    pub async fn write_all(self: &Arc<Self>, writes: Vec<Write>, read_back: &[String]) -> Vec<Answer> {
-        let mut answers = Answers(Vec::new());
-        answers.0.resize_with(writes.len(), || None);
+    pub async fn write_each(self: &Arc<Self>, writes: Vec<Write>, read_back: &[String], answered: Answered) {
+        let answers = Answers(answered);
         let size = usize::from(self.connector.config().writes.transaction);
         let transactions = size > 1 && self.server_type() == ServerType::Openldap;
         let (mut shared, mut singles) = (Vec::new(), Vec::new());
         for (number, write) in writes.into_iter().enumerate() {
-            match self.update(&write).filter(|_| transactions) {
+            let update = match transactions {
+                true => self.update(&write),
+                false => None,
+            };
+            match update {
                 Some(update) => shared.push(Member {
                     number,
                     write,
@@ -89,58 +131,59 @@ impl Writer {
             }
         }
         if shared.len() > 1 {
-            shared = self.in_batches(shared, size, read_back, &mut answers).await;
+            shared = Box::pin(self.in_batches(shared, size, read_back, &answers)).await;
         }
         singles.extend(shared.into_iter().map(Member::alone));
-        for (number, answer) in self.side_by_side(singles, read_back).await {
-            answers.set(number, answer);
-        }
-        let missing = || Err(self.lanes.not_done("the task ended early"));
-        let answers = answers.0.into_iter();
-        answers.map(|answer| answer.unwrap_or_else(missing)).collect()
+        self.side_by_side(singles, read_back, &answers).await;
     }
 
-    /// Writes them in transactions; gives back what is to be written one by one.
+    /// Writes them in transactions; gives back what is to be written one by one. Two are under way, each on a connection
+    /// of its own: while one rests before its end, or waits for the disk, the other is filled.
     async fn in_batches(
         self: &Arc<Self>,
         writes: Vec<Member>,
         size: usize,
         read_back: &[String],
-        answers: &mut Answers,
+        answers: &Answers,
     ) -> Vec<Member> {
         let _alone = self.lanes.bulk.lock().await;
+        let batches = writes.len().div_ceil(size).max(1);
+        let shared = Shared {
+            size: writes.len().div_ceil(batches),
+            left: Mutex::new(writes.into_iter()),
+        };
+        let other = async {
+            if batches > 1 {
+                self.batch_after_batch(&shared, read_back, answers).await;
+            }
+        };
+        tokio::join!(self.batch_after_batch(&shared, read_back, answers), other);
+        shared.left.into_inner().collect()
+    }
+
+    /// One connection's part of them. Writes nothing where there is no connection: the single writes will say what is the
+    /// matter.
+    async fn batch_after_batch(self: &Arc<Self>, shared: &Shared, read_back: &[String], answers: &Answers) {
         let lane = match self.lanes.open().await {
             Ok(lane) if lane.facts.transactions => lane,
-            // Whatever is the matter, the single writes will say it.
-            _ => return writes,
+            _ => return,
         };
-        let mut left = writes.into_iter();
         // What the batch before left behind is read while the next one is sent.
         let mut committed = Vec::new();
-        loop {
-            let more = if lane.client.is_closed() { 0 } else { size };
-            let batch: Vec<Member> = left.by_ref().take(more).collect();
-            let last = batch.is_empty();
-            let before = std::mem::take(&mut committed);
-            let mut attempt = Vec::new();
-            let reading = self.read_all(&lane, before, read_back);
-            let sending = async {
-                if !last {
-                    committed = self.one_batch(&lane, batch, read_back, &mut attempt).await;
-                }
-            };
-            let (read, ()) = tokio::join!(reading, sending);
-            for (number, answer) in read.into_iter().chain(attempt) {
-                answers.set(number, answer);
-            }
-            if last {
+        while !lane.client.is_closed() {
+            let batch = shared.take();
+            if batch.is_empty() {
                 break;
             }
+            let before = std::mem::take(&mut committed);
+            let reading = self.read_all(&lane, before, read_back, answers);
+            let sending = self.one_batch(&lane, batch, read_back, answers);
+            ((), committed) = tokio::join!(reading, sending);
         }
+        self.read_all(&lane, committed, read_back, answers).await;
         if !lane.client.is_closed() {
             lane.client.close();
         }
-        left.collect()
     }
 
     /// One batch, without those of it that the server blames: these are written by themselves. Gives back what was
@@ -150,9 +193,9 @@ impl Writer {
         lane: &Lane,
         mut batch: Vec<Member>,
         read_back: &[String],
-        answers: &mut Vec<(usize, Answer)>,
+        answers: &Answers,
     ) -> Vec<Member> {
-        for _ in 0..=MAX_BLAMED {
+        for _ in 0..=batch.len().div_ceil(BLAMED_OF) {
             let failed = match self.transaction(lane, &batch).await {
                 Ok(()) => return batch,
                 Err(failed) => failed,
@@ -163,26 +206,24 @@ impl Writer {
                 }
                 Failed::NothingDone(_) => break,
                 Failed::Unknown(error) => {
-                    let lost = batch.into_iter().map(|member| {
+                    answers.all(batch.into_iter().map(|member| {
                         let error = self.lanes.lost_write(lane, &error);
                         (member.number, Err(error))
-                    });
-                    answers.extend(lost);
+                    }));
                     return Vec::new();
                 }
             };
-            answers.push((blamed.number, self.write(&blamed.write, read_back).await));
+            answers.set(blamed.number, self.write(&blamed.write, read_back).await);
             if batch.len() < 2 {
                 break;
             }
         }
         let rest = batch.into_iter().map(Member::alone).collect();
-        answers.extend(self.side_by_side(rest, read_back).await);
+        self.side_by_side(rest, read_back, answers).await;
         Vec::new()
     }
 
     async fn transaction(&self, lane: &Lane, batch: &[Member]) -> Result<(), Failed> {
-        let place = self.lanes.place().await.map_err(|_| Failed::NothingDone(None))?;
         let mut transaction = lane.client.begin().await.map_err(|_| Failed::NothingDone(None))?;
         let updates = batch
             .iter()
@@ -190,15 +231,24 @@ impl Writer {
             .collect();
         let taken = transaction.update(updates).await;
         let settled = settle(lane).await;
-        if let Err(TransactionError { error, update }) = taken.and(settled.map_err(TransactionError::from)) {
-            tracing::debug!(%error, ?update, "a batch is not taken");
-            // Not committed, so nothing is done, even when the connection is gone.
-            if transaction.abort().await.is_err() {
-                lane.client.close();
+        // What costs the server is the end: that has its turn, and not the filling before it.
+        let place = self.lanes.place().await;
+        let taken = taken.and(settled.map_err(TransactionError::from));
+        let place = match (place, taken) {
+            (Ok(place), Ok(())) => place,
+            (place, taken) => {
+                tracing::debug!(?taken, "a batch is not taken");
+                // Not committed, so nothing is done, even when the connection is gone.
+                if transaction.abort().await.is_err() {
+                    lane.client.close();
+                }
+                let failed = taken.err();
+                if let (Ok(place), Some(failed)) = (place, &failed) {
+                    place.answered(Some(&failed.error));
+                }
+                return Err(Failed::NothingDone(failed.and_then(|failed| failed.update)));
             }
-            place.answered(Some(&error));
-            return Err(Failed::NothingDone(update));
-        }
+        };
         match transaction.commit().await {
             Ok(_) => {
                 lane.served();
@@ -287,33 +337,31 @@ impl Writer {
         lane: &Lane,
         batch: Vec<Member>,
         read_back: &[String],
-    ) -> Vec<(usize, Answer)> {
+        answers: &Answers,
+    ) {
         let names: Arc<[String]> = read_back.into();
-        let (mut answers, mut running) = (Vec::with_capacity(batch.len()), JoinSet::new());
+        let mut running = JoinSet::new();
         for Member { number, update, .. } in batch {
             let Target { uuid, dn } = update.target;
             let now_at = match update.now_at {
                 Some(now_at) if !names.is_empty() => now_at,
                 gone_or_unasked => {
-                    answers.push((number, Ok(unseen(uuid, gone_or_unasked.unwrap_or(dn)))));
+                    answers.set(number, Ok(unseen(uuid, gone_or_unasked.unwrap_or(dn))));
                     continue;
                 }
             };
-            if running.len() >= READS
-                && let Some(Ok(answer)) = running.join_next().await
-            {
-                answers.push(answer);
+            if running.len() >= READS {
+                ended_well(running.join_next().await);
             }
             let (writer, lane, names) = (Arc::clone(self), lane.clone(), Arc::clone(&names));
-            running.spawn(async move { (number, writer.read_one(&lane, uuid, &now_at, &names).await) });
+            let answers = answers.clone();
+            running.spawn(async move {
+                answers.set(number, writer.read_one(&lane, uuid, &now_at, &names).await);
+            });
         }
         while let Some(done) = running.join_next().await {
-            match done {
-                Ok(answer) => answers.push(answer),
-                Err(error) => tracing::error!(%error, "a look ended early"),
-            }
+            ended_well(Some(done));
         }
-        answers
     }
 
     async fn read_one(&self, lane: &Lane, uuid: EntryUuid, dn: &str, names: &[String]) -> Answer {
@@ -329,29 +377,43 @@ impl Writer {
     }
 
     /// Single writes; how many are under way is the budget's to say.
-    async fn side_by_side(
-        self: &Arc<Self>,
-        writes: Vec<Numbered>,
-        read_back: &[String],
-    ) -> Vec<(usize, Answer)> {
-        let mut answers = Vec::with_capacity(writes.len());
-        let window = usize::from(self.connector.config().writes.window);
+    async fn side_by_side(self: &Arc<Self>, writes: Vec<Numbered>, read_back: &[String], answers: &Answers) {
+        let window = usize::from(self.connector.config().writes.window).min(writes.len());
+        let left = Arc::new(Mutex::new(writes.into_iter()));
+        if window <= 1 {
+            // The next one follows the answer at once: no other task is woken in between.
+            return self.one_by_one(&left, read_back, answers).await;
+        }
         let names: Arc<[String]> = read_back.into();
         let mut running = JoinSet::new();
-        let mut left = writes.into_iter();
-        loop {
-            while running.len() < window
-                && let Some((number, write)) = left.next()
-            {
-                let (writer, names) = (Arc::clone(self), Arc::clone(&names));
-                running.spawn(async move { (number, writer.write(&write, &names).await) });
-            }
-            match running.join_next().await {
-                None => return answers,
-                Some(Ok(answer)) => answers.push(answer),
-                Some(Err(error)) => tracing::error!(%error, "a write ended early"),
-            }
+        for _ in 0..window {
+            let (writer, left, names) = (Arc::clone(self), Arc::clone(&left), Arc::clone(&names));
+            let answers = answers.clone();
+            running.spawn(async move { writer.one_by_one(&left, &names, &answers).await });
         }
+        while let Some(done) = running.join_next().await {
+            ended_well(Some(done));
+        }
+    }
+
+    async fn one_by_one(
+        &self,
+        left: &Mutex<std::vec::IntoIter<Numbered>>,
+        read_back: &[String],
+        answers: &Answers,
+    ) {
+        loop {
+            let next = left.lock().next();
+            let Some((number, write)) = next else { return };
+            answers.set(number, self.write(&write, read_back).await);
+        }
+    }
+}
+
+/// A task that panicked leaves a write without an answer, which whoever waits for it sees.
+fn ended_well(done: Option<Result<(), tokio::task::JoinError>>) {
+    if let Some(Err(error)) = done {
+        tracing::error!(%error, "a write ended early");
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) struct Lanes {
     connections: Arc<WriteConnections>,
     main: tokio::sync::Mutex<Option<Lane>>,
     others: tokio::sync::Mutex<Vec<Lane>>,
-    /// One transaction at a time: it is the bulk work, and must leave room for the rest.
+    /// One bulk work at a time, which has few transactions under way: it must leave room for the rest.
     pub(super) bulk: tokio::sync::Mutex<()>,
     budget: Mutex<Budget>,
     freed: Notify,

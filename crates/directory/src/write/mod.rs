@@ -24,6 +24,7 @@ mod tree;
 mod types;
 mod vocabulary;
 
+pub use bulk::Answered;
 pub use types::{AttributeChange, Edit, Fate, NewEntry, Precondition, Target, Write, WriteError, Written};
 pub use vocabulary::{
     Before, MailObject, NewObject, Property, Schema, Unwritable, Vocabulary, account_names,

@@ -7,10 +7,14 @@ use crate::control::{Control, TransactionSpecification};
 use crate::extended::{self, EndTransaction, Ending, TransactionEnded};
 use crate::message::{ExtendedResponse, Message, MessageId, Request, Response};
 use bytes::Bytes;
+use std::collections::VecDeque;
+use std::collections::vec_deque::Drain;
 use tokio::sync::oneshot;
 
 /// Updates that wait for their receipt at once.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 64;
+/// So many of them are awaited before more are sent: the server has the others to work on meanwhile.
+const AWAITED: usize = AT_ONCE / 2;
 
 /// A transaction under way. OpenLDAP has one at a time on a connection, so it is best a connection of its own;
 /// one that is dropped before its end stays open at the server until the connection closes.
@@ -56,23 +60,23 @@ impl Transaction {
     /// once ends the transaction.
     pub async fn update(&mut self, updates: Vec<(Request, Vec<Control>)>) -> Result<(), TransactionError> {
         let part = TransactionSpecification(self.identifier.clone()).to_control();
-        let mut waiting: Vec<Receipt> = Vec::with_capacity(AT_ONCE);
+        let mut waiting = VecDeque::with_capacity(AT_ONCE);
         for (request, mut controls) in updates {
             controls.push(part.clone());
             let (waiter, answer) = oneshot::channel();
             let start = self.client.start(Waiter::One(waiter), &request, &controls);
             let ticket = self.client.in_time(start).await?;
             self.updates.push(ticket.id());
-            waiting.push(Receipt { ticket, answer });
+            waiting.push_back(Receipt { ticket, answer });
             if waiting.len() >= AT_ONCE {
-                self.receipts(&mut waiting).await?;
+                self.receipts(waiting.drain(..AWAITED)).await?;
             }
         }
-        self.receipts(&mut waiting).await
+        self.receipts(waiting.drain(..)).await
     }
 
-    async fn receipts(&self, waiting: &mut Vec<Receipt>) -> Result<(), TransactionError> {
-        for mut receipt in waiting.drain(..) {
+    async fn receipts(&self, waiting: Drain<'_, Receipt>) -> Result<(), TransactionError> {
+        for mut receipt in waiting {
             let message = self
                 .client
                 .in_time(async { receipt.answer.await.map_err(|_| receipt.ticket.closed()) })
