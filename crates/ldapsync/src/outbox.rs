@@ -107,7 +107,31 @@ impl Local {
     /// The directory has acknowledged a plan: the base, the version and the end of the intent are one commit. The disk may
     /// have it later: until then the intent stands there, and the entry is looked at again as after any answer that never came.
     pub(crate) async fn settle(&self, plan: &Plan, seen: &Seen, written: &Written) -> Result<(), StoreError> {
-        let Some(local) = seen.local else { return Ok(()) };
+        let rows = self.settlement(plan, seen, written)?;
+        match rows.is_empty() {
+            true => Ok(()),
+            false => self.store.commit_sync_soon(&rows).await,
+        }
+    }
+
+    /// The same of several, in one commit. False where that does not go: one of them stands in the way of all, and each is
+    /// to be settled by itself.
+    pub(crate) async fn settle_all(&self, all: &[(&Plan, &Seen, &Written)]) -> bool {
+        let mut rows = Vec::with_capacity(all.len() * 2);
+        for (plan, seen, written) in all {
+            match self.settlement(plan, seen, written) {
+                Ok(some) => rows.extend(some),
+                Err(_) => return false,
+            }
+        }
+        rows.is_empty() || self.store.commit_sync_soon(&rows).await.is_ok()
+    }
+
+    /// The rows that end the intent of a plan.
+    fn settlement(&self, plan: &Plan, seen: &Seen, written: &Written) -> Result<Vec<SyncChange>, StoreError> {
+        let Some(local) = seen.local else {
+            return Ok(Vec::new());
+        };
         let done = self.intent_done(local);
         let deleted = plan.remote.contains(&RemoteOp::Delete);
         if seen.entombed && plan.joined().is_none() {
@@ -115,16 +139,16 @@ impl Local {
                 connector: self.connector.clone(),
                 remote: plan.uuid,
             };
-            return self.store.commit_sync_soon(&[served, done]).await;
+            return Ok(vec![served, done]);
         }
         // The local half may have changed the link after it was read.
         let found = self.store.association(&self.connector, store_id(local))?;
         let Some(mut found) = found.filter(|found| found.remote == plan.uuid) else {
-            return self.store.commit_sync_soon(&[done]).await;
+            return Ok(vec![done]);
         };
         #[cfg(test)]
         if crate::broken::is(crate::broken::Broken::Echo) {
-            return self.store.commit_sync_soon(&[done]).await;
+            return Ok(vec![done]);
         }
         let mut values = plan.settled();
         values.passwords = self.passwords_after(plan, seen);
@@ -133,9 +157,7 @@ impl Local {
             found.data.dn.clone_from(&written.dn);
             found.data.version.clone_from(&written.csn);
         }
-        self.store
-            .commit_sync_soon(&[SyncChange::Association(Box::new(found)), done])
-            .await
+        Ok(vec![SyncChange::Association(Box::new(found)), done])
     }
 
     /// The directory has acknowledged a new entry. The disk has it at once: the intent knows the entry by its name alone.

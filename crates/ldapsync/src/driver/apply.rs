@@ -1,5 +1,6 @@
 //! Carrying plans out here, side by side, except those that take addresses from each other.
 
+use super::ahead::is_alone;
 use super::order;
 use super::push::{Job, hosts_of, interrupted};
 use super::worker::{Worker, save};
@@ -25,6 +26,13 @@ impl Worker<'_> {
             Effect::Apply(plan) => Some(*plan),
             _ => None,
         }));
+        if !plans.iter().all(is_alone) {
+            // What is under way may be what these are about.
+            self.all_written().await;
+            if self.engine.next_wake().is_some() {
+                return;
+            }
+        }
         let (pushes, plans): (Vec<Plan>, Vec<Plan>) =
             plans.into_iter().partition(|plan| !plan.remote.is_empty());
         let mut jobs = Vec::new();

@@ -4,6 +4,7 @@
 //! by side, and the engine hears of them before anything that depends on them. Dropping it at any point is safe,
 //! because the cookie is committed last.
 
+mod ahead;
 mod apply;
 mod arrivals;
 mod beside;
@@ -204,6 +205,8 @@ pub struct SyncEngine {
     rates: Mutex<rates::Sampled>,
     /// How far the journal was read in this process.
     heard: Mutex<u64>,
+    /// What the status counted of it last.
+    counted: Mutex<Option<waiting::Counted>>,
     /// The names of the other connectors.
     others: Vec<String>,
 }
@@ -326,6 +329,7 @@ impl SyncEngine {
             allowed: Mutex::default(),
             rates: Mutex::default(),
             heard: Mutex::default(),
+            counted: Mutex::default(),
         })
     }
 

@@ -1,6 +1,6 @@
 //! The directory as something that is written: the connector's writer, or a simulated one.
 
-use directory::write::{Schema, Vocabulary, Write, WriteError, Writer, Written};
+use directory::write::{Answered, Schema, Vocabulary, Write, WriteError, Writer, Written};
 use model::BoxFuture;
 use std::sync::Arc;
 
@@ -17,6 +17,16 @@ pub(crate) trait Outlet: Send + Sync {
 
     /// Many writes of different entries that do not need one another, with an answer for each.
     fn write_all(&self, writes: Vec<Write>) -> BoxFuture<'_, Vec<Result<Written, WriteError>>>;
+
+    /// The same, and each answer is told as soon as it may be.
+    fn write_each(&self, writes: Vec<Write>, answered: Answered) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            for answer in self.write_all(writes).await.into_iter().enumerate() {
+                // Whoever asked may have gone.
+                let _ = answered.send(answer);
+            }
+        })
+    }
 }
 
 /// The writer of a connector.
@@ -37,5 +47,9 @@ impl Outlet for Real {
 
     fn write_all(&self, writes: Vec<Write>) -> BoxFuture<'_, Vec<Result<Written, WriteError>>> {
         Box::pin(self.0.write_all(writes, &[]))
+    }
+
+    fn write_each(&self, writes: Vec<Write>, answered: Answered) -> BoxFuture<'_, ()> {
+        Box::pin(self.0.write_each(writes, &[], answered))
     }
 }

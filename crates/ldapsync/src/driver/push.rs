@@ -19,10 +19,15 @@ use model::{Address, EntryUuid};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use store::{MemberRef, StoreError};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 /// From so many on, writes share transactions.
 const BULK: usize = 8;
+/// Answers that are written down in one commit.
+const NOTED_TOGETHER: usize = 128;
+
+type Answer = Result<Written, WriteError>;
 /// A member that was there when its list was planned is not found when the list is to be sent.
 const NAMELESS: &str = "the entry of one of its members is not found now";
 
@@ -60,7 +65,7 @@ impl AsRef<Plan> for Job {
 }
 
 /// What a job came to.
-type Ended = (Job, Outcome);
+pub(super) type Ended = (Job, Outcome);
 
 impl Worker<'_> {
     /// Plans that have a remote half, with what is to be written there. Nothing is written yet.
@@ -87,10 +92,19 @@ impl Worker<'_> {
     }
 
     /// The remote halves, whose intents are durable.
-    pub(super) async fn write_there(&mut self, mut jobs: Vec<Job>) {
+    pub(super) async fn write_there(&mut self, jobs: Vec<Job>) {
         let Some(outlet) = self.parts.remotes.outlet.clone() else {
             return;
         };
+        let mut jobs = self.write_ahead(jobs).await;
+        if jobs.is_empty() {
+            return;
+        }
+        self.all_written().await;
+        if self.engine.next_wake().is_some() {
+            // The round is over with what was written before. These stay begun, and the next one looks at them.
+            return;
+        }
         // Groups lose their entries before the accounts in them do, and everything else comes before that.
         let rank = |job: &Job| {
             let deletes = job.plan.remote.contains(&RemoteOp::Delete);
@@ -104,18 +118,24 @@ impl Worker<'_> {
         let (others, lists) = apart(others);
         for some in [others, lists, deletions] {
             let some = self.name_anew(&*outlet, some).await;
-            for done in in_turns(&self.parts.local, &outlet, some).await {
-                match done {
-                    Some((job, outcome)) => {
-                        self.note_written(job.seen.local);
-                        let again = (outcome == Outcome::Done && (job.leaves || shows_its_cn(&job.plan)))
-                            .then_some(job.plan.uuid);
-                        // First, for the round may be over with the last of its objects.
-                        self.look_at_names(again);
-                        self.applied(&job.plan, job.told(outcome));
-                    }
-                    None => self.step(interrupted()),
+            let ended = in_turns(&self.parts.local, &outlet, some).await;
+            self.written(ended);
+        }
+    }
+
+    /// What became of writes.
+    pub(super) fn written(&mut self, ended: Vec<Option<Ended>>) {
+        for done in ended {
+            match done {
+                Some((job, outcome)) => {
+                    self.note_written(job.seen.local);
+                    let again = (outcome == Outcome::Done && (job.leaves || shows_its_cn(&job.plan)))
+                        .then_some(job.plan.uuid);
+                    // First, for the round may be over with the last of its objects.
+                    self.look_at_names(again);
+                    self.applied(&job.plan, job.told(outcome));
                 }
+                None => self.step(interrupted()),
             }
         }
     }
@@ -434,7 +454,7 @@ async fn in_turns(local: &Local, outlet: &Arc<dyn Outlet>, jobs: Vec<Job>) -> Ve
                 let some: Vec<Job> = some.into_iter().filter_map(take).collect();
                 let single = some.iter().all(|job| job.writes.len() == 1);
                 ended.extend(if single && some.len() >= BULK {
-                    together(local, outlet, some).await
+                    together(local, outlet, some, None).await
                 } else {
                     side_by_side(local, outlet, some).await
                 });
@@ -469,18 +489,64 @@ async fn side_by_side(local: &Local, outlet: &Arc<dyn Outlet>, jobs: Vec<Job>) -
     ended
 }
 
-/// Many at once, which share the server's commits.
-async fn together(local: &Local, outlet: &Arc<dyn Outlet>, jobs: Vec<Job>) -> Vec<Option<Ended>> {
+/// Many at once, which share the server's commits. What is answered is written down here while the others are under way,
+/// as much of it together as has come. `answered` is told when nothing is under way any more, and whether all was done.
+pub(super) async fn together(
+    local: &Local,
+    outlet: &Arc<dyn Outlet>,
+    jobs: Vec<Job>,
+    answered: Option<oneshot::Sender<bool>>,
+) -> Vec<Option<Ended>> {
     let writes = jobs.iter().flat_map(|job| job.writes.clone()).collect();
-    let answers = outlet.write_all(writes).await;
-    let mut running = JoinSet::new();
-    for (job, answer) in jobs.into_iter().zip(answers) {
-        let local = local.clone();
-        running.spawn(async move { acknowledge(&local, job, answer).await });
+    let (tell, answers) = mpsc::unbounded_channel();
+    // A task of its own: the next write does not wait for what is written down of the last one.
+    let mut noting = JoinSet::new();
+    noting.spawn(note_answers(local.clone(), jobs, answers, answered));
+    outlet.write_each(writes, tell).await;
+    match noting.join_next().await {
+        Some(Ok(ended)) => ended,
+        _ => vec![None],
     }
-    let mut ended = Vec::new();
-    while let Some(done) = running.join_next().await {
-        ended.push(done.ok());
+}
+
+async fn note_answers(
+    local: Local,
+    jobs: Vec<Job>,
+    mut answers: mpsc::UnboundedReceiver<(usize, Answer)>,
+    mut answered: Option<oneshot::Sender<bool>>,
+) -> Vec<Option<Ended>> {
+    let (mut left, mut all_done) = (jobs.len(), true);
+    let mut jobs: Vec<Option<Job>> = jobs.into_iter().map(Some).collect();
+    let (mut ended, mut some) = (Vec::with_capacity(jobs.len()), Vec::new());
+    while answers.recv_many(&mut some, NOTED_TOGETHER).await > 0 {
+        left = left.saturating_sub(some.len());
+        all_done &= some.iter().all(|(_, answer)| answer.is_ok());
+        if let Some(tell) = answered.take_if(|_| left == 0) {
+            // Whoever waits for it may have gone.
+            let _ = tell.send(all_done);
+        }
+        let take = |(number, answer): (usize, Answer)| Some((jobs.get_mut(number)?.take()?, answer));
+        let answered: Vec<(Job, Answer)> = some.drain(..).filter_map(take).collect();
+        ended.extend(acknowledge_all(&local, answered).await.into_iter().map(Some));
+    }
+    // No answer: its task ended early.
+    ended.extend(jobs.into_iter().flatten().map(|_| None));
+    ended
+}
+
+/// The successes among them in one commit, where that goes.
+async fn acknowledge_all(local: &Local, answered: Vec<(Job, Answer)>) -> Vec<Ended> {
+    let done: Vec<_> = answered
+        .iter()
+        .filter_map(|(job, answer)| Some((&job.plan, &job.seen, answer.as_ref().ok()?)))
+        .collect();
+    let settled = done.len() > 1 && local.settle_all(&done).await;
+    let mut ended = Vec::with_capacity(answered.len());
+    for (job, answer) in answered {
+        ended.push(match answer {
+            Ok(_) if settled => (job, Outcome::Done),
+            answer => acknowledge(local, job, answer).await,
+        });
     }
     ended
 }
@@ -508,7 +574,7 @@ async fn send(outlet: &dyn Outlet, writes: &[Write]) -> Result<Written, WriteErr
     last.ok_or(WriteError::NoSuchObject)
 }
 
-async fn acknowledge(local: &Local, job: Job, answer: Result<Written, WriteError>) -> Ended {
+async fn acknowledge(local: &Local, job: Job, answer: Answer) -> Ended {
     let Job { plan, seen, .. } = &job;
     let outcome = match answer {
         Ok(written) => match local.settle(plan, seen, &written).await {

@@ -53,19 +53,41 @@ pub struct WaitingEdits {
     pub next: Option<u64>,
 }
 
+/// What was counted of the journal, from where to where: as long as neither moves the answer is the same, and whoever
+/// watches the status while thousands of changes wait does not have them read again each time.
+pub(super) struct Counted {
+    range: (u64, u64),
+    edits: u64,
+    since: Option<Timestamp>,
+}
+
 pub(super) fn outbox(parts: &SyncEngine) -> Result<OutboxStatus, StoreError> {
     let mut status = OutboxStatus::default();
-    let mut from = None;
+    if parts.config.direction != Direction::LdapToLocal {
+        let range = (parts.heard_to()?, *parts.local.store.journal_watch().borrow());
+        let known = parts.counted.lock().take().filter(|known| known.range == range);
+        let known = match known {
+            Some(known) => known,
+            None => count(parts, range)?,
+        };
+        (status.edits, status.edited_since) = (known.edits, known.since);
+        *parts.counted.lock() = Some(known);
+    }
+    intents(parts, status)
+}
+
+fn count(parts: &SyncEngine, range: (u64, u64)) -> Result<Counted, StoreError> {
+    let (mut edits, mut since, mut from) = (0, None, Some(range.0));
     for _ in 0..PAGES {
         let page = parts.unread(from)?;
-        status.edits += page.rows.len() as u64;
-        status.edited_since = status.edited_since.or(page.rows.first().map(|row| row.since));
+        edits += page.rows.len() as u64;
+        since = since.or(page.rows.first().map(|row| row.since));
         from = page.next;
-        if from.is_none() || status.edits >= COUNTED {
+        if from.is_none() || edits >= COUNTED {
             break;
         }
     }
-    intents(parts, status)
+    Ok(Counted { range, edits, since })
 }
 
 fn intents(parts: &SyncEngine, mut status: OutboxStatus) -> Result<OutboxStatus, StoreError> {
@@ -139,13 +161,11 @@ impl SyncEngine {
         if self.config.direction == Direction::LdapToLocal {
             return Ok(unread);
         }
-        let (store, name) = (&self.local.store, &self.config.name);
         let from = match after {
             Some(after) => after,
-            // What was read in this process and said nothing is not stored each time.
-            None => (store.connector_state(name)?.journal_offset).max(*self.heard.lock()),
+            None => self.heard_to()?,
         };
-        let page = store.journal_for(name, from, PAGE)?;
+        let page = self.local.store.journal_for(&self.config.name, from, PAGE)?;
         unread.next = page.more.then_some(page.offset);
         for row in page.entries {
             if let Some(local) = row.object.filter(|_| concerns_entries(row.touched)) {
@@ -153,6 +173,12 @@ impl SyncEngine {
             }
         }
         Ok(unread)
+    }
+
+    /// How far the journal is read. What was read in this process and said nothing is not stored each time.
+    fn heard_to(&self) -> Result<u64, StoreError> {
+        let state = self.local.store.connector_state(&self.config.name)?;
+        Ok(state.journal_offset.max(*self.heard.lock()))
     }
 
     /// A row of an object that is this connector's to write.

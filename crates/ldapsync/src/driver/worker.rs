@@ -1,5 +1,6 @@
 //! One connector's work: feeds the engine, carries out its effects.
 
+use super::ahead::UnderWay;
 use super::arrivals::Arrivals;
 use super::parents::Parents;
 use super::stream::Unsaved;
@@ -31,6 +32,8 @@ pub(super) struct Worker<'a> {
     pub(super) stream: Option<Following>,
     pub(super) unsaved: Option<Unsaved>,
     pub(super) effects: VecDeque<Effect>,
+    /// What is being written while the next objects are looked up.
+    pub(super) under_way: Option<UnderWay>,
     /// What was read of the objects that are being planned.
     pub(super) seen: HashMap<EntryUuid, Seen>,
     /// Accounts that are on their way into the store.
@@ -116,6 +119,7 @@ impl<'a> Worker<'a> {
             stream: None,
             unsaved: None,
             effects: VecDeque::new(),
+            under_way: None,
             seen: HashMap::new(),
             arrivals: Arrivals::default(),
             parents: Parents::default(),
@@ -181,7 +185,14 @@ impl<'a> Worker<'a> {
 
     /// Carries out what the engine asks for until the round is over.
     pub(super) async fn pump(&mut self) {
-        while let Some(effect) = self.effects.pop_front() {
+        loop {
+            let Some(effect) = self.effects.pop_front() else {
+                if self.under_way.is_none() {
+                    break;
+                }
+                self.all_written().await;
+                continue;
+            };
             if matches!(effect, Effect::Poll(_) | Effect::LookUp(_)) {
                 // Often enough to watch, rarely enough to cost nothing.
                 self.publish();

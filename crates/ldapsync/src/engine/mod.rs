@@ -380,7 +380,7 @@ impl Engine {
         known.is_some_and(|known| known != server.suffix_uuid)
     }
 
-    fn noticed(&mut self, notice: Notice) -> Vec<Effect> {
+    pub(super) fn noticed(&mut self, notice: Notice) -> Vec<Effect> {
         let Phase::InRound(round) = &mut self.phase else {
             return Vec::new();
         };

@@ -82,6 +82,8 @@ pub(super) struct Round {
     pub(super) second: BTreeSet<EntryUuid>,
     /// Looked up or being applied, not finished.
     pub(super) pending: BTreeSet<EntryUuid>,
+    /// Those of a portion before whose entries are being written.
+    sent: BTreeSet<EntryUuid>,
     /// The names of those that are being applied, for the reason if the store refuses.
     pub(super) applying: BTreeMap<EntryUuid, Applying>,
     /// Writes that the directory did not answer.
@@ -116,6 +118,7 @@ impl Round {
             joined: BTreeSet::new(),
             second: BTreeSet::new(),
             pending: BTreeSet::new(),
+            sent: BTreeSet::new(),
             applying: BTreeMap::new(),
             unanswered: 0,
             anew: None,
@@ -176,12 +179,39 @@ impl Engine {
         let Phase::InRound(round) = &mut self.phase else {
             return Vec::new();
         };
-        let was_pending = round.pending.remove(&uuid);
-        if was_pending && round.pending.is_empty() && round.stage > Stage::Streamed {
+        let was_pending = round.pending.remove(&uuid) | round.sent.remove(&uuid);
+        // While some are being written, the next portion of the stage is asked for already, and the stage goes on.
+        let over = round.pending.is_empty() && round.sent.is_empty();
+        if was_pending && over && round.stage > Stage::Streamed {
             self.next_portion(now)
         } else {
             Vec::new()
         }
+    }
+
+    /// Whether the next portion may be looked at while one is written: of what was changed here, there may be thousands.
+    pub(crate) fn writes_ahead(&self) -> bool {
+        matches!(&self.phase, Phase::InRound(round) if round.stage == Stage::Due)
+    }
+
+    /// These are being written. The stage is not over before they are.
+    pub(super) fn sent(&mut self, uuids: &[EntryUuid]) -> Vec<Effect> {
+        if !self.writes_ahead() {
+            return Vec::new();
+        }
+        let together = self.settings.together;
+        let Phase::InRound(round) = &mut self.phase else {
+            return Vec::new();
+        };
+        for uuid in uuids {
+            if round.pending.remove(uuid) {
+                round.sent.insert(*uuid);
+            }
+        }
+        if !round.pending.is_empty() || round.due.is_empty() {
+            return Vec::new();
+        }
+        vec![Effect::LookUp(round.portion(together))]
     }
 
     fn next_portion(&mut self, now: Timestamp) -> Vec<Effect> {
