@@ -89,6 +89,11 @@ impl Writer {
         self.num(time.as_millis())
     }
 
+    /// The row, to be copied by whoever keeps it.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     pub(crate) fn done(&mut self) -> bytes::Bytes {
         // As long as the row: it stays in memory until it is written out, and what a growing list has to spare with it.
         bytes::Bytes::copy_from_slice(&self.0)

@@ -58,8 +58,12 @@ pub(crate) fn names_of(domain: &str) -> Vec<u8> {
 
 /// The address index: unique, case-insensitive.
 pub(crate) fn name(address: &Address) -> Vec<u8> {
-    let mut key = names_of(address.domain_str());
-    key.extend(address.local_part().bytes().map(|byte| byte.to_ascii_lowercase()));
+    let local = address.local_part();
+    let mut key = tagged(b'I', &[address.domain_str().as_bytes(), b"\0", local.as_bytes()]);
+    let begin = key.len() - local.len();
+    if let Some(local) = key.get_mut(begin..) {
+        local.make_ascii_lowercase();
+    }
     key
 }
 

@@ -44,5 +44,5 @@ pub use open::{LostCommits, Store};
 pub use sync::{
     Association, Conflict, ConflictId, ConnectorState, Elsewhere, FieldValues, Intent, IntentKind,
     JournalPage, LinkData, LinkState, LinkSums, Loser, MemberRef, NewAssociation, Parent, Phase,
-    Precondition, QuarantineEntry, RemovedBy, STATE_UNTIL, SyncChange, Tombstone,
+    Precondition, QuarantineEntry, RemovedBy, STATE_UNTIL, Shown, SyncChange, Tombstone,
 };

@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 
 /// Most aliases of one account or group.
 const ALIASES: usize = 1000;
+/// Aliases that are few.
+const FEW: usize = 8;
 
 pub(super) fn batch() -> Batch {
     Batch::new(Class::Durable)
@@ -18,11 +20,19 @@ pub(super) fn batch() -> Batch {
 
 /// The list without repeats and without the primary address.
 pub(super) fn tidy_aliases(primary: &Address, aliases: Vec<Address>) -> Result<Vec<Address>, StoreError> {
-    let mut seen = BTreeSet::from([primary.key()]);
-    let tidy: Vec<_> = aliases
-        .into_iter()
-        .filter(|alias| seen.insert(alias.key()))
-        .collect();
+    // Nearly everybody has few: a table of them costs more than to compare each with each.
+    let few = aliases.len() <= FEW;
+    let mut tidy: Vec<Address> = Vec::with_capacity(aliases.len());
+    let mut seen = BTreeSet::new();
+    for alias in aliases {
+        let repeated = match few {
+            true => tidy.contains(&alias),
+            false => !seen.insert(alias.key()),
+        };
+        if !repeated && alias != *primary {
+            tidy.push(alias);
+        }
+    }
     if tidy.len() > ALIASES {
         return Err(StoreError::Limit("aliases"));
     }
@@ -104,5 +114,30 @@ impl Store {
             note,
         };
         batch.ops.push(Op::Journal(write_journal(&entry)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aliases_are_there_once_in_their_order_however_many() {
+        let address = |text: String| Address::parse(&text).expect("an address");
+        let primary = address("Alice@example.test".to_owned());
+        for count in [0, 1, FEW - 3, FEW, FEW * 3] {
+            let fresh: Vec<_> = (0..count)
+                .map(|n| address(format!("a{n}@example.test")))
+                .collect();
+            let mut given = fresh.clone();
+            given.insert(count / 2, address("alice@example.test".to_owned()));
+            given.extend((0..count.min(2)).map(|n| address(format!("A{n}@Example.test"))));
+            assert_eq!(tidy_aliases(&primary, given).expect("few"), fresh);
+        }
+        let many = (0..=ALIASES).map(|n| address(format!("a{n}@example.test")));
+        assert!(matches!(
+            tidy_aliases(&primary, many.collect()),
+            Err(StoreError::Limit("aliases"))
+        ));
     }
 }

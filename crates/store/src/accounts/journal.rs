@@ -9,6 +9,7 @@ use crate::codec::{Decoded, Reader, Writer};
 use crate::commit::Op;
 use crate::engine::{Space, after_prefix};
 use crate::{LocalId, Store, StoreError, keys};
+use bytes::Bytes;
 use model::Timestamp;
 
 /// The version of a row with several entries.
@@ -42,13 +43,12 @@ impl Store {
     /// Entries with a number below `before` (none: from the newest), the newest first; at most `limit` and at most
     /// 256.
     pub fn journal_before(&self, before: Option<u64>, limit: usize) -> Result<Vec<JournalEntry>, StoreError> {
-        let next = self.engine().get(Space::Meta, keys::JOURNAL)?;
-        let next = next.and_then(|row| Some(u64::from_be_bytes(row.as_ref().try_into().ok()?)));
-        let end = before.unwrap_or(u64::MAX).min(next.unwrap_or(0));
+        let snapshot = self.engine().snapshot();
+        let next = next_number(snapshot.get(Space::Meta, keys::JOURNAL)?);
+        let end = before.unwrap_or(u64::MAX).min(next);
         // Numbers have no gaps, so the entries before `end` are counted back.
         let first = end.saturating_sub(limit.min(256) as u64);
-        let (mut from, behind) = (first, after_prefix(b"J"));
-        let snapshot = self.engine().snapshot();
+        let (mut from, behind) = (first, keys::journal(next));
         let mut entries = Vec::new();
         loop {
             let page = snapshot.page(Space::Log, &keys::journal(from), &behind, TOGETHER)?;
@@ -81,12 +81,17 @@ impl Store {
     }
 
     pub(crate) async fn trim_journal_to(&self, kept: u64) -> Result<usize, StoreError> {
-        let next = self.engine().get(Space::Meta, keys::JOURNAL)?;
-        let next = next.and_then(|row| Some(u64::from_be_bytes(row.as_ref().try_into().ok()?)));
-        let first = next.unwrap_or(0).saturating_sub(kept);
+        let next = next_number(self.engine().get(Space::Meta, keys::JOURNAL)?);
+        let first = next.saturating_sub(kept);
         self.erase_rows(Space::Log, &keys::journal(0), &keys::journal(first))
             .await
     }
+}
+
+/// The number that the next entry will have.
+fn next_number(row: Option<Bytes>) -> u64 {
+    let next = row.and_then(|row| Some(u64::from_be_bytes(row.as_ref().try_into().ok()?)));
+    next.unwrap_or(0)
 }
 
 fn number(key: &[u8]) -> Result<u64, StoreError> {

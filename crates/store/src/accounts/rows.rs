@@ -6,6 +6,7 @@ use crate::codec::{Decoded, Reader, Writer};
 use crate::sync::RemovedBy;
 use bytes::Bytes;
 use model::{AccountId, Address, ByteSize, Domain, GroupId, Secret};
+use std::borrow::Cow;
 
 const VERSION: u8 = 1;
 
@@ -13,7 +14,7 @@ pub(super) fn write_domain(info: &DomainInfo) -> Bytes {
     Writer::new(VERSION)
         .time(info.created)
         .option(info.catch_all.as_ref(), |w, address| {
-            w.text(address_text(address).as_str());
+            w.text(&address_text(address));
         })
         .done()
 }
@@ -30,8 +31,8 @@ pub(super) fn read_domain(domain: Domain, row: &[u8]) -> Decoded<DomainInfo> {
 }
 
 /// The quoted form, which parses back.
-fn address_text(address: &Address) -> String {
-    address.to_string()
+fn address_text(address: &Address) -> Cow<'_, str> {
+    address.written()
 }
 
 fn write_addresses(w: &mut Writer, addresses: &[Address]) {
@@ -41,6 +42,11 @@ fn write_addresses(w: &mut Writer, addresses: &[Address]) {
 }
 
 pub(super) fn write_account(account: &Account) -> Bytes {
+    account_row(account).done()
+}
+
+/// The same, not copied out yet.
+pub(super) fn account_row(account: &Account) -> Writer {
     let mut w = Writer::new(VERSION);
     w.num(account.version)
         .time(account.created)
@@ -65,7 +71,7 @@ pub(super) fn write_account(account: &Account) -> Bytes {
         AccountState::MovedAway { to } => w.u8(2).text(to),
         AccountState::AwaitingMail { from } => w.u8(3).text(from),
     };
-    w.done()
+    w
 }
 
 /// Decodes an account row.

@@ -6,7 +6,7 @@
 
 use super::changes::{batch, needs_domain, tidy_aliases};
 use super::journal::{Noted, write_journals};
-use super::rows::write_account;
+use super::rows::account_row;
 use super::types::{Account, Hash, NewAccount, Origin, Touched};
 use crate::commit::{Batch, Bulk, BulkRow, Op};
 use crate::engine::Space;
@@ -158,7 +158,7 @@ impl Store {
             }
             staged.row(&keys::name(address), &owner, true)?;
         }
-        staged.row(&keys::account(id), &write_account(&account), false)?;
+        staged.row(&keys::account(id), account_row(&account).as_bytes(), false)?;
         let mut touched = Touched::CREATED;
         let (mut link, mut beside) = (None, batch());
         if let Some(association) = new.association {
@@ -178,7 +178,7 @@ impl Store {
             noted: Noted {
                 object: Some(local),
                 touched,
-                note: format!("account {} created", account.address),
+                note: ["account ", &account.address.written(), " created"].concat(),
             },
             link,
         });

@@ -1,15 +1,16 @@
 //! So many rows at once that they become a file of their own: no row goes through the log and the memory of the engine.
 //!
-//! Such a file is all or nothing by itself, but only in its own key space. What belongs to it elsewhere is written down
-//! before it, as one row, and carried out after it; a start carries it out where the file is there, and forgets it where it
-//! is not. All rows of the file are in memory meanwhile, so whoever makes it bounds their number.
+//! Such a file is all or nothing by itself, but only in its own key space. So the journal's rows are written before it, beyond
+//! the number up to which the journal counts, together with a note of what follows the file. A start that finds the note
+//! carries it out where the file is there; where it is not, it removes the rows. All rows of the file are in memory meanwhile, so
+//! whoever makes it bounds their number.
 
 use super::group::Group;
 use super::known::Known;
 use super::thread::{Worker, number};
 use super::{Request, group};
 use crate::codec::{Decoded, Reader, Writer};
-use crate::engine::{Durability, Engine, Space, Write};
+use crate::engine::{Durability, Engine, PAGE_ROWS, Space, Write, after_key, after_prefix};
 use crate::{StoreError, keys};
 use bytes::Bytes;
 use std::sync::atomic::Ordering;
@@ -116,16 +117,21 @@ impl Worker {
     }
 
     fn load(&mut self, bulk: &Bulk, writes: Vec<Write>, journal: u64) -> Result<(), StoreError> {
-        let (mut beside, after): (Vec<_>, Vec<_>) = writes
-            .into_iter()
-            .partition(|(space, ..)| *space == Space::Directory);
+        let (mut beside, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
+        for write in writes {
+            match write.0 {
+                Space::Directory => beside.push(write),
+                Space::Log => before.push(write),
+                _ => after.push(write),
+            }
+        }
         beside.sort_unstable_by(|(_, one, _), (_, other, _)| one.cmp(other));
         let Some((probe, _)) = bulk.new_rows().next() else {
             return Err(StoreError::Invalid("rows of a file that none tells of".into()));
         };
-        let intent = write_intent(probe, &after, journal);
-        let noted = vec![(Space::Meta, keys::LOADING.to_vec(), Some(intent))];
-        self.write(noted, true, self.journal)?;
+        let note = write_note(probe, &after, journal);
+        before.push((Space::Meta, keys::LOADING.to_vec(), Some(note)));
+        self.write(before, true, self.journal)?;
         if let Some(Some(known)) = &mut self.known {
             let keys = bulk.new_rows().map(|(key, _)| key);
             let beside = beside.iter().map(|(_, key, _)| key.as_slice());
@@ -139,7 +145,6 @@ impl Worker {
             self.give_up(error.clone());
             return Err(error);
         }
-        let mut after = after;
         after.push((Space::Meta, keys::LOADING.to_vec(), None));
         // What is noted is durable, so this may be lost: a start does it again.
         self.write(after, false, journal)
@@ -147,7 +152,7 @@ impl Worker {
 }
 
 /// What is to be written once the file is there, and a key by which that is seen.
-fn write_intent(probe: &[u8], after: &[Write], journal: u64) -> Bytes {
+fn write_note(probe: &[u8], after: &[Write], journal: u64) -> Bytes {
     let mut w = Writer::new(VERSION);
     w.bytes(probe).num(journal);
     w.list(after.iter(), |w, (space, key, value)| {
@@ -159,7 +164,7 @@ fn write_intent(probe: &[u8], after: &[Write], journal: u64) -> Bytes {
     w.done()
 }
 
-fn read_intent(row: &[u8]) -> Decoded<(Vec<u8>, Vec<Write>)> {
+fn read_note(row: &[u8]) -> Decoded<(Vec<u8>, Vec<Write>)> {
     let mut r = Reader::new(row, "rows of a file", VERSION)?;
     let (probe, journal) = (r.bytes()?.to_vec(), r.num()?);
     let mut after = r.list(|r| {
@@ -183,11 +188,27 @@ pub(crate) fn finish_loading(engine: &Engine) -> Result<(), StoreError> {
     let Some(row) = engine.get(Space::Meta, keys::LOADING)? else {
         return Ok(());
     };
-    let (probe, after) = read_intent(&row)?;
+    let (probe, after) = read_note(&row)?;
     let mut writes = match engine.get(Space::Directory, &probe)? {
         Some(_) => after,
-        None => Vec::new(),
+        None => uncounted(engine)?,
     };
     writes.push((Space::Meta, keys::LOADING.to_vec(), None));
     engine.write(writes, Durability::Disk)
+}
+
+/// Rows of the journal beyond its number: they tell of what did not come.
+fn uncounted(engine: &Engine) -> Result<Vec<Write>, StoreError> {
+    let next = engine.get(Space::Meta, keys::JOURNAL)?;
+    let next = next.and_then(|row| Some(u64::from_be_bytes(row.as_ref().try_into().ok()?)));
+    let (mut from, end) = (keys::journal(next.unwrap_or(0)), after_prefix(b"J"));
+    let (snapshot, mut gone) = (engine.snapshot(), Vec::new());
+    loop {
+        let page = snapshot.page(Space::Log, &from, &end, PAGE_ROWS)?;
+        gone.extend(page.rows.iter().map(|(key, _)| (Space::Log, key.to_vec(), None)));
+        match page.rows.last() {
+            Some((key, _)) if page.more => from = after_key(key),
+            _ => return Ok(gone),
+        }
+    }
 }

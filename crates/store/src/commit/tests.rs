@@ -295,9 +295,16 @@ fn what_belongs_to_a_file_survives_whatever_ends_the_process() {
     );
     // The process ends before the file is there: nothing follows from the note.
     let engine = memory();
-    let noted = vec![(Space::Meta, crate::keys::LOADING.to_vec(), note)];
+    let entries = (
+        Space::Log,
+        crate::keys::journal(3),
+        Some(Bytes::from("three entries")),
+    );
+    let noted = vec![(Space::Meta, crate::keys::LOADING.to_vec(), note), entries];
     engine.write(noted, Durability::Disk).expect("writes");
     finish_loading(&engine).expect("finishes");
+    let row = engine.get(Space::Log, &crate::keys::journal(3));
+    assert_eq!(row.expect("reads"), None);
     let left = engine.get(Space::Meta, crate::keys::LOADING).expect("reads");
     assert_eq!((left, journal_number(&engine)), (None, None));
 }

@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_millis(1);
 /// Looks after which the writer goes on all the same: more memory is better than no mail. About ten seconds.
 const LOOKS: usize = 10_000;
 /// Files that may wait to be merged before another one is made. fjall stops a writer at 30.
-const FILES: usize = 16;
+const FILES: usize = 26;
 
 /// How memory is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

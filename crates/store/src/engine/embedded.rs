@@ -20,8 +20,9 @@ const BLOB_THRESHOLD: u32 = 1024;
 /// other, which a merge keeps busy for seconds in a first synchronisation.
 const WORKERS: usize = 3;
 
-/// New files of the directory before they are merged.
-const FILES: u8 = 8;
+/// New files of the directory before they are merged, and the size of those that are made of them.
+const FILES: u8 = 16;
+const FILE: u64 = 16 << 20;
 
 /// A fjall database with one keyspace a [`Space`].
 pub(crate) struct Embedded {
@@ -59,9 +60,12 @@ impl Embedded {
                         Space::Log => options
                             .filter_policy(FilterPolicy::disabled())
                             .index_block_partitioning_policy(PartitioningPolicy::all(true)),
-                        // Files of their own come fast: merged twice as many at a time, each row is moved half as often.
+                        // Files of their own come fast: the more are merged at a time, the less often each row is moved. Small
+                        // ones need less memory while they are made.
                         Space::Directory => options.compaction_strategy(Arc::new(
-                            fjall::compaction::Leveled::default().with_l0_threshold(FILES),
+                            fjall::compaction::Leveled::default()
+                                .with_l0_threshold(FILES)
+                                .with_table_target_size(FILE),
                         )),
                         _ => options,
                     }

@@ -45,6 +45,15 @@ impl Store {
             .collect()
     }
 
+    /// The quarantine entry of one object.
+    pub fn quarantine(&self, connector: &str, object: &str) -> Result<Option<QuarantineEntry>, StoreError> {
+        let row = self
+            .engine()
+            .get(Space::Directory, &keys::quarantine(connector, object))?;
+        row.map(|row| read_quarantine(connector, object, &row))
+            .transpose()
+    }
+
     /// Puts an object in quarantine, or changes its entry.
     pub async fn put_quarantine(&self, entry: &QuarantineEntry) -> Result<(), StoreError> {
         let mut batch = Batch::new(Class::Durable);

@@ -35,7 +35,9 @@ pub(crate) use sums::{Came, Row as SumsRow, Tally};
 pub use sums::{LinkSums, STATE_UNTIL};
 pub(crate) use tombstone::all as tombstones_of;
 pub use tombstone::{RemovedBy, Tombstone};
-pub use types::{Association, ConnectorState, LinkData, LinkState, NewAssociation, Phase, QuarantineEntry};
+pub use types::{
+    Association, ConnectorState, LinkData, LinkState, NewAssociation, Phase, QuarantineEntry, Shown,
+};
 
 use crate::StoreError;
 

@@ -1,6 +1,6 @@
 //! The byte form of links, checkpoints and quarantine entries.
 
-use super::types::{Association, ConnectorState, LinkData, LinkState, Phase, QuarantineEntry};
+use super::types::{Association, ConnectorState, LinkData, LinkState, Phase, QuarantineEntry, Shown};
 use crate::LocalId;
 use crate::codec::{Decoded, Reader, Writer};
 use bytes::Bytes;
@@ -10,6 +10,8 @@ const VERSION: u8 = 1;
 /// started and stopped, 5 the versions that a directory lost, 6 whether absences were spared. Earlier rows are read as
 /// well.
 const STATE_VERSION: u8 = 6;
+/// The newest form of a quarantine entry, which has what the directory showed.
+const QUARANTINE_VERSION: u8 = 2;
 /// How the state of a link that was unlinked by hand begins; the one before follows.
 const HELD: u8 = 6;
 
@@ -223,16 +225,25 @@ pub(super) fn read_state(row: &[u8]) -> Decoded<ConnectorState> {
 }
 
 pub(super) fn write_quarantine(entry: &QuarantineEntry) -> Bytes {
-    Writer::new(VERSION)
-        .text(&entry.reason)
+    let mut w = Writer::new(QUARANTINE_VERSION);
+    w.text(&entry.reason)
         .num(u64::from(entry.attempts))
         .time(entry.since)
-        .time(entry.next)
-        .done()
+        .time(entry.next);
+    match &entry.shown {
+        Shown::Unknown => w.u8(0),
+        Shown::Version(version) => w.u8(1).text(version),
+        Shown::Nothing => w.u8(2),
+    };
+    w.done()
 }
 
 pub(super) fn read_quarantine(connector: &str, object: &str, row: &[u8]) -> Decoded<QuarantineEntry> {
-    let mut r = Reader::new(row, "quarantine entry", VERSION)?;
+    let version = match row.first() {
+        Some(&VERSION) => VERSION,
+        _ => QUARANTINE_VERSION,
+    };
+    let mut r = Reader::new(row, "quarantine entry", version)?;
     let entry = QuarantineEntry {
         connector: connector.to_owned(),
         object: object.to_owned(),
@@ -240,6 +251,15 @@ pub(super) fn read_quarantine(connector: &str, object: &str, row: &[u8]) -> Deco
         attempts: r.num32()?,
         since: r.time()?,
         next: r.time()?,
+        shown: match version {
+            VERSION => Shown::Unknown,
+            _ => match r.u8()? {
+                0 => Shown::Unknown,
+                1 => Shown::Version(r.text()?),
+                2 => Shown::Nothing,
+                _ => return Err(r.corrupt()),
+            },
+        },
     };
     r.end()?;
     Ok(entry)
@@ -374,6 +394,34 @@ mod tests {
             read_link("c", link.local, &write_link(&link)).expect("reads"),
             link
         );
+    }
+
+    #[test]
+    fn quarantine_rows_round_trip_and_earlier_ones_still_read() {
+        let entry = |shown| QuarantineEntry {
+            connector: "c".into(),
+            object: "o".into(),
+            reason: "because".into(),
+            attempts: 3,
+            since: Timestamp::from_millis(1),
+            next: Timestamp::from_millis(2),
+            shown,
+        };
+        for shown in [Shown::Unknown, Shown::Version("v#1".into()), Shown::Nothing] {
+            let entry = entry(shown);
+            let row = write_quarantine(&entry);
+            assert_eq!(read_quarantine("c", "o", &row).expect("reads"), entry);
+        }
+        // The first form ends before what was shown.
+        let mut row = write_quarantine(&entry(Shown::Unknown)).to_vec();
+        assert_eq!(row.pop(), Some(0));
+        row[0] = VERSION;
+        assert_eq!(
+            read_quarantine("c", "o", &row).expect("reads"),
+            entry(Shown::Unknown)
+        );
+        row[0] = QUARANTINE_VERSION + 1;
+        assert!(read_quarantine("c", "o", &row).is_err());
     }
 
     proptest! {

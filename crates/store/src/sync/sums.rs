@@ -241,7 +241,10 @@ impl Row {
 /// The writing server in an `entryCSN`: time, count, server, operation, whose text order is their order. Other versions
 /// (Active Directory's) have no order over servers.
 fn writer_of(version: &str) -> Option<(&str, &str)> {
-    version.split('#').nth(2).map(|writer| (writer, version))
+    // Octet by octet: a search for three marks by the library costs as much as ten such texts.
+    let mut parts = version.as_bytes().split(|byte| *byte == b'#');
+    let writer = std::str::from_utf8(parts.nth(2)?).ok()?;
+    Some((writer, version))
 }
 
 fn read(bytes: &[u8]) -> Decoded<Row> {

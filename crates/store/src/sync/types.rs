@@ -191,6 +191,20 @@ pub struct QuarantineEntry {
     pub since: Timestamp,
     /// When it is tried again.
     pub next: Timestamp,
+    /// What the directory showed of its entry then.
+    pub shown: Shown,
+}
+
+/// What the directory showed of the entry of an object that was set aside.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Shown {
+    /// There is no entry, it has no version, or the row is an earlier release's.
+    #[default]
+    Unknown,
+    /// This version of it.
+    Version(String),
+    /// Nothing of it within the bases and filters.
+    Nothing,
 }
 
 impl Association {

@@ -312,6 +312,7 @@ async fn everything_is_there_after_reopening() {
         attempts: 1,
         since: ::model::Timestamp::from_millis(1),
         next: ::model::Timestamp::from_millis(2),
+        shown: store::Shown::Version("20260101000000.000000Z#000000#001#000000".into()),
     };
     store.put_quarantine(&held).await.expect("stores");
     let journal = store.journal_after(0, 256).expect("reads");
@@ -322,6 +323,8 @@ async fn everything_is_there_after_reopening() {
         Some(ByteSize(9))
     );
     assert_eq!(store.connector_state("ldap").expect("reads"), state);
+    assert_eq!(store.quarantine("ldap", "x").expect("reads"), Some(held.clone()));
+    assert_eq!(store.quarantine("ldap", "y").expect("reads"), None);
     assert_eq!(store.list_quarantine("ldap", 10).expect("reads"), [held]);
     assert_eq!(store.journal_after(0, 256).expect("reads"), journal);
     assert_eq!(journal.last().expect("entry").origin, origin);
