@@ -1,6 +1,6 @@
 //! Mail addresses and domains (RFC 5321 section 4.1.2, RFC 6531 section 3.3, RFC 5890).
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -63,19 +63,18 @@ impl Domain {
 
 /// Whether the text is a domain that UTS 46 leaves as it is. Most are, and files of a million addresses are read.
 fn is_canonical(text: &str) -> bool {
-    let is_plain = |label: &str| {
-        let bytes = label.as_bytes();
-        (1..=63).contains(&bytes.len())
-            && bytes
+    let is_plain = |label: &[u8]| {
+        (1..=63).contains(&label.len())
+            && label
                 .iter()
                 .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
-            && !label.starts_with('-')
-            && !label.ends_with('-')
+            && !label.starts_with(b"-")
+            && !label.ends_with(b"-")
             // `xn--` and its like have rules of their own.
-            && bytes.get(2..4) != Some(b"--")
+            && label.get(2..4) != Some(b"--")
     };
     // RFC 1035 section 2.3.4, without the root's octet and the first length.
-    text.len() <= 253 && text.split('.').all(is_plain)
+    text.len() <= 253 && text.as_bytes().split(|byte| *byte == b'.').all(is_plain)
 }
 
 impl fmt::Display for Domain {
@@ -122,36 +121,44 @@ impl LocalPart {
     }
 }
 
-/// `atext`, with UTF-8 beyond ASCII (RFC 6531 section 3.3).
-fn is_atext(c: char) -> bool {
-    c.is_ascii_alphanumeric()
+/// `atext`, as far as it is ASCII.
+const fn is_atext(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
         || matches!(
-            c,
-            '!' | '#'
-                | '$'
-                | '%'
-                | '&'
-                | '\''
-                | '*'
-                | '+'
-                | '-'
-                | '/'
-                | '='
-                | '?'
-                | '^'
-                | '_'
-                | '`'
-                | '{'
-                | '|'
-                | '}'
-                | '~'
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'/'
+                | b'='
+                | b'?'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'{'
+                | b'|'
+                | b'}'
+                | b'~'
         )
-        || (!c.is_ascii() && !c.is_control())
 }
 
+/// Octet by octet, for files of a million addresses are read.
 fn is_dot_string(text: &str) -> bool {
-    text.split('.')
-        .all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
+    let mut in_atom = false;
+    for byte in text.bytes() {
+        match byte {
+            b'.' if in_atom => in_atom = false,
+            byte if is_atext(byte) || !byte.is_ascii() => in_atom = true,
+            _ => return false,
+        }
+    }
+    // UTF-8 beyond ASCII is `atext` as well (RFC 6531 section 3.3).
+    in_atom && (text.is_ascii() || !text.chars().any(char::is_control))
 }
 
 /// The inside of a quoted string: `qtextSMTP` and `quoted-pairSMTP` (RFC 5321 section 4.1.2).
@@ -239,6 +246,15 @@ impl Address {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// What [`Display`](fmt::Display) shows: a copy only where the local-part has to be quoted.
+    #[must_use]
+    pub fn written(&self) -> Cow<'_, str> {
+        match is_dot_string(self.local_part()) {
+            true => Cow::Borrowed(&self.text),
+            false => Cow::Owned(self.to_string()),
+        }
     }
 
     /// The form under which addresses are compared and indexed.
