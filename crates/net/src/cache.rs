@@ -101,6 +101,10 @@ impl<K: Eq + Hash + Clone, V> TtlCache<K, V> {
         K: std::borrow::Borrow<Q>,
         Q: Eq + Hash + ?Sized,
     {
+        if self.slots.is_empty() {
+            // A synchronisation asks of everybody, and nobody has logged in yet: no key is to be hashed for it.
+            return None;
+        }
         self.slots.remove(key).map(|slot| slot.value)
     }
 

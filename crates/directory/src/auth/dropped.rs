@@ -16,6 +16,8 @@ pub(super) struct Dropped {
     clock: Arc<dyn Clock>,
     /// A report is kept for this long at least, and for twice as long at most.
     span: Duration,
+    /// Young ones in the order in which they came: a table of them is made once somebody asks.
+    newest: Vec<(EntryUuid, Moment)>,
     young: HashMap<EntryUuid, Moment>,
     old: HashMap<EntryUuid, Moment>,
     /// When the young ones became the old ones.
@@ -30,6 +32,7 @@ impl Dropped {
             turned: clock.monotonic(),
             clock,
             span,
+            newest: Vec::new(),
             young: HashMap::new(),
             old: HashMap::new(),
             everybody: Moment::default(),
@@ -40,19 +43,27 @@ impl Dropped {
     pub(super) fn note(&mut self, uuid: EntryUuid, moment: Moment) {
         let now = self.clock.monotonic();
         if now.saturating_sub(self.turned) >= self.span {
+            self.gather();
             self.old = std::mem::take(&mut self.young);
             self.turned = now;
         }
-        if self.young.len() + self.old.len() < MOST {
-            self.young.insert(uuid, moment);
+        // An entry that was reported twice counts twice until somebody asks, which costs no more than a check.
+        if self.newest.len() + self.young.len() + self.old.len() < MOST {
+            self.newest.push((uuid, moment));
         } else {
             self.everybody = moment;
+            self.newest = Vec::new();
             (self.young, self.old) = (HashMap::new(), HashMap::new());
         }
     }
 
+    fn gather(&mut self) {
+        self.young.extend(std::mem::take(&mut self.newest));
+    }
+
     /// Whether the entry was reported at this moment or later.
-    pub(super) fn since(&self, uuid: EntryUuid, moment: Moment) -> bool {
+    pub(super) fn since(&mut self, uuid: EntryUuid, moment: Moment) -> bool {
+        self.gather();
         let own = || self.young.get(&uuid).or_else(|| self.old.get(&uuid));
         self.everybody >= moment || own().is_some_and(|reported| *reported >= moment)
     }
@@ -74,19 +85,19 @@ mod tests {
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1)));
         let mut dropped = Dropped::new(clock.clone(), SPAN);
         dropped.note(entry(1), Moment(5));
-        let is = |dropped: &Dropped, moment| dropped.since(entry(1), Moment(moment));
-        assert!(is(&dropped, 4) && is(&dropped, 5) && !is(&dropped, 6));
+        let is = |dropped: &mut Dropped, moment| dropped.since(entry(1), Moment(moment));
+        assert!(is(&mut dropped, 4) && is(&mut dropped, 5) && !is(&mut dropped, 6));
         assert!(!dropped.since(entry(2), Moment(4)));
         clock.advance(SPAN);
         dropped.note(entry(2), Moment(6));
-        assert!(is(&dropped, 5), "it was young until now");
+        assert!(is(&mut dropped, 5), "it was young until now");
         dropped.note(entry(1), Moment(7));
-        assert!(is(&dropped, 7), "the later one counts");
+        assert!(is(&mut dropped, 7), "the later one counts");
         for number in [8, 9] {
             clock.advance(SPAN);
             dropped.note(entry(3), Moment(number));
         }
-        assert!(!is(&dropped, 5), "nothing from before can live any more");
+        assert!(!is(&mut dropped, 5), "nothing from before can live any more");
     }
 
     #[test]
@@ -104,6 +115,6 @@ mod tests {
             assert!(dropped.since(entry(number), moment(MOST + 1)));
             assert!(!dropped.since(entry(number), moment(MOST + 2)));
         }
-        assert!(dropped.young.is_empty() && dropped.old.is_empty());
+        assert!(dropped.newest.is_empty() && dropped.young.is_empty() && dropped.old.is_empty());
     }
 }
