@@ -11,7 +11,7 @@ use std::hash::{BuildHasher, RandomState};
 /// Words of the filter: 4 MiB.
 const WORDS: usize = 1 << 19;
 /// Rows that are read to begin with.
-const FEW: usize = 4096;
+const FEW: usize = 16_384;
 /// What the keys begin with: an address, and an entry of a directory.
 const TAGS: [u8; 2] = [b'I', b'R'];
 
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn where_there_are_many_it_does_not_begin() {
-        for (rows, begins) in [(0, true), (4096, true), (4097, false), (9000, false)] {
+        for (rows, begins) in [(0, true), (16_384, true), (16_385, false), (30_000, false)] {
             let known = Known::begin(&engine(rows).snapshot()).expect("reads");
             assert_eq!(known.is_some(), begins, "{rows}");
         }
