@@ -61,20 +61,50 @@ impl Domain {
     }
 }
 
+/// Octets of a host name's labels, lower case.
+static HOST: [bool; 256] = octets(b"abcdefghijklmnopqrstuvwxyz0123456789-");
+
 /// Whether the text is a domain that UTS 46 leaves as it is. Most are, and files of a million addresses are read.
 fn is_canonical(text: &str) -> bool {
-    let is_plain = |label: &[u8]| {
-        (1..=63).contains(&label.len())
-            && label
-                .iter()
-                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
-            && !label.starts_with(b"-")
-            && !label.ends_with(b"-")
-            // `xn--` and its like have rules of their own.
-            && label.get(2..4) != Some(b"--")
-    };
     // RFC 1035 section 2.3.4, without the root's octet and the first length.
-    text.len() <= 253 && text.as_bytes().split(|byte| *byte == b'.').all(is_plain)
+    if text.len() > 253 {
+        return false;
+    }
+    let (mut label, mut last) = (0, b'.');
+    for byte in text.bytes() {
+        if byte == b'.' {
+            if label > 63 || last == b'-' || last == b'.' {
+                return false;
+            }
+            label = 0;
+        } else {
+            // `xn--` and its like have rules of their own.
+            let hyphen = byte == b'-' && (label == 0 || label == 3 && last == b'-');
+            if hyphen || !is_in(&HOST, byte) {
+                return false;
+            }
+            label += 1;
+        }
+        last = byte;
+    }
+    label <= 63 && last != b'-' && last != b'.'
+}
+
+const fn octets(of: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut rest = of;
+    while let [first, more @ ..] = rest {
+        let (_, places) = table.split_at_mut(*first as usize);
+        if let [place, ..] = places {
+            *place = true;
+        }
+        rest = more;
+    }
+    table
+}
+
+fn is_in(table: &[bool; 256], byte: u8) -> bool {
+    table.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
 impl fmt::Display for Domain {
@@ -122,43 +152,26 @@ impl LocalPart {
 }
 
 /// `atext`, as far as it is ASCII.
-const fn is_atext(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'/'
-                | b'='
-                | b'?'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'{'
-                | b'|'
-                | b'}'
-                | b'~'
-        )
-}
+static ATEXT: [bool; 256] =
+    octets(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-/=?^_`{|}~");
 
 /// Octet by octet, for files of a million addresses are read.
 fn is_dot_string(text: &str) -> bool {
     let mut in_atom = false;
+    let mut ascii = true;
     for byte in text.bytes() {
-        match byte {
-            b'.' if in_atom => in_atom = false,
-            byte if is_atext(byte) || !byte.is_ascii() => in_atom = true,
-            _ => return false,
+        if is_in(&ATEXT, byte) {
+            in_atom = true;
+        } else if byte == b'.' && in_atom {
+            in_atom = false;
+        } else if byte.is_ascii() {
+            return false;
+        } else {
+            (in_atom, ascii) = (true, false);
         }
     }
     // UTF-8 beyond ASCII is `atext` as well (RFC 6531 section 3.3).
-    in_atom && (text.is_ascii() || !text.chars().any(char::is_control))
+    in_atom && (ascii || !text.chars().any(char::is_control))
 }
 
 /// The inside of a quoted string: `qtextSMTP` and `quoted-pairSMTP` (RFC 5321 section 4.1.2).
@@ -198,7 +211,11 @@ impl Address {
         if text.is_empty() {
             return Err(AddressError::Empty);
         }
-        let (local, domain) = text.rsplit_once('@').ok_or(AddressError::NoAt)?;
+        let at = text.bytes().rposition(|byte| byte == b'@');
+        let (local, domain) = at
+            .and_then(|at| text.split_at_checked(at))
+            .ok_or(AddressError::NoAt)?;
+        let domain = domain.strip_prefix('@').unwrap_or(domain);
         // Most texts are what they are kept as already, and files of a million of them are read.
         if local.len() <= 64
             && is_dot_string(local)
@@ -480,6 +497,17 @@ mod tests {
                 }
                 (whole, parts) => prop_assert_eq!(whole.is_err(), parts.is_err()),
             }
+        }
+
+        /// Atoms between dots, octet by octet or character by character.
+        #[test]
+        fn dot_strings_are_atoms_and_dots(text in "[ -~]{0,4}|[a-z.]{0,6}|[a.\\u{80}\\u{9f}\\u{a0}ö]{0,4}|\\PC{0,4}") {
+            let is_atext = |c: char| match c.is_ascii() {
+                true => c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c),
+                false => !c.is_control(),
+            };
+            let atoms = text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext));
+            prop_assert_eq!(is_dot_string(&text), atoms);
         }
 
         /// The short way gives what UTS 46 gives.
