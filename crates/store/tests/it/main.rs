@@ -11,6 +11,7 @@ mod accounts;
 mod arrivals;
 mod auth;
 mod crash;
+mod crash_files;
 mod inherit;
 mod mailboxes;
 mod model;
