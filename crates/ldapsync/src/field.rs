@@ -106,9 +106,32 @@ impl Value {
         }
     }
 
+    /// The same, where nobody has the written form yet.
+    fn written(key: String, text: &str) -> Self {
+        let text = (key != text).then(|| text.into());
+        Self {
+            key: key.into(),
+            text,
+        }
+    }
+
     fn text(&self) -> &str {
         self.text.as_deref().unwrap_or(&self.key)
     }
+}
+
+/// Whether this is ASCII, something, and without a space too many: most names are.
+fn is_squeezed(text: &str) -> bool {
+    let mut behind_space = true;
+    for byte in text.bytes() {
+        match byte {
+            b' ' if behind_space => return false,
+            b' ' => behind_space = true,
+            0x21..=0x7e => behind_space = false,
+            _ => return false,
+        }
+    }
+    !behind_space
 }
 
 /// What [`Image::get`] lends out for a field that is not there.
@@ -145,7 +168,7 @@ impl Values {
         let values = addresses.into_iter();
         Self::of(
             values
-                .map(|address| Value::new(address.key(), address.to_string()))
+                .map(|address| Value::written(address.key(), &address.written()))
                 .collect(),
         )
     }
@@ -153,6 +176,9 @@ impl Values {
     /// A name: case and the number of spaces do not matter (caseIgnoreMatch, RFC 4518 section 2.6.1).
     #[must_use]
     pub fn text(text: &str) -> Self {
+        if is_squeezed(text) {
+            return Self(Some(Arc::new([Value::written(text.to_ascii_lowercase(), text)])));
+        }
         let squeezed = text.split_whitespace().collect::<Vec<_>>().join(" ");
         if squeezed.is_empty() {
             Self::NONE
@@ -251,7 +277,7 @@ impl Values {
     /// The values that `other` lacks.
     #[must_use]
     pub(crate) fn without(&self, other: &Self) -> Self {
-        if other.is_empty() {
+        if !self.iter().any(|(key, _)| other.has(key)) {
             return self.clone();
         }
         Self::from_pairs(self.missing_in(other))
@@ -412,6 +438,24 @@ mod tests {
         assert!(!Values::switch(true).equals(&Values::switch(false)));
         let uuid = EntryUuid::from_bytes([7; 16]);
         assert!(Values::members([(uuid, &a)]).equals(&Values::members([(uuid, &parse("new@example.test"))])));
+    }
+
+    #[test]
+    fn spaces_are_squeezed_and_most_names_need_it_not() {
+        for (text, key, written) in [
+            ("Alice Example", "alice example", "Alice Example"),
+            (
+                " Alice\u{a0} \tExample\u{1}",
+                "alice example\u{1}",
+                "Alice Example\u{1}",
+            ),
+            ("Ärger  B", "ärger b", "Ärger B"),
+            ("plain", "plain", "plain"),
+        ] {
+            let values = Values::text(text);
+            assert_eq!(values.iter().collect::<Vec<_>>(), [(key, written)], "{text:?}");
+        }
+        assert!(!is_squeezed("") && !is_squeezed("a ") && !is_squeezed(" a") && is_squeezed("a b"));
     }
 
     #[test]

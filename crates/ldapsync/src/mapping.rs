@@ -280,11 +280,15 @@ fn image_here(account: &DirectoryAccount, shown: &Shown, is_local: &dyn Fn(&Doma
 
 /// The addresses that the entry can have on this server.
 fn addresses_here(account: &DirectoryAccount, is_local: &dyn Fn(&Domain) -> bool) -> Image {
-    if !is_local(&account.address.domain()) {
+    let domain = account.address.domain();
+    if !is_local(&domain) {
         return Image::default();
     }
     // An alias of a domain that is not ours cannot receive mail here; it is no reason to refuse the rest.
-    let aliases = account.aliases.iter().filter(|alias| is_local(&alias.domain()));
+    let aliases = account
+        .aliases
+        .iter()
+        .filter(|alias| alias.domain_str() == domain.as_str() || is_local(&alias.domain()));
     Scope::address_image(&account.address).with(Field::Aliases, Values::addresses(aliases))
 }
 

@@ -12,7 +12,6 @@ use crate::plan::Plan;
 use directory::config::Direction;
 use directory::feed::ChangedEntry;
 use model::EntryUuid;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
 use store::{Arrival, Names, StagedAccounts, StoreError};
 use tokio::task::JoinSet;
 
@@ -25,14 +24,12 @@ const MOST: usize = 8192;
 const COMMITS: usize = 2;
 /// What is on its way into the store.
 pub(super) struct Arrivals {
-    gathered: Vec<(Box<Plan>, Seen)>,
+    gathered: Vec<(Box<Plan>, Box<Seen>)>,
     staging: JoinSet<Staged>,
     staged: Vec<(Vec<EntryUuid>, StagedAccounts)>,
     running: JoinSet<Arrived>,
     /// How many are committed together next.
     enough: usize,
-    /// The entries of all of them.
-    under_way: HashSet<EntryUuid>,
     /// Whether addresses are looked up before the commit does.
     pub(super) names: Names,
 }
@@ -55,7 +52,6 @@ impl Default for Arrivals {
             staged: Vec::new(),
             running: JoinSet::new(),
             enough: TOGETHER,
-            under_way: HashSet::new(),
             names: Names::Now,
         }
     }
@@ -72,52 +68,52 @@ impl Arrivals {
 }
 
 impl Worker<'_> {
-    /// Those of a portion that nobody here has heard of.
-    pub(super) fn unknown(
-        &self,
-        entries: &BTreeMap<EntryUuid, &ChangedEntry>,
-    ) -> Result<BTreeSet<EntryUuid>, Trouble> {
+    /// Of each of these entries, whether nobody here has heard of it.
+    pub(super) fn unknown(&self, entries: &[&ChangedEntry]) -> Result<Vec<bool>, Trouble> {
+        let mut unknown = vec![false; entries.len()];
         if self.parts.policy.direction == Direction::LocalToLdap {
-            return Ok(BTreeSet::new());
+            return Ok(unknown);
         }
-        let mut arrivals = Vec::with_capacity(entries.len());
-        for (uuid, entry) in entries {
+        let (mut places, mut arrivals) = (Vec::new(), Vec::with_capacity(entries.len()));
+        for (entry, place) in entries.iter().zip(&mut unknown) {
             // What is in quarantine has a row that ends with it.
             if let Ok(account) = &entry.account
-                && !self.engine.is_aside(*uuid)
-                && !self.arrivals.under_way.contains(uuid)
+                && !self.engine.is_aside(entry.uuid)
+                && !self.engine.is_under_way(entry.uuid)
             {
+                places.push(place);
                 arrivals.push(Arrival {
-                    uuid: *uuid,
+                    uuid: entry.uuid,
                     address: &account.address,
                     aliases: &account.aliases,
                 });
             }
         }
-        let unknown = self.parts.local.unknown(&arrivals, self.arrivals.names);
-        let both = arrivals.iter().zip(unknown.map_err(store_trouble)?);
-        Ok(both
-            .filter_map(|(arrival, unknown)| unknown.then_some(arrival.uuid))
-            .collect())
+        let answers = self.parts.local.unknown(&arrivals, self.arrivals.names);
+        for (place, answer) in places.into_iter().zip(answers.map_err(store_trouble)?) {
+            *place = answer;
+        }
+        Ok(unknown)
     }
 
-    /// Takes the plans of unknown entries out of what is to be done, and begins to carry out as many as there are.
-    pub(super) async fn gather(&mut self) {
-        for effect in std::mem::take(&mut self.effects) {
-            match effect {
-                Effect::Apply(plan) if is_arrival(&plan) && self.seen.contains_key(&plan.uuid) => {
-                    if let Some(seen) = self.seen.remove(&plan.uuid) {
-                        let connector = &self.parts.config.name;
-                        tracing::debug!(%connector, uuid = %plan.uuid, address = %plan.subject, "an account comes");
-                        self.arrivals.under_way.insert(plan.uuid);
-                        self.arrivals.gathered.push((plan, seen));
-                    }
-                }
-                // Named entries are examined while the feed is read.
-                Effect::Examine(_) => {}
-                other => self.effects.push_back(other),
+    /// Keeps the plan of an unknown entry, to carry it out with many others; or whatever else is to be done about it.
+    pub(super) fn comes(&mut self, uuid: EntryUuid, seen: Seen, mut effects: Vec<Effect>) {
+        let alone = matches!(effects.as_slice(), [Effect::Apply(plan)] if is_arrival(plan));
+        match effects.pop() {
+            Some(Effect::Apply(plan)) if alone => {
+                let connector = &self.parts.config.name;
+                tracing::debug!(%connector, %uuid, address = %plan.subject, "an account comes");
+                self.arrivals.gathered.push((plan, Box::new(seen)));
+            }
+            last => {
+                self.seen.insert(uuid, seen);
+                self.effects.extend(effects.into_iter().chain(last));
             }
         }
+    }
+
+    /// Begins to carry out the plans of unknown entries where there are as many as one takes together.
+    pub(super) async fn gather(&mut self) {
         if self.arrivals.gathered.len() >= TOGETHER {
             self.stage().await;
         }
@@ -191,10 +187,7 @@ impl Worker<'_> {
         if self.arrivals.is_idle() && self.arrivals.gathered.len() == 1 {
             // The way of all other plans, with a line in the log that says what it is.
             let plans = std::mem::take(&mut self.arrivals.gathered);
-            for (plan, _) in &plans {
-                self.arrivals.under_way.remove(&plan.uuid);
-            }
-            let jobs = plans.into_iter().map(|(plan, seen)| Job::here(*plan, seen));
+            let jobs = plans.into_iter().map(|(plan, seen)| Job::here(*plan, *seen));
             self.write_here(jobs.collect()).await;
         }
         self.stage().await;
@@ -217,7 +210,6 @@ impl Worker<'_> {
     }
 
     fn lost(&mut self) {
-        self.arrivals.under_way.clear();
         self.step(interrupted());
     }
 
@@ -235,18 +227,18 @@ impl Worker<'_> {
                 Some(outcome_of(error))
             }
         };
-        let came = came.unwrap_or_default();
+        let (came, now) = (came.unwrap_or_default(), self.parts.now());
         for (number, uuid) in uuids.iter().enumerate() {
-            self.arrivals.under_way.remove(uuid);
-            match &failed {
-                Some(outcome) => self.step(Input::Applied(*uuid, outcome.clone())),
-                None if came.get(number) == Some(&true) => self.step(Input::Applied(*uuid, Outcome::Done)),
+            let input = match &failed {
+                Some(outcome) => Input::Applied(*uuid, outcome.clone()),
+                None if came.get(number) == Some(&true) => Input::Applied(*uuid, Outcome::Done),
                 None => {
                     // It has an address that somebody has: who, and what follows, a look by itself tells. Others may as well.
                     self.arrivals.names = Names::Now;
-                    self.step(Input::Overtaken(*uuid));
+                    Input::Overtaken(*uuid)
                 }
-            }
+            };
+            self.effects.extend(self.engine.step(input, now));
         }
     }
 }

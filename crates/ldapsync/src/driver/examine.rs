@@ -36,13 +36,25 @@ impl Worker<'_> {
         &mut self,
         entry: &ChangedEntry,
         elsewhere: &mut Vec<(EntryUuid, Option<Elsewhere>)>,
+        now: Timestamp,
     ) -> Result<(), Trouble> {
         let (remote, read) = self.read_entry(entry, Members::default(), elsewhere)?;
         let (situation, mut seen) = Local::nobody(entry.uuid, remote, origin_of(entry));
         if self.engine.pushes() {
             seen.entry = Some(read.entry.clone());
         }
-        self.planned_on(situation, seen, Some(read), Some(address_of(entry)));
+        (seen.hash, seen.unresolved) = (read.hash, read.unresolved);
+        if matches!(situation.remote, Remote::Here(_)) {
+            self.parents.note(&situation.name, Met::Anew);
+        }
+        {
+            let mut fetched = self.parts.fetched.lock();
+            if !fetched.is_empty() {
+                fetched.remove(&entry.uuid);
+            }
+        }
+        let effects = self.engine.met(&situation, address_of(entry), now);
+        self.comes(entry.uuid, seen, effects);
         Ok(())
     }
 

@@ -10,10 +10,9 @@ use crate::engine::{Checkpoint, Input, Notice, Trouble};
 use crate::mapping::Members;
 use directory::EntryKind;
 use directory::feed::{Change, ChangedEntry, Cookie, Coverage, FeedError, FeedEvent, Following, PollEnd};
-use model::EntryUuid;
-use std::collections::BTreeMap;
+use model::{EntryUuid, Timestamp};
 use std::time::Duration;
-use store::Names;
+use store::{Elsewhere, Names};
 use tokio::time::Instant;
 
 /// Objects that are read, planned and applied together. The store commits what arrives during a sync as one
@@ -226,77 +225,39 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn note_told(&mut self, entry: &ChangedEntry) {
+    fn note_told(&mut self, entry: &ChangedEntry, now: Timestamp) {
         if let Some(version) = version(entry) {
-            self.engine.note_told(entry.uuid, Some(version), self.parts.now());
+            self.engine.note_told(entry.uuid, Some(version), now);
         }
     }
 
     /// An account's entry is news.
-    fn note_news(&mut self, entry: &ChangedEntry) {
-        self.note_told(entry);
-        self.step(Input::Noticed(Notice::Account(entry.uuid)));
+    fn note_news(&mut self, entry: &ChangedEntry, now: Timestamp) {
+        self.note_told(entry, now);
         (self.parts.remotes.sessions.changed)(entry.uuid);
     }
 
     async fn portion(&mut self, changes: &[Change]) -> Result<(), Trouble> {
-        let mut entries: BTreeMap<EntryUuid, &ChangedEntry> = BTreeMap::new();
-        for change in changes {
-            match change {
-                Change::Present(uuid) => self.step(Input::Noticed(Notice::Present(*uuid))),
-                Change::Deleted(uuid) => {
-                    if entries.remove(uuid).is_some() {
-                        // Named and taken back: which of the two is true, a look tells, also where no absence counts.
-                        self.step(Input::Noticed(Notice::Here(*uuid)));
-                    }
-                    self.engine.note_told(*uuid, None, self.parts.now());
-                    self.step(Input::Noticed(Notice::Absent(*uuid)));
-                }
-                Change::Entry(entry) if self.is_old_news(entry)? => {
-                    self.step(Input::Noticed(Notice::Present(entry.uuid)));
-                }
-                Change::Entry(entry) => match entry.kind {
-                    Some(EntryKind::Account) => {
-                        // The last message of an object says all.
-                        entries.insert(entry.uuid, entry);
-                    }
-                    Some(EntryKind::Group) => {
-                        self.note_told(entry);
-                        self.step(Input::Noticed(Notice::Group(entry.uuid)));
-                    }
-                    None => self.step(Input::Noticed(Notice::Absent(entry.uuid))),
-                },
-            }
-        }
+        let now = self.parts.now();
         let mut elsewhere = Vec::new();
+        let mut known = Vec::new();
+        let entries = self.named(changes, now)?;
         let unknown = self.unknown(&entries)?;
-        for uuid in &unknown {
-            if let Some(entry) = entries.remove(uuid) {
-                self.note_news(entry);
-                self.meet(entry, &mut elsewhere)?;
+        for (entry, unknown) in entries.into_iter().zip(unknown) {
+            if unknown {
+                self.note_news(entry, now);
+                self.meet(entry, &mut elsewhere, now)?;
+            } else {
+                known.push(entry);
             }
         }
         self.gather().await;
-        if !entries.is_empty() || !self.effects.is_empty() {
+        if !known.is_empty() || !self.effects.is_empty() {
             // What is on its way may be what these are about.
             self.all_arrived().await;
         }
-        for (uuid, entry) in entries {
-            match self.freshness(entry)? {
-                Freshness::News => {}
-                Freshness::Echo => {
-                    self.parents.note(&entry.entry.dn, Met::Before);
-                    self.step(Input::Noticed(Notice::Present(uuid)));
-                    continue;
-                }
-                Freshness::Older => {
-                    self.step(Input::Noticed(Notice::Present(uuid)));
-                    self.step(Input::Noticed(Notice::Here(uuid)));
-                    continue;
-                }
-            }
-            self.note_news(entry);
-            self.examine(entry, Members::default(), &mut elsewhere).await?;
+        for entry in known {
+            self.known_entry(entry, &mut elsewhere).await?;
         }
         self.note(&elsewhere).await?;
         self.settle().await?;
@@ -304,5 +265,71 @@ impl Worker<'_> {
         self.forget().await;
         self.publish_sometimes();
         Ok(())
+    }
+
+    /// The accounts that a portion names, each once. Notes everything else.
+    fn named<'c>(&mut self, changes: &'c [Change], now: Timestamp) -> Result<Vec<&'c ChangedEntry>, Trouble> {
+        let mut entries: Vec<&ChangedEntry> = Vec::with_capacity(changes.len());
+        for change in changes {
+            match change {
+                Change::Present(uuid) => self.step(Input::Noticed(Notice::Present(*uuid))),
+                Change::Deleted(uuid) => {
+                    let before = entries.len();
+                    entries.retain(|entry| entry.uuid != *uuid);
+                    if entries.len() < before {
+                        // Named and taken back: which of the two is true, a look tells, also where no absence counts.
+                        self.step(Input::Noticed(Notice::Here(*uuid)));
+                    }
+                    self.engine.note_told(*uuid, None, now);
+                    self.step(Input::Noticed(Notice::Absent(*uuid)));
+                }
+                Change::Entry(entry) if self.is_old_news(entry)? => {
+                    self.step(Input::Noticed(Notice::Present(entry.uuid)));
+                }
+                Change::Entry(entry) => match entry.kind {
+                    Some(EntryKind::Account) => entries.push(entry),
+                    Some(EntryKind::Group) => {
+                        self.note_told(entry, now);
+                        self.step(Input::Noticed(Notice::Group(entry.uuid)));
+                    }
+                    None => self.step(Input::Noticed(Notice::Absent(entry.uuid))),
+                },
+            }
+        }
+        // The last message of an object says all.
+        entries.sort_by_key(|entry| entry.uuid);
+        entries.dedup_by(|later, kept| {
+            let same = later.uuid == kept.uuid;
+            if same {
+                *kept = *later;
+            }
+            same
+        });
+        Ok(entries)
+    }
+
+    /// An entry that somebody here, or something that is noted, is about.
+    async fn known_entry(
+        &mut self,
+        entry: &ChangedEntry,
+        elsewhere: &mut Vec<(EntryUuid, Option<Elsewhere>)>,
+    ) -> Result<(), Trouble> {
+        let uuid = entry.uuid;
+        match self.freshness(entry)? {
+            Freshness::News => {}
+            Freshness::Echo => {
+                self.parents.note(&entry.entry.dn, Met::Before);
+                self.step(Input::Noticed(Notice::Present(uuid)));
+                return Ok(());
+            }
+            Freshness::Older => {
+                self.step(Input::Noticed(Notice::Present(uuid)));
+                self.step(Input::Noticed(Notice::Here(uuid)));
+                return Ok(());
+            }
+        }
+        self.note_news(entry, self.parts.now());
+        self.step(Input::Noticed(Notice::Account(uuid)));
+        self.examine(entry, Members::default(), elsewhere).await
     }
 }

@@ -3,12 +3,12 @@
 use super::aside::{Aside, FIRST_RETRY, held_hash};
 use super::round::{Applying, Stage};
 use super::status::Counts;
-use super::{Effect, Engine, Outcome, Phase, Trouble};
+use super::{Effect, Engine, Notice, Outcome, Phase, Trouble};
 use crate::guard::Admission;
 use crate::merge::Side;
 use crate::plan::{Decision, Plan, Reason, Remote, Situation, plan};
 use directory::feed::FeedError;
-use model::{EntryUuid, Timestamp, Unavailable};
+use model::{Address, EntryUuid, Timestamp, Unavailable};
 
 /// Most rows in quarantine. Past it something is wrong with the directory or the mapping as a whole, and a
 /// stopped round says so better than a million rows.
@@ -19,6 +19,26 @@ const LOOKED_AT_AGAIN: usize = 32;
 const ALONE: u32 = 3;
 
 impl Engine {
+    /// An entry of the feed that nobody here has heard of: named, and looked at, in one. A first synchronisation does
+    /// nothing else.
+    pub(crate) fn met(
+        &mut self,
+        situation: &Situation,
+        address: Option<Address>,
+        now: Timestamp,
+    ) -> Vec<Effect> {
+        let uuid = situation.uuid;
+        let mut effects = self.noticed(Notice::Present(uuid));
+        effects.extend(self.noticed(Notice::Member(uuid, address)));
+        effects.extend(self.examined(situation, now));
+        effects
+    }
+
+    /// Whether a plan of this entry is being carried out.
+    pub(crate) fn is_under_way(&self, uuid: EntryUuid) -> bool {
+        matches!(&self.phase, Phase::InRound(round) if round.applying.contains_key(&uuid))
+    }
+
     pub(super) fn examined(&mut self, situation: &Situation, now: Timestamp) -> Vec<Effect> {
         if !matches!(self.phase, Phase::InRound(_)) {
             return Vec::new();
@@ -293,13 +313,15 @@ impl Engine {
     }
 
     fn is_approved(&self, plan: &Plan) -> bool {
-        let approved = self.approved.get(&plan.uuid);
+        let Some(approved) = self.approved.get(&plan.uuid) else {
+            return false;
+        };
         let sides = [
             vec![Side::Local],
             vec![Side::Remote],
             vec![Side::Local, Side::Remote],
         ];
-        approved.is_some_and(|lines| sides.iter().any(|sides| plan.dangerous_lines(sides) == *lines))
+        sides.iter().any(|sides| plan.dangerous_lines(sides) == *approved)
     }
 
     /// The hash of what the guard holds; none when it holds nothing.

@@ -84,9 +84,9 @@ impl Engine {
             &round.due,
             &round.joining,
             &round.second,
-            &round.pending,
         ];
         let waiting = sets.iter().map(|set| set.len()).sum::<usize>()
+            + round.pending.len()
             + round.newcomers.len()
             + round.pending_newcomers.len();
         Some(RoundStatus {

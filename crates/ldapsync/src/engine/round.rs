@@ -7,7 +7,7 @@ use super::{Checkpoint, Effect, Engine, Newest, Phase};
 use crate::plan::{LocalId, Reason};
 use directory::feed::Cookie;
 use model::{Address, EntryUuid, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// How many objects are looked up at once. A look-up is one indexed search, so more gains nothing.
 pub(super) const PORTION: usize = 64;
@@ -81,11 +81,11 @@ pub(super) struct Round {
     /// Objects that failed because another one was in the way.
     pub(super) second: BTreeSet<EntryUuid>,
     /// Looked up or being applied, not finished.
-    pub(super) pending: BTreeSet<EntryUuid>,
+    pub(super) pending: HashSet<EntryUuid>,
     /// Those of a portion before whose entries are being written.
     sent: BTreeSet<EntryUuid>,
     /// The names of those that are being applied, for the reason if the store refuses.
-    pub(super) applying: BTreeMap<EntryUuid, Applying>,
+    pub(super) applying: HashMap<EntryUuid, Applying>,
     /// Writes that the directory did not answer.
     pub(super) unanswered: u32,
     /// What was seen of a directory that is believed whatever was seen before; kept once the round ended well.
@@ -117,9 +117,9 @@ impl Round {
             joining: BTreeSet::new(),
             joined: BTreeSet::new(),
             second: BTreeSet::new(),
-            pending: BTreeSet::new(),
+            pending: HashSet::new(),
             sent: BTreeSet::new(),
-            applying: BTreeMap::new(),
+            applying: HashMap::new(),
             unanswered: 0,
             anew: None,
             void: Vec::new(),

@@ -27,10 +27,13 @@ pub(super) struct Told {
 impl Engine {
     /// A message of the open feed: the entry has this version now, or is gone.
     pub(crate) fn note_told(&mut self, uuid: EntryUuid, version: Option<&str>, now: Timestamp) {
+        if !self.is_live() {
+            return;
+        }
         // A version without a server id is Active Directory's, which tells what is committed.
         let of_slapd = version.is_none_or(|version| version.contains('#'));
         let room = self.told.len() < MOST || self.told.contains_key(&uuid);
-        if !self.is_live() || !of_slapd || !room {
+        if !of_slapd || !room {
             return;
         }
         let told = Told {

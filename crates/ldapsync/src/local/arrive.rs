@@ -52,7 +52,7 @@ impl Local {
     }
 
     /// Makes the rows of plans for which [`is_arrival`] holds.
-    pub(crate) async fn stage(&self, plans: &[(Box<Plan>, Seen)]) -> Result<StagedAccounts, StoreError> {
+    pub(crate) async fn stage(&self, plans: &[(Box<Plan>, Box<Seen>)]) -> Result<StagedAccounts, StoreError> {
         let mut accounts = Vec::with_capacity(plans.len());
         for (plan, seen) in plans {
             if let [Op::Create { image, state, .. }] = plan.ops.as_slice() {

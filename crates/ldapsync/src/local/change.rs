@@ -155,7 +155,7 @@ impl Local {
             data.dn.clone_from(&seen.dn);
             data.version.clone_from(&seen.csn);
         }
-        let since = self.clock.now();
+        let since = || self.clock.now();
         for op in ops {
             match op {
                 Op::Create {
@@ -166,8 +166,8 @@ impl Local {
                 }
                 Op::Await { from } => data.state = LinkState::AwaitingMail { from: from.clone() },
                 Op::Create { .. } | Op::Link { .. } | Op::Revive => data.state = LinkState::Linked,
-                Op::Remove { why: Farewell::Gone } => data.state = LinkState::Gone { since },
-                Op::Remove { .. } => data.state = LinkState::OutOfScope { since },
+                Op::Remove { why: Farewell::Gone } => data.state = LinkState::Gone { since: since() },
+                Op::Remove { .. } => data.state = LinkState::OutOfScope { since: since() },
                 Op::MoveAway { to } => data.state = LinkState::MovedAway { to: to.clone() },
                 Op::Set { .. } | Op::Adopt { .. } => {}
             }
