@@ -124,7 +124,8 @@ pub(super) fn write_journals<'n>(
             });
             w.num(u64::from(entry.touched.0)).text(&entry.note);
         });
-        Op::Journals(some.len() as u32, w.done())
+        // Of one row, so it fits.
+        Op::Journals(u32::try_from(some.len()).unwrap_or(u32::MAX), w.done())
     })
 }
 

@@ -10,7 +10,7 @@ use super::rows::account_row;
 use super::types::{Account, Hash, NewAccount, Origin, Touched};
 use crate::commit::{Batch, Bulk, BulkRow, Op};
 use crate::engine::Space;
-use crate::sync::{Association, Came, Tally};
+use crate::sync::{Association, Came, Mark, Tally};
 use crate::{LocalId, Store, StoreError, keys};
 use bytes::Bytes;
 use model::{AccountId, Domain, Timestamp};
@@ -41,7 +41,7 @@ struct StagedAccount {
     id: AccountId,
     noted: Noted,
     /// By connector.
-    link: Option<(String, Came)>,
+    link: Option<(String, Mark)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -164,11 +164,10 @@ impl Store {
         if let Some(association) = new.association {
             touched = touched.and(Touched::ASSOCIATION);
             let association = Association::new(association, local);
-            let mut came = Came::default();
-            let (here, there, row) = crate::sync::stage_arrival(&mut beside, &association, &mut came)?;
+            let (here, there, row) = crate::sync::stage_arrival(&mut beside, &association)?;
             staged.row(&there, &owner, true)?;
             staged.row(&here, &row, false)?;
-            link = Some((association.connector, came));
+            link = Some((association.connector, Mark::of_last(association.data)));
         }
         self.stage_sync(&mut beside, Some(local), &new.sync)?;
         let number = u32::try_from(staged.accounts.len()).map_err(|_| StoreError::Limit("accounts"))?;
@@ -191,10 +190,16 @@ impl Store {
         &self,
         parts: Vec<StagedAccounts>,
     ) -> Result<Vec<Option<AccountId>>, StoreError> {
+        let size = |of: fn(&StagedAccounts) -> usize| parts.iter().map(of).sum::<usize>();
+        let (bytes, rows) = (size(|part| part.bytes.len()), size(|part| part.rows.len()));
         let mut parts = parts.into_iter();
         let Some(mut staged) = parts.next() else {
             return Ok(Vec::new());
         };
+        staged
+            .bytes
+            .reserve_exact(bytes.saturating_sub(staged.bytes.len()));
+        staged.rows.reserve_exact(rows.saturating_sub(staged.rows.len()));
         for part in parts {
             staged.append(part)?;
         }
@@ -294,11 +299,8 @@ impl StagedAccounts {
         let stays = |number: &u32| !out.contains(number);
         let mut sums: BTreeMap<&str, Came> = BTreeMap::new();
         let accounts = (0..).zip(&self.accounts).filter(|(number, _)| stays(number));
-        for (connector, came) in accounts.clone().filter_map(|(_, account)| account.link.as_ref()) {
-            match sums.get_mut(connector.as_str()) {
-                Some(sum) => sum.join(came),
-                None => drop(sums.insert(connector, came.clone())),
-            }
+        for (connector, mark) in accounts.clone().filter_map(|(_, account)| account.link.as_ref()) {
+            sums.entry(connector).or_default().add(mark);
         }
         for (connector, came) in sums {
             let tally = Box::new((connector.to_owned(), Tally::Came(came)));

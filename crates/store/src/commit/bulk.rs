@@ -172,11 +172,7 @@ fn read_note(row: &[u8]) -> Decoded<(Vec<u8>, Vec<Write>)> {
         let space = Space::ALL.into_iter().find(|space| *space as u8 == number);
         let space = space.ok_or_else(|| r.corrupt())?;
         let (key, value) = (r.bytes()?.to_vec(), r.option(Reader::bytes)?);
-        Ok((
-            space,
-            key,
-            value.map(|value| Bytes::copy_from_slice(value.as_ref())),
-        ))
+        Ok((space, key, value.map(Bytes::copy_from_slice)))
     })?;
     r.end()?;
     after.push((Space::Meta, keys::JOURNAL.to_vec(), Some(number(journal))));

@@ -167,10 +167,9 @@ impl Store {
 pub(crate) fn stage_arrival(
     batch: &mut Batch,
     link: &Association,
-    came: &mut sums::Came,
 ) -> Result<(Vec<u8>, Vec<u8>, Bytes), StoreError> {
     check_name(&link.connector)?;
-    sums::stage_arrival(batch, link, came);
+    sums::stage_arrival(batch, link);
     let here = keys::link(&link.connector, link.local);
     let there = keys::remote(&link.connector, link.remote);
     Ok((here, there, write_link(link)))

@@ -31,7 +31,7 @@ pub use intent::{FieldValues, Intent, IntentKind, Precondition};
 pub use origin::JournalPage;
 pub use parents::Parent;
 pub use pending::MemberRef;
-pub(crate) use sums::{Came, Row as SumsRow, Tally};
+pub(crate) use sums::{Came, Mark, Row as SumsRow, Tally};
 pub use sums::{LinkSums, STATE_UNTIL};
 pub(crate) use tombstone::all as tombstones_of;
 pub use tombstone::{RemovedBy, Tombstone};

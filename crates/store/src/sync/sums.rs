@@ -72,15 +72,6 @@ pub(crate) struct Came {
 }
 
 impl Came {
-    /// Takes another part.
-    pub(crate) fn join(&mut self, other: &Self) {
-        self.links += other.links;
-        self.living += other.living;
-        for (writer, version) in &other.newest {
-            self.note(writer, version);
-        }
-    }
-
     fn note(&mut self, writer: &str, version: &str) {
         match self.newest.get_mut(writer) {
             Some(newest) if newest.as_str() >= version => {}
@@ -89,12 +80,11 @@ impl Came {
         }
     }
 
-    fn add(&mut self, data: &LinkData) {
+    /// Takes another link.
+    pub(crate) fn add(&mut self, mark: &Mark) {
         self.links += 1;
-        self.living += u64::from(data.state.is_living());
-        let stands = data.state == LinkState::Linked;
-        let version = data.version.as_deref().filter(|_| stands);
-        if let Some((writer, version)) = version.and_then(writer_of) {
+        self.living += u64::from(mark.living);
+        if let Some((writer, version)) = mark.version.as_deref().and_then(writer_of) {
             self.note(writer, version);
         }
     }
@@ -114,6 +104,15 @@ impl Mark {
         Self {
             living: data.state.is_living(),
             version: data.version.clone().filter(|_| stands),
+        }
+    }
+
+    /// The same of a link that nobody needs any more.
+    pub(crate) fn of_last(data: LinkData) -> Self {
+        let stands = data.state == LinkState::Linked;
+        Self {
+            living: data.state.is_living(),
+            version: data.version.filter(|_| stands),
         }
     }
 }
@@ -315,13 +314,12 @@ pub(super) fn stage(
     }
 }
 
-/// The same for the link of an object that comes with it: what it means for the sums is added to that of the others.
-pub(super) fn stage_arrival(batch: &mut Batch, link: &Association, came: &mut Came) {
+/// The same for the link of an object that comes with it. What it means for the sums is added up with the others ([`Came`]).
+pub(super) fn stage_arrival(batch: &mut Batch, link: &Association) {
     if let Some(end) = end_of(&link.data) {
         let key = end_key(&link.connector, end, link.remote);
         batch.put(Space::Directory, key, Bytes::from_static(&[1]));
     }
-    came.add(&link.data);
 }
 
 impl Store {
