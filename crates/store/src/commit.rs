@@ -116,6 +116,17 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    /// The octets of its values.
+    fn bytes(&self) -> usize {
+        let of = |op: &Op| match op {
+            Op::Put(_, _, value) | Op::New(_, _, value) | Op::Journal(value) | Op::Journals(_, value) => {
+                value.len()
+            }
+            Op::Delete(..) | Op::Share(..) | Op::Release(_) | Op::Tally(_) => 0,
+        };
+        self.ops.iter().map(of).sum()
+    }
+
     pub(crate) fn new(class: Class) -> Self {
         Self {
             class,
@@ -330,9 +341,10 @@ impl Committer {
         })
     }
 
-    /// Queues and waits: for writers without a lock of their own.
+    /// Queues and waits: for writers without a lock of their own. A batch takes as much room as it has values: who is
+    /// renamed may be in hundreds of large lists, each of which is written whole.
     pub(crate) async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        self.slot(0).await?.send(batch).committed().await
+        self.slot(batch.bytes()).await?.send(batch).committed().await
     }
 
     /// Returns when everything that was queued before has been committed or refused. Takes no room: whoever

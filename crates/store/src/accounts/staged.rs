@@ -271,15 +271,19 @@ impl StagedAccounts {
     /// The rows of all accounts that are not left out, by key; where two are the same, that of the first account first.
     fn sorted(&self, bytes: &Bytes, out: &BTreeSet<u32>) -> Vec<StagedRow> {
         // By what a key begins with: each such part is in its order already, or its keys differ behind a common beginning.
-        let mut parts: BTreeMap<Option<u8>, Vec<StagedRow>> = BTreeMap::new();
+        let mut parts: Vec<(u8, Vec<StagedRow>)> = Vec::new();
         for row in &self.rows {
             if out.is_empty() || !out.contains(&row.account) {
-                let (key, _) = row.row.of(bytes);
-                parts.entry(key.first().copied()).or_default().push(*row);
+                let tag = row.row.of(bytes).0.first().copied().unwrap_or_default();
+                match parts.iter_mut().find(|(of, _)| *of == tag) {
+                    Some((_, part)) => part.push(*row),
+                    None => parts.push((tag, vec![*row])),
+                }
             }
         }
+        parts.sort_unstable_by_key(|(tag, _)| *tag);
         let mut sorted = Vec::with_capacity(self.rows.len());
-        for part in parts.into_values() {
+        for (_, part) in parts {
             sorted.extend(in_order(part, bytes));
         }
         sorted
@@ -344,11 +348,12 @@ fn in_order(rows: Vec<StagedRow>, bytes: &Bytes) -> Vec<StagedRow> {
     });
     // What follows, as a number: most keys differ in it.
     let mark = |row: &StagedRow| {
-        let mut mark = [0; 16];
         let rest = key(row).get(common..).unwrap_or_default();
-        for (octet, of) in mark.iter_mut().zip(rest) {
-            *octet = *of;
+        if let Some(whole) = rest.first_chunk() {
+            return u128::from_be_bytes(*whole);
         }
+        let mut mark = [0; 16];
+        mark.iter_mut().zip(rest).for_each(|(octet, of)| *octet = *of);
         u128::from_be_bytes(mark)
     };
     let mut marked: Vec<_> = rows.into_iter().map(|row| (mark(&row), row)).collect();

@@ -194,6 +194,45 @@ async fn a_relaxed_write_is_synced_without_another_write() {
     assert_eq!(committer.stats().groups, 1);
 }
 
+/// Polls it once.
+async fn waits(mut future: std::pin::Pin<&mut impl Future>) -> bool {
+    std::future::poll_fn(|context| {
+        let now = future.as_mut().poll(context);
+        std::task::Poll::Ready(now.is_pending())
+    })
+    .await
+}
+
+// A rename may write hundreds of large lists at once: it waits for room in the queue, and what is small goes on.
+#[tokio::test]
+async fn a_large_batch_waits_for_its_room() {
+    let start = Start {
+        sequence: 0,
+        journal: 1,
+        journal_told: tokio::sync::watch::channel(1).0,
+        mark: None,
+        reserve: None,
+    };
+    let clock = Arc::new(ManualClock::default());
+    let committer = Committer::start(memory(), clock, start, Hands::Thread).expect("starts");
+    let rest = 512 * 1024;
+    let others = committer
+        .slot(QUEUE_UNITS as usize * 1024 - rest)
+        .await
+        .expect("room");
+    let mut batch = put(b"large");
+    batch.put(Space::Directory, b"list".to_vec(), vec![1; 2 * rest].into());
+    let large = committer.commit(batch);
+    tokio::pin!(large);
+    assert!(waits(large.as_mut()).await);
+    // Whatever was in the queue is committed now.
+    committer.barrier().await.expect("commits");
+    assert!(waits(large.as_mut()).await, "it was queued all the same");
+    drop(others);
+    large.await.expect("commits");
+    committer.commit(put(b"small")).await.expect("commits");
+}
+
 #[test]
 fn the_mark_is_whole_or_none() {
     assert_eq!(read_mark(mark_bytes(77)), Some(77));

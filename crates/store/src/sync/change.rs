@@ -89,8 +89,9 @@ impl Store {
     }
 
     /// Commits these rows together, and does not wait for the disk, which has them within a second or with the next commit
-    /// that does. A power loss may take them back, and whatever came after them, never something before: so only for
-    /// what a row that stays leads to again, as the intent does that ends here.
+    /// that does. A power loss may take them back, and what came after them: so only for what a row that stays leads to again, as
+    /// the intent does that ends here. These rows are all in one key space, which keeps its order. A batch over several
+    /// would not: each is written out by itself, so one may have a row while another lacks what came before.
     pub async fn commit_sync_soon(&self, changes: &[SyncChange]) -> Result<(), StoreError> {
         self.commit_rows(Class::Relaxed, changes).await
     }
