@@ -16,7 +16,7 @@ const ROUND: &str = "HOMING_STORE_CRASH_ROUND";
 const CONNECTOR: &str = "people";
 /// Enough for a file.
 const TOGETHER: u32 = 2100;
-const ROUNDS: u32 = 8;
+const ROUNDS: u32 = 6;
 
 fn open(folder: &Path) -> Store {
     embedded(folder, Arc::new(SystemClock::new()))
