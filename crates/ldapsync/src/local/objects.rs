@@ -80,7 +80,7 @@ pub(super) fn new_account(
     new.aliases = image.get(Field::Aliases).to_addresses().collect();
     new.display_name = image.get(Field::DisplayName).first().map(str::to_owned);
     new.quota = quota_of(image.get(Field::Quota));
-    new.enabled = !image.get(Field::Enabled).equals(&Values::switch(false));
+    new.enabled = image.get(Field::Enabled).first() != Some("FALSE");
     if let LocalState::AwaitingMail { from } = state {
         new.state = AccountState::AwaitingMail { from: from.clone() };
     }
