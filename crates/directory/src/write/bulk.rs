@@ -27,8 +27,11 @@ const READS: usize = 16;
 const SETTLING_LOOKS: u32 = 4;
 /// A rest beside them. By default a hundred commits a second are allowed, so this one costs next to nothing.
 const SETTLING_TIME: Duration = Duration::from_millis(10);
-/// Of so many writes a batch may lose one before the rest of it is written one by one.
+/// Of so many writes a batch may lose one before the rest of it is written one by one, and a few in any case.
 const BLAMED_OF: usize = 25;
+const BLAMED: usize = 4;
+/// Writes that go alone at most before the others, because of attributes that nothing was known to have.
+const PIONEERS: usize = 16;
 
 /// What is left to be written, with its place in the answer.
 type Numbered = (usize, Write);
@@ -116,8 +119,8 @@ impl Writer {
         let size = usize::from(self.connector.config().writes.transaction);
         let transactions = size > 1 && self.server_type() == ServerType::Openldap;
         let (mut shared, mut singles) = (Vec::new(), Vec::new());
-        for (number, write) in writes.into_iter().enumerate() {
-            let update = match transactions {
+        for (number, write) in self.pioneers(writes, read_back, &answers).await {
+            let update = match transactions && self.lanes.knows_attributes(&write) {
                 true => self.update(&write),
                 false => None,
             };
@@ -135,6 +138,29 @@ impl Writer {
         }
         singles.extend(shared.into_iter().map(Member::alone));
         self.side_by_side(singles, read_back, &answers).await;
+    }
+
+    /// Those that are left when the first to bring each attribute has gone alone. slapd (2.5.13) forgets, until it is started
+    /// anew, an attribute that an entry has for the first time in the database when another write fails beside it
+    /// (docs/design/0007): then it can read none of the entries that have it.
+    async fn pioneers(&self, writes: Vec<Write>, read_back: &[String], answers: &Answers) -> Vec<Numbered> {
+        let mut writes: Vec<Numbered> = writes.into_iter().enumerate().collect();
+        if self.server_type() != ServerType::Openldap {
+            return writes;
+        }
+        for _ in 0..PIONEERS {
+            let known = |(_, write): &Numbered| self.lanes.knows_attributes(write);
+            let Some(at) = writes.iter().position(|write| !known(write)) else {
+                break;
+            };
+            let (number, write) = writes.remove(at);
+            let answer = Box::pin(self.write(&write, read_back)).await;
+            if answer.is_ok() {
+                self.lanes.note_attributes(&write);
+            }
+            answers.set(number, answer);
+        }
+        writes
     }
 
     /// Writes them in transactions; gives back what is to be written one by one. Two are under way, each on a connection
@@ -195,7 +221,7 @@ impl Writer {
         read_back: &[String],
         answers: &Answers,
     ) -> Vec<Member> {
-        for _ in 0..=batch.len().div_ceil(BLAMED_OF) {
+        for _ in 0..=batch.len().div_ceil(BLAMED_OF).max(BLAMED) {
             let failed = match self.transaction(lane, &batch).await {
                 Ok(()) => return batch,
                 Err(failed) => failed,

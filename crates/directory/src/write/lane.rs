@@ -2,11 +2,12 @@
 
 use super::budget::{Answer, Budget, Limits, Turn};
 use super::facts::Facts;
-use super::{Fate, WriteError};
+use super::{AttributeChange, Edit, Fate, Write, WriteError};
 use crate::connector::writing::{Referred, WriteConnections, Writing};
 use ldap::{Client, CloseReason, LdapError, ResultCode};
 use model::Unavailable;
 use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -52,6 +53,8 @@ pub(super) struct Lanes {
     freed: Notify,
     /// Connections that ended though they had worked.
     ended: AtomicU64,
+    /// Attributes that entries are known to have, because a write brought them.
+    attributes: Mutex<BTreeSet<String>>,
 }
 
 /// The right to have one write in flight. Dropped without an answer, it counts as an answer that never came.
@@ -77,7 +80,20 @@ impl Lanes {
             bulk: tokio::sync::Mutex::new(()),
             freed: Notify::new(),
             ended: AtomicU64::new(0),
+            attributes: Mutex::default(),
         }
+    }
+
+    /// Whether entries are known to have whatever this write brings.
+    pub(super) fn knows_attributes(&self, write: &Write) -> bool {
+        let known = self.attributes.lock();
+        brought(write).iter().all(|name| known.contains(name))
+    }
+
+    /// A write was done.
+    pub(super) fn note_attributes(&self, write: &Write) {
+        // Bounded: what we write is named by the configuration.
+        self.attributes.lock().extend(brought(write));
     }
 
     /// The lane to the server in use, opened when there is none.
@@ -264,6 +280,24 @@ impl Drop for Place<'_> {
         let answer = self.answer.unwrap_or(Answer::Overloaded);
         self.lanes.budget.lock().done(now, answer);
         self.lanes.freed.notify_one();
+    }
+}
+
+/// The attributes that a write gives values.
+fn brought(write: &Write) -> Vec<String> {
+    let lower = |name: &str| name.to_ascii_lowercase();
+    match write {
+        Write::Add(new) => new.attributes.iter().map(|one| lower(&one.name)).collect(),
+        Write::Modify { changes, .. } => {
+            let gives = |change: &&AttributeChange| match &change.edit {
+                Edit::Replace(values) => !values.is_empty(),
+                Edit::Values { add, .. } => !add.is_empty(),
+            };
+            let changes = changes.iter().filter(gives);
+            changes.map(|change| lower(&change.attribute)).collect()
+        }
+        Write::Rename { rdn, .. } => rdn.parts().iter().map(|part| lower(part.attribute())).collect(),
+        Write::Delete { .. } => Vec::new(),
     }
 }
 

@@ -62,8 +62,9 @@ async fn each_of_many_has_its_own_answer() {
     assert_eq!((done[2].uuid, done[2].csn.as_ref()), (added[2].uuid, None));
     assert_eq!(slapd.values("p109", "displayName"), ["Many"]);
     assert_eq!(slapd.values("renamed", "entryUUID"), [done[1].uuid.to_string()]);
+    assert!(done[0].csn.is_some(), "who brings a new attribute goes alone");
     assert!(
-        done.iter().all(|one| one.csn.is_none()),
+        done[1..].iter().all(|one| one.csn.is_none()),
         "it may be somebody else's by now"
     );
 }
@@ -173,6 +174,50 @@ async fn the_server_is_given_time_before_a_transaction_ends() {
     assert!(looks.iter().all(|looks| *looks >= 4), "{looks:?}");
 }
 
+/// Two transactions are under way at a time, and each of them is refused, more than once: what crashes slapd where an end
+/// comes too soon (docs/design/0007).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_outlives_transactions_that_are_refused_beside_each_other() {
+    let slapd = Slapd::start();
+    let mut config = config(&[&slapd]);
+    config.writes.transaction = 25;
+    config.writes.rate = 0;
+    let writer = writer(config);
+    let added = all(&writer, people(100)).await;
+    let old = Precondition {
+        csn: Some("20000101000000.000000Z#000000#001#000000".to_owned()),
+        hosts: Vec::new(),
+    };
+    let mut was = Vec::new();
+    for round in 0..3 {
+        let now = vec![value(&format!("Round {round}"))];
+        let change = || AttributeChange::values("displayName", was.clone(), now.clone());
+        let is_stale = |number: usize| number % 25 == round || number % 25 == 24;
+        let writes = added.iter().enumerate().map(|(number, one)| {
+            let asserted = match is_stale(number) {
+                true => old.clone(),
+                false => Precondition::default(),
+            };
+            modify(one, asserted, change())
+        });
+        let answers = writer.write_all(writes.collect(), &[]).await;
+        for (number, answer) in answers.iter().enumerate() {
+            match is_stale(number) {
+                true => assert!(matches!(answer, Err(WriteError::Stale)), "{number}: {answer:?}"),
+                false => assert!(answer.is_ok(), "{number}: {answer:?}"),
+            }
+        }
+        // Those who were refused are brought to where the others are.
+        for (number, one) in added.iter().enumerate().filter(|(number, _)| is_stale(*number)) {
+            let write = modify(one, Precondition::default(), change());
+            let answer = writer.write(&write, &[]).await;
+            assert!(answer.is_ok(), "{number}: {answer:?}");
+        }
+        was = now;
+    }
+    assert_eq!(slapd.values("p99", "displayName"), ["Round 2"]);
+}
+
 /// The server hangs up at one request, as slapd does at one that is too large for it.
 #[tokio::test]
 async fn one_that_ends_the_connection_does_not_put_the_others_off() {
@@ -237,7 +282,10 @@ async fn a_commit_without_an_answer_is_unknown_for_all_of_its_batch() {
     let added = all(&writer, people(10)).await;
     proxy.lose_commits();
     let changes = added.iter().map(|one| display_name(one, "Ours")).collect();
-    for answer in writer.write_all(changes, &[]).await {
+    let mut answers = writer.write_all(changes, &[]).await.into_iter();
+    let first = answers.next().expect("ten answers");
+    assert!(first.is_ok(), "who brings a new attribute goes alone: {first:?}");
+    for answer in answers {
         assert!(
             matches!(
                 answer,
