@@ -1,6 +1,7 @@
 //! Accounts.
 
 use super::changes::{batch, index, tidy_aliases};
+use super::journal::{from_to, gone_and_come};
 use super::rows::{read_account, write_account};
 use super::types::{Account, AccountChange, AccountState, Hash, NewAccount, Origin, Touched};
 use crate::commit::{Batch, Expect};
@@ -337,15 +338,29 @@ fn describe(old: &Account, new: &Account, touched: Touched) -> String {
         AccountState::AwaitingMail { from } => format!("waits for its mail from {from}"),
     };
     say(Touched::STATE, state);
-    say(Touched::ADDRESS, format!("address is {}", new.address));
-    say(Touched::ALIASES, format!("{} aliases", new.aliases.len()));
-    say(Touched::DISPLAY_NAME, "display name".to_owned());
+    say(
+        Touched::ADDRESS,
+        from_to("address", Some(old.address.as_str()), Some(new.address.as_str())),
+    );
+    say(
+        Touched::ALIASES,
+        gone_and_come("aliases", &old.aliases, &new.aliases),
+    );
+    say(
+        Touched::DISPLAY_NAME,
+        from_to(
+            "display name",
+            old.display_name.as_deref(),
+            new.display_name.as_deref(),
+        ),
+    );
     say(Touched::PASSWORD, "password".to_owned());
-    let quota = match new.quota {
-        Some(quota) => format!("quota is {} octets", quota.0),
-        None => "no quota".to_owned(),
-    };
-    say(Touched::QUOTA, quota);
+    let quota = |account: &Account| account.quota.map(|quota| format!("{} octets", quota.0));
+    let (before, after) = (quota(old), quota(new));
+    say(
+        Touched::QUOTA,
+        from_to("quota", before.as_deref(), after.as_deref()),
+    );
     let enabled = if new.enabled { "enabled" } else { "disabled" };
     say(Touched::ENABLED, enabled.to_owned());
     say(Touched::ASSOCIATION, "link".to_owned());

@@ -2,6 +2,7 @@
 
 use super::account::number_of;
 use super::changes::{batch, index, tidy_aliases};
+use super::journal::{from_to, gone_and_come};
 use super::named;
 use super::rows::{read_group, write_group};
 use super::types::{Group, GroupChange, Member, NewGroup, Origin, Touched};
@@ -211,19 +212,39 @@ impl Store {
 
 /// The row of the audit log, for people.
 fn describe(old: &Group, new: &Group, touched: Touched) -> String {
-    let enabled = if new.enabled { "enabled" } else { "disabled" };
-    let all = [
-        (Touched::ADDRESS, format!("address is {}", new.address)),
-        (Touched::ALIASES, format!("{} aliases", new.aliases.len())),
-        (Touched::DISPLAY_NAME, "display name".to_owned()),
-        (Touched::ENABLED, enabled.to_owned()),
-        (Touched::MEMBERS, format!("{} members", new.members.len())),
-        (Touched::ASSOCIATION, "link".to_owned()),
-    ];
-    let said: Vec<String> = all
-        .into_iter()
-        .filter_map(|(bit, text)| touched.has(bit).then_some(text))
-        .collect();
+    let mut said = Vec::new();
+    if touched.has(Touched::ADDRESS) {
+        said.push(from_to(
+            "address",
+            Some(old.address.as_str()),
+            Some(new.address.as_str()),
+        ));
+    }
+    if touched.has(Touched::ALIASES) {
+        said.push(gone_and_come("aliases", &old.aliases, &new.aliases));
+    }
+    if touched.has(Touched::DISPLAY_NAME) {
+        said.push(from_to(
+            "display name",
+            old.display_name.as_deref(),
+            new.display_name.as_deref(),
+        ));
+    }
+    if touched.has(Touched::ENABLED) {
+        let enabled = if new.enabled { "enabled" } else { "disabled" };
+        said.push(enabled.to_owned());
+    }
+    // A list may be long, and only who comes and goes is of interest.
+    if touched.has(Touched::MEMBERS) {
+        let addresses = |group: &Group| -> Vec<Address> {
+            let members = group.members.iter();
+            members.map(|member| member.address().clone()).collect()
+        };
+        said.push(gone_and_come("members", &addresses(old), &addresses(new)));
+    }
+    if touched.has(Touched::ASSOCIATION) {
+        said.push("link".to_owned());
+    }
     format!("group {}: {}", old.address, said.join(", "))
 }
 

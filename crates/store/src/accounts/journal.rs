@@ -10,15 +10,45 @@ use crate::commit::Op;
 use crate::engine::{Space, after_prefix};
 use crate::{LocalId, Store, StoreError, keys};
 use bytes::Bytes;
-use model::Timestamp;
+use model::{Address, Timestamp};
+use std::collections::BTreeSet;
 
 /// The version of a row with several entries.
 const SEVERAL: u8 = 2;
 /// Entries of a row.
 const TOGETHER: usize = 32;
 
+/// Names of each kind that a note spells out: a list may have thousands of members.
+const SPELT: usize = 5;
+
 /// Entries that are kept; older ones go with housekeeping.
 const KEPT: u64 = 1_000_000;
+
+/// `display name: Alice -> Alice A.`
+pub(super) fn from_to(what: &str, old: Option<&str>, new: Option<&str>) -> String {
+    format!("{what}: {} -> {}", old.unwrap_or("-"), new.unwrap_or("-"))
+}
+
+/// `members: + a, b - c`: what came and what went, of each kind the first few and how many
+/// more. What is there twice is named once.
+pub(super) fn gone_and_come(what: &str, old: &[Address], new: &[Address]) -> String {
+    let (was, is): (BTreeSet<_>, BTreeSet<_>) = (old.iter().collect(), new.iter().collect());
+    let named = |sign: &str, addresses: Vec<&&Address>| {
+        let more = addresses.len().saturating_sub(SPELT);
+        let spelt = addresses.iter().take(SPELT).map(|address| address.as_str());
+        let spelt: Vec<&str> = spelt.collect();
+        let more = (more > 0).then(|| format!(" and {more} more"));
+        (!spelt.is_empty()).then(|| format!("{sign} {}{}", spelt.join(", "), more.unwrap_or_default()))
+    };
+    let come = named("+", is.difference(&was).collect());
+    let gone = named("-", was.difference(&is).collect());
+    let both: Vec<String> = come.into_iter().chain(gone).collect();
+    match both.is_empty() {
+        // Another spelling, another order, or the entry of a member.
+        true => what.to_owned(),
+        false => format!("{what}: {}", both.join(" ")),
+    }
+}
 
 impl Store {
     /// Entries with a number above `seq`, oldest first; at most `limit` and at most 256.
@@ -151,4 +181,38 @@ fn read_row(last: u64, row: &[u8]) -> Decoded<Vec<JournalEntry>> {
         entry.seq = last.checked_sub(back).ok_or_else(|| r.corrupt())?;
     }
     Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{from_to, gone_and_come};
+    use model::Address;
+
+    fn addresses(from: std::ops::Range<u32>) -> Vec<Address> {
+        let named = from.map(|number| Address::parse(&format!("u{number}@a.test")).expect("an address"));
+        named.collect()
+    }
+
+    #[test]
+    fn a_note_says_from_what_to_what() {
+        assert_eq!(from_to("quota", None, Some("5 octets")), "quota: - -> 5 octets");
+        let both = gone_and_come("aliases", &addresses(0..2), &addresses(1..3));
+        assert_eq!(both, "aliases: + u2@a.test - u0@a.test");
+        assert_eq!(
+            gone_and_come("aliases", &addresses(0..1), &[]),
+            "aliases: - u0@a.test"
+        );
+        assert_eq!(
+            gone_and_come("members", &addresses(0..1), &addresses(0..1)),
+            "members"
+        );
+    }
+
+    /// A list of thousands that is filled at once has a short note.
+    #[test]
+    fn a_note_is_short_however_many_come() {
+        let note = gone_and_come("members", &[], &addresses(0..40_000));
+        assert!(note.ends_with(" and 39995 more"), "{note}");
+        assert!(note.len() < 200, "{note}");
+    }
 }
