@@ -3,7 +3,7 @@
 use super::parents::Met;
 use super::worker::{Worker, store_trouble};
 use super::{SyncEngine, gone, rivals, sums};
-use crate::engine::{Input, Notice, Trouble};
+use crate::engine::{Effect, Input, Notice, Trouble};
 use crate::local::{Copies, Local, Seen, store_id};
 use crate::mapping::Members;
 use crate::plan::{Digest, Hash, LocalId, LocalState, Remote, RemotePassword, Situation};
@@ -11,7 +11,7 @@ use crate::unresolved::{self, Unresolved};
 use directory::feed::{ChangedEntry, FeedError, Presence};
 use directory::{AccountEventKind, AccountState, EntryKind, PasswordSeen};
 use model::{Address, EntryUuid, Secret, Timestamp};
-use store::{Elsewhere, LinkState};
+use store::{Elsewhere, LinkState, Shown};
 
 /// Entries that are looked at to see whether anything can be seen at all.
 const SAMPLE: usize = 5;
@@ -54,6 +54,13 @@ impl Worker<'_> {
             }
         }
         let effects = self.engine.met(&situation, address_of(entry), now);
+        if effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::SetAside(..)))
+        {
+            self.shown
+                .insert(entry.uuid, shown(&situation.remote, seen.csn.as_deref()));
+        }
         self.comes(entry.uuid, seen, effects);
         Ok(())
     }
@@ -259,6 +266,9 @@ impl Worker<'_> {
         {
             self.step(Input::Noticed(Notice::Member(uuid, address)));
         }
+        // Should it be set aside, its row says what it was made from.
+        self.shown
+            .insert(uuid, shown(&situation.remote, seen.csn.as_deref()));
         self.seen.insert(uuid, seen);
         self.step(Input::Examined(Box::new(situation)));
     }
@@ -469,6 +479,15 @@ fn is_known_by(situation: &Situation, address: Option<&Address>) -> bool {
         .is_some_and(|local| matches!(local.state, LocalState::Active | LocalState::AwaitingMail { .. }));
     let base = situation.link.as_ref().and_then(|link| link.base.address());
     living && base.is_some() && base.as_ref().map(Address::as_str) == address.map(Address::as_str)
+}
+
+/// What a row in quarantine says of the entry.
+fn shown(remote: &Remote, version: Option<&str>) -> Shown {
+    match (remote, version) {
+        (Remote::Gone | Remote::Hidden { .. } | Remote::OutOfScope, _) => Shown::Nothing,
+        (_, Some(version)) => Shown::Version(version.to_owned()),
+        (_, None) => Shown::Unknown,
+    }
 }
 
 /// The members of a group's entry, resolved.

@@ -7,13 +7,19 @@
 //! and even then not in what no version tells: whom it does not show, and whom it shows and nobody knows (a branch that was
 //! moved, a list that was deleted) wait until it says that it has caught up.
 
+use super::quarantine;
 use super::worker::{Worker, store_trouble};
 use crate::engine::Trouble;
 use directory::feed::{Fingerprint, Presence};
 use model::EntryUuid;
-use store::{Association, LinkState};
+use std::collections::BTreeMap;
+use store::{LinkData, LinkState, Shown};
+
+/// What is asked for at once.
+const PAGE: usize = 256;
 
 /// What a server that is not behind has to show of an entry.
+#[derive(Debug, PartialEq, Eq)]
 enum Expected {
     /// This version, or a later one.
     Version(String),
@@ -55,6 +61,17 @@ fn shows(entry: &ldap::Entry, known: &str) -> bool {
     entry.first_str("entryCSN").is_some_and(|shown| shown >= known)
 }
 
+/// What is known of one entry.
+struct Known {
+    uuid: EntryUuid,
+    link: Option<LinkData>,
+    /// What its object's row in quarantine was made from.
+    aside: Option<Shown>,
+}
+
+/// What is known of entries in quarantine.
+type Rows = BTreeMap<EntryUuid, Shown>;
+
 impl Worker<'_> {
     /// Whether the server shows all that is known, whatever it says of how far it has come.
     pub(super) async fn shows_everything(&mut self) -> Result<bool, Trouble> {
@@ -62,33 +79,43 @@ impl Worker<'_> {
         if crate::broken::is(crate::broken::Broken::NoProof) {
             return Ok(true);
         }
-        // Of what is in quarantine no link says how new it is.
-        if self.engine.has_aside() {
-            return Ok(false);
-        }
         let Some(server) = self.server.clone() else {
             return Ok(false);
         };
+        let rows = quarantine::shown(self.parts).map_err(store_trouble)?;
+        if rows.len() < self.engine.set_aside_now() {
+            // One of them was not written down yet.
+            return Ok(false);
+        }
         // A replica that lags is asked again and again: first what it lacked the last time.
         if let Some(lacked) = self.lacked.take() {
-            let link = self
-                .parts
-                .local
-                .store
-                .association_by_uuid(&self.parts.config.name, lacked);
-            let link = link.map_err(store_trouble)?;
-            if !self.are_shown(link.into_iter().collect(), &server).await? {
+            let lacked = self.known(lacked, &rows)?;
+            if !self.are_shown(vec![lacked], &server).await? {
+                return Ok(false);
+            }
+        }
+        let aside: Vec<EntryUuid> = rows.keys().copied().collect();
+        for uuids in aside.chunks(PAGE) {
+            let page: Result<Vec<Known>, Trouble> =
+                uuids.iter().map(|uuid| self.known(*uuid, &rows)).collect();
+            if !self.are_shown(page?, &server).await? {
                 return Ok(false);
             }
         }
         let mut after = None;
         loop {
             let local = &self.parts.local;
-            let page = local.store.list_associations(&local.connector, after, 256);
+            let page = local.store.list_associations(&local.connector, after, PAGE);
             let page = page.map_err(store_trouble)?;
             let Some(last) = page.last() else { return Ok(true) };
             after = Some(last.remote);
-            if !self.are_shown(page, &server).await? {
+            let page = page.into_iter().filter(|link| !rows.contains_key(&link.remote));
+            let page = page.map(|link| Known {
+                uuid: link.remote,
+                link: Some(link.data),
+                aside: None,
+            });
+            if !self.are_shown(page.collect(), &server).await? {
                 return Ok(false);
             }
             // Reading links waits for nobody, and there may be millions.
@@ -96,16 +123,27 @@ impl Worker<'_> {
         }
     }
 
+    fn known(&self, uuid: EntryUuid, rows: &Rows) -> Result<Known, Trouble> {
+        let (store, name) = (&self.parts.local.store, &self.parts.config.name);
+        let link = store.association_by_uuid(name, uuid).map_err(store_trouble)?;
+        Ok(Known {
+            uuid,
+            link: link.map(|link| link.data),
+            aside: rows.get(&uuid).cloned(),
+        })
+    }
+
     /// Whether the server shows these; the first that it does not is kept in mind.
-    async fn are_shown(&mut self, links: Vec<Association>, server: &Fingerprint) -> Result<bool, Trouble> {
+    async fn are_shown(&mut self, all: Vec<Known>, server: &Fingerprint) -> Result<bool, Trouble> {
         let mut asked = Vec::new();
-        for link in links {
-            let remote = link.remote;
-            match self.expected(link, server) {
-                Ok(Some(expected)) => asked.push(expected),
+        for known in all {
+            let uuid = known.uuid;
+            let covers = |version: &str| says_that_it_has(server, version) || self.engine.is_past(version);
+            match expected(known, covers) {
+                Ok(Some(expected)) => asked.push((uuid, expected)),
                 Ok(None) => {}
                 Err(Unknowable) => {
-                    self.lacked = Some(remote);
+                    self.lacked = Some(uuid);
                     return Ok(false);
                 }
             }
@@ -129,31 +167,35 @@ impl Worker<'_> {
             .find(|((_, expected), shown)| !expected.is_met(shown))
             .map(|((uuid, _), _)| *uuid))
     }
-
-    /// What is to be asked of a link; none where the server's own number says enough.
-    fn expected(
-        &self,
-        link: Association,
-        server: &Fingerprint,
-    ) -> Result<Option<(EntryUuid, Expected)>, Unknowable> {
-        let expected = match (link.data.state, link.data.version) {
-            // Nothing is concluded of it.
-            (LinkState::UnlinkedHeld { .. }, _) => return Ok(None),
-            // When it went nobody has told.
-            (LinkState::Gone { .. }, _) => Expected::Gone,
-            (LinkState::OutOfScope { .. }, version) => Expected::Outside(version),
-            (_, None) => return Err(Unknowable),
-            (_, Some(version)) if writer(&version).is_none() => return Err(Unknowable),
-            (_, Some(version)) if says_that_it_has(server, &version) || self.engine.is_past(&version) => {
-                return Ok(None);
-            }
-            (_, Some(version)) => Expected::Version(version),
-        };
-        Ok(Some((link.remote, expected)))
-    }
 }
 
-/// A link without a version (Active Directory has none that mean anything elsewhere): any server may be behind it.
+/// What is to be asked of an entry; none where the server's own number, which `covers` some versions, says enough.
+fn expected(known: Known, covers: impl Fn(&str) -> bool) -> Result<Option<Expected>, Unknowable> {
+    let (state, linked) = match known.link {
+        Some(link) => (Some(link.state), link.version),
+        None => (None, None),
+    };
+    let version = match (&state, known.aside) {
+        // Nothing is concluded of it.
+        (Some(LinkState::UnlinkedHeld { .. }), _) => return Ok(None),
+        (_, Some(Shown::Unknown)) => return Err(Unknowable),
+        // Whoever waits because it cannot be seen may be seen again, but not as it was before.
+        (_, Some(Shown::Nothing)) => return Ok(Some(Expected::Outside(linked))),
+        // What we wrote before the row was made, or after, is newer or older than the row.
+        (_, Some(Shown::Version(seen))) => Some(linked.filter(|linked| *linked > seen).unwrap_or(seen)),
+        // When it went nobody has told.
+        (Some(LinkState::Gone { .. }), None) => return Ok(Some(Expected::Gone)),
+        (Some(LinkState::OutOfScope { .. }), None) => return Ok(Some(Expected::Outside(linked))),
+        (_, None) => linked,
+    };
+    let version = version
+        .filter(|version| writer(version).is_some())
+        .ok_or(Unknowable)?;
+    Ok((!covers(&version)).then_some(Expected::Version(version)))
+}
+
+/// An entry without a version (Active Directory has none that mean anything elsewhere): any server may be behind it.
+#[derive(Debug, PartialEq, Eq)]
 struct Unknowable;
 
 #[cfg(test)]
@@ -180,6 +222,69 @@ mod tests {
         ] {
             assert_eq!(expected.is_met(&shown), met);
         }
+    }
+
+    #[test]
+    fn what_is_asked_of_an_entry() {
+        let version = |second: u8| format!("202601010000{second:02}.000000Z#000000#001#000000");
+        let since = model::Timestamp::from_millis(1);
+        let (gone, outside) = (LinkState::Gone { since }, LinkState::OutOfScope { since });
+        let held = LinkState::UnlinkedHeld {
+            was: Box::new(LinkState::Linked),
+        };
+        let seen = |second| Some(Shown::Version(version(second)));
+        let is = |second| Ok(Some(Expected::Version(version(second))));
+        let out = |second: Option<u8>| Ok(Some(Expected::Outside(second.map(version))));
+        // The link and its version, and the row in quarantine; the server says that it has second 3.
+        for (link, aside, wanted) in [
+            (Some((LinkState::Linked, Some(4))), None, is(4)),
+            (Some((LinkState::Linked, Some(3))), None, Ok(None)),
+            (Some((LinkState::Linked, None)), None, Err(Unknowable)),
+            (Some((gone.clone(), Some(4))), None, Ok(Some(Expected::Gone))),
+            (Some((outside.clone(), Some(4))), None, out(Some(4))),
+            // A row was made from what is newer than the link, or before our own write.
+            (Some((LinkState::Linked, Some(4))), seen(5), is(5)),
+            (Some((LinkState::Linked, Some(6))), seen(5), is(6)),
+            (Some((LinkState::Linked, None)), seen(5), is(5)),
+            (Some((LinkState::Linked, Some(2))), seen(3), Ok(None)),
+            (
+                Some((LinkState::Linked, Some(4))),
+                Some(Shown::Unknown),
+                Err(Unknowable),
+            ),
+            // Held by the guard: it was gone, and comes back in another version or not at all.
+            (
+                Some((LinkState::Linked, Some(4))),
+                Some(Shown::Nothing),
+                out(Some(4)),
+            ),
+            // Back, and in somebody's way.
+            (Some((gone, Some(4))), seen(5), is(5)),
+            (Some((outside, Some(4))), seen(5), is(5)),
+            // Nobody is linked to it.
+            (None, seen(5), is(5)),
+            (None, Some(Shown::Unknown), Err(Unknowable)),
+            (None, Some(Shown::Nothing), out(None)),
+            (Some((held, Some(4))), Some(Shown::Unknown), Ok(None)),
+        ] {
+            let told = format!("{link:?} {aside:?}");
+            let link = link.map(|(state, second)| {
+                let mut data = LinkData::new("uid=a,dc=test");
+                (data.state, data.version) = (state, second.map(version));
+                data
+            });
+            let uuid = EntryUuid::from_bytes([1; 16]);
+            let covers = |known: &str| known <= version(3).as_str();
+            assert_eq!(expected(Known { uuid, link, aside }, covers), wanted, "{told}");
+        }
+        let uuid = EntryUuid::from_bytes([1; 16]);
+        let aside = Some(Shown::Version("4711".to_owned()));
+        let known = Known {
+            uuid,
+            link: None,
+            aside,
+        };
+        assert_eq!(expected(known, |_| true), Err(Unknowable), "Active Directory's");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::engine::Aside;
 use crate::plan::LocalId;
 use model::{AccountId, EntryUuid, GroupId};
 use std::collections::BTreeMap;
-use store::StoreError;
+use store::{Shown, StoreError};
 
 /// The quarantine as it was stored: of entries, and of objects without one.
 type Rows = (BTreeMap<EntryUuid, Aside>, BTreeMap<LocalId, Aside>);
@@ -34,6 +34,19 @@ pub(super) fn rows(parts: &SyncEngine) -> Result<Rows, StoreError> {
                 strangers.insert(local, aside);
             }
         }
+    }
+}
+
+/// What is known to have been shown of the entries in quarantine. At most as many as the engine sets aside.
+pub(super) fn shown(parts: &SyncEngine) -> Result<BTreeMap<EntryUuid, Shown>, StoreError> {
+    let (mut found, mut after) = (BTreeMap::new(), None);
+    loop {
+        let (store, name) = (&parts.local.store, &parts.config.name);
+        let page = store.quarantine_after(name, after.as_deref(), 256)?;
+        let Some(last) = page.last() else { return Ok(found) };
+        after = Some(last.object.clone());
+        let entry = |row: store::QuarantineEntry| Some((EntryUuid::parse(&row.object).ok()?, row.shown));
+        found.extend(page.into_iter().filter_map(entry));
     }
 }
 

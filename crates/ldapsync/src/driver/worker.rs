@@ -13,7 +13,7 @@ use directory::feed::{ChangeSource, Cookie, Fingerprint, Following};
 use model::{EntryUuid, Timestamp};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
-use store::{ConnectorState, Phase, QuarantineEntry, StoreError};
+use store::{ConnectorState, Phase, QuarantineEntry, Shown, StoreError};
 
 /// How often a long round shows how far it has come.
 const SHOWN_EVERY: Duration = Duration::from_millis(250);
@@ -36,6 +36,8 @@ pub(super) struct Worker<'a> {
     pub(super) under_way: Option<UnderWay>,
     /// What was read of the objects that are being planned.
     pub(super) seen: HashMap<EntryUuid, Seen>,
+    /// What the directory showed of those that may be set aside.
+    pub(super) shown: HashMap<EntryUuid, Shown>,
     /// Accounts that are on their way into the store.
     pub(super) arrivals: Arrivals,
     /// What stands above the entries that are read.
@@ -121,6 +123,7 @@ impl<'a> Worker<'a> {
             effects: VecDeque::new(),
             under_way: None,
             seen: HashMap::new(),
+            shown: HashMap::new(),
             arrivals: Arrivals::default(),
             parents: Parents::default(),
             linked,
@@ -253,7 +256,20 @@ impl<'a> Worker<'a> {
     }
 
     pub(super) fn step(&mut self, input: Input) {
-        self.effects.extend(self.engine.step(input, self.parts.now()));
+        let about = match &input {
+            Input::Examined(situation) => Some(situation.uuid),
+            Input::Applied(uuid, _) => Some(*uuid),
+            _ => None,
+        };
+        let effects = self.engine.step(input, self.parts.now());
+        let waits = |uuid: &EntryUuid| {
+            let aside = |effect: &Effect| matches!(effect, Effect::SetAside(of, _) if of == uuid);
+            effects.iter().any(aside) || !self.engine.is_done_with(*uuid)
+        };
+        if let Some(uuid) = about.filter(|uuid| !waits(uuid)) {
+            self.shown.remove(&uuid);
+        }
+        self.effects.extend(effects);
     }
 
     pub(super) async fn carry_out(&mut self, effect: Effect) -> Result<(), Trouble> {
@@ -261,6 +277,8 @@ impl<'a> Worker<'a> {
             Effect::AskServer => {
                 let answer = self.source.fingerprint().await;
                 self.server = answer.as_ref().ok().cloned();
+                // What a round that failed left behind.
+                self.shown.clear();
                 self.note_directory().await?;
                 self.step(Input::Server(answer));
             }
@@ -344,9 +362,23 @@ impl<'a> Worker<'a> {
         } else {
             tracing::debug!(connector = %name, %object, reason = %row.reason, "set aside");
         }
+        let uuid = EntryUuid::parse(&object).ok();
+        let shown = match uuid.and_then(|uuid| self.shown.remove(&uuid)) {
+            Some(shown) => shown,
+            // A person's word on the row, and no look at the object.
+            None => self
+                .parts
+                .local
+                .store
+                .quarantine(name, &object)
+                .map_err(store_trouble)?
+                .map(|row| row.shown)
+                .unwrap_or_default(),
+        };
         let entry = QuarantineEntry {
             connector: self.parts.config.name.clone(),
             object,
+            shown,
             reason: row.reason,
             attempts: row.attempts,
             since: row.since,

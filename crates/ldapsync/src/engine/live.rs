@@ -86,9 +86,9 @@ impl Engine {
         self.aside.contains_key(&uuid)
     }
 
-    /// Whether any entry's object is in quarantine.
-    pub(crate) fn has_aside(&self) -> bool {
-        !self.aside.is_empty()
+    /// How many entries' objects are in quarantine.
+    pub(crate) fn set_aside_now(&self) -> usize {
+        self.aside.len()
     }
 
     /// Whether nothing more comes of this object in this round, or in the one that just ended. After a failure nobody

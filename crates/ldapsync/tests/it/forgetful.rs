@@ -59,6 +59,40 @@ async fn what_is_changed_here_meanwhile_is_pushed() {
     assert!(conflicts.is_empty(), "{conflicts:?}");
 }
 
+// An entry that waits for a person says how new it is as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_in_quarantine_keeps_nobody_waiting() {
+    let mut slapd = Slapd::start("");
+    let store = hosted().await;
+    let one = create(&store, "one").await;
+    let mut a = Home::start_with(&slapd, "a.test", store.clone(), &writes("both-ways"));
+    a.until("linked", |home| home.engine.status().linked == 1).await;
+    // It has written down how far it is, and forgets what comes after.
+    slapd.stop();
+    slapd.restart();
+    // Two entries with one address.
+    let twin = person("two", "a.test").replace("mail: two@", "mail: one@");
+    slapd.add(&twin);
+    a.until("set aside", |home| home.engine.status().quarantine.len() == 1)
+        .await;
+    slapd.modify(&change("two", "replace", "displayName", "Another"));
+    rename(&store, one, "Uno").await;
+    a.until("pushed", |_| {
+        slapd.values("(uid=one)", "displayName") == set(&["Uno"])
+    })
+    .await;
+    a.end().await;
+    slapd.stop();
+    rename(&store, one, "Eins").await;
+    slapd.restart();
+    let a = Home::start_with(&slapd, "a.test", store.clone(), &writes("both-ways"));
+    a.until("pushed", |_| {
+        slapd.values("(uid=one)", "displayName") == set(&["Eins"])
+    })
+    .await;
+    assert_eq!(a.engine.status().quarantine.len(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_changed_there_before_is_seen() {
     let mut slapd = Slapd::start(&(person("one", "a.test") + &person("two", "a.test")));
