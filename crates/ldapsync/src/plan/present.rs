@@ -7,7 +7,7 @@ use super::outcome::{Decision, Plan, Wait};
 use super::parking::{as_if_not_parked, is_parked, unpark};
 use super::password::{Hash, PasswordMove, Passwords, after, credentials, decide};
 use super::remote_op::RemoteOp;
-use super::rival::{has_no_half, put_off};
+use super::rival::{has_no_half, merge_but_for_addresses, put_off};
 use super::situation::{
     Arrivals, Link, LocalObject, Members, Policy, RemoteObject, Removal, Situation, Standing,
 };
@@ -135,16 +135,21 @@ fn unite(
     };
     let none = Marks::default();
     let there = with_unusable_members(remote, &image, link);
-    let merged = merge(
-        fields_of(remote.kind),
-        Images {
-            base: link.filter(|link| acquainted(link)).map(|link| &link.base),
-            local: &image,
-            remote: &there,
-            marks: link.map_or(&none, |link| &link.marks),
-        },
-        &rules(remote, policy),
-    );
+    let images = Images {
+        base: link.filter(|link| acquainted(link)).map(|link| &link.base),
+        local: &image,
+        remote: &there,
+        marks: link.map_or(&none, |link| &link.marks),
+    };
+    let (fields, rules) = (fields_of(remote.kind), rules(remote, policy));
+    let mut merged = merge(fields, images, &rules);
+    let stuck = has_no_half(situation, &merged, images.base.and(Some(policy.scope)));
+    if let Some(reason) = &stuck {
+        if parked.is_some() {
+            return Decision::SetAside(reason.clone());
+        }
+        merged = merge_but_for_addresses(fields, images, &rules);
+    }
     let mut writes = merged.local;
     if parked.is_some() {
         unpark(local, &merged.base, &mut writes);
@@ -173,10 +178,8 @@ fn unite(
     plan.base = Some(next);
     plan.discarded = merged.discarded;
     plan.marks = merged.marks;
-    if let Some(reason) = has_no_half(situation, &plan, policy.scope) {
-        return Decision::SetAside(reason);
-    }
     put_off(situation, link, &mut plan);
+    plan.aside = stuck.or(plan.aside);
     if !link.is_some_and(acquainted) && !plan.remote.is_empty() {
         plan.marks.acquaintance = Acquaintance::UnderWay;
     }

@@ -8,7 +8,7 @@ use super::outcome::Plan;
 use super::remote_op::RemoteOp;
 use super::situation::{Claim, Link, Rival, Situation};
 use crate::field::{Field, Image, Values};
-use crate::merge::Cause;
+use crate::merge::{Cause, Images, Merged, Rules, merge};
 use directory::config::ConflictScope;
 use std::collections::BTreeSet;
 
@@ -93,23 +93,43 @@ fn leave_out(plan: &mut Plan, field: Field, old: Option<&Link>) {
 }
 
 /// What brings an address that is not free and has no half: back to both sides, because neither may have its own, or with a
-/// whole object that won a conflict. Without the address it would have won nothing, and must not undo what was done there.
-pub(super) fn has_no_half(situation: &Situation, plan: &Plan, scope: ConflictScope) -> Option<Reason> {
-    let won = scope == ConflictScope::Entry && !plan.discarded.is_empty();
+/// whole object that won a conflict, which `scope` says where there was a common state. Without the address it would have won
+/// nothing, and must not undo what was done there.
+pub(super) fn has_no_half(
+    situation: &Situation,
+    merged: &Merged,
+    scope: Option<ConflictScope>,
+) -> Option<Reason> {
+    let won = scope == Some(ConflictScope::Entry) && !merged.discarded.is_empty();
     let wins = |rival: &&Rival| {
-        plan.remote.iter().any(|op| {
-            let reverted = matches!(
-                op,
-                RemoteOp::Set {
-                    cause: Cause::Reverted,
-                    ..
-                }
-            );
-            (won || reverted) && brings(op, &rival.address)
+        merged.remote.iter().any(|write| {
+            let is_address = matches!(write.field, Field::Address | Field::Aliases);
+            let comes = write.values.has(&rival.address) && !write.was.has(&rival.address);
+            is_address && comes && (won || write.cause == Cause::Reverted)
         })
     };
     let mut rivals = situation.rivals.iter().filter(|rival| stays(rival));
     rivals.find(wins).and_then(reason)
+}
+
+/// The addresses of such an object stay what they are on both sides, and so does what was common of them, until the address is
+/// free: then they are a conflict as they were. Everything else is merged as if nobody had touched them, for an edit that
+/// cannot be carried out decides nothing.
+pub(super) fn merge_but_for_addresses(fields: &[Field], images: Images<'_>, rules: &Rules) -> Merged {
+    let of_addresses = |field: &Field| matches!(field, Field::Address | Field::Aliases);
+    let (addresses, others): (Vec<Field>, Vec<Field>) = fields.iter().partition(|field| of_addresses(field));
+    let mut merged = merge(&others, images, rules);
+    for field in addresses {
+        let known = images.base.map(|base| base.get(field).clone());
+        merged.base.set(field, known.unwrap_or_default());
+        if let Some(refused) = images.marks.refused.get(&field) {
+            merged.marks.refused.insert(field, *refused);
+        }
+        if let Some(apart) = images.marks.apart.get(&field) {
+            merged.marks.apart.insert(field, *apart);
+        }
+    }
+    merged
 }
 
 fn brings(op: &RemoteOp, key: &str) -> bool {

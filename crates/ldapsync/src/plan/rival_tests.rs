@@ -132,27 +132,99 @@ fn an_address_that_is_not_free_holds_nothing_else_up() {
             "{text}: {base:?}"
         );
     }
-    // Where both sides are to go back to the last common state, all of it waits.
-    let mut policy = policy(BOTH, STAY);
-    policy.scope = ConflictScope::Entry;
-    let mut situation = linked(
-        here(account("theirs", &[])),
-        account("shared", &[]),
-        account("ours", &[]),
-        LocalState::Active,
-    );
+}
+
+// Where neither side may have its own address, or the whole object here has won, there is no half of the address. The addresses
+// wait as they are, and nothing else does.
+#[test]
+fn what_has_no_half_waits_alone() {
+    let account = |name: &str, alias: &str, shown: &str| {
+        let image = named(shown).with(Field::Address, address(&format!("{name}@example.test")));
+        match alias {
+            "" => image,
+            alias => image.with(Field::Aliases, address(&format!("{alias}@example.test"))),
+        }
+    };
+    let off = |image: Image| image.with(Field::Enabled, Values::switch(false));
+    // The rule; what is there, common and here; what is done beside the row in quarantine; the same once the address is free.
+    for (resolution, scope, there, common, here_now, done, freed) in [
+        // Both moved away from an address that somebody has by now; a switch-off goes on.
+        (
+            STAY,
+            ConflictScope::Attribute,
+            off(account("theirs", "", "Al")),
+            account("shared", "", "Al"),
+            account("ours", "", "Al"),
+            "~ enabled: TRUE -> FALSE",
+            "~ address: ours@example.test -> shared@example.test",
+        ),
+        // And so does a name that was changed here: with the whole object it would go back.
+        (
+            STAY,
+            ConflictScope::Entry,
+            account("theirs", "", "Al"),
+            account("shared", "", "Al"),
+            account("ours", "", "Alan"),
+            "dir ~ display_name: Al -> Alan",
+            "~ address: ours@example.test -> shared@example.test",
+        ),
+        // The whole object here would win, and undo the switch-off.
+        (
+            LOCAL,
+            ConflictScope::Entry,
+            off(account("alice", "", "Al")),
+            account("alice", "", "Al"),
+            account("alice", "shared", "Al"),
+            "~ enabled: TRUE -> FALSE",
+            "dir ~ aliases: - -> shared@example.test",
+        ),
+        (
+            LOCAL,
+            ConflictScope::Entry,
+            off(account("alice", "", "Al")),
+            account("alice", "", "Al"),
+            account("shared", "alice", "Al"),
+            "~ enabled: TRUE -> FALSE",
+            "dir ~ address: alice@example.test -> shared@example.test",
+        ),
+    ] {
+        let mut rules = policy(BOTH, resolution);
+        rules.scope = scope;
+        let mut situation = linked(here(there), common.clone(), here_now, LocalState::Active);
+        situation.rivals = vec![rival("shared", stays())];
+        let text = told(&situation, &rules);
+        let expected =
+            format!("{done} | aside shared@example.test is an address of the entry uid=bob already");
+        assert!(text.starts_with(&expected), "{text}");
+        let Decision::Act(plan) = plan(&situation, &rules) else {
+            panic!("set aside as a whole: {text}");
+        };
+        let base = plan.base.expect("a base");
+        for field in [Field::Address, Field::Aliases] {
+            assert!(base.get(field).equals(common.get(field)), "{text}: {base:?}");
+        }
+        assert!(plan.discarded.is_empty(), "{text}");
+        // Nothing was decided meanwhile.
+        situation.rivals.clear();
+        let text = told(&situation, &rules);
+        assert!(text.contains(freed), "{text}");
+    }
+}
+
+// At the first sight there is no whole object that could win: each attribute is decided by itself.
+#[test]
+fn a_first_sight_waits_for_the_address_alone() {
+    let mut rules = policy(BOTH, LOCAL);
+    rules.scope = ConflictScope::Entry;
+    let local = named("Alan").with(Field::Aliases, address("shared@example.test"));
+    let mut situation = linked(here(named("Al")), named("Al"), local, LocalState::Active);
+    if let Some(link) = situation.link.as_mut() {
+        link.marks.acquaintance = crate::merge::Acquaintance::UnderWay;
+    }
     situation.rivals = vec![rival("shared", stays())];
-    let text = told(&situation, &policy);
-    assert!(text.starts_with("! "), "{text}");
-    // So it does where the whole object here wins: without the address it would win nothing, and undo a switch-off there.
-    policy.resolution = LOCAL;
-    let mut situation = linked(
-        here(off(account("alice", &[]))),
-        account("alice", &[]),
-        account("alice", &["shared"]),
-        LocalState::Active,
+    let text = told(&situation, &rules);
+    assert!(
+        text.starts_with("dir ~ display_name: Al -> Alan (conflict lost)") && text.contains("aside shared@"),
+        "{text}"
     );
-    situation.rivals = vec![rival("shared", stays())];
-    let text = told(&situation, &policy);
-    assert!(text.starts_with("! "), "{text}");
 }
