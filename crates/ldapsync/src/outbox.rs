@@ -10,6 +10,7 @@ use crate::local::{Local, Seen, store_id};
 use crate::merge::{Discarded, Sent, Side};
 use crate::plan::{Creation, LinkValues, LocalId, LocalObject, LocalState, Plan, RemoteOp, Standing};
 use bytes::Bytes;
+use directory::config::Direction;
 use directory::write::Written;
 use model::EntryUuid;
 use store::{
@@ -269,6 +270,29 @@ impl Local {
                     .await
             }
             None => self.drop_intents(&[creation.local]).await,
+        }
+    }
+
+    /// The first new entry of an object that had none, whose answer never came, and of which this holds.
+    pub(crate) fn unanswered_birth(
+        &self,
+        holds: impl Fn(&Intent) -> bool,
+    ) -> Result<Option<Intent>, StoreError> {
+        if self.direction == Direction::LdapToLocal {
+            return Ok(None);
+        }
+        let mut after = None;
+        loop {
+            let page = self.store.list_intents(&self.connector, after, 256)?;
+            let Some(last) = page.last() else { return Ok(None) };
+            after = Some(last.local);
+            let born = |intent: &Intent| intent.remote.is_none() && intent.former.is_none();
+            let mut born = page
+                .into_iter()
+                .filter(|intent| born(intent) && !intent.dn.is_empty());
+            if let Some(found) = born.find(|intent| holds(intent)) {
+                return Ok(Some(found));
+            }
         }
     }
 

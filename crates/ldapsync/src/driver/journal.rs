@@ -230,8 +230,17 @@ pub(super) async fn newcomer(parts: &SyncEngine, local: LocalId) -> Result<Optio
     #[cfg(test)]
     let former = former.filter(|_| !crate::broken::is(crate::broken::Broken::FormerIgnored));
     let aliases = object.image.get(crate::field::Field::Aliases).to_addresses();
+    // The entry that was to be made may be there under an address that the object has no more.
+    let unanswered = begun
+        .as_ref()
+        .filter(|begun| begun.remote.is_none() && begun.former.is_none());
+    let sent = unanswered.map(|begun| crate::outbox::sent(begun).brings);
+    let sent = sent.map(|sent| sent.get(crate::field::Field::Address).clone());
+    let sent = sent.unwrap_or_default();
+    let before = sent.without(object.image.get(crate::field::Field::Address));
     let (mut found, mut untold): (Vec<crate::plan::Found>, _) = (Vec::new(), None);
-    for wanted in std::iter::once(address).chain(aliases) {
+    let all = std::iter::once(address).chain(aliases);
+    for wanted in all.chain(before.to_addresses()) {
         let holders = match holders_there(parts, &wanted).await? {
             Ok(holders) => holders,
             Err(reason) => {
@@ -263,6 +272,7 @@ pub(super) async fn newcomer(parts: &SyncEngine, local: LocalId) -> Result<Optio
         found,
         untold,
         former,
+        sent,
     }))
 }
 

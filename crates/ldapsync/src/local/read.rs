@@ -84,6 +84,9 @@ impl Local {
         let mut own = Own::default();
         if found.is_none() {
             own = self.made_for(&by_address, &mut seen)?;
+            if own.made.is_none() && matches!(remote, Remote::Here(_)) {
+                own.made = self.made_under_another_address(&mut own.base, &mut seen)?;
+            }
         }
         if let Some((object, version)) = own.made {
             seen.version = Some(version);
@@ -218,6 +221,36 @@ impl Local {
                 .extend(intent.former.map(|former| (object.id, former)));
         }
         Ok(own)
+    }
+
+    /// The same of an object that got another address here before that answer. It is known by the name that was sent and
+    /// the address that the entry was made with. Whoever has that address here by now was not made an entry with it.
+    fn made_under_another_address(
+        &self,
+        base: &mut Image,
+        seen: &mut Seen,
+    ) -> Result<Option<(LocalObject, u64)>, StoreError> {
+        let address = seen.remote.get(Field::Address).clone();
+        let made = self.unanswered_birth(|intent| {
+            let made = sent(intent).brings;
+            let made = made.get(Field::Address);
+            is_same_name(&intent.dn, &seen.dn) && !made.is_empty() && made.equals(&address)
+        })?;
+        let Some(intent) = made else { return Ok(None) };
+        let found = self.object(intent.local)?;
+        // Of one that was deleted meanwhile nobody is asked what becomes of the entry: it is not linked.
+        let free = |object: &LocalObject| object.linked_to.is_none() && object.state == LocalState::Active;
+        let Some((object, version)) = found.filter(|(object, _)| free(object)) else {
+            return Ok(None);
+        };
+        *base = match intent.expected == seen.remote.digest() {
+            true => seen.remote.clone(),
+            false => sent(&intent).brings,
+        };
+        seen.local = Some(object.id);
+        seen.adopted = Some(object.id);
+        seen.has_intent = true;
+        Ok(Some((object, version)))
     }
 
     /// A write was begun and its end is not known here. When the entry is what the write was to make it, it took

@@ -283,6 +283,7 @@ fn newcomers() {
             found: entries.clone(),
             untold: None,
             former: None,
+            sent: Values::NONE,
         };
         let active = object(5, image("alice"), LocalState::Active, None);
         let told = |newcomer: &Newcomer, direction| match plan_newcomer(newcomer, &policy(direction, LDAP)) {
@@ -315,6 +316,81 @@ fn newcomers() {
         assert_eq!(told(&held, UP), "leave");
         let off = newcomer(object(5, image("alice"), LocalState::Deleted, None), None);
         assert_eq!(told(&off, BOTH), "leave");
+    }
+}
+
+// The answer to a new entry never came, and its object got another address meanwhile.
+#[test]
+fn who_was_renamed_gets_no_second_entry() {
+    let made = Found {
+        uuid: OTHER,
+        dn: "uid=alice".to_owned(),
+        kind: Some(Kind::Account),
+        image: Image::default().with(Field::Address, address("alice@example.test")),
+        linked_to: None,
+        ours: true,
+    };
+    let stranger = Found {
+        dn: "uid=alison".to_owned(),
+        image: Image::default().with(Field::Address, address("alison@example.test")),
+        ours: false,
+        ..made.clone()
+    };
+    let newcomer = |found: Vec<Found>, sent: Values, former: Option<EntryUuid>| {
+        let local = object(5, image("alison"), LocalState::Active, None);
+        let newcomer = Newcomer {
+            found,
+            sent,
+            former,
+            ..Newcomer::alone(local)
+        };
+        match plan_newcomer(&newcomer, &policy(BOTH, LDAP)) {
+            Birth::Leave => "leave",
+            Birth::Join(_) => "join",
+            Birth::SetAside(_) => "aside",
+            Birth::Create(_) => "create",
+        }
+    };
+    let sent = || address("alice@example.test");
+    let edited = Found {
+        image: Image::default().with(Field::Address, address("ali@example.test")),
+        ..made.clone()
+    };
+    let other = |kind, linked_to| Found {
+        kind,
+        linked_to,
+        ..made.clone()
+    };
+    for (found, sent, former, expected) in [
+        (vec![made.clone()], sent(), None, "join"),
+        // Whoever has the new address there, the entry is ours; its address waits then.
+        (vec![stranger.clone(), made.clone()], sent(), None, "join"),
+        // Never sent, under another name, or edited there since.
+        (vec![made.clone()], Values::NONE, None, "create"),
+        (
+            vec![Found {
+                ours: false,
+                ..made.clone()
+            }],
+            sent(),
+            None,
+            "create",
+        ),
+        (vec![edited], sent(), None, "create"),
+        // Of another home, another kind, or somebody's already.
+        (vec![other(None, None)], sent(), None, "create"),
+        (vec![other(Some(Kind::Group), None)], sent(), None, "create"),
+        (
+            vec![other(Some(Kind::Account), Some(id(9)))],
+            sent(),
+            None,
+            "create",
+        ),
+        // It had an entry before: that needs more than a name.
+        (vec![made], sent(), Some(OTHER), "create"),
+    ] {
+        let told = format!("{found:?} {sent} {former:?}");
+        assert_eq!(newcomer(found, sent, former), expected, "{told}");
     }
 }
 

@@ -4,7 +4,7 @@ use super::op::{Kind, LocalId, LocalState};
 use super::present::image_to_create;
 use super::situation::{LocalObject, Policy, Standing};
 use super::{Reason, kind_of};
-use crate::field::{Field, Image};
+use crate::field::{Field, Image, Values};
 use directory::config::Direction;
 use model::EntryUuid;
 
@@ -21,6 +21,8 @@ pub(crate) struct Newcomer {
     pub(crate) untold: Option<Reason>,
     /// The entry that it had before, which is gone: it gets another one, and joins none that somebody else made.
     pub(crate) former: Option<EntryUuid>,
+    /// The address of an entry that was to be made for it, where no answer to that came.
+    pub(crate) sent: Values,
 }
 
 impl Newcomer {
@@ -32,6 +34,7 @@ impl Newcomer {
             found: Vec::new(),
             untold: None,
             former: None,
+            sent: Values::NONE,
         }
     }
 }
@@ -107,6 +110,15 @@ pub(crate) fn plan_newcomer(newcomer: &Newcomer, policy: &Policy) -> Birth {
     }
     let address = local.image.get(Field::Address);
     let subject = address.first().unwrap_or_default().to_owned();
+    // It was renamed here since: the entry follows, and gets no second one beside it.
+    let is_made = |found: &&Found| {
+        let unchanged = found.image.get(Field::Address).equals(&newcomer.sent);
+        found.ours && unchanged && !newcomer.sent.is_empty() && newcomer.former.is_none()
+    };
+    let free = |found: &&Found| found.linked_to.is_none() && found.kind == Some(kind_of(local.id));
+    if let Some(found) = newcomer.found.iter().filter(is_made).find(free) {
+        return Birth::Join(found.uuid);
+    }
     let owners: Vec<&Found> = newcomer
         .found
         .iter()

@@ -138,6 +138,35 @@ async fn a_write_without_an_answer_is_made_once() {
     }
 }
 
+// The answer to a new entry is lost, the process ends, and the account gets another address before the next one begins.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_renamed_before_the_answer_has_one_entry() {
+    let slapd = Slapd::start("");
+    let relay = Relay::start(slapd.socket());
+    let store = hosted().await;
+    let through = with("both-ways", &json!({ "uris": [relay.url()] }));
+    let mut a = Home::start_with(&slapd, "a.test", store.clone(), &through);
+    a.until("a first round", |home| {
+        home.engine.status().last_success.is_some()
+    })
+    .await;
+    relay.set(Loses::Answers);
+    let one = create(&store, "one").await;
+    relay.lost().await;
+    a.kill().await;
+    edit(&store, Edit::Rename, Some(one)).await;
+    let a = Home::start_with(&slapd, "a.test", store.clone(), &writes("both-ways"));
+    a.until("renamed", |_| is_done(&slapd, Edit::Rename)).await;
+    let status = a.sync_well().await;
+    let waiting = (status.quarantine.len(), status.strangers.len());
+    assert_eq!((status.linked, waiting), (1, (0, 0)), "{status:?}");
+    let everybody = slapd.values("(objectClass=inetOrgPerson)", "mail");
+    assert_eq!(everybody, set(&["other@localdomain.test"]));
+    assert!(a.account("one").is_none());
+    let intents = store.list_intents("people", None, 10).expect("reads");
+    assert!(intents.is_empty(), "{intents:?}");
+}
+
 // One object's write is not answered; the others are written meanwhile, and it follows.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_without_an_answer_waits_alone() {

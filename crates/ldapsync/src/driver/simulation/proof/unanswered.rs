@@ -86,6 +86,28 @@ fn an_entry_of_ours_is_no_first_sight() {
     assert!(without.contains("Here 0"), "the story shows nothing: {without}");
 }
 
+// And with one whose object has another address by now: it follows, and no second one is made beside it.
+#[test]
+fn who_is_renamed_before_the_answer_gets_no_second_entry() {
+    for edited in [false, true] {
+        let mut steps = vec![
+            Step::Here(0, Here::New),
+            Step::Answer(Answer::LostAfter),
+            plain_round(0),
+            Step::Restart(0),
+            Step::Here(0, Here::Address),
+        ];
+        steps.extend(edited.then_some(Step::There(1, There::Alias)));
+        steps.push(plain_round(0));
+        let (end, without) = with_and_without(&steps);
+        println!("{end}\n--\n{without}");
+        assert!(
+            end.lines().count() < without.lines().count(),
+            "{end}\n--\n{without}"
+        );
+    }
+}
+
 /// An entry is made, the machine dies after so many ticks, and both sides are edited.
 fn dies_after(ticks: u16) -> Schedule {
     let terms = Schedule::told(Shape::BothWays, &[]).terms;
