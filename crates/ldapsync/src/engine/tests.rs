@@ -1,5 +1,6 @@
 //! The engine's steps, by tables.
 
+mod ahead;
 mod forgetful;
 mod memory;
 
