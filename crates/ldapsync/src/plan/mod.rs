@@ -14,6 +14,7 @@ mod absent;
 mod away_tests;
 #[cfg(test)]
 mod both_tests;
+mod diff;
 mod join;
 mod naming;
 mod newcomer;

@@ -1,5 +1,6 @@
 //! What a plan can ask for, and how dangerous it is.
 
+use super::diff::FromTo;
 use crate::field::{Field, Image, Values};
 use crate::merge::Cause;
 use model::{AccountId, GroupId};
@@ -210,7 +211,7 @@ impl fmt::Display for Op {
                     Cause::Conflict => " (conflict lost)",
                     Cause::Reverted => " (conflict, back to the last common value)",
                 };
-                write!(f, "~ {field}: {was} -> {values}{why}")
+                write!(f, "~ {field}: {}{why}", FromTo::new(*field, was, values))
             }
             Self::Revive => f.write_str("+ revive"),
             Self::Await { from } => write!(f, "+ revive (awaiting mail from {from})"),

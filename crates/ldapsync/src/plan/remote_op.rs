@@ -1,5 +1,6 @@
 //! What a plan asks of the directory.
 
+use super::diff::FromTo;
 use super::op::{Hazard, Kind, hazard_of};
 use crate::field::{Field, Image, Values};
 use crate::merge::Cause;
@@ -103,7 +104,7 @@ impl fmt::Display for RemoteOp {
                     Cause::Conflict => " (conflict lost)",
                     Cause::Reverted => " (conflict, back to the last common value)",
                 };
-                write!(f, "~ {field}: {was} -> {values}{why}")
+                write!(f, "~ {field}: {}{why}", FromTo::new(*field, was, values))
             }
             Self::Host { was, now } => write!(f, "~ host: {was} -> {now} (this server's name now)"),
             Self::Rename { rdn } => write!(f, "~ rename to {rdn}"),
