@@ -58,8 +58,13 @@ fn is_place(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::{BEFORE, CAUSES, text};
     use crate::routes::{Asked, Body};
-    use axum::extract::{FromRequest, FromRequestParts, Request};
+    use axum::Json;
+    use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+    use hyper_util::service::TowerToHyperService;
+    use serde::de::DeserializeOwned;
+    use std::collections::BTreeMap;
     use axum::http::header::CONTENT_TYPE;
 
     #[derive(Debug, serde::Deserialize)]
@@ -105,5 +110,68 @@ mod tests {
         let read = Asked::<Asking>::from_request_parts(&mut parts, &()).await;
         let query = read.err().expect("refused").to_string();
         assert_eq!(query, "limit: this is no whole number");
+    }
+
+    /// What the library answers to a body, in its own words.
+    async fn raw_body<T: DeserializeOwned>(json: &'static str) -> String {
+        let request = Request::post("/")
+            .header(CONTENT_TYPE, "application/json")
+            .body(axum::body::Body::from(json))
+            .expect("a request");
+        let read = Json::<T>::from_request(request, &()).await;
+        read.err().expect("refused").body_text()
+    }
+
+    /// What it answers to a query.
+    async fn raw_query<T: DeserializeOwned>(target: &str) -> String {
+        let (mut parts, ()) = Request::get(target).body(()).expect("a request").into_parts();
+        let read = Query::<T>::from_request_parts(&mut parts, &()).await;
+        read.err().expect("refused").body_text()
+    }
+
+    /// What it answers to a part of the path.
+    async fn raw_path(target: &str) -> String {
+        async fn never(_: Path<u16>) {}
+        let routes = axum::Router::new().route("/{number}", axum::routing::get(never));
+        let request = Request::get(target)
+            .body(axum::body::Body::empty())
+            .expect("a request");
+        let service = TowerToHyperService::new(routes);
+        let answer = hyper::service::Service::call(&service, request).await;
+        let body = answer.expect("an answer").into_body();
+        let bytes = axum::body::to_bytes(body, 4096).await.expect("a short body");
+        String::from_utf8(bytes.to_vec()).expect("text")
+    }
+
+    /// Each text that is looked for is one that the libraries say today. After an upgrade with other words this fails, and
+    /// nobody has to find out from a terminal.
+    #[tokio::test]
+    async fn the_libraries_say_what_is_looked_for() {
+        let said = [
+            raw_body::<BTreeMap<String, Vec<u8>>>(r#"{"a": "b"}"#).await,
+            raw_body::<BTreeMap<String, String>>(r#"{"a": 1}"#).await,
+            raw_body::<BTreeMap<String, bool>>(r#"{"a": 1}"#).await,
+            raw_body::<BTreeMap<String, BTreeMap<String, u8>>>(r#"{"a": 1}"#).await,
+            raw_body::<BTreeMap<String, u8>>("{").await,
+            raw_query::<BTreeMap<String, u16>>("/?limit=abc").await,
+            raw_query::<BTreeMap<String, u16>>("/?limit=").await,
+            raw_query::<BTreeMap<String, u16>>("/?limit=70000").await,
+            raw_path("/abc").await,
+        ];
+        for before in BEFORE {
+            let found = said.iter().find(|said| said.starts_with(before));
+            let found = found.unwrap_or_else(|| panic!("{before:?} begins nothing of {said:#?}"));
+            assert!(!text(found).starts_with(before), "{found}");
+        }
+        for (theirs, ours) in CAUSES {
+            let found = said.iter().find(|said| cause(said).ends_with(theirs));
+            let found = found.unwrap_or_else(|| panic!("{theirs:?} ends nothing of {said:#?}"));
+            assert!(text(found).ends_with(ours), "{found}");
+        }
+    }
+
+    /// Without the place, which stands behind the cause in a body.
+    fn cause(said: &str) -> &str {
+        said.split(" at line ").next().unwrap_or(said)
     }
 }
