@@ -229,7 +229,9 @@ async fn a_file_of_its_own_is_read_like_all_rows() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = embedded(folder.path(), clock());
     account(&store, "m7").await;
-    let before = store.journal_watch().borrow().to_owned();
+    // Who watches the journal may hear of a row a little after the one who wrote it.
+    let written = store.journal_after(0, 256).expect("reads");
+    let before = written.last().expect("the first account").seq + 1;
     for part in 0..2 {
         let list = (part * 4000..(part + 1) * 4000).map(one_of_many).collect();
         let staged = store.stage_accounts(list, &admin()).await.expect("rows");
