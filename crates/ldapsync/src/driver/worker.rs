@@ -61,6 +61,8 @@ pub(super) struct Worker<'a> {
     pub(super) lacked: Option<EntryUuid>,
     /// Objects that this round has set aside for a new reason.
     newly_aside: usize,
+    /// Nobody was linked when this round began to read the feed.
+    began_bare: bool,
     /// When the status was last shown.
     published: Timestamp,
 }
@@ -135,6 +137,7 @@ impl<'a> Worker<'a> {
             doubtful: true,
             lacked: None,
             newly_aside: 0,
+            began_bare: false,
             published: Timestamp::default(),
         })
     }
@@ -291,6 +294,8 @@ impl<'a> Worker<'a> {
                     // Everything here is compared too, so that the journal begins behind what is there now.
                     self.reading = Some(self.parts.local.store.journal_watch().borrow().saturating_sub(1));
                 }
+                let sums = self.parts.local.store.link_sums(&self.parts.config.name);
+                self.began_bare = sums.map_err(store_trouble)?.is_some_and(|sums| sums.links == 0);
                 self.parents.begin(cookie.is_none());
                 self.left_behind()?;
                 self.read_feed(cookie).await?;
@@ -299,7 +304,11 @@ impl<'a> Worker<'a> {
             Effect::Examine(_) | Effect::Abandon => {}
             Effect::LookUp(uuids) => self.look_up(&uuids).await?,
             Effect::ListLinks => {
-                let links = self.all_missing().await?;
+                // Who came in this round was named in it.
+                let links = match self.began_bare {
+                    true => Vec::new(),
+                    false => self.all_missing().await?,
+                };
                 self.step(Input::Links(links));
             }
             Effect::Sample(absent) => self.sample(&absent).await?,

@@ -163,7 +163,7 @@ async fn thousands_come_together_or_not_at_all() {
             }
         }
         // Somewhere in what follows: rows, note, file, and what is behind it.
-        std::thread::sleep(Duration::from_millis(u64::from(round) * 41 % 300));
+        std::thread::park_timeout(Duration::from_millis(u64::from(round) * 41 % 300));
         child.kill().expect("killed");
         child.wait().expect("reaped");
         for line in lines.map_while(Result::ok) {
