@@ -363,7 +363,9 @@ impl SyncEngine {
         let mut journal = self.local.store.journal_watch();
         // What was written while nobody listened.
         journal.mark_changed();
-        worker.engine.allow(self.take_allowed());
+        if let Err(error) = worker.allow(self.take_allowed()).await {
+            tracing::error!(connector = %self.config.name, %error, "the approval of a plan cannot be kept");
+        }
         let next = loop {
             match self.turn(&mut worker, inbox, &mut journal, stop).await {
                 Next::Again => {}

@@ -11,6 +11,7 @@ use directory::Lookup;
 use directory::feed::{Coverage, PollEnd};
 use ldap::Dn;
 use model::EntryUuid;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use store::{Association, LinkState, LocalId, Origin, StoreError, SyncChange};
 use tokio::sync::oneshot;
@@ -338,12 +339,24 @@ impl Worker<'_> {
         Ok(gone.len() as u64)
     }
 
+    /// Lets these changes pass the guards. The approval is kept before anything is done.
+    pub(super) async fn allow(
+        &mut self,
+        approved: BTreeMap<EntryUuid, Vec<String>>,
+    ) -> Result<(), SyncError> {
+        for row in self.engine.allow(approved, self.parts.now()) {
+            let kept = self.carry_out(row).await;
+            kept.map_err(|trouble| SyncError::Store(trouble.to_string()))?;
+        }
+        Ok(())
+    }
+
     async fn apply_plan(&mut self, hash: &str) -> Result<u64, SyncError> {
         let made = report::make(self.parts, None).await?;
         if made.hash != hash {
             return Err(SyncError::OtherPlan);
         }
-        self.engine.allow(made.approvals);
+        self.allow(made.approvals).await?;
         self.round(Wake::Full).await;
         match self.parts.status().error {
             Some(error) => Err(SyncError::Directory(error)),

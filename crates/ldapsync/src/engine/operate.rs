@@ -61,9 +61,26 @@ impl Engine {
         rows
     }
 
-    /// Lets these changes pass the guards, as far as they are still what was seen: an approved plan.
-    pub(crate) fn allow(&mut self, approved: BTreeMap<EntryUuid, Vec<String>>) {
+    /// Lets these changes pass the guards, as far as they are still what was seen: an approved plan. The rows to be kept:
+    /// what the guard held of it is held no longer, or it would still be called so once it is done.
+    pub(crate) fn allow(
+        &mut self,
+        approved: BTreeMap<EntryUuid, Vec<String>>,
+        now: Timestamp,
+    ) -> Vec<Effect> {
+        let mut rows = Vec::new();
+        for (uuid, lines) in &approved {
+            let Some(row) = self.aside.get_mut(uuid) else {
+                continue;
+            };
+            let held = row.held_lines();
+            if held.is_some_and(|held| held.iter().all(|line| lines.contains(line))) {
+                row.approve(now);
+                rows.push(Effect::SetAside(*uuid, row.clone()));
+            }
+        }
         self.approved.extend(approved);
+        rows
     }
 
     /// Drops what is remembered of an object's quarantine: its link was changed by hand, and its row is gone.

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)] // A failed step must end the test.
 
 mod ad;
+mod applied;
 mod backup;
 mod conflicts;
 mod crashes;
