@@ -62,10 +62,10 @@ mod tests {
     use crate::routes::{Asked, Body};
     use axum::Json;
     use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+    use axum::http::header::CONTENT_TYPE;
     use hyper_util::service::TowerToHyperService;
     use serde::de::DeserializeOwned;
     use std::collections::BTreeMap;
-    use axum::http::header::CONTENT_TYPE;
 
     #[derive(Debug, serde::Deserialize)]
     #[serde(deny_unknown_fields)]

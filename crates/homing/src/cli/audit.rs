@@ -26,19 +26,23 @@ pub(crate) fn run(global: &Global, args: &AuditArgs) -> Result<(), Failure> {
             path.push_str(&format!("&{key}={}", segment(value)));
         }
     }
-    let mut left = args.limit;
+    let (mut left, mut any) = (args.limit, false);
     let mut target = path.clone();
     while left > 0 {
         let page = client.get(&target)?;
         let rows = page.get("rows").and_then(Value::as_array);
         for row in rows.into_iter().flatten().take(left) {
             left -= 1;
+            any = true;
             show(global, row);
         }
         let Some(next) = page.get("next").and_then(Value::as_u64) else {
             break;
         };
         target = format!("{path}&before={next}");
+    }
+    if !any && !global.json {
+        output::line("none");
     }
     Ok(())
 }

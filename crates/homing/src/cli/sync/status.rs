@@ -133,10 +133,11 @@ fn outbox_text(outbox: Option<&Value>) -> String {
         parts.push(format!("{waiting} to be written, the first {}", ago(since)));
     }
     if let (Some(edits @ 1..), Some(since)) = (number("edits"), number("edited_since")) {
-        parts.push(format!(
-            "{edits} changes here wait for the directory, the first {}",
-            ago(since)
-        ));
+        let wait = match edits {
+            1 => "1 change here waits".to_owned(),
+            edits => format!("{edits} changes here wait"),
+        };
+        parts.push(format!("{wait} for the directory, the first {}", ago(since)));
     }
     match parts.as_slice() {
         [] => "empty".to_owned(),
@@ -209,6 +210,9 @@ mod tests {
         ] {
             assert!(held.contains(part), "{part} in {held}");
         }
+        let one = json!({ "state": "following", "outbox": { "edits": 1, "edited_since": 1 } });
+        let one = text(&one);
+        assert!(one.contains("1 change here waits for the directory"), "{one}");
         let waits = text(&json!({ "state": "waiting_for_approval", "unlinked": 4 }));
         assert!(waits.contains("4 accounts here have no entry yet"), "{waits}");
         let stopped = text(&json!({ "state": "stopped" }));
