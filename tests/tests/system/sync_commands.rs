@@ -58,7 +58,7 @@ fn an_account_is_edited_here_and_the_entry_follows() -> Result<()> {
     site.expect(
         &["audit", "--object", "alicia"],
         0,
-        "address is alicia@example.test",
+        "address: alice@example.test -> alicia@example.test",
     )?;
     Ok(())
 }
