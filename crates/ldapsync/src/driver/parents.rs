@@ -2,7 +2,8 @@
 //!
 //! A branch that gets another name says nothing of the entries below it, whose links go on to name the former one. Who is
 //! not found any more then would look hidden for ever, for nothing of that name can be read. By its UUID the branch is
-//! found again, and what is missing below it is gone.
+//! found again, and what is missing below it is gone, provided that somebody can be seen below it there: rights to read
+//! people do not always follow a branch that was moved.
 //!
 //! Only parents of what is read and linked, as many as there are, up to a bound. They are learned after the round that met
 //! them, so nobody waits for it.
@@ -28,7 +29,7 @@ const LONGEST: usize = 1_024;
 pub(super) struct Parents {
     /// Those that this process has read: what the rows say of the others may be old.
     known: HashSet<String>,
-    /// Those that do.
+    /// Those that are to be read.
     wanted: BTreeSet<String>,
     /// The last one that was met, and whether it is to be read whatever is known: most entries have the same.
     last: Option<(String, Met)>,
