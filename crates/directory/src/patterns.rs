@@ -41,6 +41,14 @@ impl Half {
         entry.has_object_class(&self.object_class) && self.spans(dn)
     }
 
+    /// Whether everything right below this name is in its scope. The base itself stands below a name that is not.
+    fn spans_all_of(&self, parent: &Dn) -> bool {
+        self.bases.iter().any(|base| match self.scope {
+            SearchScope::Sub => parent == base || parent.is_below(base),
+            SearchScope::One => parent == base,
+        })
+    }
+
     /// Whether entries of this half may stand here.
     pub(crate) fn spans(&self, dn: &Dn) -> bool {
         self.bases.iter().any(|base| match self.scope {
@@ -48,6 +56,26 @@ impl Half {
             SearchScope::One => dn.parent().as_ref() == Some(base),
         })
     }
+}
+
+/// Where the last entry of a feed stood, and whether all that stand there are accounts, or groups, by their place.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    parent: String,
+    accounts: bool,
+    groups: bool,
+}
+
+/// What follows the first component of a name in which nothing is escaped or quoted (RFC 4514 section 2.4), as written.
+fn plain_parent(dn: &str) -> Option<&str> {
+    let plain = |octet: &u8| octet.is_ascii_alphanumeric() || b"-._@".contains(octet);
+    let (rdn, parent) = dn.split_once(',')?;
+    let (name, value) = rdn.split_once('=')?;
+    let is_name = name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name
+            .bytes()
+            .all(|octet| octet.is_ascii_alphanumeric() || octet == b'-');
+    (is_name && !value.is_empty() && value.as_bytes().iter().all(plain)).then_some(parent)
 }
 
 /// A login as the client typed it, made ready for the pattern.
@@ -300,7 +328,12 @@ impl Patterns {
     }
 
     /// What the entry is, by its class and place; none when it lies outside of the connector's scope. The
-    /// further filters were applied by the server.
+    /// further filters were applied by the server. `place` is where the entry before it stood.
+    pub(crate) fn kind_beside(&self, entry: &Entry, place: &mut Place) -> Option<EntryKind> {
+        self.kind_at(entry, place).or_else(|| self.kind_of(entry))
+    }
+
+    /// The same of a single entry.
     pub(crate) fn kind_of(&self, entry: &Entry) -> Option<EntryKind> {
         let dn = Dn::parse(&entry.dn).ok()?;
         if self.groups.as_ref().is_some_and(|half| half.holds(&dn, entry)) {
@@ -309,6 +342,30 @@ impl Patterns {
             Some(EntryKind::Account)
         } else {
             None
+        }
+    }
+
+    /// What is in scope for sure: whose name is plain, and who stands where the one before stood, needs no reading of the name.
+    fn kind_at(&self, entry: &Entry, place: &mut Place) -> Option<EntryKind> {
+        let parent = plain_parent(&entry.dn)?;
+        if place.parent != parent {
+            *place = self.place(parent);
+        }
+        let groups = self.groups.as_ref();
+        if groups.is_some_and(|half| entry.has_object_class(&half.object_class)) {
+            return place.groups.then_some(EntryKind::Group);
+        }
+        let account = place.accounts && entry.has_object_class(&self.accounts.object_class);
+        account.then_some(EntryKind::Account)
+    }
+
+    fn place(&self, parent: &str) -> Place {
+        let dn = Dn::parse(parent).ok();
+        let all = |half: &Half| dn.as_ref().is_some_and(|dn| half.spans_all_of(dn));
+        Place {
+            parent: parent.to_owned(),
+            accounts: all(&self.accounts),
+            groups: self.groups.as_ref().is_some_and(all),
         }
     }
 

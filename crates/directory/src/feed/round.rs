@@ -2,7 +2,7 @@
 
 use super::{Change, ChangedEntry, Cookie, Coverage, FeedError, PollEnd};
 use crate::account::{DirectoryAccount, EntryProblem};
-use crate::patterns::{EntryKind, Patterns};
+use crate::patterns::{EntryKind, Patterns, Place};
 use ldap::control::{SyncDone, SyncInfo, SyncState, SyncStateKind};
 use ldap::message::Intermediate;
 use ldap::{Control, Entry, LdapResult, ResultCode};
@@ -13,6 +13,7 @@ pub(super) struct Round<'a> {
     patterns: &'a Patterns,
     now: Timestamp,
     cookie: Option<Cookie>,
+    place: Place,
     /// A present phase has ended: what it did not name is gone, whatever comes after.
     present_phase: bool,
 }
@@ -23,6 +24,7 @@ impl<'a> Round<'a> {
             patterns,
             now,
             cookie,
+            place: Place::default(),
             present_phase: false,
         }
     }
@@ -33,11 +35,12 @@ impl<'a> Round<'a> {
     }
 
     /// An entry with its Sync State control.
-    pub(super) fn on_entry(&self, entry: Entry, controls: &[Control]) -> Result<Change, FeedError> {
-        let dn = entry.dn.clone();
-        change(&dn, controls, |uuid| {
-            changed(self.patterns, uuid, entry, self.now)
-        })
+    pub(super) fn on_entry(&mut self, entry: Entry, controls: &[Control]) -> Result<Change, FeedError> {
+        let said = state(&entry.dn, controls)?;
+        Ok(change(said, |uuid| {
+            let kind = self.patterns.kind_beside(&entry, &mut self.place);
+            read(self.patterns, (uuid, kind), entry, self.now)
+        }))
     }
 
     /// An entry that is too large to be kept, with its Sync State control.
@@ -48,9 +51,8 @@ impl<'a> Round<'a> {
         controls: &[Control],
     ) -> Result<Change, FeedError> {
         let kind = self.patterns.kind_by_place(&dn);
-        change(&dn, controls, |uuid| {
-            too_large(uuid, kind, Entry::new(dn.as_str()), size)
-        })
+        let said = state(&dn, controls)?;
+        Ok(change(said, |uuid| too_large(uuid, kind, Entry::new(dn), size)))
     }
 
     /// A Sync Info message.
@@ -112,21 +114,21 @@ impl<'a> Round<'a> {
     }
 }
 
-/// What the Sync State control says of an entry (RFC 4533 section 2.2).
-fn change(
-    dn: &str,
-    controls: &[Control],
-    read: impl FnOnce(EntryUuid) -> ChangedEntry,
-) -> Result<Change, FeedError> {
-    let state = SyncState::find(controls)
+/// The Sync State control of an entry (RFC 4533 section 2.2).
+fn state(dn: &str, controls: &[Control]) -> Result<SyncState, FeedError> {
+    SyncState::find(controls)
         .map_err(|error| FeedError::Protocol(format!("{dn}: Sync State: {error}")))?
-        .ok_or_else(|| FeedError::Protocol(format!("{dn}: an entry without Sync State")))?;
-    Ok(match state.kind {
-        SyncStateKind::Present => Change::Present(state.uuid),
-        SyncStateKind::Delete => Change::Deleted(state.uuid),
+        .ok_or_else(|| FeedError::Protocol(format!("{dn}: an entry without Sync State")))
+}
+
+/// What it says.
+fn change(said: SyncState, read: impl FnOnce(EntryUuid) -> ChangedEntry) -> Change {
+    match said.kind {
+        SyncStateKind::Present => Change::Present(said.uuid),
+        SyncStateKind::Delete => Change::Deleted(said.uuid),
         // A refresh says `add` for both (RFC 4533 section 3.3.2 lets it).
-        SyncStateKind::Add | SyncStateKind::Modify => Change::Entry(Box::new(read(state.uuid))),
-    })
+        SyncStateKind::Add | SyncStateKind::Modify => Change::Entry(Box::new(read(said.uuid))),
+    }
 }
 
 /// An entry that was not read because of its size; what is known of it is in `entry`.
@@ -143,6 +145,15 @@ pub(super) fn too_large(uuid: EntryUuid, kind: Option<EntryKind>, entry: Entry, 
 /// Reads one entry for a consumer.
 pub(super) fn changed(patterns: &Patterns, uuid: EntryUuid, entry: Entry, now: Timestamp) -> ChangedEntry {
     let kind = patterns.kind_of(&entry);
+    read(patterns, (uuid, kind), entry, now)
+}
+
+fn read(
+    patterns: &Patterns,
+    (uuid, kind): (EntryUuid, Option<EntryKind>),
+    entry: Entry,
+    now: Timestamp,
+) -> ChangedEntry {
     let account = DirectoryAccount::read(&entry, kind.unwrap_or(EntryKind::Account), patterns, now)
         .map(|account| DirectoryAccount { uuid, ..account });
     ChangedEntry {

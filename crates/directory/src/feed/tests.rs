@@ -210,7 +210,7 @@ fn messages() {
             .with("entryUUID", text("09090909-0909-0909-0909-090909090909"))
             .with("mail", text("a@x.test"))
     };
-    let entry = |kind| round.on_entry(person(), &state(kind)).expect("a change");
+    let mut entry = |kind| round.on_entry(person(), &state(kind)).expect("a change");
     assert!(matches!(entry(SyncStateKind::Add), Change::Entry(entry) if entry.account.is_ok()));
     assert!(matches!(entry(SyncStateKind::Modify), Change::Entry(_)));
     assert!(matches!(entry(SyncStateKind::Present), Change::Present(found) if found == uuid));

@@ -127,6 +127,33 @@ fn kinds_go_by_place_and_class() {
     }
 }
 
+proptest::proptest! {
+    /// Where the entries before stood changes nothing: places in scope and out of it, bases themselves, names that are escaped,
+    /// quoted, of several parts or none at all.
+    #[test]
+    fn a_place_that_is_remembered_says_the_same(
+        names in proptest::collection::vec(
+            (
+                "(uid=a|cn=b|ou=users|OU=Groups|uid=a\\\\,b|uid=\"a,b\"|uid=a\\+cn=b|uid=a#|uid=|=a| uid=a|u.d=a)",
+                "(ou=Users|ou=users|OU=Groups|ou=Deep,ou=Users|ou=Deep,ou=Groups|ou=Else|ou=Users |)",
+                "(,o=x,dc=test|, o=x,dc=test|,o=y,dc=test|)",
+                "(inetOrgPerson|groupOfNames|device)",
+            ),
+            1..20,
+        ),
+        deep in proptest::bool::ANY,
+    ) {
+        let scope = if deep { SearchScope::Sub } else { SearchScope::One };
+        let patterns = patterns(|config| config.groups.scope = scope);
+        let mut place = Place::default();
+        for (rdn, parent, top, class) in names {
+            let dn = format!("{rdn},{parent}{top}");
+            let entry = Entry::new(dn).with("objectClass", vec![class.into_bytes().into()]);
+            proptest::prop_assert_eq!(patterns.kind_beside(&entry, &mut place), patterns.kind_of(&entry));
+        }
+    }
+}
+
 #[test]
 fn common_ancestors() {
     let dn = |text: &str| Dn::parse(text).expect(text);
