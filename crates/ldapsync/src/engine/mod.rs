@@ -68,6 +68,10 @@ impl Settings {
     /// transactions large, all of them full.
     pub(crate) fn together(transaction: u16) -> usize {
         let size = usize::from(transaction);
+        if size <= 1 {
+            // Nothing is gained by filling anything: the sooner the first is written, the more is planned meanwhile.
+            return ONE_BY_ONE;
+        }
         let whole = MOST_TOGETHER.checked_div(size).unwrap_or(0) * size;
         whole.max(LEAST_TOGETHER)
     }
@@ -76,6 +80,8 @@ impl Settings {
 /// The bounds of [`Settings::together`]: few in tests, so that a few people are several portions.
 const MOST_TOGETHER: usize = if cfg!(test) { 4 } else { 500 };
 const LEAST_TOGETHER: usize = if cfg!(test) { 4 } else { round::PORTION };
+/// Where each change is written by itself.
+const ONE_BY_ONE: usize = if cfg!(test) { 4 } else { 64 };
 
 /// What the bases, filters and mapping are, compared with those of the last committed round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
