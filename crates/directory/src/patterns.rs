@@ -75,7 +75,9 @@ fn plain_parent(dn: &str) -> Option<&str> {
         && name
             .bytes()
             .all(|octet| octet.is_ascii_alphanumeric() || octet == b'-');
-    (is_name && !value.is_empty() && value.as_bytes().iter().all(plain)).then_some(parent)
+    let is_plain = is_name && !value.is_empty() && value.as_bytes().iter().all(plain);
+    // A name ends with no comma; what is empty would be the root.
+    (is_plain && !parent.trim().is_empty()).then_some(parent)
 }
 
 /// A login as the client typed it, made ready for the pattern.

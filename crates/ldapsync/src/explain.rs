@@ -61,6 +61,8 @@ pub enum Verdict {
     OnlyHere,
     /// There is no object here to compare with.
     OnlyThere,
+    /// The directory cannot be read, and the value here is the last common one.
+    AsCommon,
     /// Only the value here is another one since the last common state.
     ChangedHere,
     /// Only the directory's value is.
@@ -85,6 +87,7 @@ impl Verdict {
             Self::SameUnsaid => "the same, for the entry says nothing",
             Self::OnlyHere => "only here",
             Self::OnlyThere => "only in the directory",
+            Self::AsCommon => "as it last was common",
             Self::ChangedHere => "changed here",
             Self::ChangedThere => "changed in the directory",
             Self::ChangedOnBoth => "changed on both sides",
@@ -148,6 +151,38 @@ pub(crate) fn explain(
         rules: words::rules(policy),
         fields: fields(situation, policy, &told),
         next: next(situation, decision, &told),
+        events: told.events,
+    }
+}
+
+/// Explains an entry and what belongs to it here while the directory cannot be read; what the situation says of the
+/// entry's side means nothing.
+#[must_use]
+pub(crate) fn explain_unread(situation: &Situation, policy: &Policy, told: Told, why: &str) -> Explanation {
+    let local = situation.local.as_ref();
+    let none = Image::default();
+    let base = situation.link.as_ref().map_or(&none, |link| &link.base);
+    let here = local.map_or(&none, |local| &local.image);
+    let kind = situation.link.as_ref().map(|link| kind_of(link.local));
+    let view = |field: &Field| FieldView {
+        field: *field,
+        base: base.get(*field).to_string(),
+        here: here.get(*field).to_string(),
+        there: "?".to_owned(),
+        verdict: match said(*field, here.get(*field)).equals(&said(*field, base.get(*field))) {
+            true => Verdict::AsCommon,
+            false => Verdict::ChangedHere,
+        },
+    };
+    let fields = kind.map_or(&[][..], fields_of).iter();
+    let fields = fields.filter(|field| !here.get(**field).is_empty() || !base.get(**field).is_empty());
+    let address = local.and_then(|local| local.image.address());
+    Explanation {
+        subject: address.map_or_else(|| situation.name.clone(), |address| address.to_string()),
+        state: words::unread(situation, why),
+        rules: words::rules(policy),
+        fields: fields.map(view).collect(),
+        next: vec!["That is known once the directory answers; it is asked again by itself.".to_owned()],
         events: told.events,
     }
 }
@@ -371,7 +406,9 @@ impl FieldView {
         let (field, verdict) = (self.field, self.verdict.text());
         let (base, here, there) = (&self.base, &self.here, &self.there);
         match self.verdict {
-            Verdict::Same | Verdict::SameUnsaid | Verdict::OnlyHere => format!("{field}: {here} ({verdict})"),
+            Verdict::Same | Verdict::SameUnsaid | Verdict::AsCommon | Verdict::OnlyHere => {
+                format!("{field}: {here} ({verdict})")
+            }
             Verdict::OnlyThere => format!("{field}: {there} ({verdict})"),
             _ => format!("{field}: {verdict}: last common {base}; here {here}; in the directory {there}"),
         }

@@ -195,6 +195,32 @@ fn starting_says_when_something_is_in_the_way() -> Result<()> {
     Ok(())
 }
 
+// Whoever asks why may do so because the directory does not answer.
+#[test]
+fn what_is_known_here_is_explained_while_the_directory_is_down() -> Result<()> {
+    let mut site = Site::start("", &["alice"])?;
+    site.until(&["sync", "status"], "linked         1")?;
+    site.slapd.stop()?;
+    site.until(&["sync", "status"], "waiting")?;
+    let explained = site.expect(
+        &["sync", "explain", "alice@example.test"],
+        0,
+        "The directory cannot be read now: ",
+    )?;
+    for part in [
+        "is linked to the entry uid=alice,",
+        "Here it is in use.",
+        "(as it last was common)",
+        "That is known once the directory answers",
+        "account alice@example.test created, by connector corp",
+    ] {
+        ensure!(explained.contains(part), "{part}: {explained}");
+    }
+    // Of somebody whom only the directory could know nothing can be said.
+    site.expect(&["sync", "explain", "nobody@example.test"], 75, "cannot")?;
+    Ok(())
+}
+
 #[test]
 fn what_the_guard_holds_and_what_is_gone_is_explained() -> Result<()> {
     let site = Site::start("guard = { limit = 1, floor = 0, percent = 1 }", &["alice", "bob"])?;

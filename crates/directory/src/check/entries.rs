@@ -263,7 +263,7 @@ impl Seen {
         }
         if self.no_address.count > 0 {
             let remedy = format!(
-                "they are no mail accounts; give them a value of {}, or leave them out with accounts.filter",
+                "they have no mail; give them a value of {}, or leave them out with accounts.filter or groups.filter",
                 patterns.map.mail
             );
             report.note(

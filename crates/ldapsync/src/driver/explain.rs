@@ -4,7 +4,7 @@ use super::journal::newcomer;
 use super::report::{feed_error, store_error};
 use super::{SyncEngine, SyncError, gone};
 use crate::engine::{Aside, State};
-use crate::explain::{Event, Explanation, Told, explain, explain_newcomer};
+use crate::explain::{Event, Explanation, Told, explain, explain_newcomer, explain_unread};
 use crate::local::{own_id, store_id};
 use crate::mapping::Members;
 use crate::plan::{Birth, LocalId, Newcomer, Remote, Standing, plan, plan_newcomer};
@@ -92,7 +92,11 @@ impl SyncEngine {
     }
 
     async fn explain_entry(&self, uuid: EntryUuid) -> Result<Option<Explanation>, SyncError> {
-        let (remote, dn) = self.remote_of(uuid).await?;
+        let (remote, dn) = match self.remote_of(uuid).await {
+            Ok(found) => found,
+            Err(SyncError::Directory(why)) => return self.explain_unread(uuid, why),
+            Err(other) => return Err(other),
+        };
         let entry = remote.clone();
         let (situation, _) = self
             .local
@@ -110,6 +114,23 @@ impl SyncEngine {
             .is_some_and(|link| link.standing == Standing::UnlinkedHeld);
         told.entry = parted.then_some(entry);
         Ok(Some(explain(&situation, &self.policy, &decision, told)))
+    }
+
+    /// What is known here of an entry while the directory cannot be read: whoever asks may do so because of that.
+    fn explain_unread(&self, uuid: EntryUuid, why: String) -> Result<Option<Explanation>, SyncError> {
+        let link = self.local.store.association_by_uuid(&self.config.name, uuid);
+        let Some(link) = link.map_err(store_error)? else {
+            return Err(SyncError::Directory(why));
+        };
+        // Nothing is concluded from the remote side that stands for the one that nobody saw.
+        let seen = (link.data.dn.clone(), None);
+        let (situation, _) = self
+            .local
+            .situation(uuid, Remote::OutOfScope, seen)
+            .map_err(store_error)?;
+        let told = self.told(uuid.to_string(), Some(own_id(link.local)));
+        let told = told.map_err(store_error)?;
+        Ok(Some(explain_unread(&situation, &self.policy, told, &why)))
     }
 
     async fn remote_of(&self, uuid: EntryUuid) -> Result<(Remote, String), SyncError> {

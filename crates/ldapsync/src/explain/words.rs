@@ -6,6 +6,36 @@ use crate::plan::{LocalObject, LocalState, Policy, Remote, Situation, Standing};
 use directory::config::{ConflictResolution, ConflictScope, Direction};
 
 pub(super) fn state(situation: &Situation, told: &Told) -> Vec<String> {
+    let mut out = linked(situation);
+    out.push(entry_now(told.entry.as_ref().unwrap_or(&situation.remote)));
+    match (&situation.local, situation.by_address.as_slice()) {
+        (Some(local), _) => out.push(here(local)),
+        (None, [only]) if situation.link.is_none() => {
+            let address = only.image.get(Field::Address);
+            let whose = match only.linked_to {
+                Some(other) => format!("linked to the entry {other}"),
+                None => "not linked to any entry".to_owned(),
+            };
+            out.push(format!(
+                "Its address here is that of {} ({address}), {whose}.",
+                only.id
+            ));
+        }
+        _ => {}
+    }
+    out
+}
+
+/// The same while the directory cannot be read.
+pub(super) fn unread(situation: &Situation, why: &str) -> Vec<String> {
+    let mut out = linked(situation);
+    out.push(format!("The directory cannot be read now: {why}"));
+    out.extend(situation.local.as_ref().map(here));
+    out
+}
+
+/// Who is linked with whom, as the last synchronisation left it.
+fn linked(situation: &Situation) -> Vec<String> {
     let mut out = Vec::new();
     let entry = match situation.name.as_str() {
         "" => format!("entry {}", situation.uuid),
@@ -31,22 +61,6 @@ pub(super) fn state(situation: &Situation, told: &Told) -> Vec<String> {
         Some(Standing::MovedAway) => Some("The last synchronisation found it at another home.".to_owned()),
         Some(Standing::Linked | Standing::UnlinkedHeld) | None => None,
     });
-    out.push(entry_now(told.entry.as_ref().unwrap_or(&situation.remote)));
-    match (&situation.local, situation.by_address.as_slice()) {
-        (Some(local), _) => out.push(here(local)),
-        (None, [only]) if situation.link.is_none() => {
-            let address = only.image.get(Field::Address);
-            let whose = match only.linked_to {
-                Some(other) => format!("linked to the entry {other}"),
-                None => "not linked to any entry".to_owned(),
-            };
-            out.push(format!(
-                "Its address here is that of {} ({address}), {whose}.",
-                only.id
-            ));
-        }
-        _ => {}
-    }
     out
 }
 

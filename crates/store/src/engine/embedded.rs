@@ -119,7 +119,12 @@ impl Embedded {
         // fjall would write out what waits as well, but it would go on counting it as waiting.
         buffers::emptied(keyspace).map_err(write_failure)?;
         let mut ingestion = keyspace.start_ingestion().map_err(write_failure)?;
+        let mut last: Option<&[u8]> = None;
         for (key, value) in rows {
+            // fjall would panic, on the thread that everybody waits for.
+            if last.replace(key).is_some_and(|last| last >= key) {
+                return Err(StoreError::ReadOnly("rows of a file are not in order".into()));
+            }
             match value {
                 Some(value) => ingestion.write(key, value),
                 None => ingestion.write_tombstone(key),
