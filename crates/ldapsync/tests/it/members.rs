@@ -98,6 +98,9 @@ async fn a_member_by_address_stays_one_when_the_address_changes_while_the_direct
         slapd.values("(cn=team)", "member") == set(&[&dn("two")])
     })
     .await;
+    // Written there is not yet acknowledged here.
+    a.until("its round is over", |home| home.engine.status().outbox.edits == 0)
+        .await;
     slapd.stop();
     let group = store.group(team).expect("reads").expect("there");
     let mut members = group.members.clone();
