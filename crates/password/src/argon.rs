@@ -25,7 +25,9 @@ pub(crate) struct ArgonHash {
 impl ArgonHash {
     pub(crate) fn parse(rest: &[u8]) -> Result<Self, SchemeError> {
         let malformed = || SchemeError::Malformed("{ARGON2}");
-        let text = ascii(rest, "{ARGON2}")?;
+        // slapd's module reads a C string, and (2.5.13) stores what it makes with its end and whatever stood behind it.
+        let written = rest.split(|octet| *octet == 0).next().unwrap_or_default();
+        let text = ascii(written, "{ARGON2}")?;
         let hash = PasswordHash::new(text).map_err(|_| malformed())?;
         let algorithm = Algorithm::new(hash.algorithm.as_str()).map_err(|_| malformed())?;
         // A hash without a version is of version 16: the parameter came with version 19.

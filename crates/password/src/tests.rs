@@ -302,6 +302,24 @@ fn any_of_several_values() {
     );
 }
 
+/// slapd 2.5.13 stores what its argon2 module has made with the end of the C string and what stood behind it.
+#[test]
+fn what_stands_behind_the_end_of_an_argon_hash_says_nothing() {
+    let (_, hash) = FIXTURES
+        .iter()
+        .find(|(scheme, _)| *scheme == Scheme::Argon2)
+        .expect("one");
+    let verdict = |tail: &[u8], password: &str| {
+        let value = [hash.as_bytes(), tail].concat();
+        verify_any(&[value], Encoding::Plain, &Secret::from(password))
+    };
+    for tail in [&b"\0"[..], b"\0\xd0", b"\0$argon2id$"] {
+        assert_eq!(verdict(tail, PASSWORD), Verdict::Match(Scheme::Argon2));
+        assert_eq!(verdict(tail, "another"), Verdict::Mismatch(Vec::new()));
+    }
+    assert!(matches!(verdict(b"\xd0", PASSWORD), Verdict::Unusable(_)));
+}
+
 #[test]
 fn our_own_hash() {
     let hash = hash_argon2id(&Secret::from(PASSWORD), ArgonCost::LIGHT).expect("hash");
