@@ -13,7 +13,7 @@ mod site;
 use crate::clock::{now, pause};
 use crate::compare::{Contest, Figure, Measured, OURS, Setting, Side, Values};
 use crate::directory::openldap_version;
-use crate::machine::{anonymous_kib, file_system};
+use crate::machine::{anonymous_kib, cpu_seconds, file_system};
 use crate::probe::Shuffle;
 use crate::run::machine_line;
 use crate::stats::Bar;
@@ -58,7 +58,18 @@ const fn millis(name: &'static str, title: &'static str, bar: Bar) -> Figure {
     }
 }
 
-const FIRST: [Figure; 2] = [
+/// Microseconds of a processor for one account.
+const fn cpu(name: &'static str, title: &'static str) -> Figure {
+    Figure {
+        name,
+        title,
+        unit: "CPU us",
+        higher_is_better: false,
+        bar: Bar::None,
+    }
+}
+
+const FIRST: [Figure; 4] = [
     Figure {
         name: "first-sync",
         title: "first synchronisation, from the start of the process",
@@ -73,6 +84,8 @@ const FIRST: [Figure; 2] = [
         higher_is_better: false,
         bar: Bar::AtMost(64.0),
     },
+    cpu("first-sync-cpu", "CPU time of the product for each"),
+    cpu("first-sync-slapd-cpu", "CPU time of slapd for each"),
 ];
 
 const RESUME: [Figure; 2] = [
@@ -148,11 +161,12 @@ enum Part {
     Ad,
     Reads,
     Serial,
+    Single,
     Bulk,
 }
 
 impl Part {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::First,
         Self::Resume,
         Self::LostLog,
@@ -161,6 +175,7 @@ impl Part {
         Self::Ad,
         Self::Reads,
         Self::Serial,
+        Self::Single,
         Self::Bulk,
     ];
 
@@ -174,6 +189,7 @@ impl Part {
             Self::Ad => AD.to_vec(),
             Self::Reads => reads::figures().to_vec(),
             Self::Serial => Manner::Serial.figures(),
+            Self::Single => Manner::Single.figures(),
             Self::Bulk => Manner::Bulk.figures(),
         }
     }
@@ -188,7 +204,7 @@ impl Part {
 
     /// Whether it needs the large directory.
     fn is_at_large(self) -> bool {
-        !matches!(self, Self::Ad | Self::Serial | Self::Bulk)
+        !matches!(self, Self::Ad | Self::Serial | Self::Single | Self::Bulk)
     }
 }
 
@@ -225,13 +241,14 @@ pub(crate) fn run(
     for part in others {
         let measured = match part {
             Part::Ad => ad(binary, size)?,
-            Part::Serial | Part::Bulk => {
+            Part::Serial | Part::Single | Part::Bulk => {
                 let site = match &site {
                     Some(site) => site,
                     None => site.insert(Site::start(binary, size.changes, size.slower)?),
                 };
                 let (manner, count) = match part {
                     Part::Bulk => (Manner::Bulk, size.changes),
+                    Part::Single => (Manner::Single, (size.changes / 10).max(1)),
                     _ => (Manner::Serial, (size.changes / 10).max(1)),
                 };
                 push::run(site, manner, count, size.rounds)?
@@ -275,15 +292,32 @@ fn first(site: &Site) -> Contest<'_> {
         figures: FIRST.to_vec(),
         sides: vec![
             Side::new(OURS, move || {
+                let before = site.processor()?;
                 let mut server = site.homing("")?;
                 let (seconds, memory) = watched(&mut server, site.people)?;
                 Ok(Values::from([
                     ("first-sync", people / seconds),
                     ("first-sync-memory", (memory - CACHE).max(0.0)),
+                    (
+                        "first-sync-cpu",
+                        cpu_seconds(&[server.process()?])? * 1e6 / people,
+                    ),
+                    (
+                        "first-sync-slapd-cpu",
+                        (site.processor()? - before) * 1e6 / people,
+                    ),
                 ]))
             }),
             Side::new("ldapsearch", move || {
-                Ok(Values::from([("first-sync", people / site.refresh()?)]))
+                let before = site.processor()?;
+                let seconds = site.refresh()?;
+                Ok(Values::from([
+                    ("first-sync", people / seconds),
+                    (
+                        "first-sync-slapd-cpu",
+                        (site.processor()? - before) * 1e6 / people,
+                    ),
+                ]))
             }),
         ],
         warm_up: true,
@@ -487,10 +521,10 @@ pub(crate) fn setting(binary: &HomingBinary, size: Size) -> Result<Setting> {
             ),
             "times of a first sync are from the start of the process, of an edit from before it is sent".to_owned(),
             format!(
-                "pushes are switches of {} accounts (serial: a tenth) made while synchronisation rests, from its start until all is acknowledged here; ldapmodify writes the same to the same entries",
+                "pushes are switches of {} accounts (serial and single: a tenth) made while synchronisation rests, from its start until all is acknowledged here; ldapmodify writes the same to the same entries",
                 size.changes
             ),
-            "serial has writes = { rate = 0, window = 1, transaction = 1 }, bulk the defaults".to_owned(),
+            "serial has writes = { rate = 0, window = 1, transaction = 1 }, single { rate = 0, transaction = 1 }, bulk the defaults".to_owned(),
             "reads-*: somebody else looks people up 250 times a second at most; quiet is the same with nobody else, ldapsearch and ldapmodify the same beside them; slapd has a processor of its own there".to_owned(),
             format!("memory is anonymous pages, less the {CACHE} MiB that the store's cache may have"),
         ]

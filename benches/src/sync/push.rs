@@ -5,6 +5,7 @@ use super::reads;
 use super::site::{Server, Site};
 use crate::clock::now;
 use crate::compare::{Contest, Figure, Measured, OURS, Side, Values};
+use crate::machine::cpu_seconds;
 use crate::stats::Bar;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
@@ -24,6 +25,8 @@ pub(super) enum Manner {
     Bulk,
     /// One write after the other, as fast as the directory takes them.
     Serial,
+    /// Each in a commit of its own, as many under way as the defaults allow: a directory without transactions.
+    Single,
 }
 
 impl Manner {
@@ -31,6 +34,7 @@ impl Manner {
         match self {
             Self::Bulk => "direction = \"both-ways\"",
             Self::Serial => "direction = \"both-ways\"\nwrites = { rate = 0, window = 1, transaction = 1 }",
+            Self::Single => "direction = \"both-ways\"\nwrites = { rate = 0, transaction = 1 }",
         }
     }
 
@@ -42,24 +46,48 @@ impl Manner {
             higher_is_better: true,
             bar,
         };
-        match self {
-            Self::Serial => vec![rate(
-                "changes of accounts, written one by one",
+        let mut all = vec![match self {
+            Self::Serial => rate("changes of accounts, written one by one", Bar::RatioAtLeast(0.95)),
+            Self::Single => rate(
+                "the same, as many at once as the defaults allow",
                 Bar::RatioAtLeast(0.95),
-            )],
-            Self::Bulk => {
-                let mut all = vec![rate("the same in transactions", Bar::RatioAtLeast(5.0))];
-                all.extend(reads::BULK);
-                all
-            }
+            ),
+            Self::Bulk => rate("the same in transactions", Bar::RatioAtLeast(5.0)),
+        }];
+        let [ours, directory] = self.processor_names();
+        all.push(processor(ours, "CPU time of the product for each"));
+        all.push(processor(directory, "CPU time of slapd for each"));
+        if self == Self::Bulk {
+            all.extend(reads::BULK);
+        }
+        all
+    }
+
+    fn processor_names(self) -> [&'static str; 2] {
+        match self {
+            Self::Serial => ["push-serial-cpu", "push-serial-slapd-cpu"],
+            Self::Single => ["push-single-cpu", "push-single-slapd-cpu"],
+            Self::Bulk => ["push-bulk-cpu", "push-bulk-slapd-cpu"],
         }
     }
 
     fn name(self) -> &'static str {
         match self {
             Self::Serial => "push-serial",
+            Self::Single => "push-single",
             Self::Bulk => "push-bulk",
         }
+    }
+}
+
+/// Milliseconds of a processor for one change.
+const fn processor(name: &'static str, title: &'static str) -> Figure {
+    Figure {
+        name,
+        title,
+        unit: "CPU ms",
+        higher_is_better: false,
+        bar: Bar::None,
     }
 }
 
@@ -100,16 +128,26 @@ impl Turns<'_> {
         self.prepare()?;
         let count = self.count as u64;
         let watch = self.watch();
+        let before = self.processors()?;
         let began = now();
         self.server.begin()?;
         let status = self.server.watch(LOOK, "everything is written", |status| {
             status.there >= count && status.waiting == 0 && status.state == "following"
         })?;
         let seconds = began.elapsed().as_secs_f64();
-        let values = self.values(seconds, watch)?;
+        let after = self.processors()?;
+        let mut values = self.values(seconds, watch)?;
+        for ((name, before), after) in self.manner.processor_names().into_iter().zip(before).zip(after) {
+            values.insert(name, (after - before) * 1000.0 / self.count as f64);
+        }
         ensure!(status.there == count && status.aside == 0, "{status:?}");
         self.agreed()?;
         Ok(values)
+    }
+
+    /// CPU seconds of the product and of slapd.
+    fn processors(&self) -> Result<[f64; 2]> {
+        Ok([cpu_seconds(&[self.server.process()?])?, self.site.processor()?])
     }
 
     /// The reader, where its answers are a figure.
@@ -139,8 +177,12 @@ impl Turns<'_> {
             )?;
         }
         let watch = self.watch();
+        let [_, before] = self.processors()?;
         let seconds = self.site.modify(&ldif)?;
-        let values = self.values(seconds, watch)?;
+        let [_, after] = self.processors()?;
+        let mut values = self.values(seconds, watch)?;
+        let [_, directory] = self.manner.processor_names();
+        values.insert(directory, (after - before) * 1000.0 / self.count as f64);
         self.server.begin()?;
         let count = self.count as u64;
         self.server.until("everything is read", |status| {
@@ -166,7 +208,7 @@ impl Turns<'_> {
 pub(super) fn run(site: &Site, manner: Manner, count: usize, rounds: usize) -> Result<Vec<Measured>> {
     let _apart = match manner {
         Manner::Bulk => Some(reads::Apart::new(site)?),
-        Manner::Serial => None,
+        Manner::Serial | Manner::Single => None,
     };
     let mut server = site.homing(manner.connector())?;
     server.until_linked(site.people)?;

@@ -3,7 +3,7 @@
 use crate::api::Api;
 use crate::clock::{now, pause};
 use crate::directory::{ATTRIBUTES, OBJECT_CLASS};
-use crate::machine::anonymous_kib;
+use crate::machine::{anonymous_kib, cpu_seconds};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -135,6 +135,11 @@ impl Site {
             .search(&self.slapd.suffix, "(objectClass=dcObject)", &["contextCSN"])?;
         let csn = text.lines().find(|line| line.starts_with("contextCSN"));
         csn.map(str::to_owned).context("the directory has no contextCSN")
+    }
+
+    /// CPU seconds of slapd.
+    pub(super) fn processor(&self) -> Result<f64> {
+        cpu_seconds(&[self.slapd.child().context("it runs")?.id()])
     }
 
     /// How many people have this filter.
