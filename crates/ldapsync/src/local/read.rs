@@ -206,7 +206,10 @@ impl Local {
                 None => exact || named && addressed,
             };
             if made {
-                own.base = if exact { seen.remote.clone() } else { sent.brings };
+                own.base = match exact {
+                    true => sent.spelt_entry(&seen.remote),
+                    false => sent.brings,
+                };
                 own.made = self.object(store_id(object.id))?;
                 seen.local = Some(object.id);
                 seen.adopted = Some(object.id);
@@ -244,7 +247,7 @@ impl Local {
             return Ok(None);
         };
         *base = match intent.expected == seen.remote.digest() {
-            true => seen.remote.clone(),
+            true => sent(&intent).spelt_entry(&seen.remote),
             false => sent(&intent).brings,
         };
         seen.local = Some(object.id);
@@ -254,8 +257,8 @@ impl Local {
     }
 
     /// A write was begun and its end is not known here. When the entry is what the write was to make it, it took
-    /// place: that is the common state, and what changed here since is an edit of its own. When somebody has edited it
-    /// since, each value that the write sent and that is there is common all the same.
+    /// place: that is the common state, and what changed here since is an edit of its own; so is another spelling there.
+    /// When somebody has edited it since, each value that the write sent and that is there is common all the same.
     fn after_a_write(&self, link: &mut Link, seen: &mut Seen) -> Result<(), StoreError> {
         let Some(intent) = self.store.intent(&self.connector, store_id(link.local))? else {
             return Ok(());
@@ -267,8 +270,10 @@ impl Local {
             return Ok(());
         }
         if intent.expected == seen.remote.digest() {
+            let sent = sent(&intent);
             for field in fields_of(kind_of(link.local)) {
-                link.base.set(*field, seen.remote.get(*field).clone());
+                let common = sent.spelt(*field, link.base.get(*field), seen.remote.get(*field));
+                link.base.set(*field, common);
             }
             link.rebased = true;
             return Ok(());

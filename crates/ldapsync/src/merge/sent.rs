@@ -55,7 +55,7 @@ impl Sent {
         if field.is_set() {
             let ours = shown.missing_in(base).filter(|(key, _)| brings.has(key));
             let kept = base.iter().filter(|(key, _)| shown.has(key) || !takes.has(key));
-            return Values::from_pairs(kept.chain(ours));
+            return self.spelt(field, base, &Values::from_pairs(kept.chain(ours)));
         }
         let (known, now) = (said(field, base), said(field, shown));
         let is_sent =
@@ -63,12 +63,28 @@ impl Sent {
         if now.equals(&known) {
             base.clone()
         } else if is_sent(brings, &now) {
-            now
+            self.spelt(field, base, &now)
         } else if shown.is_empty() && is_sent(takes, &known) {
             Values::NONE
         } else {
             base.clone()
         }
+    }
+
+    /// What an entry shows of a field, spelt as it was common before, or as it was sent. Where the entry spells it in another
+    /// way, somebody there has done so, or the server; with that in the base, our own spelling would look like an edit.
+    pub(crate) fn spelt(&self, field: Field, base: &Values, shown: &Values) -> Values {
+        let ours = self.brings.get(field).iter().chain(base.iter());
+        Values::from_pairs(shown.iter().chain(ours.filter(|(key, _)| shown.has(key))))
+    }
+
+    /// The same of a new entry that is what it was made with.
+    pub(crate) fn spelt_entry(&self, shown: &Image) -> Image {
+        let mut image = shown.clone();
+        for (field, values) in shown.fields() {
+            image.set(field, self.spelt(field, &Values::NONE, values));
+        }
+        image
     }
 
     /// Puts what is ours into what was common last, and into what is remembered of fields that never were common. False
@@ -199,6 +215,35 @@ mod tests {
         let (on, off) = (Values::switch(true), Values::switch(false));
         let pairs = [(off.clone(), on.clone())];
         assert!(after(Field::Enabled, &pairs, off, Values::NONE).equals(&on));
+    }
+
+    // A spelling is somebody's edit like any other, and not ours because the value is.
+    #[test]
+    fn a_value_that_was_sent_is_common_as_it_was_sent() {
+        let text = |values: &Values| values.iter().map(|(_, text)| text.to_owned()).collect::<Vec<_>>();
+        for (was, now, shown, common) in [
+            ("", "Sent", "SENT", "Sent"),
+            ("Old", "Sent", "SENT", "Sent"),
+            ("Old", "Sent", "OLD", "Old"),
+        ] {
+            let (was, now, shown) = (Values::text(was), Values::text(now), Values::text(shown));
+            let pairs = [(was.clone(), now.clone())];
+            let after = after(Field::DisplayName, &pairs, was.clone(), shown.clone());
+            assert_eq!(text(&after), [common], "{shown}");
+            let mut sent = Sent::default();
+            sent.note(Field::DisplayName, &was, &now);
+            assert_eq!(text(&sent.spelt(Field::DisplayName, &was, &shown)), [common]);
+        }
+        let pairs = [(aliases("b"), aliases("b Sent"))];
+        let after = after(Field::Aliases, &pairs, aliases("b"), aliases("B SENT c"));
+        assert_eq!(text(&after), ["b@x.test", "Sent@x.test"]);
+        let image = |name: &str, alias: &str| {
+            Image::default()
+                .with(Field::DisplayName, Values::text(name))
+                .with(Field::Aliases, aliases(alias))
+        };
+        let entry = Sent::entry(&image("Sent", "a B")).spelt_entry(&image("SENT", "A b C"));
+        assert_eq!(entry, image("Sent", "a B C"));
     }
 
     #[test]

@@ -167,6 +167,56 @@ async fn who_is_renamed_before_the_answer_has_one_entry() {
     assert!(intents.is_empty(), "{intents:?}");
 }
 
+// The answer to a write is lost, the process ends, and somebody spells the address in another way before the next begins:
+// the entry is still what the write was to make it, and its spelling is the directory's.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_spelling_before_the_answer_is_kept() {
+    for what in [Edit::Create, Edit::Change] {
+        let slapd = Slapd::start("");
+        let relay = Relay::start(slapd.socket());
+        let store = hosted().await;
+        let through = with("both-ways", &json!({ "uris": [relay.url()] }));
+        let one = match what {
+            Edit::Create => None,
+            _ => Some(create(&store, "one").await),
+        };
+        let mut a = Home::start_with(&slapd, "a.test", store.clone(), &through);
+        let linked = u64::from(one.is_some());
+        a.until("a first round", |home| {
+            let status = home.engine.status();
+            status.last_success.is_some() && status.linked == linked
+        })
+        .await;
+        relay.set(Loses::Answers);
+        edit(&store, what, one).await;
+        relay.lost().await;
+        a.kill().await;
+        assert!(is_done(&slapd, what), "{what:?}");
+        slapd.modify(&change("one", "replace", "mail", "One@localdomain.test"));
+        let a = Home::start_with(&slapd, "a.test", store.clone(), &writes("both-ways"));
+        a.until("settled", |home| {
+            home.engine.status().last_success.is_some()
+                && home
+                    .store
+                    .list_intents("people", None, 10)
+                    .expect("reads")
+                    .is_empty()
+        })
+        .await;
+        a.sync_well().await;
+        a.engine.sync_full().await.expect("runs");
+        assert_eq!(
+            slapd.values("(uid=one)", "mail"),
+            set(&["One@localdomain.test"]),
+            "{what:?}"
+        );
+        let here = a.account("one").expect("here");
+        assert_eq!(here.address.written(), "One@localdomain.test", "{what:?}");
+        let lost = store.list_conflicts("people", None, 10).expect("reads");
+        assert!(lost.is_empty(), "{what:?}: {lost:?}");
+    }
+}
+
 // One object's write is not answered; the others are written meanwhile, and it follows.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_without_an_answer_waits_alone() {
