@@ -59,7 +59,7 @@ impl Worker<'_> {
             .any(|effect| matches!(effect, Effect::SetAside(..)))
         {
             self.shown
-                .insert(entry.uuid, shown(&situation.remote, seen.csn.as_deref()));
+                .insert(entry.uuid, shown(&situation.remote, Some(&entry.entry)));
         }
         self.comes(entry.uuid, seen, effects);
         Ok(())
@@ -253,6 +253,9 @@ impl Worker<'_> {
                 self.parents.note(&situation.name, met);
             }
         }
+        // Should it be set aside, its row says what it was made from.
+        let shown = shown(&situation.remote, entry.as_ref().map(|read| read.entry));
+        self.shown.insert(uuid, shown);
         if let Some(read) = entry {
             seen.hash = read.hash;
             seen.unresolved = read.unresolved;
@@ -266,9 +269,6 @@ impl Worker<'_> {
         {
             self.step(Input::Noticed(Notice::Member(uuid, address)));
         }
-        // Should it be set aside, its row says what it was made from.
-        self.shown
-            .insert(uuid, shown(&situation.remote, seen.csn.as_deref()));
         self.seen.insert(uuid, seen);
         self.step(Input::Examined(Box::new(situation)));
     }
@@ -481,8 +481,9 @@ fn is_known_by(situation: &Situation, address: Option<&Address>) -> bool {
     living && base.is_some() && base.as_ref().map(Address::as_str) == address.map(Address::as_str)
 }
 
-/// What a row in quarantine says of the entry.
-fn shown(remote: &Remote, version: Option<&str>) -> Shown {
+/// What a row in quarantine says of the entry. One that cannot be mapped has a version all the same.
+fn shown(remote: &Remote, entry: Option<&ldap::Entry>) -> Shown {
+    let version = entry.and_then(|entry| entry.first_str("entryCSN"));
     match (remote, version) {
         (Remote::Gone | Remote::Hidden { .. } | Remote::OutOfScope, _) => Shown::Nothing,
         (_, Some(version)) => Shown::Version(version.to_owned()),

@@ -59,9 +59,15 @@ async fn what_is_changed_here_meanwhile_is_pushed() {
     assert!(conflicts.is_empty(), "{conflicts:?}");
 }
 
-// An entry that waits for a person says how new it is as well.
+// An entry that waits for a person says how new it is as well: of two with one address the second, and one without any.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_in_quarantine_keeps_nobody_waiting() {
+    for mail in ["one@localdomain.test", "no address at all"] {
+        one_waits(mail).await;
+    }
+}
+
+async fn one_waits(mail: &str) {
     let mut slapd = Slapd::start("");
     let store = hosted().await;
     let one = create(&store, "one").await;
@@ -70,9 +76,8 @@ async fn one_in_quarantine_keeps_nobody_waiting() {
     // It has written down how far it is, and forgets what comes after.
     slapd.stop();
     slapd.restart();
-    // Two entries with one address.
-    let twin = person("two", "a.test").replace("mail: two@", "mail: one@");
-    slapd.add(&twin);
+    let another = person("two", "a.test").replace("mail: two@localdomain.test", &format!("mail: {mail}"));
+    slapd.add(&another);
     a.until("set aside", |home| home.engine.status().quarantine.len() == 1)
         .await;
     slapd.modify(&change("two", "replace", "displayName", "Another"));
