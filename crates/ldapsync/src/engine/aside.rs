@@ -11,6 +11,8 @@ const LAST_RETRY: Duration = Duration::from_secs(3600);
 const FIRST_RETRY_OF_A_WRITE: Duration = Duration::from_secs(2);
 /// How the text of a held row begins; what follows are its diff lines.
 const HELD: &str = "held by the guard: ";
+/// What stands between two lines.
+const BETWEEN: &str = "; ";
 /// What stands before it once somebody has approved it.
 const APPROVED: &str = "approved: ";
 
@@ -93,7 +95,16 @@ impl Aside {
 
 fn held_lines(reason: &str) -> Option<Vec<String>> {
     let lines = reason.strip_prefix(HELD)?;
-    Some(lines.split("; ").map(str::to_owned).collect())
+    Some(lines.split(BETWEEN).map(str::to_owned).collect())
+}
+
+/// Diff lines as the text of a row gives them back. A name may have in it what stands between two lines.
+pub(super) fn as_held(lines: &[String]) -> Vec<String> {
+    lines
+        .iter()
+        .flat_map(|line| line.split(BETWEEN))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Whether the text of a stored row says that the guard holds it: a person decides then, not the time.

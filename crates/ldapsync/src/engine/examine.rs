@@ -1,6 +1,6 @@
 //! One object: plan it, ask the guard, carry it out or set it aside.
 
-use super::aside::{Aside, FIRST_RETRY, held_hash};
+use super::aside::{Aside, FIRST_RETRY, as_held, held_hash};
 use super::round::{Applying, Stage};
 use super::status::Counts;
 use super::{Effect, Engine, Notice, Outcome, Phase, Trouble};
@@ -316,12 +316,15 @@ impl Engine {
         let Some(approved) = self.approved.get(&plan.uuid) else {
             return false;
         };
+        let approved = as_held(approved);
         let sides = [
             vec![Side::Local],
             vec![Side::Remote],
             vec![Side::Local, Side::Remote],
         ];
-        sides.iter().any(|sides| plan.dangerous_lines(sides) == *approved)
+        sides
+            .iter()
+            .any(|sides| as_held(&plan.dangerous_lines(sides)) == approved)
     }
 
     /// The hash of what the guard holds; none when it holds nothing.

@@ -1,5 +1,6 @@
 //! What administrators ask of a running engine, and what they see of a round.
 
+use super::aside::as_held;
 use super::{Effect, Engine, Phase};
 use crate::plan::LocalId;
 use model::{EntryUuid, Timestamp};
@@ -73,7 +74,7 @@ impl Engine {
             let Some(row) = self.aside.get_mut(uuid) else {
                 continue;
             };
-            let held = row.held_lines();
+            let (held, lines) = (row.held_lines(), as_held(lines));
             if held.is_some_and(|held| held.iter().all(|line| lines.contains(line))) {
                 row.approve(now);
                 rows.push(Effect::SetAside(*uuid, row.clone()));

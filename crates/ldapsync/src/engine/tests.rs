@@ -5,7 +5,7 @@ mod forgetful;
 mod memory;
 
 use super::*;
-use crate::plan::{Arrivals, Deletions, Reason, Situation};
+use crate::plan::{Arrivals, Decision, Deletions, Reason, Situation};
 use directory::config::{Absent, ConflictResolution, ConflictScope, Direction};
 use model::Unavailable;
 
@@ -584,6 +584,66 @@ fn a_quarantined_object_is_not_forgotten_by_a_round_that_fails() {
 
 // A switch-off in the directory is carried out though an alias cannot be brought there; the row says why that waits, and
 // stays until it can.
+// A name may have in it what stands between the lines of a row. What was approved, or was in an applied plan, is it all the same.
+#[test]
+fn a_line_with_a_semicolon_is_approved_like_any_other() {
+    use crate::field::{Field, Values};
+    use crate::plan::LocalState;
+    use crate::plan::tests::{here, image, linked};
+    let named = || image("alice").with(Field::DisplayName, Values::text("Alice; Bob"));
+    let nameless = || image("alice").with(Field::DisplayName, Values::NONE);
+    let situation = || linked(here(nameless()), named(), named(), LocalState::Active);
+    let uuid = situation().uuid;
+    let mut settings = settings();
+    settings.policy.absent = Absent::Clear;
+    settings.limits.limit = 1;
+    let examine = |engine: &mut Engine, now| {
+        engine.step(Input::Wake(Wake::Now), now);
+        engine.step(server("20260103000000", 1), now);
+        engine.step(Input::Noticed(Notice::Here(uuid)), now);
+        engine.step(ended("20260103000000", Coverage::NamedDeletes), now);
+        engine.step(Input::Examined(Box::new(situation())), now)
+    };
+    for by_plan in [false, true] {
+        let mut engine = Engine::new(settings.clone(), known(), 3, BTreeMap::new(), BTreeMap::new());
+        let effects = examine(&mut engine, NOW);
+        assert!(
+            matches!(effects.as_slice(), [Effect::SetAside(_, row), Effect::Commit(_)] if row.is_held()),
+            "{effects:?}"
+        );
+        engine.step(Input::Committed { linked: 3 }, NOW);
+        let rows = match by_plan {
+            false => {
+                let hash = engine.held().expect("holds");
+                engine.approve(&hash, NOW).expect("is what is held")
+            }
+            true => {
+                let Decision::Act(plan) = crate::plan::plan(&situation(), &settings.policy) else {
+                    panic!("a plan");
+                };
+                let lines = plan.dangerous_lines(&[Side::Local, Side::Remote]);
+                engine.allow(BTreeMap::from([(uuid, lines)]), NOW)
+            }
+        };
+        let [Effect::SetAside(_, row)] = rows.as_slice() else {
+            panic!("{by_plan}: {rows:?}");
+        };
+        assert!(!row.is_held(), "{row:?}");
+        // By another process, too.
+        let kept = BTreeMap::from([(uuid, row.clone())]);
+        let anew = Engine::new(settings.clone(), known(), 3, kept, BTreeMap::new());
+        for mut engine in [engine, anew] {
+            let effects = examine(&mut engine, NOW);
+            assert!(
+                matches!(effects.as_slice(), [Effect::Apply(_)]),
+                "{by_plan}: {effects:?}"
+            );
+            let effects = engine.step(Input::Applied(uuid, Outcome::Done), NOW);
+            assert!(effects.contains(&Effect::Release(uuid)), "{by_plan}: {effects:?}");
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_brought_there_is_said_and_holds_nothing_up() {
     use crate::field::{Field, Values};
