@@ -96,7 +96,7 @@ impl Worker<'_> {
         let Some(outlet) = self.parts.remotes.outlet.clone() else {
             return;
         };
-        let mut jobs = self.write_ahead(jobs).await;
+        let jobs = self.write_ahead(jobs).await;
         if jobs.is_empty() {
             return;
         }
@@ -105,18 +105,7 @@ impl Worker<'_> {
             // The round is over with what was written before. These stay begun, and the next one looks at them.
             return;
         }
-        // Groups lose their entries before the accounts in them do, and everything else comes before that.
-        let rank = |job: &Job| {
-            let deletes = job.plan.remote.contains(&RemoteOp::Delete);
-            let group = matches!(job.seen.local, Some(LocalId::Group(_)));
-            (deletes, deletes != group)
-        };
-        jobs.sort_by_key(rank);
-        let (deletions, others): (Vec<Job>, Vec<Job>) = jobs
-            .into_iter()
-            .partition(|job| job.plan.remote.contains(&RemoteOp::Delete));
-        let (others, lists) = apart(others);
-        for some in [others, lists, deletions] {
+        for some in in_parts(jobs) {
             let some = self.name_anew(&*outlet, some).await;
             let ended = in_turns(&self.parts.local, &outlet, some).await;
             self.written(ended);
@@ -421,6 +410,17 @@ fn writes_of(
     terms.writes(&entity, &plan.remote)
 }
 
+/// What is sent together: of writes that share transactions, none is before another. Groups lose their entries before the
+/// accounts in them do, or the server may change them because of that, and everything else comes before.
+fn in_parts(jobs: Vec<Job>) -> [Vec<Job>; 4] {
+    let is_deleted = |job: &Job| job.plan.remote.contains(&RemoteOp::Delete);
+    let is_group = |job: &Job| matches!(job.seen.local, Some(LocalId::Group(_)));
+    let (deletions, others): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(is_deleted);
+    let (groups, accounts) = deletions.into_iter().partition(is_group);
+    let (others, lists) = apart(others);
+    [others, lists, groups, accounts]
+}
+
 /// Lists that name an entry which another job renames come after it, and get its new name then.
 fn apart(jobs: Vec<Job>) -> (Vec<Job>, Vec<Job>) {
     let renames = |job: &&Job| {
@@ -691,4 +691,46 @@ pub(super) fn is_newcomer(local: &Local, object: LocalId) -> Result<bool, StoreE
         .store
         .association(&local.connector, store_id(object))?
         .is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Remote;
+    use model::{AccountId, GroupId};
+
+    fn job(number: u8, group: bool, ops: Vec<RemoteOp>) -> Job {
+        let uuid = EntryUuid::from_bytes([number; 16]);
+        let (_, mut seen) = Local::nobody(uuid, Remote::Gone, (String::new(), None));
+        let id = u64::from(number);
+        seen.local = Some(match group {
+            true => LocalId::Group(GroupId::new(id).expect("not zero")),
+            false => LocalId::Account(AccountId::new(id).expect("not zero")),
+        });
+        let plan = Plan {
+            remote: ops,
+            ..Plan::nothing(uuid, number.to_string(), None)
+        };
+        Job::here(plan, seen)
+    }
+
+    #[test]
+    fn a_group_goes_before_the_accounts_in_it() {
+        let host = || RemoteOp::Host {
+            was: "a.test".to_owned(),
+            now: "b.test".to_owned(),
+        };
+        let jobs = vec![
+            job(1, false, vec![RemoteOp::Delete]),
+            job(2, true, vec![RemoteOp::Delete]),
+            job(3, false, vec![host()]),
+            job(4, false, vec![RemoteOp::Delete]),
+            job(5, true, vec![RemoteOp::Delete]),
+        ];
+        let parts = in_parts(jobs).map(|some| {
+            let names = some.iter().map(|job| job.plan.subject.clone());
+            names.collect::<Vec<_>>().join(" ")
+        });
+        assert_eq!(parts, ["3", "", "2 5", "1 4"]);
+    }
 }
