@@ -13,7 +13,7 @@ use directory::config::Direction;
 use directory::feed::{
     ChangeSource, Changes, Cookie, FeedError, FeedEvent, Fingerprint, Following, Presence, Step,
 };
-use directory::write::{Schema, Vocabulary, Write, WriteError, Written};
+use directory::write::{Answered, Schema, Vocabulary, Write, WriteError, Written};
 use model::{Address, BoxFuture, EntryUuid};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -167,6 +167,16 @@ impl Outlet for Pen {
                 answers.push(self.write(write).await);
             }
             answers
+        })
+    }
+
+    // Each as it comes: what is written down of one goes on beside the next, and the process dies between two of them.
+    fn write_each(&self, writes: Vec<Write>, answered: Answered) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            for (number, write) in writes.iter().enumerate() {
+                // Whoever asked may have gone.
+                let _ = answered.send((number, self.write(write).await));
+            }
         })
     }
 }
