@@ -54,10 +54,10 @@ impl Store {
     /// Entries with a number above `seq`, oldest first; at most `limit` and at most 256.
     pub fn journal_after(&self, seq: u64, limit: usize) -> Result<Vec<JournalEntry>, StoreError> {
         let (first, limit) = (seq.saturating_add(1), limit.min(256));
-        let page =
-            self.engine()
-                .snapshot()
-                .page(Space::Log, &keys::journal(first), &after_prefix(b"J"), limit)?;
+        let snapshot = self.engine().snapshot();
+        // Rows beyond it may tell of accounts whose file is still being made, or never will be there.
+        let end = keys::journal(next_number(snapshot.get(Space::Meta, keys::JOURNAL)?));
+        let page = snapshot.page(Space::Log, &keys::journal(first), &end, limit)?;
         let mut entries = Vec::new();
         for (key, row) in &page.rows {
             let read = read_row(number(key)?, row)?;

@@ -288,3 +288,47 @@ async fn a_file_of_its_own_is_read_like_all_rows() {
     assert_eq!(backwards, forwards);
     assert!(forwards[0].note == "account m0@example.test created");
 }
+
+/// Rows of the journal are written before the file that they tell of: nobody reads them before it is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_journal_tells_of_nobody_who_is_not_there_yet() {
+    const TOGETHER: u32 = 2100;
+    const PARTS: u32 = 4;
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = embedded(folder.path(), clock());
+    account(&store, "first").await;
+    let reader = {
+        let store = store.clone();
+        std::thread::spawn(move || {
+            let (mut seq, mut created) = (0, 0);
+            while created < TOGETHER * PARTS + 1 {
+                for entry in store.journal_after(seq, 256).expect("reads") {
+                    seq = entry.seq;
+                    if let (Some(LocalId::Account(id)), true) =
+                        (entry.object, entry.touched.has(Touched::CREATED))
+                    {
+                        let there = store.account(id).expect("reads").is_some();
+                        assert!(there, "{seq} tells of {id}, who is not there");
+                        created += 1;
+                    }
+                }
+            }
+        })
+    };
+    for part in 0..PARTS {
+        let name = |number| address(&format!("p{part}-{number}@example.test"));
+        let list = (0..TOGETHER).map(|number| {
+            let mut new = NewAccount::new(name(number));
+            let alias = |kind: u32| address(&format!("{kind}p{part}-{number}@example.test"));
+            new.aliases = (0..4).map(alias).collect();
+            new
+        });
+        let staged = store.stage_accounts(list.collect(), &admin()).await;
+        let before = store.stats().groups;
+        let came = store.create_accounts(vec![staged.expect("rows")]).await;
+        assert!(came.expect("creates").iter().all(Option::is_some));
+        // What is before a file, and what follows it.
+        assert_eq!(store.stats().groups - before, 2);
+    }
+    reader.join().expect("everybody was there");
+}

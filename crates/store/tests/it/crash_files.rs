@@ -14,7 +14,7 @@ use store::{LinkData, NewAccount, NewAssociation, Store};
 const FOLDER: &str = "HOMING_STORE_CRASH_FOLDER";
 const ROUND: &str = "HOMING_STORE_CRASH_ROUND";
 const CONNECTOR: &str = "people";
-/// Enough for a file.
+/// Enough for a file, with six rows each.
 const TOGETHER: u32 = 2100;
 const ROUNDS: u32 = 6;
 
@@ -25,6 +25,8 @@ fn open(folder: &Path) -> Store {
 /// The local part says whom somebody came with.
 fn new(round: u32, part: u32, number: u32) -> NewAccount {
     let mut new = NewAccount::new(address(&format!("r{round}p{part}-{number}@example.test")));
+    let alias = |kind: &str| address(&format!("{kind}.r{round}p{part}.{number}@example.test"));
+    new.aliases = vec![alias("also"), alias("sales")];
     let mut uuid = [0; 16];
     for (place, value) in [round, part, number].into_iter().enumerate() {
         uuid[place * 4..place * 4 + 4].copy_from_slice(&value.to_be_bytes());
@@ -55,8 +57,11 @@ fn create_until_killed() {
         for part in 0.. {
             let list = (0..TOGETHER).map(|number| new(round, part, number)).collect();
             let staged = store.stage_accounts(list, &admin()).await.expect("rows");
+            let before = store.stats().groups;
             let came = store.create_accounts(vec![staged]).await.expect("creates");
             assert!(came.iter().all(Option::is_some));
+            // What is before a file, and what follows it: else these were rows like all others.
+            assert_eq!(store.stats().groups - before, 2);
             let mut out = std::io::stdout().lock();
             out.write_all(format!("came r{round}p{part}\n").as_bytes())
                 .expect("the parent reads");
