@@ -294,8 +294,14 @@ impl<'a> Worker<'a> {
                     // Everything here is compared too, so that the journal begins behind what is there now.
                     self.reading = Some(self.parts.local.store.journal_watch().borrow().saturating_sub(1));
                 }
-                let sums = self.parts.local.store.link_sums(&self.parts.config.name);
-                self.began_bare = sums.map_err(store_trouble)?.is_some_and(|sums| sums.links == 0);
+                let (store, name) = (&self.parts.local.store, &self.parts.config.name);
+                let sums = store.link_sums(name).map_err(store_trouble)?;
+                // Where nobody lives it may be known who lives elsewhere, and some of them may be gone.
+                self.began_bare = sums.is_some_and(|sums| sums.links == 0)
+                    && store
+                        .list_elsewhere(name, None, 1)
+                        .map_err(store_trouble)?
+                        .is_empty();
                 self.parents.begin(cookie.is_none());
                 self.left_behind()?;
                 self.read_feed(cookie).await?;

@@ -92,6 +92,44 @@ async fn what_is_in_the_way_of_one_stops_no_other() {
     assert_eq!(world.engine.status().quarantine.len(), 2);
 }
 
+/// An entry that the store does not take is set aside alone, not with those whose rows are made beside it.
+#[tokio::test]
+async fn one_that_cannot_be_made_takes_nobody_with_it() {
+    let mut world = World::new(64, config(1000, false)).await;
+    let mut people = people(&mut world, 700);
+    // More than an account may have.
+    people[300].aliases = (0..1001)
+        .map(|n| address(&format!("a{n}@example.test")))
+        .collect();
+    world.directory.lock().put(people[300].clone());
+    assert!(world.round(Wake::Now).await);
+    for (number, person) in people.iter().enumerate() {
+        assert_eq!(linked(&world, person).is_some(), number != 300, "{number}");
+    }
+    let rows = world.engine.status().quarantine;
+    assert_eq!(rows.len(), 1, "{rows:?}");
+}
+
+/// Nobody lives here, but it is known who lives elsewhere: who is gone there is not known for ever.
+#[tokio::test]
+async fn where_nobody_lives_it_is_noticed_who_is_gone() {
+    let mut world = World::new(65, config(1000, true)).await;
+    let mut people = people(&mut world, 3);
+    for person in &mut people {
+        person.host = Some("b.test".to_owned());
+        world.directory.lock().put(person.clone());
+    }
+    let noted = |world: &World, person: &Person| world.store.elsewhere("people", person.uuid).expect("reads");
+    assert!(world.round(Wake::Now).await);
+    assert!(world.round(Wake::Full).await);
+    assert!(people.iter().all(|person| noted(&world, person).is_some()));
+    // No message says so.
+    world.directory.lock().entries.remove(&people[1].uuid);
+    assert!(world.round(Wake::Full).await);
+    let there: Vec<bool> = people.iter().map(|one| noted(&world, one).is_some()).collect();
+    assert_eq!(there, [true, false, true]);
+}
+
 #[tokio::test]
 async fn a_mail_server_that_dies_among_them_goes_on() {
     for after in [1, 2, 5, 9] {
