@@ -9,11 +9,11 @@ use super::SyncEngine;
 use super::worker::{Worker, store_trouble};
 use crate::engine::{Outcome, Trouble};
 use crate::link;
-use crate::local::store_id;
+use crate::local::{is_gone, store_id};
 use crate::plan::{Creation, LocalId, Standing};
 use bytes::Bytes;
 use directory::write::Write;
-use store::{IntentKind, LinkState, StoreError};
+use store::{IntentKind, StoreError};
 
 /// What else this server is configured with, as far as synchronisation depends on it.
 #[derive(Debug, Clone, Default)]
@@ -34,26 +34,9 @@ pub(super) enum Moment {
 }
 
 impl SyncEngine {
-    /// Other connectors of the directory that this one was last seen to have.
-    fn of_the_same_directory(&self) -> Result<Vec<&str>, StoreError> {
-        let (store, mut found) = (&self.local.store, Vec::new());
-        if self.others.is_empty() {
-            return Ok(found);
-        }
-        let Some(own) = store.connector_state(&self.config.name)?.server_fingerprint else {
-            return Ok(found);
-        };
-        for other in &self.others {
-            if store.connector_state(other)?.server_fingerprint.as_ref() == Some(&own) {
-                found.push(other.as_str());
-            }
-        }
-        Ok(found)
-    }
-
     /// Where the link of an object with another connector of this directory stands, if its entry is there.
     pub(super) fn standing_beside(&self, object: LocalId) -> Result<Option<Standing>, StoreError> {
-        for other in self.of_the_same_directory()? {
+        for other in self.local.of_the_same_directory()? {
             let link = self.local.store.association(other, store_id(object))?;
             if let Some(link) = link.filter(|link| !is_gone(&link.data.state)) {
                 return Ok(Some(link::standing(&link.data.state)));
@@ -71,7 +54,7 @@ impl SyncEngine {
     ) -> Result<Option<Outcome>, StoreError> {
         let (store, own) = (&self.local.store, self.config.name.as_str());
         let (mut made, mut maker) = (false, None);
-        for other in self.of_the_same_directory()? {
+        for other in self.local.of_the_same_directory()? {
             let intent = store.intent(other, store_id(object))?;
             let link = store.association(other, store_id(object))?;
             if link.is_some_and(|link| !is_gone(&link.data.state)) {
@@ -95,7 +78,11 @@ impl SyncEngine {
 impl Worker<'_> {
     /// Writes down which directory this is before anything is written there, so that others know.
     pub(super) async fn note_directory(&mut self) -> Result<(), Trouble> {
-        let Some(server) = self.server.as_ref().filter(|_| !self.parts.others.is_empty()) else {
+        let Some(server) = self
+            .server
+            .as_ref()
+            .filter(|_| !self.parts.local.others.is_empty())
+        else {
             return Ok(());
         };
         let (store, name) = (&self.parts.local.store, &self.parts.config.name);
@@ -127,12 +114,4 @@ pub(super) async fn apart_from_others(
         }
     }
     (ours, ended)
-}
-
-fn is_gone(state: &LinkState) -> bool {
-    match state {
-        LinkState::Gone { .. } => true,
-        LinkState::UnlinkedHeld { was } => is_gone(was),
-        _ => false,
-    }
 }

@@ -207,8 +207,6 @@ pub struct SyncEngine {
     heard: Mutex<u64>,
     /// What the status counted of it last.
     counted: Mutex<Option<waiting::Counted>>,
-    /// The names of the other connectors.
-    others: Vec<String>,
 }
 
 impl SyncEngine {
@@ -306,10 +304,12 @@ impl SyncEngine {
                 true => Copies::Yes,
                 false => Copies::No,
             },
+            others: {
+                let others = beside.connectors.iter().filter(|other| **other != config.name);
+                others.cloned().collect()
+            },
         };
-        let others = beside.connectors.iter().filter(|other| **other != config.name);
         Arc::new(Self {
-            others: others.cloned().collect(),
             server_name: server_name.to_owned(),
             scope,
             policy,

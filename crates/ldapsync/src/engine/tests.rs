@@ -146,6 +146,7 @@ fn absences_are_verified_after_a_sample_and_groups_come_last() {
         bereaved: Vec::new(),
         seen_at: None,
         removal: crate::plan::Removal::default(),
+        beside: None,
         rivals: Vec::new(),
     };
     let effects = engine.step(Input::Examined(Box::new(nothing(ONE))), NOW);
@@ -222,6 +223,7 @@ fn what_is_due_is_spared_until_everything_was_compared_without_an_objection() {
         bereaved: Vec::new(),
         seen_at: None,
         removal: crate::plan::Removal::default(),
+        beside: None,
         rivals: Vec::new(),
     };
     for remote in [crate::plan::Remote::Gone, crate::plan::Remote::OutOfScope] {
@@ -283,6 +285,7 @@ fn what_was_approved_is_so_in_every_process_to_come() {
         bereaved: Vec::new(),
         seen_at: None,
         removal: crate::plan::Removal::default(),
+        beside: None,
         rivals: Vec::new(),
     };
     let row = Aside {
@@ -554,6 +557,7 @@ fn a_quarantined_object_is_not_forgotten_by_a_round_that_fails() {
         bereaved: Vec::new(),
         seen_at: None,
         removal: crate::plan::Removal::default(),
+        beside: None,
         rivals: Vec::new(),
     };
     let mut round = |now| {
@@ -663,6 +667,7 @@ fn what_cannot_be_brought_there_is_said_and_holds_nothing_up() {
     };
     let with_alias = |image: crate::field::Image| image.with(Field::Aliases, address("shared@example.test"));
     let situation = |base, local| Situation {
+        beside: None,
         rivals: rivals(),
         link: Some(crate::plan::Link { base, ..link() }),
         ..linked(here(off()), image("alice"), with_alias(local), LocalState::Active)

@@ -59,6 +59,7 @@ fn situation() -> Situation {
         bereaved: Vec::new(),
         seen_at: None,
         removal: Removal::default(),
+        beside: None,
         rivals: vec![],
     }
 }

@@ -29,7 +29,13 @@ impl Local {
         if self.unanswered_birth(|_| true)?.is_some() {
             return Ok(vec![false; arrivals.len()]);
         }
-        self.store.unknown(&self.connector, arrivals, names)
+        let mut unknown = self.store.unknown(&self.connector, arrivals, names)?;
+        for other in self.of_the_same_directory()? {
+            for (arrival, unknown) in arrivals.iter().zip(&mut unknown) {
+                *unknown = *unknown && self.store.association_by_uuid(other, arrival.uuid)?.is_none();
+            }
+        }
+        Ok(unknown)
     }
 
     /// What a plan for an unknown entry depends on: the entry. The same that [`Local::situation`] reads of it.
@@ -47,6 +53,7 @@ impl Local {
             local: None,
             by_address: Vec::new(),
             by_alias: Vec::new(),
+            beside: None,
             bereaved: Vec::new(),
             seen_at: None,
             removal: Removal::default(),

@@ -5,6 +5,7 @@
 
 mod apply;
 mod arrive;
+mod beside;
 mod change;
 mod objects;
 mod passwords;
@@ -12,6 +13,7 @@ mod read;
 
 pub(crate) use apply::outcome_of;
 pub(crate) use arrive::is_arrival;
+pub(crate) use beside::is_gone;
 #[cfg(test)]
 pub(crate) use objects::account_image;
 
@@ -42,6 +44,8 @@ pub(crate) struct Local {
     pub(crate) former: Vec<String>,
     /// Whether the directory's password hashes are copied.
     pub(crate) copies: Copies,
+    /// The other connectors of this server.
+    pub(crate) others: Vec<String>,
 }
 
 /// `copy_passwords`.

@@ -88,6 +88,13 @@ impl Local {
                 own.made = self.made_under_another_address(&mut own.base, &mut seen)?;
             }
         }
+        let mut beside = None;
+        if let (Remote::Here(remote), None, None) = (&remote, &local, &own.made)
+            && let Some((object, version)) = self.linked_beside(uuid, remote)?
+        {
+            seen.version = Some(version);
+            beside = Some(object);
+        }
         if let Some((object, version)) = own.made {
             seen.version = Some(version);
             local = Some(object);
@@ -145,6 +152,7 @@ impl Local {
                 local,
                 by_address,
                 by_alias,
+                beside,
                 bereaved: own.bereaved,
                 seen_at,
                 removal,

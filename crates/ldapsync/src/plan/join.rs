@@ -12,6 +12,10 @@ pub(super) fn join<'a>(
     situation: &'a Situation,
     remote: &RemoteObject,
 ) -> Result<Option<&'a LocalObject>, Reason> {
+    // The same entry is the same person, whatever the addresses are by now.
+    if let Some(found) = &situation.beside {
+        return Ok(Some(found));
+    }
     let living = |object: &&LocalObject| object.state != LocalState::Deleted;
     let others = |object: &LocalObject| match object.linked_to {
         Some(other) if other != situation.uuid => Some(Reason::AlreadyLinked {

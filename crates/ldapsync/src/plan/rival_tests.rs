@@ -38,6 +38,7 @@ fn an_address_of_another_entry_is_not_taken() {
     // A re-added entry with another UUID is nobody's successor by itself.
     let gone = Situation {
         remote: Remote::Gone,
+        beside: None,
         rivals: vec![rival("alice", stays())],
         ..situation
     };

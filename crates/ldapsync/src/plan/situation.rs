@@ -242,6 +242,8 @@ pub(crate) struct Situation {
     pub(crate) by_address: Vec<LocalObject>,
     /// Without a link: the local objects that have one of its aliases.
     pub(crate) by_alias: Vec<LocalObject>,
+    /// Without an object of its own: the one that another connector of this directory is linked to by the same entry.
+    pub(crate) beside: Option<LocalObject>,
     /// Those of them whose own entry is gone, with that entry: they get a new one, and join none that somebody else made.
     pub(crate) bereaved: Vec<(LocalId, EntryUuid)>,
     /// The other home at which this connector saw the entry before, if any.

@@ -103,6 +103,7 @@ pub(crate) fn linked(remote: Remote, base: Image, local: Image, state: LocalStat
         bereaved: Vec::new(),
         seen_at: None,
         removal: Removal::BySync,
+        beside: None,
         rivals: vec![],
     }
 }
@@ -123,6 +124,7 @@ pub(super) fn unlinked(
         bereaved: Vec::new(),
         seen_at: None,
         removal: Removal::BySync,
+        beside: None,
         rivals: vec![],
     }
 }

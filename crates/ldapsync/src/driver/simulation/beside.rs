@@ -3,10 +3,10 @@
 use super::*;
 use crate::driver::beside::Moment;
 use crate::engine::Outcome;
-use crate::plan::{Birth, Creation, Newcomer, plan_newcomer};
-use crate::plan::{Policy, Standing};
+use crate::plan::tests::{here, image};
+use crate::plan::{Birth, Creation, Decision, Newcomer, Policy, Standing, plan, plan_newcomer};
 use directory::config::Direction;
-use store::{Association, LinkData, LinkState, SyncChange};
+use store::{Arrival, Association, LinkData, LinkState, Names, SyncChange};
 
 /// The connectors `people` and `staff`, an object that has no entry, and what an entry of it would be.
 async fn pair() -> (World, [Arc<SyncEngine>; 2], Creation) {
@@ -138,6 +138,57 @@ async fn an_entry_that_another_connector_has_counts_where_it_is_there() {
         assert_eq!(standing(), expected, "{link:?}");
         of_directory(&world, "staff", 8).await;
         assert_eq!(standing(), None, "of another directory");
+        of_directory(&world, "staff", 7).await;
+    }
+}
+
+#[tokio::test]
+async fn an_entry_is_the_object_of_the_other_connector_whatever_its_address_is_by_now() {
+    let (world, [people, _], creation) = pair().await;
+    let uuid = EntryUuid::from_bytes([9; 16]);
+    let policy = Policy {
+        direction: Direction::BothWays,
+        ..world.engine.policy.clone()
+    };
+    // What it joins, and whether it is one of the many that nobody here has heard of.
+    let looked_at = || {
+        let origin = ("uid=old,dc=test".to_owned(), None);
+        let read = people.local.situation(uuid, here(image("old")), origin);
+        let (situation, _) = read.expect("reads");
+        let Decision::Act(plan) = plan(&situation, &policy) else {
+            panic!("it is set aside");
+        };
+        let old = address("old@example.test");
+        let arrival = Arrival {
+            uuid,
+            address: &old,
+            aliases: &[],
+        };
+        let unknown = people.local.unknown(&[arrival], Names::Now);
+        (plan.joined(), unknown.expect("reads") == [true])
+    };
+    assert_eq!(looked_at(), (None, true));
+    let since = Timestamp::from_millis(1);
+    let held = |was| LinkState::UnlinkedHeld { was: Box::new(was) };
+    let same = Some(creation.local);
+    for (state, joined) in [
+        (LinkState::Linked, same),
+        (LinkState::OutOfScope { since }, same),
+        (held(LinkState::Linked), None),
+        (LinkState::Gone { since }, None),
+    ] {
+        let mut data = LinkData::new("uid=old,ou=staff,dc=test");
+        data.state = state;
+        let link = Association {
+            connector: "staff".to_owned(),
+            local: crate::local::store_id(creation.local),
+            remote: uuid,
+            data,
+        };
+        world.store.put_association(&link).await.expect("linked");
+        assert_eq!(looked_at(), (joined, false), "{link:?}");
+        of_directory(&world, "staff", 8).await;
+        assert_eq!(looked_at(), (None, true), "of another directory");
         of_directory(&world, "staff", 7).await;
     }
 }

@@ -35,6 +35,7 @@ fn arrives(engine: &mut Engine, uuid: EntryUuid) {
         bereaved: Vec::new(),
         seen_at: None,
         removal: crate::plan::Removal::default(),
+        beside: None,
         rivals: Vec::new(),
     };
     let effects = engine.step(Input::Examined(Box::new(situation)), NOW);

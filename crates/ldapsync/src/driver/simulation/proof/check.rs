@@ -553,15 +553,6 @@ fn is_contested(world: &World, schedule: &Schedule, server: &super::server::Serv
         // An entry that one connector made, or made again, is a namesake to the other, which asks a person.
         return true;
     }
-    // Open (0011): one connector of a ring made an account of an entry that the other one knows as another account, whose
-    // address had changed before the first one looked (seed 12396). A person joins the two.
-    let objects = world.sites.iter().filter_map(|site| {
-        let link = world.stores[site.node].association_by_uuid(site.name, entry.uuid);
-        link.expect("reads").map(|link| link.local)
-    });
-    if world.shape == Shape::Ring && objects.collect::<BTreeSet<_>>().len() > 1 {
-        return true;
-    }
     let mut mine = keys(entry);
     if schedule.terms.resolution == "no-change" {
         // It goes back to the addresses that were common last, and somebody may have taken them since.
