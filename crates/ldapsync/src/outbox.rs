@@ -135,7 +135,7 @@ impl Local {
         };
         let done = self.intent_done(local);
         let deleted = plan.remote.contains(&RemoteOp::Delete);
-        if seen.entombed && plan.joined().is_none() {
+        if seen.entombed.is_some() && plan.joined().is_none() {
             let served = SyncChange::TombstoneDone {
                 connector: self.connector.clone(),
                 remote: plan.uuid,

@@ -33,11 +33,13 @@ impl Local {
     pub(super) fn rows(&self, plan: &Plan, seen: &Seen, intent: Option<Intent>) -> Vec<SyncChange> {
         let mut rows = self.conflicts(plan, seen.local);
         let lives = |op: &Op| matches!(op, Op::Create { .. } | Op::Link { .. });
-        if seen.entombed && plan.ops.iter().any(lives) {
+        if let Some(erased) = seen.entombed.filter(|_| plan.ops.iter().any(lives)) {
             rows.push(SyncChange::TombstoneDone {
                 connector: self.connector.clone(),
                 remote: plan.uuid,
             });
+            // The entry is another object's from now on, which nobody would look at for what was begun for this one.
+            rows.extend(seen.has_intent.then(|| self.intent_done(erased)));
         }
         // An object that joins an entry may have begun to make one.
         let begun = |local: &LocalId| {
@@ -54,7 +56,7 @@ impl Local {
     /// The link of a plan that changes nothing but its version: the object stays as it is, and nobody has done anything.
     fn renewal(&self, plan: &Plan, seen: &Seen) -> Option<SyncChange> {
         let (known, local) = (seen.link.as_ref()?, seen.local?);
-        if !plan.is_quiet() || plan.joined().is_some() || seen.adopted.is_some() || seen.entombed {
+        if !plan.is_quiet() || plan.joined().is_some() || seen.adopted.is_some() || seen.entombed.is_some() {
             return None;
         }
         let data = self.link(plan, seen, &[])?.data;

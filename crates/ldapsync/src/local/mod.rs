@@ -74,8 +74,8 @@ pub(crate) struct Seen {
     noted_elsewhere: bool,
     /// The linked object, also when only its tombstone is left.
     pub(crate) local: Option<LocalId>,
-    /// Whether only a tombstone is left of the object.
-    pub(crate) entombed: bool,
+    /// The object, where only a tombstone is left of it.
+    pub(crate) entombed: Option<LocalId>,
     /// Whether a remote write of the object was begun and not ended.
     pub(crate) has_intent: bool,
     /// What that write sent, and others before it.
@@ -111,7 +111,7 @@ impl Seen {
             former_home: former.map(|home| home.shown.clone()),
             noted_elsewhere: false,
             local: None,
-            entombed: false,
+            entombed: None,
             has_intent: false,
             sent: Sent::default(),
             adopted: None,

@@ -69,7 +69,7 @@ impl Local {
             && let Some(tombstone) = self.store.tombstone(&self.connector, uuid)?
         {
             seen.local = Some(own_id(tombstone.link.local));
-            seen.entombed = true;
+            seen.entombed = seen.local;
             if tombstone.removed_by == RemovedBy::Person {
                 removal = Removal::ByPerson;
             }
@@ -113,7 +113,7 @@ impl Local {
         if let Some(link) = &mut link {
             self.after_a_write(link, &mut seen)?;
             let known = seen.link.as_ref().and_then(|link| link.version.as_deref());
-            link.rebased |= !seen.entombed && Self::is_renewed(known, seen.csn.as_deref());
+            link.rebased |= seen.entombed.is_none() && Self::is_renewed(known, seen.csn.as_deref());
         } else if let Some(local) = seen.adopted {
             link = Some(Link {
                 local,

@@ -256,3 +256,29 @@ fn a_name_that_was_sent_is_our_own_after_the_next_one() {
     }
     assert!(shown > 0, "the story shows nothing");
 }
+
+// In a ring an account is erased, and its entry is to be deleted, of which no answer comes. The entry is edited there, so the
+// other connector makes a new account of it, and the first one joins that: what it began for the erased one has ended.
+#[test]
+fn what_was_begun_for_an_erased_account_ends_with_its_entry() {
+    let terms = Terms {
+        resolution: "ldap-wins",
+        scope: "attribute",
+        absent: "keep",
+        guard: 3,
+    };
+    let steps = [
+        (0, Step::Here(0, Here::New)),
+        (1, Step::Here(0, Here::New)),
+        (2, Step::There(0, There::NewGroup)),
+        (3, plain_round(0)),
+        (4, plain_round(1)),
+        (13, Step::Here(6, Here::Erase)),
+        (14, Step::There(0, There::Members)),
+        (30, Step::There(3, There::Delete)),
+        (32, Step::FailOver(1)),
+        (33, plain_round(1)),
+        (34, Step::There(6, There::Address)),
+    ];
+    end(&Schedule::told_as(Shape::Ring, terms, &steps));
+}
