@@ -11,7 +11,7 @@ use crate::plan::{
 };
 use directory::config::Direction;
 use model::{Address, EntryUuid};
-use store::{AccountState, Group, LinkState, Member, RemovedBy, StoreError};
+use store::{Account, AccountState, Association, Group, LinkState, Member, RemovedBy, StoreError};
 
 /// What is known of an entry that is linked to nobody, from what was begun here.
 #[derive(Default)]
@@ -170,6 +170,21 @@ impl Local {
             .into_iter()
             .find(|link| link.data.dn == dn && !dn.is_empty());
         Ok(named.map(|link| store::Association { remote: uuid, ..link }))
+    }
+
+    /// The link of a member that has given its address up. Not of an account that was removed: its entry may stay, for out
+    /// of scope nobody deletes it, but it is in no list any more.
+    fn linked_and_kept(&self, uuid: &str) -> Result<Option<Association>, StoreError> {
+        let Ok(uuid) = EntryUuid::parse(uuid) else {
+            return Ok(None);
+        };
+        let link = self.store.association_by_uuid(&self.connector, uuid)?;
+        let Some(store::LocalId::Account(id)) = link.as_ref().map(|link| link.local) else {
+            return Ok(link);
+        };
+        let account = self.store.account(id)?;
+        let removed = |account: &Account| matches!(account.state, AccountState::SoftDeleted { .. });
+        Ok(link.filter(|_| !account.is_some_and(|account| removed(&account))))
     }
 
     /// Who removed an account that is deleted: its row says so, for links change by hand.
@@ -378,11 +393,7 @@ impl Local {
                     .iter()
                     .find(|(_, text)| *text == address.as_str())
                 {
-                    Some((uuid, _)) => EntryUuid::parse(uuid)
-                        .ok()
-                        .map(|uuid| self.store.association_by_uuid(&self.connector, uuid))
-                        .transpose()?
-                        .flatten(),
+                    Some((uuid, _)) => self.linked_and_kept(uuid)?,
                     None => None,
                 },
             };

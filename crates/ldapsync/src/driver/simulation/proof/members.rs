@@ -1,7 +1,7 @@
 //! Lists whose members cannot be found at the moment when they are written: nobody is taken out of them for that.
 
 use super::run::end_of;
-use super::steps::{Here, Hidden, Schedule, Shape, Step, There, plain_round};
+use super::steps::{Here, Hidden, Schedule, Shape, Step, Terms, There, plain_round};
 use crate::broken::{Broken, set};
 
 const LISTEN: Step = Step::Listen { on: 0, crash: None };
@@ -79,4 +79,43 @@ fn a_list_has_who_was_made_just_now_and_is_not_at_the_replica_yet() {
         Step::CatchUp,
     ];
     assert_eq!(members(&steps, "team4"), "uid=here3");
+}
+
+// An account is deleted here while its entry is out of scope: nobody deletes the entry, and no list keeps it.
+#[test]
+fn who_is_deleted_here_leaves_the_lists_there() {
+    let terms = Terms {
+        resolution: "local-wins",
+        scope: "entry",
+        absent: "keep",
+        guard: 1_000_000,
+    };
+    let steps = [
+        (0, Step::There(0, There::New)),
+        (1, Step::Here(0, Here::New)),
+        (2, Step::There(0, There::New)),
+        (3, Step::There(0, There::NewGroup)),
+        (4, plain_round(0)),
+        (24, Step::There(1, There::Delete)),
+        (28, Step::There(0, There::Address)),
+        (29, plain_round(0)),
+        (15, Step::Apart(2)),
+        (16, Step::Here(5, Here::NewGroup)),
+        (20, Step::Here(3, Here::NewGroup)),
+        (21, plain_round(0)),
+        (13, Step::There(1, There::Scope)),
+        (14, Step::Here(6, Here::Delete)),
+    ];
+    let schedule = Schedule::told_as(Shape::ToLdap, terms, &steps);
+    let end = match end_of(&schedule) {
+        Ok(end) => end.join("\n"),
+        Err(violation) => panic!("{violation}\n{schedule}"),
+    };
+    let lists: Vec<&str> = end
+        .lines()
+        .filter(|line| line.starts_with("there team"))
+        .collect();
+    assert_eq!(lists.len(), 2, "{end}");
+    assert!(lists.iter().all(|list| !list.contains("here1")), "{end}");
+    assert!(end.contains("there here1@example.test"), "{end}");
 }

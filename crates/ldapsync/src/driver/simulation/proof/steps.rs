@@ -272,11 +272,8 @@ impl Schedule {
         schedule.unlink(Random(seed.wrapping_mul(0xd1b5_4a32_d192_ed03) | 1));
         schedule.kill_slapd(begun, Random(seed.wrapping_mul(0xe703_7ed1_a0b4_28db) | 1));
         schedule.read_from_afar(begun, Random(seed.wrapping_mul(0xa24b_aed4_963e_e407) | 1));
-        // What they found in the two others is open: see 0011.
-        if !matches!(shape, Shape::ToLdap | Shape::Ring) {
-            schedule.leave_unanswered(begun, Random(seed.wrapping_mul(0x9fb2_1c65_1e98_df25) | 1));
-            schedule.bereave(begun, Random(seed.wrapping_mul(0xc2b2_ae3d_27d4_eb4f) | 1));
-        }
+        schedule.leave_unanswered(begun, Random(seed.wrapping_mul(0x9fb2_1c65_1e98_df25) | 1));
+        schedule.bereave(begun, Random(seed.wrapping_mul(0xc2b2_ae3d_27d4_eb4f) | 1));
         schedule.leave_no_version(begun, Random(seed.wrapping_mul(0xd6e8_feb8_6659_fd93) | 1));
         schedule
     }
