@@ -117,6 +117,9 @@ impl Worker {
     }
 
     fn load(&mut self, bulk: &Bulk, writes: Vec<Write>, journal: u64) -> Result<(), StoreError> {
+        if !self.engine.takes_a_file(Space::Directory)? {
+            return self.write(without_a_file(bulk, writes), true, journal);
+        }
         let (mut beside, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
         for write in writes {
             match write.0 {
@@ -149,6 +152,23 @@ impl Worker {
         // What is noted is durable, so this may be lost: a start does it again.
         self.write(after, false, journal)
     }
+}
+
+/// All of it as rows like any others, each key once.
+fn without_a_file(bulk: &Bulk, writes: Vec<Write>) -> Vec<Write> {
+    let (mut beside, mut all): (Vec<Write>, Vec<Write>) = writes
+        .into_iter()
+        .partition(|(space, ..)| *space == Space::Directory);
+    beside.sort_unstable_by(|(_, one, _), (_, other, _)| one.cmp(other));
+    let others = beside
+        .iter()
+        .map(|(_, key, value)| (key.as_slice(), value.as_deref()));
+    let rows = merged(bulk.rows(), others);
+    all.extend(rows.map(|(key, value)| {
+        let value = value.map(Bytes::copy_from_slice);
+        (Space::Directory, key.to_vec(), value)
+    }));
+    all
 }
 
 /// What is to be written once the file is there, and a key by which that is seen.
@@ -206,5 +226,53 @@ fn uncounted(engine: &Engine) -> Result<Vec<Write>, StoreError> {
             Some((key, _)) if page.more => from = after_key(key),
             _ => return Ok(gone),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_file_each_key_is_written_once() {
+        let mut bytes = Vec::new();
+        let mut rows = Vec::new();
+        for (key, value) in [("a", "1"), ("c", "2"), ("d", "3")] {
+            rows.push(BulkRow {
+                at: u32::try_from(bytes.len()).expect("few"),
+                key: 1,
+                value: 1,
+                is_new: true,
+            });
+            bytes.extend_from_slice(key.as_bytes());
+            bytes.extend_from_slice(value.as_bytes());
+        }
+        let bulk = Bulk {
+            bytes: bytes.into(),
+            rows,
+        };
+        let write = |space, key: &str, value: Option<&'static str>| {
+            (
+                space,
+                key.as_bytes().to_vec(),
+                value.map(|value| Bytes::from_static(value.as_bytes())),
+            )
+        };
+        let beside = vec![
+            write(Space::Directory, "d", Some("4")),
+            write(Space::Log, "a", Some("5")),
+            write(Space::Directory, "c", None),
+            write(Space::Directory, "b", Some("6")),
+        ];
+        assert_eq!(
+            without_a_file(&bulk, beside),
+            [
+                write(Space::Log, "a", Some("5")),
+                write(Space::Directory, "a", Some("1")),
+                write(Space::Directory, "b", Some("6")),
+                write(Space::Directory, "c", None),
+                write(Space::Directory, "d", Some("4")),
+            ]
+        );
     }
 }

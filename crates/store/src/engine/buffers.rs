@@ -15,6 +15,8 @@ const SMALL: u64 = 8;
 const LOOK: Duration = Duration::from_millis(1);
 /// Looks after which the writer goes on all the same: more memory is better than no mail. About ten seconds.
 const LOOKS: usize = 10_000;
+/// Looks after which rows go the way of all others because there is no room for a file of them. About two seconds.
+const LOOKS_FOR_A_FILE: usize = 2_000;
 /// Files that may wait to be merged before another one is made. fjall stops a writer at 30.
 const FILES: usize = 26;
 
@@ -68,19 +70,24 @@ pub(super) fn bound(database: &Database, spaces: &[Keyspace], part: u64) -> Resu
     Ok(())
 }
 
-/// Has everything of a key space written out and waits for it, and for the merging of files where there are many. For the
-/// committer thread: nobody writes meanwhile.
-pub(super) fn emptied(space: &Keyspace) -> Result<(), fjall::Error> {
-    for _ in 0..LOOKS {
+/// Whether a key space has room for a file that comes from outside: everything of it is written out, and few files wait to be
+/// merged. Has that done and waits for it, but not for ever: it is asked for on the thread that everybody waits for. fjall would
+/// write out what is left as well, but it would go on counting it as waiting.
+pub(super) fn has_room(space: &Keyspace) -> Result<bool, fjall::Error> {
+    has_room_after(space, LOOKS_FOR_A_FILE)
+}
+
+fn has_room_after(space: &Keyspace, looks: usize) -> Result<bool, fjall::Error> {
+    for _ in 0..looks {
         if gathered(space) > 0 {
             space.rotate_memtable()?;
         } else if space.tree.sealed_memtable_count() == 0 && space.tree.l0_run_count() < FILES {
-            return Ok(());
+            return Ok(true);
         }
         std::thread::park_timeout(LOOK);
     }
-    tracing::warn!("rows are written out too slowly; they take more memory than they should");
-    Ok(())
+    tracing::debug!("there is no room for a file; its rows are written one by one");
+    Ok(false)
 }
 
 /// Has what was gathered written out while nobody writes: rows that wait take memory, and nothing follows that would
@@ -137,6 +144,20 @@ mod tests {
                 assert!(row.expect("reads").is_some());
             }
         }
+    }
+
+    #[test]
+    fn there_is_room_for_a_file_once_rows_are_written_out() {
+        let folder = tempfile::tempdir().expect("folder");
+        let database = Database::builder(folder.path()).open().expect("opens");
+        let space = database
+            .keyspace("rows", fjall::KeyspaceCreateOptions::default)
+            .expect("a key space");
+        assert!(has_room(&space).expect("asks"), "nothing waits");
+        space.insert("a", vec![7; 4096]).expect("writes");
+        assert!(!has_room_after(&space, 1).expect("asks"), "it is only begun");
+        assert!(has_room(&space).expect("asks"));
+        assert_eq!(database.write_buffer_size(), 0, "and nothing counts as waiting");
     }
 
     #[test]

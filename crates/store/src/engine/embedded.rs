@@ -109,15 +109,18 @@ impl Embedded {
         buffers::bound(&self.database, &self.spaces, self.shares.part).map_err(write_failure)
     }
 
-    /// Writes sorted rows as a file, behind everything that was written before.
+    /// Whether sorted rows may be written as a file now; else they go the way of all others.
+    pub(crate) fn takes_a_file(&self, space: Space) -> Result<bool, StoreError> {
+        buffers::has_room(self.space(space)?).map_err(write_failure)
+    }
+
+    /// Writes sorted rows as a file, behind everything that was written before, where there is room for one.
     pub(crate) fn ingest<'r>(
         &self,
         space: Space,
         rows: impl Iterator<Item = Row<'r>>,
     ) -> Result<(), StoreError> {
         let keyspace = self.space(space)?;
-        // fjall would write out what waits as well, but it would go on counting it as waiting.
-        buffers::emptied(keyspace).map_err(write_failure)?;
         let mut ingestion = keyspace.start_ingestion().map_err(write_failure)?;
         let mut last: Option<&[u8]> = None;
         for (key, value) in rows {

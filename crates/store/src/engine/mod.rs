@@ -126,8 +126,16 @@ impl Engine {
         }
     }
 
+    /// Whether [`Engine::ingest`] may be called now; waits a moment until it may.
+    pub(crate) fn takes_a_file(&self, space: Space) -> Result<bool, StoreError> {
+        match self {
+            Self::Embedded(engine) => engine.takes_a_file(space),
+            Self::Memory(_) => Ok(true),
+        }
+    }
+
     /// Writes rows that are in the order of their keys, all of them or nothing, to the disk at once. For many rows only, and
-    /// for the committer thread only.
+    /// for the committer thread only, after [`Engine::takes_a_file`] has said so.
     pub(crate) fn ingest<'r>(
         &self,
         space: Space,
