@@ -29,6 +29,9 @@ pub(crate) struct Guard {
     /// What was let through and is not known to have come about, by object, and since when: another try of it is no
     /// other change, and what was refused was none.
     under_way: BTreeMap<EntryUuid, (Timestamp, u64)>,
+    /// The weights of these together, and a moment since which all of them are under way: a portion asks a thousand times.
+    weight: u64,
+    oldest: Timestamp,
     tripped: bool,
 }
 
@@ -40,6 +43,8 @@ impl Guard {
             limits,
             slots: VecDeque::new(),
             under_way: BTreeMap::new(),
+            weight: 0,
+            oldest: Timestamp::default(),
             tripped: false,
         }
     }
@@ -88,13 +93,18 @@ impl Guard {
             self.tripped = true;
             return Admission::Held;
         }
+        self.oldest = match self.under_way.is_empty() {
+            true => since,
+            false => self.oldest.min(since),
+        };
         self.under_way.insert(object, (since, weight));
+        self.weight = self.weight.saturating_sub(counted).saturating_add(weight);
         Admission::Through
     }
 
     /// What was let through of this object is done, or is found to be so.
     pub(crate) fn came_about(&mut self, object: EntryUuid, now: Timestamp) {
-        let Some((_, weight)) = self.under_way.remove(&object) else {
+        let Some(weight) = self.leaves(object) else {
             return;
         };
         match self.slots.back_mut() {
@@ -105,7 +115,13 @@ impl Guard {
 
     /// Nothing of it took place.
     pub(crate) fn was_refused(&mut self, object: EntryUuid) {
-        self.under_way.remove(&object);
+        self.leaves(object);
+    }
+
+    fn leaves(&mut self, object: EntryUuid) -> Option<u64> {
+        let (_, weight) = self.under_way.remove(&object)?;
+        self.weight = self.weight.saturating_sub(weight);
+        Some(weight)
     }
 
     /// Destructive changes in the last hour.
@@ -118,10 +134,14 @@ impl Guard {
         {
             self.slots.pop_front();
         }
-        self.under_way.retain(|_, (since, _)| now.since(*since) < HOUR);
+        if now.since(self.oldest) >= HOUR {
+            self.under_way.retain(|_, (since, _)| now.since(*since) < HOUR);
+            let left = || self.under_way.values();
+            self.weight = left().map(|(_, weight)| *weight).fold(0, u64::saturating_add);
+            self.oldest = left().map(|(since, _)| *since).min().unwrap_or(now);
+        }
         let done = self.slots.iter().map(|(_, count)| *count);
-        let under_way = self.under_way.values().map(|(_, weight)| *weight);
-        done.chain(under_way).fold(0, u64::saturating_add)
+        done.fold(self.weight, u64::saturating_add)
     }
 
     /// Whether destructive changes are held now.
@@ -140,6 +160,7 @@ impl Guard {
         self.tripped = false;
         self.slots.clear();
         self.under_way.clear();
+        self.weight = 0;
     }
 
     /// Nothing is held any more, and nobody has approved anything: what was counted stays counted.
@@ -160,6 +181,8 @@ pub(crate) enum Admission {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     const LIMITS: Limits = Limits {
         limit: 1000,
@@ -263,5 +286,34 @@ mod tests {
         let later = now.after(HOUR);
         assert_eq!(guard.admit(one, 20, 100, later), Admission::Through);
         assert_eq!(guard.count(later), 20);
+    }
+
+    proptest! {
+        /// The sum that is carried along is what a count of everything under way gives.
+        #[test]
+        fn what_is_under_way_is_counted(steps in vec((0u8..4, 0u8..6, 0u64..4, -20i64..50), 1..200)) {
+            let mut guard = Guard::new(Limits { limit: 1_000_000, ..LIMITS });
+            let mut now = Timestamp::from_millis(10_000_000);
+            for (step, object, weight, minutes) in steps {
+                // Wall clocks are set back, too.
+                now = Timestamp::from_millis(now.as_millis().saturating_add_signed(minutes * 60_000));
+                let object = EntryUuid::from_bytes([object; 16]);
+                match step {
+                    0 => guard.came_about(object, now),
+                    1 => guard.was_refused(object),
+                    _ => {
+                        guard.admit(object, weight, 1_000_000, now);
+                    }
+                }
+                let done: u64 = {
+                    guard.count(now);
+                    guard.slots.iter().map(|(_, count)| *count).sum()
+                };
+                let fresh = |since: Timestamp| now.since(since) < HOUR;
+                let under_way: u64 = guard.under_way.values().map(|(_, weight)| *weight).sum();
+                prop_assert_eq!(guard.count(now), done + under_way);
+                prop_assert!(guard.under_way.values().all(|(since, _)| fresh(*since)));
+            }
+        }
     }
 }
