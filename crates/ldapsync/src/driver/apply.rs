@@ -125,6 +125,10 @@ impl Worker<'_> {
             self.engine.half_done(job.plan.uuid, self.parts.now());
             return Some(job);
         }
+        if outcome == Outcome::Done && job.leaves {
+            // First, for the round may be over with the last of its objects.
+            self.step(Input::Noticed(Notice::Here(job.plan.uuid)));
+        }
         self.applied(&job.plan, job.told(outcome));
         None
     }

@@ -10,7 +10,7 @@ use super::rename;
 use super::worker::{Worker, store_trouble};
 use super::writes::{Entity, Terms};
 use crate::engine::{Input, Notice, Outcome, Trouble};
-use crate::field::Field;
+use crate::field::{Field, Image};
 use crate::local::{Local, Seen, own_id, store_id};
 use crate::plan::{Creation, Kind, LocalId, Plan, RemoteOp, kind_of};
 use directory::config::Direction;
@@ -41,7 +41,7 @@ pub(super) struct Job {
     /// Members that the plan is carried out without, for now.
     pub(super) put_off: Vec<String>,
     /// Whether a list has members here who are gone: they leave it at the next look.
-    leaves: bool,
+    pub(super) leaves: bool,
 }
 
 impl Job {
@@ -231,9 +231,11 @@ impl Worker<'_> {
                     plan.remote.clear();
                 }
                 Some(Job {
+                    // Where nothing is written, the look that follows has to know more than this one, or it would lead to
+                    // another one for ever.
+                    leaves: leaves && (!writes.is_empty() || agrees_on_other_members(&plan, &seen)),
                     writes,
                     put_off,
-                    leaves,
                     ..Job::here(plan, seen)
                 })
             }
@@ -343,6 +345,16 @@ impl Worker<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a plan takes other members of a list for common than its link does.
+fn agrees_on_other_members(plan: &Plan, seen: &Seen) -> bool {
+    let of = |base: Option<&Image>| {
+        base.map(|base| base.get(Field::Members).clone())
+            .unwrap_or_default()
+    };
+    let known = seen.old.as_ref().map(|link| &link.base);
+    !of(plan.base.as_ref()).equals(&of(known))
 }
 
 /// Whether the entry may show its `cn` as a name after the plan, and did not before: its own name goes, or it never had

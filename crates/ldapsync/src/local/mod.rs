@@ -67,7 +67,7 @@ pub(crate) struct Seen {
     /// The link as it was.
     link: Option<LinkData>,
     /// The same as a plan reads it.
-    old: Option<Link>,
+    pub(crate) old: Option<Link>,
     /// The former name of this server that the entry still says.
     pub(crate) former_home: Option<String>,
     /// Whether the entry was noted at another home.

@@ -1,6 +1,6 @@
 //! Lists whose members cannot be found at the moment when they are written: nobody is taken out of them for that.
 
-use super::run::end_of;
+use super::run::{end_of, lists_after};
 use super::steps::{Here, Hidden, Schedule, Shape, Step, Terms, There, plain_round};
 use crate::broken::{Broken, set};
 
@@ -118,4 +118,32 @@ fn who_is_deleted_here_leaves_the_lists_there() {
     assert_eq!(lists.len(), 2, "{end}");
     assert!(lists.iter().all(|list| !list.contains("here1")), "{end}");
     assert!(end.contains("there here1@example.test"), "{end}");
+}
+
+// Somebody is put into a list here that had nobody, who moved to another home and is gone there. Nothing is written, so no
+// message says that the list is to be looked at again.
+#[test]
+fn who_is_gone_stays_in_no_list_that_nothing_was_written_to() {
+    let mut steps = vec![Step::There(1, There::NewGroup)];
+    steps.extend([Step::There(2, There::New), Step::There(2, There::New)]);
+    steps.extend([plain_round(0), plain_round(1)]);
+    // The fifth number says the second server, and the tenth the first account.
+    steps.push(Step::There(2, There::Host));
+    steps.extend([plain_round(0), plain_round(1)]);
+    steps.extend([Step::There(2, There::Delete), Step::Later(1)]);
+    // The guard is no part of the story.
+    let told = |steps: &[Step]| {
+        let mut schedule = Schedule::told(Shape::Clustered, steps);
+        schedule.terms.guard = 1_000_000;
+        schedule
+    };
+    assert_eq!(lists_after(&told(&steps)), ["g0@example.test: "]);
+    steps.push(Step::Here(0, Here::Members));
+    assert_eq!(lists_after(&told(&steps)), ["g0@example.test: p1@example.test"]);
+    steps.push(plain_round(0));
+    let schedule = told(&steps);
+    assert_eq!(lists_after(&schedule), ["g0@example.test: "]);
+    if let Err(violation) = end_of(&schedule) {
+        panic!("{violation}\n{schedule}");
+    }
 }

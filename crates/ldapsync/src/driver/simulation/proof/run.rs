@@ -13,7 +13,7 @@ use crate::driver::worker::Worker;
 use crate::engine::Wake;
 use bytes::Bytes;
 use std::time::Duration;
-use store::{Association, LocalId};
+use store::{Association, Group, LocalId};
 
 /// Times that everybody may be asked before nobody has anything left to do.
 const PATIENCE: usize = 14;
@@ -32,6 +32,29 @@ pub(super) fn end_of(schedule: &Schedule) -> Result<Vec<String>, Violation> {
         .enable_time()
         .build();
     runtime.expect("a runtime").block_on(carry_out(schedule))
+}
+
+/// The lists of the first server right after the steps, with the addresses of their members.
+pub(super) fn lists_after(schedule: &Schedule) -> Vec<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    runtime.expect("a runtime").block_on(async {
+        let (mut world, engines) = World::new(schedule).await;
+        let mut workers: Workers<'_> = engines.iter().map(|_| None).collect();
+        for step in &schedule.steps {
+            Box::pin(take(&mut world, &engines, &mut workers, *step)).await;
+        }
+        let members = |group: &Group| {
+            let all = group.members.iter().map(|member| member.address().to_string());
+            all.collect::<Vec<_>>().join(" ")
+        };
+        let lists = world.groups(0);
+        lists
+            .iter()
+            .map(|group| format!("{}: {}", group.address, members(group)))
+            .collect()
+    })
 }
 
 async fn carry_out(schedule: &Schedule) -> Result<Vec<String>, Violation> {
