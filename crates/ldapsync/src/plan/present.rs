@@ -57,6 +57,10 @@ fn removed_here(situation: &Situation, remote: &RemoteObject, link: &Link, polic
         return back(situation, remote, policy);
     }
     if situation.removal == Removal::BySync {
+        // The entry was gone, is back, and another connector has made its object anew.
+        if let (None, Some(found)) = (&situation.local, &situation.beside) {
+            return unite(situation, remote, Some(found), policy);
+        }
         let mut plan = idle(situation);
         plan.waits.push(Wait::RemovedBySync);
         return Decision::Act(plan);

@@ -152,11 +152,22 @@ fn a_restored_entry_is_never_deleted() {
         Step::There(1, There::Scope),
         plain_round(1),
     ];
+    let list_back = [
+        Step::There(0, There::NewGroup),
+        plain_round(0),
+        plain_round(1),
+        // A list: it is every fifth one's turn.
+        Step::There(0, There::Delete),
+        plain_round(0),
+        Step::There(0, There::Restore),
+    ];
     for (shape, steps) in [
         (Shape::BothWays, [&lost[..], &back].concat()),
         (Shape::BothWays, homeless.to_vec()),
         (Shape::BothWays, [&lost[..], &revived, &back].concat()),
         (Shape::ToLocal, [&lost[..], &back].concat()),
+        // Of a list that comes back one connector makes a new object, and the other one joins it.
+        (Shape::Ring, list_back.to_vec()),
         // What one connector removed is nobody's deletion to the other one, whatever becomes of the first one's link.
         (Shape::Ring, released.to_vec()),
     ] {
