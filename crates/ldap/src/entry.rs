@@ -9,7 +9,7 @@ use crate::Text;
 
 /// A directory entry: its DN and the attributes that were asked for and may be read.
 ///
-/// Names and values are slices of the message they came in and keep it alive.
+/// Values, and names that are not usual, are slices of the message they came in and keep it alive.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Entry {
     /// The distinguished name, as the server spells it.
@@ -58,19 +58,19 @@ impl Entry {
     /// one that differs by its options only (`member` finds `member;range=0-1499`).
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&Attribute> {
+        let name = name.as_bytes();
         let mut same_type = None;
         for attribute in &self.attributes {
             // Nearly all differ in their length, or where the name would end.
-            let Some((start, options)) = attribute.name.as_bytes().split_at_checked(name.len()) else {
-                continue;
-            };
-            if !matches!(options.first(), None | Some(b';')) || !start.eq_ignore_ascii_case(name.as_bytes()) {
-                continue;
+            let found = attribute.name.as_bytes();
+            match found.get(name.len()) {
+                None if found.len() == name.len() && same(found, name) => return Some(attribute),
+                Some(b';') if same_type.is_none() => {
+                    let start = found.get(..name.len()).unwrap_or_default();
+                    same_type = same(start, name).then_some(attribute);
+                }
+                _ => {}
             }
-            if options.is_empty() {
-                return Some(attribute);
-            }
-            same_type = same_type.or(Some(attribute));
         }
         same_type
     }
@@ -103,10 +103,14 @@ impl Entry {
     /// Whether `objectClass` holds this class, in any case.
     #[must_use]
     pub fn has_object_class(&self, class: &str) -> bool {
-        self.get("objectClass")
-            .iter()
-            .any(|value| value.eq_ignore_ascii_case(class.as_bytes()))
+        let class = class.as_bytes();
+        self.get("objectClass").iter().any(|value| same(value, class))
     }
+}
+
+/// Equal in any case. Who asks mostly spells as the server does.
+fn same(one: &[u8], other: &[u8]) -> bool {
+    one == other || one.eq_ignore_ascii_case(other)
 }
 
 impl Attribute {
@@ -259,6 +263,7 @@ impl<'a> IntoIterator for &'a Values {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn entry() -> Entry {
         Entry::new("uid=alice,ou=Users,dc=test")
@@ -300,5 +305,24 @@ mod tests {
         let shown = format!("{:?}", entry());
         assert!(shown.contains("Alice") && !shown.contains("hunter2"), "{shown}");
         assert!(!format!("{:?}", Attribute::new("sambaNTPassword", "0123")).contains("0123"));
+    }
+
+    proptest! {
+        /// An exact description in any case, else one with options more; the first of them.
+        #[test]
+        fn a_look_up_is_what_it_says(
+            names in proptest::collection::vec("[aAbB]{1,2}(;[xX]){0,2}", 0..6), wanted in "[aAbB]{1,2}(;[xX])?",
+        ) {
+            let entry = names.iter().enumerate().fold(Entry::new("dc=test"), |entry, (index, name)| {
+                entry.with(name.as_str(), index.to_string())
+            });
+            let (wanted, with_options) = (wanted.to_lowercase(), wanted.to_lowercase() + ";");
+            let place = |is: &dyn Fn(&str) -> bool| names.iter().position(|name| is(&name.to_lowercase()));
+            let expected = place(&|name| name == wanted).or_else(|| place(&|name| name.starts_with(&with_options)));
+            let found = entry.first_str(&wanted).map(str::to_owned);
+            prop_assert_eq!(found, expected.map(|index| index.to_string()));
+            let loud = entry.first_str(&wanted.to_uppercase()).map(str::to_owned);
+            prop_assert_eq!(loud, expected.map(|index| index.to_string()));
+        }
     }
 }

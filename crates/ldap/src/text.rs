@@ -9,7 +9,8 @@ use crate::ber::DecodeError;
 
 /// Text that shares the memory of the message it came from: an attribute description, an OID.
 ///
-/// It keeps the whole message alive. What is stored for long should be copied with `to_string`.
+/// It keeps the whole message alive, unless it is one of the usual texts. What is stored for long should be copied with
+/// `to_string`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Text(Bytes);
 
@@ -28,6 +29,16 @@ impl Text {
         }
     }
 
+    /// The same of a part of a message; `slice` makes a slice of it.
+    // A slice is counted, in memory that the reader of a connection and the consumer of its entries write in turns, and an
+    // entry has a dozen names.
+    pub(crate) fn from_part(part: &[u8], slice: impl FnOnce() -> Bytes) -> Result<Self, DecodeError> {
+        match USUAL.iter().find(|usual| usual.as_bytes() == part) {
+            Some(text) => Ok(Self::from_static(text)),
+            None => Self::from_utf8(slice()),
+        }
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -37,10 +48,40 @@ impl Text {
 
     /// The bytes of the text.
     #[must_use]
-    pub const fn as_bytes(&self) -> &Bytes {
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
+
+/// What messages say again and again: the OID of the control that each entry of a change feed has, and the names of
+/// people's attributes.
+static USUAL: [&str; 25] = [
+    "cn",
+    "sn",
+    "mail",
+    "objectClass",
+    "givenName",
+    "displayName",
+    "mailHost",
+    "mailLocalAddress",
+    "entryUUID",
+    "entryCSN",
+    crate::control::SyncState::OID,
+    "homingQuota",
+    "homingEnabled",
+    "pwdReset",
+    "pwdAccountLockedTime",
+    "uid",
+    "member",
+    "objectGUID",
+    "uSNChanged",
+    "proxyAddresses",
+    "userAccountControl",
+    "msDS-User-Account-Control-Computed",
+    "accountExpires",
+    "lockoutTime",
+    "pwdLastSet",
+];
 
 impl Deref for Text {
     type Target = str;
@@ -89,5 +130,31 @@ impl fmt::Display for Text {
 impl fmt::Debug for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_message_is_what_it_was() {
+        let others = [
+            "",
+            "c",
+            "CN",
+            "cm",
+            "mailGast",
+            "cn;lang-fr",
+            "description",
+            "1.3.6.1.4.1.4203.1.9.1.3",
+        ];
+        for text in USUAL.into_iter().chain(others) {
+            let part = Text::from_part(text.as_bytes(), || Bytes::copy_from_slice(text.as_bytes()));
+            assert_eq!(part.expect("UTF-8").as_str(), text);
+        }
+        let octets = Bytes::from_static(&[b'c', 0xff]);
+        let part = Text::from_part(&octets, || octets.clone());
+        assert_eq!(part, Err(DecodeError::NotUtf8));
     }
 }

@@ -5,54 +5,47 @@ use bytes::Bytes;
 use super::{DecodeError, Tag};
 use crate::Text;
 
-/// A position in a message and the end of the element being read.
+/// What is left of the element being read, and the message that it is part of.
 ///
 /// Nested readers borrow the same message, so going into an element costs nothing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader<'a> {
     source: &'a Bytes,
-    position: usize,
-    end: usize,
+    /// A part of `source`.
+    rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
     /// Reads the elements of `source`.
     #[must_use]
     pub(crate) fn new(source: &'a Bytes) -> Self {
-        Self {
-            source,
-            position: 0,
-            end: source.len(),
-        }
+        let rest = source;
+        Self { source, rest }
     }
 
     /// True when every element was read.
     #[must_use]
     pub(crate) const fn is_empty(&self) -> bool {
-        self.position >= self.end
+        self.rest.is_empty()
     }
 
     /// The tag of the next element, if there is one.
     #[must_use]
     pub(crate) fn peek(&self) -> Option<Tag> {
-        self.rest().first().copied().map(Tag::from_octet)
+        self.rest.first().copied().map(Tag::from_octet)
     }
 
     /// Goes into the next element, whatever it is.
     pub(crate) fn any(&mut self) -> Result<(Tag, Self), DecodeError> {
-        let (tag, header, length) = header(self.rest())?;
-        let start = self.position.checked_add(header).ok_or(DecodeError::BadLength)?;
-        let end = start.checked_add(length).ok_or(DecodeError::BadLength)?;
-        if end > self.end {
-            return Err(DecodeError::BadLength);
-        }
-        self.position = end;
+        let (tag, header, length) = header(self.rest)?;
+        let after = self.rest.get(header..).ok_or(DecodeError::Truncated)?;
+        let (contents, after) = after.split_at_checked(length).ok_or(DecodeError::BadLength)?;
+        self.rest = after;
         Ok((
             tag,
             Self {
                 source: self.source,
-                position: start,
-                end,
+                rest: contents,
             },
         ))
     }
@@ -80,9 +73,9 @@ impl<'a> Reader<'a> {
         self.element(tag).map(|contents| contents.bytes())
     }
 
-    /// The next element, a UTF-8 string with this tag, as a slice of the message.
+    /// The next element, a UTF-8 string with this tag, as a slice of the message unless it is a usual text.
     pub(crate) fn text(&mut self, tag: Tag) -> Result<Text, DecodeError> {
-        Text::from_utf8(self.octets(tag)?)
+        self.element(tag)?.to_text()
     }
 
     /// The next element, a UTF-8 string with this tag, copied.
@@ -108,23 +101,28 @@ impl<'a> Reader<'a> {
     /// What is left, as a slice of the message that keeps it alive.
     #[must_use]
     pub(crate) fn bytes(&self) -> Bytes {
-        self.source.slice(self.position..self.end)
+        self.source.slice_ref(self.rest)
     }
 
     /// What is left, borrowed.
     #[must_use]
-    pub(crate) fn rest(&self) -> &'a [u8] {
-        self.source.get(self.position..self.end).unwrap_or_default()
+    pub(crate) const fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     /// What is left, as UTF-8.
     pub(crate) fn to_str(self) -> Result<&'a str, DecodeError> {
-        std::str::from_utf8(self.rest()).map_err(|_| DecodeError::NotUtf8)
+        std::str::from_utf8(self.rest).map_err(|_| DecodeError::NotUtf8)
+    }
+
+    /// What is left, as UTF-8 and as a slice of the message unless it is a usual text.
+    pub(crate) fn to_text(self) -> Result<Text, DecodeError> {
+        Text::from_part(self.rest, || self.bytes())
     }
 
     /// The contents of an integer (X.690 section 8.3): at least one octet, no needless one, at most four.
     pub(crate) fn to_integer(self) -> Result<i32, DecodeError> {
-        let octets = self.rest();
+        let octets = self.rest;
         match octets {
             [] => return Err(DecodeError::BadInteger),
             [0x00, second, ..] if *second < 0x80 => return Err(DecodeError::BadInteger),
@@ -142,7 +140,7 @@ impl<'a> Reader<'a> {
     /// The contents of a boolean. Senders write 0xff for true (RFC 4511 section 5.1); some write another
     /// non-zero octet, which is true in BER.
     pub(crate) fn to_boolean(self) -> Result<bool, DecodeError> {
-        match self.rest() {
+        match self.rest {
             [octet] => Ok(*octet != 0),
             _ => Err(DecodeError::BadBoolean),
         }
@@ -161,7 +159,7 @@ impl<'a> Reader<'a> {
     /// For how many elements to make room, when each of them takes `smallest` octets at least. A list of
     /// smaller ones is refused when it is read, and must not reserve memory before.
     pub(crate) fn room(self, smallest: usize) -> Result<usize, DecodeError> {
-        let possible = self.rest().len().checked_div(smallest).unwrap_or(0);
+        let possible = self.rest.len().checked_div(smallest).unwrap_or(0);
         Ok(self.count()?.min(possible))
     }
 

@@ -3,7 +3,7 @@
 //! Owns the envelope, every operation of LDAPv3, the BER form of filters, and framing ([`frame`]). Knows no
 //! socket; the values of controls and extended operations are in `control` and `extended`.
 //!
-//! A decoded message shares the memory it came in: attribute names, attribute values, control values and
+//! A decoded message shares the memory it came in: attribute values, unusual attribute names, control values and
 //! cookies are slices of it. Decoding holds at most about twenty times the size of the message, in the worst
 //! case of nothing but empty values.
 //!

@@ -117,7 +117,7 @@ impl Response {
                 optional(
                     writer,
                     SERVER_SASL_CREDENTIALS,
-                    bind.server_sasl_credentials.as_ref(),
+                    bind.server_sasl_credentials.as_deref(),
                 );
             }),
             Self::SearchEntry(entry) => encode_entry(entry, ENTRY, writer),
@@ -135,7 +135,7 @@ impl Response {
             Self::Extended(extended) => writer.constructed(EXTENDED, |writer| {
                 extended.result.encode(writer);
                 optional(writer, RESPONSE_NAME, extended.name.as_ref().map(Text::as_bytes));
-                optional(writer, RESPONSE_VALUE, extended.value.as_ref());
+                optional(writer, RESPONSE_VALUE, extended.value.as_deref());
             }),
             Self::Intermediate(intermediate) => writer.constructed(INTERMEDIATE, |writer| {
                 optional(
@@ -143,7 +143,7 @@ impl Response {
                     INTERMEDIATE_NAME,
                     intermediate.name.as_ref().map(Text::as_bytes),
                 );
-                optional(writer, INTERMEDIATE_VALUE, intermediate.value.as_ref());
+                optional(writer, INTERMEDIATE_VALUE, intermediate.value.as_deref());
             }),
         }
     }
@@ -183,7 +183,7 @@ impl Response {
     }
 }
 
-fn optional(writer: &mut Writer<'_>, tag: Tag, value: Option<&Bytes>) {
+fn optional(writer: &mut Writer<'_>, tag: Tag, value: Option<&[u8]>) {
     if let Some(value) = value {
         writer.octets(tag, value);
     }
@@ -207,8 +207,5 @@ impl Intermediate {
 }
 
 fn optional_text(contents: &mut Reader<'_>, tag: Tag) -> Result<Option<Text>, DecodeError> {
-    match contents.optional(tag)? {
-        Some(name) => Text::from_utf8(name.bytes()).map(Some),
-        None => Ok(None),
-    }
+    contents.optional(tag)?.map(Reader::to_text).transpose()
 }

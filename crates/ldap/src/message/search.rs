@@ -150,7 +150,7 @@ pub(crate) fn encode_entry(entry: &Entry, tag: Tag, writer: &mut Writer<'_>) {
 /// Reads what stands inside an entry's element.
 ///
 /// Costs one allocation for the DN, one for the list of attributes, and one for each attribute with several
-/// values; all else is a slice of the message.
+/// values; all else is a slice of the message, or the usual name.
 pub(crate) fn decode_entry_contents(mut reader: Reader<'_>) -> Result<Entry, DecodeError> {
     let dn = reader.string(Tag::OCTET_STRING)?;
     let mut list = reader.element(Tag::SEQUENCE)?;
