@@ -175,7 +175,12 @@ async fn next(stream: &mut SearchStream, persist: &Persist<'_>) -> Result<Option
     if persist.is_live() {
         return stream.next().await;
     }
-    timeout(SILENCE, stream.next())
-        .await
-        .unwrap_or(Err(LdapError::TimedOut))
+    let mut next = std::pin::pin!(stream.next());
+    tokio::select! {
+        biased;
+        item = &mut next => return item,
+        // Nothing is there yet: only now a clock is needed.
+        () = std::future::ready(()) => {}
+    }
+    timeout(SILENCE, next).await.unwrap_or(Err(LdapError::TimedOut))
 }

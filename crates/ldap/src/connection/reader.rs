@@ -176,16 +176,12 @@ impl Reader {
 
     /// Hands over one result of a search, and gives the search up when it is taken too slowly.
     async fn push(&self, sink: &Sink, id: MessageId, event: Event, size: usize) {
+        let Err(event) = sink.try_push(event, size) else {
+            self.inner.stalled.store(false, Ordering::Relaxed);
+            return;
+        };
+        // No room: only now a clock is needed.
         let mut push = std::pin::pin!(sink.push(event, size));
-        tokio::select! {
-            biased;
-            () = &mut push => {
-                self.inner.stalled.store(false, Ordering::Relaxed);
-                return;
-            }
-            // No room: only now a clock is needed.
-            () = std::future::ready(()) => {}
-        }
         loop {
             tokio::select! {
                 biased;

@@ -8,6 +8,7 @@ use crate::{Entry, Filter, Scope};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 
@@ -123,12 +124,27 @@ pub(super) struct Sink {
 impl Sink {
     /// Waits for room and puts the event there. A stream that is gone swallows it.
     pub(super) async fn push(&self, event: Event, size: usize) {
-        // A message larger than the whole capacity passes when nothing else waits.
-        let share = u32::try_from(size).unwrap_or(u32::MAX).min(self.capacity);
-        let Ok(bytes) = self.bytes.clone().acquire_many_owned(share).await else {
+        let Ok(bytes) = self.bytes.clone().acquire_many_owned(self.share(size)).await else {
             return;
         };
         let _ = self.events.send(Queued { event, _bytes: bytes }).await;
+    }
+
+    /// The same when there is room at once; else the event comes back.
+    // Most events find room, and a future that waits for it is large.
+    pub(super) fn try_push(&self, event: Event, size: usize) -> Result<(), Event> {
+        let Ok(bytes) = self.bytes.clone().try_acquire_many_owned(self.share(size)) else {
+            return Err(event);
+        };
+        match self.events.try_send(Queued { event, _bytes: bytes }) {
+            Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
+            Err(TrySendError::Full(queued)) => Err(queued.event),
+        }
+    }
+
+    /// A message larger than the whole capacity passes when nothing else waits.
+    fn share(&self, size: usize) -> u32 {
+        u32::try_from(size).unwrap_or(u32::MAX).min(self.capacity)
     }
 
     /// Ends the stream, once what is queued has been taken, with [`LdapError::SlowConsumer`].
