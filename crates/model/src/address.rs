@@ -355,14 +355,8 @@ impl PartialOrd for Address {
 
 impl Ord for Address {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let lower = |address: &Self| {
-            address
-                .text
-                .bytes()
-                .map(|b| b.to_ascii_lowercase())
-                .collect::<Vec<_>>()
-        };
-        lower(self).cmp(&lower(other))
+        let lower = |byte: u8| byte.to_ascii_lowercase();
+        self.text.bytes().map(lower).cmp(other.text.bytes().map(lower))
     }
 }
 
@@ -481,6 +475,14 @@ mod tests {
             if let Ok(address) = Address::parse(&text) {
                 prop_assert_eq!(Address::parse(&address.to_string()), Ok(address));
             }
+        }
+
+        /// Addresses are in the order of their keys.
+        #[test]
+        fn the_order_is_that_of_the_keys(one in "[aAbB_]{1,3}@[ab]\\.test", two in "[aAbB_]{1,3}@[ab]\\.test") {
+            let (one, two) = (Address::parse(&one).expect("valid"), Address::parse(&two).expect("valid"));
+            prop_assert_eq!(one.cmp(&two), one.key().cmp(&two.key()));
+            prop_assert_eq!(one == two, one.key() == two.key());
         }
 
         /// The short way of an address gives what the long one gives.

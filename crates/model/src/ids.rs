@@ -160,20 +160,16 @@ impl EntryUuid {
 
     /// Reads the text form, with or without hyphens.
     pub fn parse(text: &str) -> Result<Self, IdError> {
-        let mut bytes = [0u8; 16];
-        let mut nibbles = text.bytes().filter(|byte| *byte != b'-');
-        for slot in &mut bytes {
-            let high = nibbles.next().and_then(hex_value);
-            let low = nibbles.next().and_then(hex_value);
-            match (high, low) {
-                (Some(high), Some(low)) => *slot = high << 4 | low,
-                _ => return Err(IdError::NotAUuid(text.to_owned())),
-            }
+        let not_one = || IdError::NotAUuid(text.to_owned());
+        let (mut number, mut digits) = (0u128, 0usize);
+        for byte in text.bytes().filter(|byte| *byte != b'-') {
+            let digit = hex_value(byte).ok_or_else(not_one)?;
+            number = number << 4 | u128::from(digit);
+            digits += 1;
         }
-        if nibbles.next().is_some() {
-            Err(IdError::NotAUuid(text.to_owned()))
-        } else {
-            Ok(Self(bytes))
+        match digits {
+            32 => Ok(Self(number.to_be_bytes())),
+            _ => Err(not_one()),
         }
     }
 
@@ -184,10 +180,13 @@ impl EntryUuid {
     }
 }
 
-fn hex_value(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
+const fn hex_value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
 }
 
 impl fmt::Display for EntryUuid {
@@ -229,10 +228,17 @@ mod tests {
     fn uuid_round_trip() {
         let text = "6d0f4a1e-9b6c-4f0e-8a55-0123456789ab";
         assert_eq!(EntryUuid::parse(text).expect("valid").to_string(), text);
+        for same in [text.to_uppercase(), text.replace('-', "")] {
+            assert_eq!(EntryUuid::parse(&same).expect("valid").to_string(), text);
+        }
         for bad in [
             "",
             "6d0f",
             "6d0f4a1e-9b6c-4f0e-8a55-0123456789abcd",
+            "6d0f4a1e-9b6c-4f0e-8a55-0123456789a",
+            "6d0f4a1e-9b6c-4f0e-8a55-0123456789ag",
+            "6d0f4a1e-9b6c-4f0e-8a55-0123456789\u{e4}",
+            "------------------------------------",
             "zd0f4a1e-9b6c-4f0e-8a55-0123456789ab",
         ] {
             assert!(EntryUuid::parse(bad).is_err(), "{bad}");

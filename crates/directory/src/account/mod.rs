@@ -246,29 +246,24 @@ fn addresses(
     attribute: &str,
     parse: impl Fn(&str) -> Result<Address, model::AddressError>,
 ) -> Result<(Address, Vec<Address>), EntryProblem> {
-    let mut good = Vec::new();
-    let mut bad = None;
+    let (mut first, mut rest, mut bad) = (None, Vec::new(), None);
     for value in entry.strings(attribute) {
         match parse(value) {
-            Ok(address) => good.push(address),
-            Err(error) => bad = bad.or(Some((value.to_owned(), error.to_string()))),
+            Ok(address) if first.is_none() => first = Some(address),
+            Ok(address) => rest.push(address),
+            Err(error) => bad = bad.or(Some((value, error))),
         }
     }
-    if good.is_empty() {
-        let dn = entry.dn.clone();
-        return Err(match bad {
-            Some((value, reason)) => EntryProblem::BadAddress { dn, value, reason },
-            None => EntryProblem::NoAddress {
-                dn,
-                attribute: attribute.to_owned(),
-            },
-        });
-    }
-    let rest = good.split_off(1);
-    match good.pop() {
-        Some(first) => Ok((first, rest)),
-        None => Err(EntryProblem::NoAddress {
-            dn: entry.dn.clone(),
+    let dn = || entry.dn.clone();
+    match (first, bad) {
+        (Some(first), _) => Ok((first, rest)),
+        (None, Some((value, error))) => Err(EntryProblem::BadAddress {
+            dn: dn(),
+            value: value.to_owned(),
+            reason: error.to_string(),
+        }),
+        (None, None) => Err(EntryProblem::NoAddress {
+            dn: dn(),
             attribute: attribute.to_owned(),
         }),
     }
@@ -278,15 +273,15 @@ fn host(entry: &Entry, attribute: Option<&str>) -> Host {
     let Some(attribute) = attribute else {
         return Host::None;
     };
-    let values: Vec<String> = entry
+    let mut values = entry
         .strings(attribute)
-        .map(|value| value.trim().to_owned())
+        .map(str::trim)
         .filter(|value| !value.is_empty())
-        .collect();
-    match values.as_slice() {
-        [] => Host::None,
-        [one] => Host::One(one.clone()),
-        _ => Host::Several(values),
+        .map(str::to_owned);
+    match (values.next(), values.next()) {
+        (None, _) => Host::None,
+        (Some(one), None) => Host::One(one),
+        (Some(one), Some(two)) => Host::Several([one, two].into_iter().chain(values).collect()),
     }
 }
 

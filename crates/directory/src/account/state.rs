@@ -90,12 +90,13 @@ pub(super) fn until(
         ServerType::ActiveDirectory => entry.first_str("accountExpires").and_then(file_time),
         ServerType::Openldap => None,
     };
-    let mut times: Vec<Timestamp> = [enabled, expires].into_iter().flatten().collect();
-    times.retain(|at| *at > now);
+    let mut times = [enabled, expires].map(|at| at.filter(|at| *at > now));
     times.sort_unstable();
+    let mut times = times.into_iter().flatten().peekable();
+    // Nearly nobody has one.
+    times.peek()?;
     let state = AccountState::read(entry, map, server, now);
     times
-        .into_iter()
         .map(|at| StateEnd {
             at,
             then: AccountState::read(entry, map, server, at),
