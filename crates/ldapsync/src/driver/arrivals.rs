@@ -7,8 +7,9 @@
 use super::push::{Job, interrupted};
 use super::worker::{Worker, store_trouble};
 use crate::engine::{Effect, Input, Outcome, Trouble};
+use crate::field::Field;
 use crate::local::{Seen, is_arrival, outcome_of};
-use crate::plan::Plan;
+use crate::plan::{Op, Plan};
 use directory::config::Direction;
 use directory::feed::ChangedEntry;
 use model::EntryUuid;
@@ -17,14 +18,19 @@ use tokio::task::JoinSet;
 
 /// Accounts whose rows are made together, and the fewest of a commit while more follow.
 const TOGETHER: usize = 512;
+/// Aliases of accounts whose rows are made together: where each has hundreds, fewer accounts are enough.
+const ALIASES: usize = 8192;
 /// How many times that is made at once.
 const AT_ONCE: usize = 3;
-/// The most accounts of a commit, and commits under way. Their rows are in memory: some 6 MiB a commit.
+/// The most accounts of a commit, about as many octets as their rows have, and commits under way: all of it is in memory.
 const MOST: usize = 8192;
+const OCTETS: usize = 8 << 20;
 const COMMITS: usize = 2;
 /// What is on its way into the store.
 pub(super) struct Arrivals {
     gathered: Vec<(Box<Plan>, Box<Seen>)>,
+    /// Aliases of those that were gathered.
+    aliases: usize,
     staging: JoinSet<Staged>,
     staged: Vec<(Vec<EntryUuid>, StagedAccounts)>,
     running: JoinSet<Arrived>,
@@ -48,6 +54,7 @@ impl Default for Arrivals {
     fn default() -> Self {
         Self {
             gathered: Vec::new(),
+            aliases: 0,
             staging: JoinSet::new(),
             staged: Vec::new(),
             running: JoinSet::new(),
@@ -58,8 +65,11 @@ impl Default for Arrivals {
 }
 
 impl Arrivals {
-    fn waiting(&self) -> usize {
-        self.staged.iter().map(|(uuids, _)| uuids.len()).sum()
+    /// Whether what is staged is as much as is committed together next.
+    fn are_enough(&self) -> bool {
+        let accounts: usize = self.staged.iter().map(|(uuids, _)| uuids.len()).sum();
+        let octets: usize = self.staged.iter().map(|(_, rows)| rows.octets()).sum();
+        accounts >= self.enough || octets >= OCTETS
     }
 
     fn is_idle(&self) -> bool {
@@ -103,6 +113,7 @@ impl Worker<'_> {
             Some(Effect::Apply(plan)) if alone => {
                 let connector = &self.parts.config.name;
                 tracing::debug!(%connector, %uuid, address = %plan.subject, "an account comes");
+                self.arrivals.aliases += aliases_of(&plan);
                 self.arrivals.gathered.push((plan, Box::new(seen)));
             }
             last => {
@@ -114,7 +125,7 @@ impl Worker<'_> {
 
     /// Begins to carry out the plans of unknown entries where there are as many as one takes together.
     pub(super) async fn gather(&mut self) {
-        if self.arrivals.gathered.len() >= TOGETHER {
+        if self.arrivals.gathered.len() >= TOGETHER || self.arrivals.aliases >= ALIASES {
             self.stage().await;
         }
     }
@@ -122,6 +133,7 @@ impl Worker<'_> {
     /// Has the rows of those that were gathered made, beside the reading.
     async fn stage(&mut self) {
         let plans = std::mem::take(&mut self.arrivals.gathered);
+        self.arrivals.aliases = 0;
         if plans.is_empty() {
             return;
         }
@@ -156,7 +168,7 @@ impl Worker<'_> {
             }) => self.came(&uuids, Err(error)),
             Err(_) => return self.lost(),
         }
-        if self.arrivals.waiting() >= self.arrivals.enough {
+        if self.arrivals.are_enough() {
             self.begin_commit().await;
         }
     }
@@ -187,6 +199,7 @@ impl Worker<'_> {
         if self.arrivals.is_idle() && self.arrivals.gathered.len() == 1 {
             // The way of all other plans, with a line in the log that says what it is.
             let plans = std::mem::take(&mut self.arrivals.gathered);
+            self.arrivals.aliases = 0;
             let jobs = plans.into_iter().map(|(plan, seen)| Job::here(*plan, *seen));
             self.write_here(jobs.collect()).await;
         }
@@ -241,4 +254,12 @@ impl Worker<'_> {
             self.effects.extend(self.engine.step(input, now));
         }
     }
+}
+
+fn aliases_of(plan: &Plan) -> usize {
+    let of = |op: &Op| match op {
+        Op::Create { image, .. } => image.get(Field::Aliases).iter().count(),
+        _ => 0,
+    };
+    plan.ops.iter().map(of).sum()
 }

@@ -69,6 +69,12 @@ impl StagedAccounts {
         self.accounts.len()
     }
 
+    /// Octets of keys and values of their rows.
+    #[must_use]
+    pub fn octets(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
