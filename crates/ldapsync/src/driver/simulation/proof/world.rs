@@ -327,7 +327,7 @@ impl World {
         // Drift of a one-way direction is repaired when everything is compared.
         self.silent |= self.shape == Shape::ToLocal;
         // So are the members that the directory takes out of groups by itself.
-        self.silent |= matches!(edit, Here::Delete | Here::Erase);
+        self.silent |= matches!(edit, Here::Delete | Here::Erase | Here::Members);
         match edit {
             Here::New => {
                 let mut new = NewAccount::new(address(&format!("here{number}@example.test")));
