@@ -7,32 +7,27 @@
 use super::push::{Job, interrupted};
 use super::worker::{Worker, store_trouble};
 use crate::engine::{Effect, Input, Outcome, Trouble};
-use crate::field::Field;
 use crate::local::{Seen, is_arrival, outcome_of};
-use crate::plan::{Op, Plan};
+use crate::plan::Plan;
 use directory::config::Direction;
 use directory::feed::ChangedEntry;
 use model::EntryUuid;
 use store::{Arrival, Names, StagedAccounts, StoreError};
 use tokio::task::JoinSet;
 
-/// Accounts whose rows are made together, and the fewest of a commit while more follow.
+/// The fewest accounts of a commit while more follow.
 const TOGETHER: usize = 512;
-/// Aliases of accounts whose rows are made together: where each has hundreds, fewer accounts are enough.
-const ALIASES: usize = 8192;
-/// How many times that is made at once.
-const AT_ONCE: usize = 3;
-/// The most accounts of a commit, about as many octets as their rows have, and commits under way: all of it is in memory.
+/// The most, about as many octets as their rows have, and commits under way: all of it is in memory.
 const MOST: usize = 8192;
 const OCTETS: usize = 8 << 20;
 const COMMITS: usize = 2;
+
 /// What is on its way into the store.
 pub(super) struct Arrivals {
-    gathered: Vec<(Box<Plan>, Box<Seen>)>,
-    /// Aliases of those that were gathered.
-    aliases: usize,
-    staging: JoinSet<Staged>,
-    staged: Vec<(Vec<EntryUuid>, StagedAccounts)>,
+    /// The first: should no second one follow, it goes the way of all other plans.
+    first: Option<(Box<Plan>, Box<Seen>)>,
+    /// Whose rows are made. They are made at once: what was read of them needs to be kept no longer.
+    staged: Option<Staged>,
     running: JoinSet<Arrived>,
     /// How many are committed together next.
     enough: usize,
@@ -42,7 +37,7 @@ pub(super) struct Arrivals {
 
 struct Staged {
     uuids: Vec<EntryUuid>,
-    rows: Result<StagedAccounts, StoreError>,
+    rows: StagedAccounts,
 }
 
 struct Arrived {
@@ -53,10 +48,8 @@ struct Arrived {
 impl Default for Arrivals {
     fn default() -> Self {
         Self {
-            gathered: Vec::new(),
-            aliases: 0,
-            staging: JoinSet::new(),
-            staged: Vec::new(),
+            first: None,
+            staged: None,
             running: JoinSet::new(),
             enough: TOGETHER,
             names: Names::Now,
@@ -67,13 +60,8 @@ impl Default for Arrivals {
 impl Arrivals {
     /// Whether what is staged is as much as is committed together next.
     fn are_enough(&self) -> bool {
-        let accounts: usize = self.staged.iter().map(|(uuids, _)| uuids.len()).sum();
-        let octets: usize = self.staged.iter().map(|(_, rows)| rows.octets()).sum();
-        accounts >= self.enough || octets >= OCTETS
-    }
-
-    fn is_idle(&self) -> bool {
-        self.staging.is_empty() && self.staged.is_empty() && self.running.is_empty()
+        let enough = |staged: &Staged| staged.uuids.len() >= self.enough || staged.rows.octets() >= OCTETS;
+        self.staged.as_ref().is_some_and(enough)
     }
 }
 
@@ -106,15 +94,38 @@ impl Worker<'_> {
         Ok(unknown)
     }
 
-    /// Keeps the plan of an unknown entry, to carry it out with many others; or whatever else is to be done about it.
+    /// Makes ready for so many unknown entries.
+    pub(super) async fn expect(&mut self, count: usize) -> Result<(), Trouble> {
+        if count == 0 || (count == 1 && self.arrivals.first.is_none() && self.arrivals.staged.is_none()) {
+            return Ok(());
+        }
+        let (local, enough) = (&self.parts.local, self.arrivals.enough);
+        // As many follow as came before, most likely.
+        let room = if enough > TOGETHER { enough } else { count };
+        let staged = self.arrivals.staged.get_or_insert_with(|| Staged {
+            uuids: Vec::with_capacity(room),
+            rows: local.staging(room),
+        });
+        let count = count.saturating_add(usize::from(self.arrivals.first.is_some()));
+        let reserved = local.store.reserve_ids(&mut staged.rows, count).await;
+        reserved.map_err(store_trouble)
+    }
+
+    /// Makes the rows of an unknown entry's plan, to carry it out with many others; or keeps whatever else is to be done about it.
     pub(super) fn comes(&mut self, uuid: EntryUuid, seen: Seen, mut effects: Vec<Effect>) {
         let alone = matches!(effects.as_slice(), [Effect::Apply(plan)] if is_arrival(plan));
         match effects.pop() {
             Some(Effect::Apply(plan)) if alone => {
                 let connector = &self.parts.config.name;
                 tracing::debug!(%connector, %uuid, address = %plan.subject, "an account comes");
-                self.arrivals.aliases += aliases_of(&plan);
-                self.arrivals.gathered.push((plan, Box::new(seen)));
+                if self.arrivals.staged.is_none() {
+                    self.arrivals.first = Some((plan, Box::new(seen)));
+                    return;
+                }
+                if let Some((plan, seen)) = self.arrivals.first.take() {
+                    self.stage(&plan, &seen);
+                }
+                self.stage(&plan, &seen);
             }
             last => {
                 self.seen.insert(uuid, seen);
@@ -123,93 +134,53 @@ impl Worker<'_> {
         }
     }
 
-    /// Begins to carry out the plans of unknown entries where there are as many as one takes together.
-    pub(super) async fn gather(&mut self) {
-        if self.arrivals.gathered.len() >= TOGETHER || self.arrivals.aliases >= ALIASES {
-            self.stage().await;
-        }
-    }
-
-    /// Has the rows of those that were gathered made, beside the reading.
-    async fn stage(&mut self) {
-        let plans = std::mem::take(&mut self.arrivals.gathered);
-        self.arrivals.aliases = 0;
-        if plans.is_empty() {
-            return;
-        }
-        while self.arrivals.staging.len() >= AT_ONCE {
-            self.one_staged().await;
-        }
-        if plans.len() >= TOGETHER {
-            // As many follow, most likely.
-            self.arrivals.gathered.reserve(plans.len());
-        }
-        let local = self.parts.local.clone();
-        self.arrivals.staging.spawn(async move {
-            let rows = local.stage(&plans).await;
-            let uuids = plans.iter().map(|(plan, _)| plan.uuid).collect();
-            Staged { uuids, rows }
-        });
-    }
-
-    /// Takes rows that are made, and begins to commit them once there are enough.
-    async fn one_staged(&mut self) {
-        let Some(done) = self.arrivals.staging.join_next().await else {
+    fn stage(&mut self, plan: &Plan, seen: &Seen) {
+        let Some(staged) = &mut self.arrivals.staged else {
             return;
         };
-        match done {
-            Ok(Staged {
-                uuids,
-                rows: Ok(rows),
-            }) => self.arrivals.staged.push((uuids, rows)),
-            Ok(Staged {
-                uuids,
-                rows: Err(error),
-            }) => self.came(&uuids, Err(error)),
-            Err(_) => return self.lost(),
+        match self.parts.local.stage(&mut staged.rows, plan, seen) {
+            Ok(()) => staged.uuids.push(plan.uuid),
+            Err(error) => self.came(&[plan.uuid], Err(error)),
         }
+    }
+
+    /// Begins to commit those whose rows are made, once there are enough.
+    pub(super) async fn gather(&mut self) {
         if self.arrivals.are_enough() {
             self.begin_commit().await;
         }
     }
 
     async fn begin_commit(&mut self) {
-        if self.arrivals.staged.is_empty() {
-            return;
-        }
         while self.arrivals.running.len() >= COMMITS {
             self.one_arrived().await;
         }
-        let staged = std::mem::take(&mut self.arrivals.staged);
+        let Some(Staged { uuids, rows }) = self.arrivals.staged.take() else {
+            return;
+        };
         // The first are seen soon; the more follow, the less each of them costs.
         self.arrivals.enough = self.arrivals.enough.saturating_mul(2).min(MOST);
-        let (uuids, rows): (Vec<_>, Vec<_>) = staged.into_iter().unzip();
         let local = self.parts.local.clone();
         self.arrivals.running.spawn(async move {
             let came = local.arrive(rows).await;
-            Arrived {
-                uuids: uuids.concat(),
-                came,
-            }
+            Arrived { uuids, came }
         });
     }
 
     /// Until nothing is on its way any more.
     pub(super) async fn all_arrived(&mut self) {
-        if self.arrivals.is_idle() && self.arrivals.gathered.len() == 1 {
-            // The way of all other plans, with a line in the log that says what it is.
-            let plans = std::mem::take(&mut self.arrivals.gathered);
-            self.arrivals.aliases = 0;
-            let jobs = plans.into_iter().map(|(plan, seen)| Job::here(*plan, *seen));
-            self.write_here(jobs.collect()).await;
-        }
-        self.stage().await;
-        while !self.arrivals.staging.is_empty() {
-            self.one_staged().await;
-        }
         self.begin_commit().await;
         while !self.arrivals.running.is_empty() {
             self.one_arrived().await;
+        }
+        let first = self.arrivals.first.take();
+        let jobs: Vec<_> = first
+            .map(|(plan, seen)| Job::here(*plan, *seen))
+            .into_iter()
+            .collect();
+        if !jobs.is_empty() {
+            // The way of all other plans, with a line in the log that says what it is.
+            self.write_here(jobs).await;
         }
         self.arrivals.enough = TOGETHER;
     }
@@ -254,12 +225,4 @@ impl Worker<'_> {
             self.effects.extend(self.engine.step(input, now));
         }
     }
-}
-
-fn aliases_of(plan: &Plan) -> usize {
-    let of = |op: &Op| match op {
-        Op::Create { image, .. } => image.get(Field::Aliases).iter().count(),
-        _ => 0,
-    };
-    plan.ops.iter().map(of).sum()
 }

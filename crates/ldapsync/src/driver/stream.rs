@@ -243,6 +243,8 @@ impl Worker<'_> {
         let mut known = Vec::new();
         let entries = self.named(changes, now)?;
         let unknown = self.unknown(&entries)?;
+        self.expect(unknown.iter().filter(|unknown| **unknown).count())
+            .await?;
         for (entry, unknown) in entries.into_iter().zip(unknown) {
             if unknown {
                 self.note_news(entry, now);

@@ -62,21 +62,29 @@ impl Local {
         (situation, seen)
     }
 
-    /// Makes the rows of plans for which [`is_arrival`] holds.
-    pub(crate) async fn stage(&self, plans: &[(Box<Plan>, Box<Seen>)]) -> Result<StagedAccounts, StoreError> {
-        let mut accounts = Vec::with_capacity(plans.len());
-        for (plan, seen) in plans {
-            if let [Op::Create { image, state, .. }] = plan.ops.as_slice() {
-                let rows = self.rows(plan, seen, None);
-                accounts.push(self.account_to_create((plan, seen), image, state, rows)?);
-            }
-        }
+    /// For the rows of about so many accounts.
+    pub(crate) fn staging(&self, accounts: usize) -> StagedAccounts {
         let origin = Origin::Connector(self.connector.clone());
-        self.store.stage_accounts(accounts, &origin).await
+        self.store.staging(&origin, accounts)
+    }
+
+    /// Makes the rows of a plan for which [`is_arrival`] holds.
+    pub(crate) fn stage(
+        &self,
+        staged: &mut StagedAccounts,
+        plan: &Plan,
+        seen: &Seen,
+    ) -> Result<(), StoreError> {
+        let [Op::Create { image, state, .. }] = plan.ops.as_slice() else {
+            return Err(StoreError::Invalid("no plan of one new account".into()));
+        };
+        let rows = self.rows(plan, seen, None);
+        let new = self.account_to_create((plan, seen), image, state, rows)?;
+        self.store.stage(staged, new)
     }
 
     /// Carries them out in one commit. In their order: whether each account came.
-    pub(crate) async fn arrive(&self, staged: Vec<StagedAccounts>) -> Result<Vec<bool>, StoreError> {
+    pub(crate) async fn arrive(&self, staged: StagedAccounts) -> Result<Vec<bool>, StoreError> {
         let came = self.store.create_accounts(staged).await?;
         Ok(came.iter().map(Option::is_some).collect())
     }

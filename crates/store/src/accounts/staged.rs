@@ -1,6 +1,6 @@
 //! Many accounts at once: what a connector brings that nobody has yet.
 //!
-//! The same rows as one account after the other, in one commit. They are made before, some hundreds at a time, so that the
+//! The same rows as one account after the other, in one commit. They are made before, one account at a time, so that the
 //! commit has little to do; very many of them become a file of their own. Whoever asks looks first which entries are unknown
 //! ([`Store::unknown`]); who came in between, or wants what another of them has, is left out, and told.
 
@@ -15,6 +15,7 @@ use crate::{LocalId, Store, StoreError, keys};
 use bytes::Bytes;
 use model::{AccountId, Domain, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// About as many octets has an account with two aliases, and as many rows.
 const OCTETS: usize = 800;
@@ -27,6 +28,8 @@ const TRIES: usize = 4;
 pub struct StagedAccounts {
     origin: Origin,
     time: Timestamp,
+    /// For those that follow.
+    ids: Range<u64>,
     accounts: Vec<StagedAccount>,
     /// Keys and values of all rows.
     bytes: Vec<u8>,
@@ -55,6 +58,7 @@ impl StagedAccounts {
         Self {
             origin,
             time,
+            ids: 0..0,
             accounts: Vec::with_capacity(accounts),
             bytes: Vec::with_capacity(accounts.saturating_mul(OCTETS)),
             rows: Vec::with_capacity(accounts.saturating_mul(ROWS)),
@@ -97,45 +101,43 @@ impl StagedAccounts {
         Ok(())
     }
 
-    /// Puts another part behind this one.
-    fn append(&mut self, other: Self) -> Result<(), StoreError> {
-        let size = |len: usize| u32::try_from(len).map_err(|_| StoreError::Limit("accounts"));
-        let (at, account) = (size(self.bytes.len())?, size(self.accounts.len())?);
-        size(self.bytes.len().saturating_add(other.bytes.len()))?;
-        self.bytes.extend_from_slice(&other.bytes);
-        self.rows.extend(other.rows.into_iter().map(|mut one| {
-            one.row.at += at;
-            one.account += account;
-            one
-        }));
-        self.more
-            .extend(other.more.into_iter().map(|(one, op)| (one + account, op)));
-        self.accounts.extend(other.accounts);
-        self.domains.extend(other.domains);
-        Ok(())
+    /// Takes back what was begun for the account that would follow.
+    fn undo(&mut self, bytes: usize, rows: usize) {
+        self.bytes.truncate(bytes);
+        self.rows.truncate(rows);
     }
 }
 
 impl Store {
-    /// Makes the rows of accounts. Ids that are not used are not given again.
-    pub async fn stage_accounts(
-        &self,
-        new: Vec<NewAccount>,
-        origin: &Origin,
-    ) -> Result<StagedAccounts, StoreError> {
-        let count = u64::try_from(new.len()).map_err(|_| StoreError::Limit("accounts"))?;
-        let first = {
+    /// Room for about so many accounts whose rows are made, one after the other.
+    #[must_use]
+    pub fn staging(&self, origin: &Origin, accounts: usize) -> StagedAccounts {
+        StagedAccounts::new(origin.clone(), self.clock().now(), accounts)
+    }
+
+    /// Ids for so many more accounts. Those that are not used are not given again.
+    pub async fn reserve_ids(&self, staged: &mut StagedAccounts, count: usize) -> Result<(), StoreError> {
+        let count = u64::try_from(count).map_err(|_| StoreError::Limit("accounts"))?;
+        if staged.ids.end.saturating_sub(staged.ids.start) < count {
             let mut next = self.ids().lock().await;
             let first = *next;
             *next = first.checked_add(count).ok_or(StoreError::Limit("accounts"))?;
-            first
-        };
-        let mut staged = StagedAccounts::new(origin.clone(), self.clock().now(), new.len());
-        for (number, account) in (first..).zip(new) {
-            let id = AccountId::new(number).map_err(|_| StoreError::Limit("accounts"))?;
-            self.stage_account(&mut staged, id, account)?;
+            staged.ids = first..*next;
         }
-        Ok(staged)
+        Ok(())
+    }
+
+    /// Makes the rows of one more account. An account that is refused leaves nothing behind; [`StoreError::Limit`] also where
+    /// no id was reserved for it.
+    pub fn stage(&self, staged: &mut StagedAccounts, new: NewAccount) -> Result<(), StoreError> {
+        let id = staged.ids.next().ok_or(StoreError::Limit("accounts"))?;
+        let id = AccountId::new(id).map_err(|_| StoreError::Limit("accounts"))?;
+        let (bytes, rows) = (staged.bytes.len(), staged.rows.len());
+        let made = self.stage_account(staged, id, new);
+        if made.is_err() {
+            staged.undo(bytes, rows);
+        }
+        made
     }
 
     fn stage_account(
@@ -158,9 +160,10 @@ impl Store {
             password_hash: new.password_hash.map(Hash),
         };
         let owner = local.to_bytes();
+        let mut domains = Vec::new();
         for address in account.addresses() {
             if !staged.domains.contains(address.domain_str()) {
-                staged.domains.insert(address.domain());
+                domains.push(address.domain());
             }
             staged.row(&keys::name(address), &owner, true)?;
         }
@@ -177,6 +180,8 @@ impl Store {
         }
         self.stage_sync(&mut beside, Some(local), &new.sync)?;
         let number = u32::try_from(staged.accounts.len()).map_err(|_| StoreError::Limit("accounts"))?;
+        // Nothing can fail any more.
+        staged.domains.extend(domains);
         staged.more.extend(beside.ops.into_iter().map(|op| (number, op)));
         staged.accounts.push(StagedAccount {
             id,
@@ -190,25 +195,12 @@ impl Store {
         Ok(())
     }
 
-    /// Creates the accounts of all parts in one commit. In their order: the id of each; none for one that cannot be
-    /// created beside the others and what is there, and is left out.
+    /// Creates them in one commit. In their order: the id of each; none for one that cannot be created beside the others
+    /// and what is there, and is left out.
     pub async fn create_accounts(
         &self,
-        parts: Vec<StagedAccounts>,
+        mut staged: StagedAccounts,
     ) -> Result<Vec<Option<AccountId>>, StoreError> {
-        let size = |of: fn(&StagedAccounts) -> usize| parts.iter().map(of).sum::<usize>();
-        let (bytes, rows) = (size(|part| part.bytes.len()), size(|part| part.rows.len()));
-        let mut parts = parts.into_iter();
-        let Some(mut staged) = parts.next() else {
-            return Ok(Vec::new());
-        };
-        staged
-            .bytes
-            .reserve_exact(bytes.saturating_sub(staged.bytes.len()));
-        staged.rows.reserve_exact(rows.saturating_sub(staged.rows.len()));
-        for part in parts {
-            staged.append(part)?;
-        }
         let bytes = Bytes::from(std::mem::take(&mut staged.bytes));
         let mut out = BTreeSet::new();
         let outcome = 'tries: {

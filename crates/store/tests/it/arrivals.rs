@@ -1,7 +1,7 @@
 //! Many accounts in one commit.
 
-use crate::support::{account, address, admin, clock, embedded, memory};
-use ::model::{AccountId, Address, EntryUuid};
+use crate::support::{account, address, admin, clock, create_together, embedded, memory};
+use ::model::{Address, EntryUuid};
 use store::{
     AccountChange, Arrival, Elsewhere, LinkData, LocalId, Names, NewAccount, NewAssociation, Origin, Store,
     StoreError, Touched,
@@ -25,19 +25,6 @@ fn new(number: u8) -> NewAccount {
         data: LinkData::new(format!("uid=n{number}")),
     });
     new
-}
-
-async fn create(
-    store: &Store,
-    new: Vec<NewAccount>,
-    origin: &Origin,
-) -> Result<Vec<Option<AccountId>>, StoreError> {
-    // In parts, as they are made.
-    let mut parts = Vec::new();
-    for part in new.chunks(2) {
-        parts.push(store.stage_accounts(part.to_vec(), origin).await?);
-    }
-    store.create_accounts(parts).await
 }
 
 fn unknown(store: &Store, numbers: &[u8], names: Names) -> Vec<bool> {
@@ -76,7 +63,7 @@ async fn same_as_one_by_one(one: Store, many: Store) {
     for number in 1..=5 {
         one.create_account(new(number), &origin).await.expect("creates");
     }
-    let ids = create(&many, (1..=5).map(new).collect(), &origin).await;
+    let ids = create_together(&many, (1..=5).map(new).collect(), &origin).await;
     let ids: Vec<_> = ids.expect("creates").into_iter().flatten().collect();
     assert_eq!(
         one.list_accounts(None, 256).expect("reads"),
@@ -106,7 +93,7 @@ async fn who_cannot_come_is_left_out_and_told() {
 async fn left_out_and_told(store: Store) {
     account(&store, "n3").await;
     let came = |list: Vec<NewAccount>| async {
-        let came = create(&store, list, &admin()).await.expect("creates");
+        let came = create_together(&store, list, &admin()).await.expect("creates");
         came.iter().map(Option::is_some).collect::<Vec<_>>()
     };
     // An address that somebody has; one that two of them want; an entry twice.
@@ -134,9 +121,42 @@ async fn left_out_and_told(store: Store) {
     assert!(came(Vec::new()).await.is_empty());
     // A domain that is not hosted is the trouble of all.
     let foreign = NewAccount::new(address("a@elsewhere.test"));
-    let answer = create(&store, vec![new(7), foreign], &admin()).await;
+    let answer = create_together(&store, vec![new(7), foreign], &admin()).await;
     assert!(matches!(answer, Err(StoreError::NotFound(_))), "{answer:?}");
     assert_eq!(store.list_accounts(None, 256).expect("reads").len(), 5);
+}
+
+#[tokio::test]
+async fn who_is_refused_leaves_nothing_behind() {
+    let store = memory();
+    account(&store, "first").await;
+    let mut staged = store.staging(&admin(), 3);
+    assert!(matches!(
+        store.stage(&mut staged, new(1)),
+        Err(StoreError::Limit(_))
+    ));
+    store.reserve_ids(&mut staged, 3).await.expect("ids");
+    store.stage(&mut staged, new(1)).expect("rows");
+    // Its rows are begun when its connector turns out to have no name, and its domain is nobody else's.
+    let mut nameless = new(2);
+    nameless.address = address("n2@elsewhere.test");
+    nameless.association = new(2).association.map(|link| NewAssociation {
+        connector: String::new(),
+        ..link
+    });
+    let octets = staged.octets();
+    assert!(store.stage(&mut staged, nameless).is_err());
+    assert_eq!(staged.octets(), octets);
+    store.stage(&mut staged, new(3)).expect("rows");
+    let came = store.create_accounts(staged).await.expect("creates");
+    let came: Vec<_> = came.iter().map(Option::is_some).collect();
+    assert_eq!(came, [true, true]);
+    let addresses = store.list_accounts(None, 256).expect("reads");
+    let addresses: Vec<_> = addresses.iter().map(|one| one.address.written()).collect();
+    assert_eq!(
+        addresses,
+        ["first@example.test", "n1@example.test", "n3@example.test"]
+    );
 }
 
 #[tokio::test]
@@ -145,7 +165,7 @@ async fn who_is_known_is_told() {
     account(&store, "also5").await;
     assert!(unknown(&store, &[], Names::Now).is_empty());
     assert_eq!(unknown(&store, &[1, 2], Names::Now), [true, true]);
-    let linked = create(&store, vec![new(1), new(3)], &admin()).await;
+    let linked = create_together(&store, vec![new(1), new(3)], &admin()).await;
     let linked: Vec<_> = linked.expect("creates").into_iter().flatten().collect();
     let note = [(
         uuid(6),
@@ -185,7 +205,7 @@ async fn side_by_side_and_reopened_no_id_is_given_twice() {
         let store = store.clone();
         tokio::spawn(async move {
             let list = (from..from + 20).map(new).collect();
-            let ids = create(&store, list, &admin()).await.expect("creates");
+            let ids = create_together(&store, list, &admin()).await.expect("creates");
             ids.into_iter().flatten().collect::<Vec<_>>()
         })
     };
@@ -234,8 +254,7 @@ async fn a_file_of_its_own_is_read_like_all_rows() {
     let before = written.last().expect("the first account").seq + 1;
     for part in 0..2 {
         let list = (part * 4000..(part + 1) * 4000).map(one_of_many).collect();
-        let staged = store.stage_accounts(list, &admin()).await.expect("rows");
-        let came = store.create_accounts(vec![staged]).await.expect("creates");
+        let came = create_together(&store, list, &admin()).await.expect("creates");
         assert_eq!(
             came.iter().filter(|id| id.is_none()).count(),
             usize::from(part == 0)
@@ -323,9 +342,8 @@ async fn the_journal_tells_of_nobody_who_is_not_there_yet() {
             new.aliases = (0..4).map(alias).collect();
             new
         });
-        let staged = store.stage_accounts(list.collect(), &admin()).await;
         let before = store.stats().groups;
-        let came = store.create_accounts(vec![staged.expect("rows")]).await;
+        let came = create_together(&store, list.collect(), &admin()).await;
         assert!(came.expect("creates").iter().all(Option::is_some));
         // What is before a file, and what follows it.
         assert_eq!(store.stats().groups - before, 2);

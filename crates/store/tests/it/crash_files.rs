@@ -1,7 +1,7 @@
 //! kill -9 of a process that creates thousands of accounts at a time: each time all of them are there or none, with their
 //! links, and the journal tells of those that are there and of nobody else.
 
-use crate::support::{account, address, admin, embedded};
+use crate::support::{account, address, admin, create_together, embedded};
 use ::model::{EntryUuid, SystemClock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
@@ -56,9 +56,8 @@ fn create_until_killed() {
         account(&store, &format!("first{round}")).await;
         for part in 0.. {
             let list = (0..TOGETHER).map(|number| new(round, part, number)).collect();
-            let staged = store.stage_accounts(list, &admin()).await.expect("rows");
             let before = store.stats().groups;
-            let came = store.create_accounts(vec![staged]).await.expect("creates");
+            let came = create_together(&store, list, &admin()).await.expect("creates");
             assert!(came.iter().all(Option::is_some));
             // What is before a file, and what follows it: else these were rows like all others.
             assert_eq!(store.stats().groups - before, 2);

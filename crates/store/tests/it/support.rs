@@ -2,7 +2,7 @@
 
 use ::model::{AccountId, Address, Clock, Domain, MailboxName, ManualClock, Timestamp, Uid};
 use std::sync::Arc;
-use store::{NewAccount, Origin, Store, StoreConfig};
+use store::{NewAccount, Origin, Store, StoreConfig, StoreError};
 
 /// A clock at some moment of 2025.
 pub(crate) fn clock() -> Arc<ManualClock> {
@@ -49,4 +49,21 @@ pub(crate) async fn account(store: &Store, local: &str) -> AccountId {
     }
     let new = NewAccount::new(address(&format!("{local}@example.test")));
     store.create_account(new, &admin()).await.expect("account")
+}
+
+/// Creates them together, as a connector does.
+pub(crate) async fn create_together(
+    store: &Store,
+    new: Vec<NewAccount>,
+    origin: &Origin,
+) -> Result<Vec<Option<AccountId>>, StoreError> {
+    let mut staged = store.staging(origin, new.len());
+    // Ids come a few at a time, as the accounts do.
+    for part in new.chunks(2) {
+        store.reserve_ids(&mut staged, part.len()).await?;
+        for one in part {
+            store.stage(&mut staged, one.clone())?;
+        }
+    }
+    store.create_accounts(staged).await
 }

@@ -255,8 +255,13 @@ async fn accounts_that_come_together_are_summed_as_each_alone() {
         });
         new
     });
-    let staged = world.store.stage_accounts(new.into(), &Origin::System).await;
-    let made = world.store.create_accounts(vec![staged.expect("rows")]).await;
+    let mut staged = world.store.staging(&Origin::System, new.len());
+    let ids = world.store.reserve_ids(&mut staged, new.len()).await;
+    ids.expect("ids");
+    for one in new {
+        world.store.stage(&mut staged, one).expect("rows");
+    }
+    let made = world.store.create_accounts(staged).await;
     assert_eq!(made.expect("accounts").into_iter().flatten().count(), 6);
     let sums = world.store.link_sums("c").expect("reads").expect("known");
     assert_eq!(sums, world.folded(&|_| true));
