@@ -269,20 +269,20 @@ impl StagedAccounts {
     /// The rows of all accounts that are not left out, by key; where two are the same, that of the first account first.
     fn sorted(&self, bytes: &Bytes, out: &BTreeSet<u32>) -> Vec<StagedRow> {
         // By what a key begins with: each such part is in its order already, or its keys differ behind a common beginning.
-        let mut parts: Vec<(u8, Vec<StagedRow>)> = Vec::new();
+        let mut parts: Vec<(u8, Vec<&StagedRow>)> = Vec::new();
         for row in &self.rows {
             if out.is_empty() || !out.contains(&row.account) {
                 let tag = row.row.of(bytes).0.first().copied().unwrap_or_default();
                 match parts.iter_mut().find(|(of, _)| *of == tag) {
-                    Some((_, part)) => part.push(*row),
-                    None => parts.push((tag, vec![*row])),
+                    Some((_, part)) => part.push(row),
+                    None => parts.push((tag, vec![row])),
                 }
             }
         }
         parts.sort_unstable_by_key(|(tag, _)| *tag);
         let mut sorted = Vec::with_capacity(self.rows.len());
         for (_, part) in parts {
-            sorted.extend(in_order(part, bytes));
+            sorted.extend(in_order(part, bytes).into_iter().copied());
         }
         sorted
     }
@@ -332,8 +332,8 @@ impl StagedAccounts {
     }
 }
 
-fn in_order(rows: Vec<StagedRow>, bytes: &Bytes) -> Vec<StagedRow> {
-    let key = |one: &StagedRow| one.row.of(bytes).0;
+fn in_order<'r>(rows: Vec<&'r StagedRow>, bytes: &Bytes) -> Vec<&'r StagedRow> {
+    let key = |one: &&StagedRow| one.row.of(bytes).0;
     if rows.is_sorted_by(|one, other| key(one) < key(other)) {
         return rows;
     }
@@ -344,24 +344,32 @@ fn in_order(rows: Vec<StagedRow>, bytes: &Bytes) -> Vec<StagedRow> {
         let both = first.iter().zip(key(row)).take(common);
         both.take_while(|(one, other)| one == other).count()
     });
-    // What follows, as a number: most keys differ in it.
-    let mark = |row: &StagedRow| {
-        let rest = key(row).get(common..).unwrap_or_default();
-        if let Some(whole) = rest.first_chunk() {
-            return u128::from_be_bytes(*whole);
-        }
-        let mut mark = [0; 16];
-        mark.iter_mut().zip(rest).for_each(|(octet, of)| *octet = *of);
-        u128::from_be_bytes(mark)
-    };
-    let mut marked: Vec<_> = rows.into_iter().map(|row| (mark(&row), row)).collect();
-    marked.sort_unstable_by(|(mark, one), (other_mark, other)| {
+    let marked = rows.into_iter().map(|row| {
+        let rest = key(&row).get(common..).unwrap_or_default();
+        (mark(rest), mark(rest.get(MARK..).unwrap_or_default()), row)
+    });
+    let mut marked: Vec<_> = marked.collect();
+    marked.sort_unstable_by(|(mark, then, one), (other_mark, other_then, other)| {
         let keys = || key(one).cmp(key(other));
         mark.cmp(other_mark)
+            .then(then.cmp(other_then))
             .then_with(keys)
             .then(one.account.cmp(&other.account))
     });
-    marked.into_iter().map(|(_, row)| row).collect()
+    marked.into_iter().map(|(_, _, row)| row).collect()
+}
+
+/// Octets of a number that stands for them.
+const MARK: usize = size_of::<u128>();
+
+/// What a text begins with, as a number: twice that tells most addresses of a domain apart, and costs no look at them.
+fn mark(text: &[u8]) -> u128 {
+    if let Some(whole) = text.first_chunk() {
+        return u128::from_be_bytes(*whole);
+    }
+    let mut mark = [0; MARK];
+    mark.iter_mut().zip(text).for_each(|(octet, of)| *octet = *of);
+    u128::from_be_bytes(mark)
 }
 
 #[cfg(test)]
@@ -372,7 +380,7 @@ mod tests {
     proptest! {
         #[test]
         fn they_are_in_the_order_of_their_keys(
-            keys in proptest::collection::vec("[IRU][ab]{0,3}[a-c]{0,20}", 0..60),
+            keys in proptest::collection::vec("[IRU][ab]{0,3}(a{0,40}|[a-c]{0,20})[ab]?", 0..60),
         ) {
             let mut staged = StagedAccounts::new(Origin::System, Timestamp::default(), 0);
             for key in &keys {
