@@ -1,5 +1,6 @@
 //! How this server trusts the servers it connects to.
 
+use super::system::SystemRoots;
 use super::{TlsError, load_certificates, load_key, provider};
 use crate::ClientTlsConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -7,6 +8,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The client side of TLS. Clones share the trusted authorities and the resumable sessions.
@@ -17,17 +19,19 @@ pub struct ClientTls {
 }
 
 impl ClientTls {
-    /// Loads the trusted authorities: those of `ca_file`, else the system's.
+    /// Trusts the authorities of `ca_file`, which are loaded; without one the system's, which are read once they are needed.
     pub fn new(config: &ClientTlsConfig) -> Result<Self, TlsError> {
         let builder = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::Config(error.to_string()))?;
-        let builder = if config.verify {
-            builder.with_root_certificates(roots(config)?)
-        } else {
-            builder
+        let builder = match &config.ca_file {
+            Some(path) if config.verify => builder.with_root_certificates(roots(path)?),
+            None if config.verify => builder
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider())))
+                .with_custom_certificate_verifier(Arc::new(SystemRoots::new())),
+            _ => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider()))),
         };
         let client = match (&config.client_cert, &config.client_key) {
             (None, None) => builder.with_no_client_auth(),
@@ -65,16 +69,11 @@ impl fmt::Debug for ClientTls {
     }
 }
 
-fn roots(config: &ClientTlsConfig) -> Result<RootCertStore, TlsError> {
+fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
-    let Some(path) = &config.ca_file else {
-        // A system without authorities is no error here: the handshake will say "unknown issuer".
-        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        return Ok(store);
-    };
     for certificate in load_certificates(path)? {
         store.add(certificate).map_err(|error| TlsError::File {
-            path: path.clone(),
+            path: path.to_owned(),
             message: format!("a certificate in this file cannot be an authority: {error}"),
         })?;
     }

@@ -9,6 +9,7 @@ mod clients;
 mod error;
 mod identity;
 mod server;
+mod system;
 #[cfg(test)]
 pub(crate) mod tests;
 
