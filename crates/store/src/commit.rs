@@ -13,7 +13,7 @@ mod known;
 mod tests;
 mod thread;
 
-pub(crate) use bulk::{Bulk, BulkRow, finish_loading};
+pub(crate) use bulk::{Bulk, BulkPart, BulkRow, finish_loading};
 pub(crate) use thread::{mark_bytes, read_mark};
 
 use crate::StoreError;

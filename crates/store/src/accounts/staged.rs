@@ -8,7 +8,7 @@ use super::changes::{batch, needs_domain, tidy_aliases};
 use super::journal::{Noted, write_journals};
 use super::rows::account_row;
 use super::types::{Account, Hash, NewAccount, Origin, Touched};
-use crate::commit::{Batch, Bulk, BulkRow, Op};
+use crate::commit::{Batch, Bulk, BulkPart, BulkRow, Op};
 use crate::engine::Space;
 use crate::sync::{Association, Came, Mark, Tally};
 use crate::{LocalId, Store, StoreError, keys};
@@ -17,9 +17,11 @@ use model::{AccountId, Domain, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-/// About as many octets has an account with two aliases, and as many rows.
-const OCTETS: usize = 800;
+/// About as many rows has an account with two aliases.
 const ROWS: usize = 6;
+/// About as many octets and rows of an account are in one part.
+const PART_OCTETS: usize = 150;
+const PART_ROWS: usize = 1;
 /// How often those that cannot come are looked for; others may come meanwhile.
 const TRIES: usize = 4;
 
@@ -31,12 +33,20 @@ pub struct StagedAccounts {
     /// For those that follow.
     ids: Range<u64>,
     accounts: Vec<StagedAccount>,
-    /// Keys and values of all rows.
-    bytes: Vec<u8>,
-    rows: Vec<StagedRow>,
+    /// How many are expected.
+    room: usize,
+    /// By what their keys begin with: what is read together, in the order of its keys, lies together.
+    parts: BTreeMap<u8, Part>,
     /// Rows that few accounts have.
     more: Vec<(u32, Op)>,
     domains: BTreeSet<Domain>,
+}
+
+#[derive(Debug)]
+struct Part {
+    /// Keys and values.
+    bytes: Vec<u8>,
+    rows: Vec<StagedRow>,
 }
 
 #[derive(Debug)]
@@ -60,8 +70,8 @@ impl StagedAccounts {
             time,
             ids: 0..0,
             accounts: Vec::with_capacity(accounts),
-            bytes: Vec::with_capacity(accounts.saturating_mul(OCTETS)),
-            rows: Vec::with_capacity(accounts.saturating_mul(ROWS)),
+            room: accounts,
+            parts: BTreeMap::new(),
             more: Vec::new(),
             domains: BTreeSet::new(),
         }
@@ -76,7 +86,7 @@ impl StagedAccounts {
     /// Octets of keys and values of their rows.
     #[must_use]
     pub fn octets(&self) -> usize {
-        self.bytes.len()
+        self.parts.values().map(|part| part.bytes.len()).sum()
     }
 
     /// Whether there is none.
@@ -88,23 +98,34 @@ impl StagedAccounts {
     /// A row of the account that is made.
     fn row(&mut self, key: &[u8], value: &[u8], is_new: bool) -> Result<(), StoreError> {
         let size = |len: usize| u32::try_from(len).map_err(|_| StoreError::Limit("accounts"));
+        let account = size(self.accounts.len())?;
+        let tag = key.first().copied().unwrap_or_default();
+        let room = self.room;
+        let part = self.parts.entry(tag).or_insert_with(|| Part {
+            bytes: Vec::with_capacity(room.saturating_mul(PART_OCTETS)),
+            rows: Vec::with_capacity(room.saturating_mul(PART_ROWS)),
+        });
         let row = BulkRow {
-            at: size(self.bytes.len())?,
+            at: size(part.bytes.len())?,
             key: size(key.len())?,
             value: size(value.len())?,
             is_new,
         };
-        self.bytes.extend_from_slice(key);
-        self.bytes.extend_from_slice(value);
-        let account = size(self.accounts.len())?;
-        self.rows.push(StagedRow { row, account });
+        part.bytes.extend_from_slice(key);
+        part.bytes.extend_from_slice(value);
+        part.rows.push(StagedRow { row, account });
         Ok(())
     }
 
     /// Takes back what was begun for the account that would follow.
-    fn undo(&mut self, bytes: usize, rows: usize) {
-        self.bytes.truncate(bytes);
-        self.rows.truncate(rows);
+    fn undo(&mut self) {
+        let number = self.accounts.len();
+        let is_its = |row: &mut StagedRow| row.account as usize == number;
+        for part in self.parts.values_mut() {
+            while let Some(row) = part.rows.pop_if(is_its) {
+                part.bytes.truncate(row.row.at as usize);
+            }
+        }
     }
 }
 
@@ -132,10 +153,9 @@ impl Store {
     pub fn stage(&self, staged: &mut StagedAccounts, new: NewAccount) -> Result<(), StoreError> {
         let id = staged.ids.next().ok_or(StoreError::Limit("accounts"))?;
         let id = AccountId::new(id).map_err(|_| StoreError::Limit("accounts"))?;
-        let (bytes, rows) = (staged.bytes.len(), staged.rows.len());
         let made = self.stage_account(staged, id, new);
         if made.is_err() {
-            staged.undo(bytes, rows);
+            staged.undo();
         }
         made
     }
@@ -201,12 +221,14 @@ impl Store {
         &self,
         mut staged: StagedAccounts,
     ) -> Result<Vec<Option<AccountId>>, StoreError> {
-        let bytes = Bytes::from(std::mem::take(&mut staged.bytes));
+        let octets = staged.octets();
+        let parts = std::mem::take(&mut staged.parts);
+        let parts: Vec<Sealed> = parts.into_values().map(Sealed::from).collect();
         let mut out = BTreeSet::new();
         let outcome = 'tries: {
             for _ in 0..TRIES {
-                match self.commit_staged(&staged, &bytes, &out).await {
-                    Err(StoreError::Conflict) => out.extend(self.misfits(&staged, &bytes, &out)?),
+                match self.commit_staged(&staged, (&parts, octets), &out).await {
+                    Err(StoreError::Conflict) => out.extend(self.misfits(&parts, &out)?),
                     other => break 'tries other,
                 }
             }
@@ -222,16 +244,16 @@ impl Store {
     async fn commit_staged(
         &self,
         staged: &StagedAccounts,
-        bytes: &Bytes,
+        (parts, octets): (&[Sealed], usize),
         out: &BTreeSet<u32>,
     ) -> Result<(), StoreError> {
         if staged.accounts.len() == out.len() {
             return Ok(());
         }
-        let mut batch = staged.batch(bytes, out, self.bulk_from())?;
+        let mut batch = staged.batch(parts, out, self.bulk_from())?;
         // In this order, as whoever creates one account does: a lock that waits for room must not be waited for with room.
         let next = self.ids().lock().await;
-        let slot = self.committer().slot(bytes.len()).await?;
+        let slot = self.committer().slot(octets).await?;
         // Whatever was reserved since is behind this row too: a later batch may be queued before this one.
         let row = Bytes::copy_from_slice(&next.to_be_bytes());
         batch.put(Space::Meta, keys::NEXT_ID.to_vec(), row);
@@ -241,59 +263,96 @@ impl Store {
     }
 
     /// Those that want what somebody has.
-    fn misfits(
-        &self,
-        staged: &StagedAccounts,
-        bytes: &Bytes,
-        out: &BTreeSet<u32>,
-    ) -> Result<Vec<u32>, StoreError> {
+    fn misfits(&self, parts: &[Sealed], out: &BTreeSet<u32>) -> Result<Vec<u32>, StoreError> {
         let snapshot = self.engine().snapshot();
         let mut misfits = Vec::new();
-        for one in staged.rows.iter().filter(|one| one.row.is_new) {
-            let (key, _) = one.row.of(bytes);
-            if !out.contains(&one.account) && snapshot.get(Space::Directory, key)?.is_some() {
-                misfits.push(one.account);
+        for part in parts {
+            for one in part.rows.iter().filter(|one| one.row.is_new) {
+                let (key, _) = one.row.of(&part.bytes);
+                if !out.contains(&one.account) && snapshot.get(Space::Directory, key)?.is_some() {
+                    misfits.push(one.account);
+                }
             }
+            // Nobody has any of it by now, or two of them want the same: all but the first are left out.
+            let rows = part.in_order(out);
+            misfits.extend(rows.windows(2).filter_map(|pair| match pair {
+                [one, other] if part.key(one) == part.key(other) => Some(other.account),
+                _ => None,
+            }));
         }
-        // Nobody has any of it by now, or two of them want the same: all but the first are left out.
-        let rows = staged.sorted(bytes, out);
-        misfits.extend(rows.windows(2).filter_map(|pair| match pair {
-            [one, other] if one.row.of(bytes).0 == other.row.of(bytes).0 => Some(other.account),
-            _ => None,
-        }));
         Ok(misfits)
     }
 }
 
-impl StagedAccounts {
-    /// The rows of all accounts that are not left out, by key; where two are the same, that of the first account first.
-    fn sorted(&self, bytes: &Bytes, out: &BTreeSet<u32>) -> Vec<StagedRow> {
-        // By what a key begins with: each such part is in its order already, or its keys differ behind a common beginning.
-        let mut parts: Vec<(u8, Vec<&StagedRow>)> = Vec::new();
-        for row in &self.rows {
-            if out.is_empty() || !out.contains(&row.account) {
-                let tag = row.row.of(bytes).0.first().copied().unwrap_or_default();
-                match parts.iter_mut().find(|(of, _)| *of == tag) {
-                    Some((_, part)) => part.push(row),
-                    None => parts.push((tag, vec![row])),
-                }
-            }
-        }
-        parts.sort_unstable_by_key(|(tag, _)| *tag);
-        let mut sorted = Vec::with_capacity(self.rows.len());
-        for (_, part) in parts {
-            sorted.extend(in_order(part, bytes).into_iter().copied());
-        }
-        sorted
+/// A [`Part`] that does not grow any more.
+#[derive(Debug)]
+struct Sealed {
+    bytes: Bytes,
+    rows: Vec<StagedRow>,
+}
+
+impl From<Part> for Sealed {
+    fn from(Part { bytes, rows, .. }: Part) -> Self {
+        let bytes = bytes.into();
+        Self { bytes, rows }
+    }
+}
+
+impl Sealed {
+    fn key(&self, row: &StagedRow) -> &[u8] {
+        row.row.of(&self.bytes).0
     }
 
-    fn batch(&self, bytes: &Bytes, out: &BTreeSet<u32>, bulk_from: usize) -> Result<Batch, StoreError> {
+    /// The rows of all accounts that are not left out, by key; where two are the same, that of the first account first.
+    fn in_order(&self, out: &BTreeSet<u32>) -> Vec<StagedRow> {
+        let stays = |row: &&StagedRow| out.is_empty() || !out.contains(&row.account);
+        let rows: Vec<StagedRow> = self.rows.iter().filter(stays).copied().collect();
+        if rows.is_sorted_by(|one, other| self.key(one) < self.key(other)) {
+            return rows;
+        }
+        let Some(first) = rows.first().map(|row| self.key(row)) else {
+            return rows;
+        };
+        // They differ behind a common beginning.
+        let common = rows.iter().fold(first.len(), |common, row| {
+            let both = first.iter().zip(self.key(row)).take(common);
+            both.take_while(|(one, other)| one == other).count()
+        });
+        let marked = rows.iter().map(|row| {
+            let rest = self.key(row).get(common..).unwrap_or_default();
+            (mark(rest), mark(rest.get(MARK..).unwrap_or_default()), row)
+        });
+        let mut marked: Vec<_> = marked.collect();
+        marked.sort_unstable_by(|(mark, then, one), (other_mark, other_then, other)| {
+            let keys = || self.key(one).cmp(self.key(other));
+            mark.cmp(other_mark)
+                .then(then.cmp(other_then))
+                .then_with(keys)
+                .then(one.account.cmp(&other.account))
+        });
+        marked.into_iter().map(|(_, _, row)| *row).collect()
+    }
+
+    fn bulk(&self, rows: Vec<StagedRow>) -> BulkPart {
+        BulkPart {
+            bytes: self.bytes.clone(),
+            rows: rows.into_iter().map(|one| one.row).collect(),
+        }
+    }
+}
+
+impl StagedAccounts {
+    fn batch(&self, parts: &[Sealed], out: &BTreeSet<u32>, bulk_from: usize) -> Result<Batch, StoreError> {
         let mut batch = batch();
-        let rows = self.sorted(bytes, out);
-        let same =
-            |pair: &[StagedRow]| matches!(pair, [one, other] if one.row.of(bytes).0 == other.row.of(bytes).0);
-        if rows.windows(2).any(same) {
-            return Err(StoreError::Conflict);
+        let (mut ordered, mut count) = (Vec::with_capacity(parts.len()), 0usize);
+        for part in parts {
+            let rows = part.in_order(out);
+            let same = |pair: &[StagedRow]| matches!(pair, [one, other] if part.key(one) == part.key(other));
+            if rows.windows(2).any(same) {
+                return Err(StoreError::Conflict);
+            }
+            count = count.saturating_add(rows.len());
+            ordered.push((part, rows));
         }
         for domain in &self.domains {
             needs_domain(&mut batch, domain);
@@ -312,51 +371,23 @@ impl StagedAccounts {
         batch.ops.extend(more.map(|(_, op)| op.clone()));
         let noted: Vec<_> = accounts.map(|(_, account)| &account.noted).collect();
         batch.ops.extend(write_journals(self.time, &self.origin, &noted));
-        if rows.len() >= bulk_from.saturating_mul(ROWS) {
-            let rows = rows.into_iter().map(|one| one.row).collect();
-            batch.bulk = Some(Bulk {
-                bytes: bytes.clone(),
-                rows,
-            });
+        if count >= bulk_from.saturating_mul(ROWS) {
+            let parts = ordered.into_iter().map(|(part, rows)| part.bulk(rows));
+            batch.bulk = Some(Bulk(parts.collect()));
             return Ok(batch);
         }
-        for StagedRow { row, .. } in rows {
-            let (key, value) = row.of(bytes);
-            let (key, value) = (key.to_vec(), bytes.slice_ref(value));
-            match row.is_new {
-                true => batch.put_new(Space::Directory, key, value),
-                false => batch.put(Space::Directory, key, value),
+        for (part, rows) in ordered {
+            for StagedRow { row, .. } in rows {
+                let (key, value) = row.of(&part.bytes);
+                let (key, value) = (key.to_vec(), part.bytes.slice_ref(value));
+                match row.is_new {
+                    true => batch.put_new(Space::Directory, key, value),
+                    false => batch.put(Space::Directory, key, value),
+                }
             }
         }
         Ok(batch)
     }
-}
-
-fn in_order<'r>(rows: Vec<&'r StagedRow>, bytes: &Bytes) -> Vec<&'r StagedRow> {
-    let key = |one: &&StagedRow| one.row.of(bytes).0;
-    if rows.is_sorted_by(|one, other| key(one) < key(other)) {
-        return rows;
-    }
-    let Some(first) = rows.first().map(key) else {
-        return rows;
-    };
-    let common = rows.iter().fold(first.len(), |common, row| {
-        let both = first.iter().zip(key(row)).take(common);
-        both.take_while(|(one, other)| one == other).count()
-    });
-    let marked = rows.into_iter().map(|row| {
-        let rest = key(&row).get(common..).unwrap_or_default();
-        (mark(rest), mark(rest.get(MARK..).unwrap_or_default()), row)
-    });
-    let mut marked: Vec<_> = marked.collect();
-    marked.sort_unstable_by(|(mark, then, one), (other_mark, other_then, other)| {
-        let keys = || key(one).cmp(key(other));
-        mark.cmp(other_mark)
-            .then(then.cmp(other_then))
-            .then_with(keys)
-            .then(one.account.cmp(&other.account))
-    });
-    marked.into_iter().map(|(_, _, row)| row).collect()
 }
 
 /// Octets of a number that stands for them.
@@ -386,10 +417,14 @@ mod tests {
             for key in &keys {
                 staged.row(key.as_bytes(), b"v", true).expect("small");
             }
-            let bytes = Bytes::from(std::mem::take(&mut staged.bytes));
-            let sorted = staged.sorted(&bytes, &BTreeSet::new());
-            let read: Vec<_> = sorted.iter().map(|one| one.row.of(&bytes).0).collect();
-            let mut plain: Vec<_> = keys.iter().map(String::as_bytes).collect();
+            let parts: Vec<_> = staged.parts.into_values().map(Sealed::from).collect();
+            let none = BTreeSet::new();
+            let read = parts.iter().flat_map(|part| {
+                let rows = part.in_order(&none);
+                rows.into_iter().map(|row| part.key(&row).to_vec())
+            });
+            let read: Vec<_> = read.collect();
+            let mut plain: Vec<_> = keys.iter().map(|key| key.as_bytes().to_vec()).collect();
             plain.sort_unstable();
             prop_assert_eq!(read, plain);
         }

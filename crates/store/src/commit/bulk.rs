@@ -36,23 +36,35 @@ impl BulkRow {
     }
 }
 
-/// Rows of [`Space::Directory`] in the order of their keys, none of them twice.
+/// Rows of [`Space::Directory`] in the order of their keys, none of them twice: part by part.
 #[derive(Debug, Clone)]
-pub(crate) struct Bulk {
+pub(crate) struct Bulk(pub(crate) Vec<BulkPart>);
+
+#[derive(Debug, Clone)]
+pub(crate) struct BulkPart {
     pub(crate) bytes: Bytes,
     pub(crate) rows: Vec<BulkRow>,
 }
 
 impl Bulk {
     fn rows(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        let rows = self.rows.iter().map(|row| row.of(&self.bytes));
+        let parts = self.0.iter();
+        let rows = parts.flat_map(|part| part.rows.iter().map(|row| row.of(&part.bytes)));
         rows.map(|(key, value)| (key, Some(value)))
     }
 
-    /// Those that must not be there yet.
-    pub(crate) fn new_rows(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let new = self.rows.iter().filter(|row| row.is_new);
-        new.map(|row| row.of(&self.bytes))
+    /// Octets of all of them: the file has as many at most, and about as many.
+    pub(super) fn octets(&self) -> u64 {
+        let octets: usize = self.0.iter().map(|part| part.bytes.len()).sum();
+        u64::try_from(octets).unwrap_or(u64::MAX)
+    }
+
+    /// The keys of those that must not be there yet.
+    pub(crate) fn new_keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().flat_map(|part| {
+            let new = part.rows.iter().filter(|row| row.is_new);
+            new.map(|row| row.of(&part.bytes).0)
+        })
     }
 }
 
@@ -81,15 +93,13 @@ impl Worker {
     /// Commits a batch that has a file of its own.
     pub(super) fn commit_bulk(&mut self, mut request: Request) {
         let free = self.free_space();
-        let begun = self.begin_known();
-        let known = self.known.as_ref().and_then(Option::as_ref);
-        let mut staged = Group::new(self.engine.snapshot(), self.journal).knowing(known);
-        let verdict = match &self.broken {
+        let ready = match &self.broken {
             Some(error) => Err(error.clone()),
-            None => begun
-                .and_then(|()| self.room_for(&request, free))
-                .and_then(|()| staged.stage(&mut request.batch)),
+            None => self.begin_known().and_then(|()| self.room_for(&request, free)),
         };
+        let known = self.known.as_mut().and_then(Option::as_mut);
+        let mut staged = Group::new(self.engine.snapshot(), self.journal).knowing(known);
+        let verdict = ready.and_then(|()| staged.stage(&mut request.batch));
         let (journal, writes) = (staged.next_journal(), staged.into_writes());
         let written = verdict.and_then(|()| match request.batch.bulk.take() {
             Some(bulk) => self.load(&bulk, writes, journal),
@@ -129,17 +139,16 @@ impl Worker {
             }
         }
         beside.sort_unstable_by(|(_, one, _), (_, other, _)| one.cmp(other));
-        let Some((probe, _)) = bulk.new_rows().next() else {
+        let Some(probe) = bulk.new_keys().next() else {
             return Err(StoreError::Invalid("rows of a file that none tells of".into()));
         };
         let note = write_note(probe, &after, journal);
         before.push((Space::Meta, keys::LOADING.to_vec(), Some(note)));
         self.write(before, true, self.journal)?;
+        // The new ones of the file are known since it was looked whether they are there.
         if let Some(Some(known)) = &mut self.known {
-            let keys = bulk.new_rows().map(|(key, _)| key);
             let beside = beside.iter().map(|(_, key, _)| key.as_slice());
-            keys.chain(beside)
-                .for_each(|key| known.add(Space::Directory, key));
+            beside.for_each(|key| known.add(Space::Directory, key));
         }
         let others = beside.iter();
         let others = others.map(|(_, key, value)| (key.as_slice(), value.as_deref()));
@@ -247,10 +256,10 @@ mod tests {
             bytes.extend_from_slice(key.as_bytes());
             bytes.extend_from_slice(value.as_bytes());
         }
-        let bulk = Bulk {
+        let bulk = Bulk(vec![BulkPart {
             bytes: bytes.into(),
             rows,
-        };
+        }]);
         let write = |space, key: &str, value: Option<&'static str>| {
             (
                 space,

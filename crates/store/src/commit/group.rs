@@ -42,7 +42,7 @@ pub(super) struct Group<'a> {
     staged: Staged,
     journal: u64,
     /// What may be there of a file's rows, where that is known.
-    known: Option<&'a Known>,
+    known: Option<&'a mut Known>,
     /// Sums that this group changes, by connector: read once, written once.
     sums: BTreeMap<String, Sums>,
 }
@@ -64,7 +64,7 @@ impl<'a> Group<'a> {
         }
     }
 
-    pub(super) fn knowing(self, known: Option<&'a Known>) -> Self {
+    pub(super) fn knowing(self, known: Option<&'a mut Known>) -> Self {
         Self { known, ..self }
     }
 
@@ -155,7 +155,7 @@ impl<'a> Group<'a> {
     }
 
     /// Where the batch says that nothing is yet.
-    fn nothing_there(&self, batch: &Batch) -> Result<(), StoreError> {
+    fn nothing_there(&mut self, batch: &Batch) -> Result<(), StoreError> {
         for op in &batch.ops {
             if let Op::New(space, key, _) = op
                 && self.read(*space, key)?.is_some()
@@ -163,8 +163,9 @@ impl<'a> Group<'a> {
                 return Err(StoreError::Conflict);
             }
         }
-        for (key, _) in batch.bulk.iter().flat_map(Bulk::new_rows) {
-            let perhaps = self.known.is_none_or(|known| known.may_have(key));
+        for key in batch.bulk.iter().flat_map(Bulk::new_keys) {
+            // Known from now on: should the commit fail, that costs a look at most.
+            let perhaps = self.known.as_mut().is_none_or(|known| known.add_new(key));
             if perhaps && self.read(Space::Directory, key)?.is_some() {
                 return Err(StoreError::Conflict);
             }

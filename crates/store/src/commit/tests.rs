@@ -280,11 +280,43 @@ fn loads(keys: &[&[u8]]) -> Batch {
         .ops
         .push(Op::Journals(3, Bytes::from_static(b"three entries")));
     batch.put(Space::Directory, b"b".to_vec(), Bytes::from_static(b"beside"));
-    batch.bulk = Some(Bulk {
+    batch.bulk = Some(Bulk(vec![BulkPart {
         bytes: bytes.into(),
         rows,
-    });
+    }]));
     batch
+}
+
+#[test]
+fn a_file_needs_room_for_itself() {
+    let start = Start {
+        sequence: 0,
+        journal: 1,
+        journal_told: tokio::sync::watch::channel(1).0,
+        mark: None,
+        reserve: Some(Reserve {
+            folder: "/".into(),
+            bytes: 4000,
+        }),
+    };
+    let clock = Arc::new(ManualClock::default());
+    let worker = Worker::new(memory(), clock, start, Arc::default());
+    let room = |batch: Batch, free: u64| {
+        let (Message::Commit(request), _) = request(batch) else {
+            panic!("a commit");
+        };
+        match worker.room_for(&request, Some(free)) {
+            Ok(()) => true,
+            Err(StoreError::Full) => false,
+            Err(other) => panic!("{other}"),
+        }
+    };
+    // A quarter of the reserve is there for everything but mail.
+    assert!(!room(put(b"x"), 999));
+    assert!(room(put(b"x"), 1000));
+    // Two rows of six octets each.
+    assert!(!room(loads(&[b"a", b"c"]), 1011));
+    assert!(room(loads(&[b"a", b"c"]), 1012));
 }
 
 fn journal_number(engine: &Engine) -> Option<Bytes> {

@@ -2,7 +2,7 @@
 
 use super::group::{self, Group};
 use super::known::Known;
-use super::{Class, Counters, Message, Request, Reserve, Start};
+use super::{Bulk, Class, Counters, Message, Request, Reserve, Start};
 use crate::StoreError;
 use crate::engine::{Durability, Engine, Space};
 use crate::keys;
@@ -338,7 +338,9 @@ impl Worker {
         } else {
             reserve.bytes / 4
         };
-        if free < floor && !request.batch.ops.is_empty() {
+        // What goes into a file of its own is written at once.
+        let file = request.batch.bulk.as_ref().map_or(0, Bulk::octets);
+        if free < floor.saturating_add(file) && !request.batch.ops.is_empty() {
             return Err(StoreError::Full);
         }
         Ok(())
