@@ -609,11 +609,12 @@ async fn acknowledge(local: &Local, job: Job, answer: Answer) -> Ended {
     (job, outcome)
 }
 
-/// This write did not take place. One before it, whose end is not known either, may have: its values are kept in mind.
+/// This write did not take place. One before it, whose end is not known either, may have: its values are kept in mind, and the name
+/// that it gave this server.
 async fn end_intent(local: &Local, seen: &Seen, error: &WriteError) -> Result<(), StoreError> {
     let mine = !matches!(error, WriteError::NotMine(_));
     match seen.local {
-        Some(object) if seen.sent.is_empty() || !mine => local.drop_intents(&[object]).await,
+        Some(object) if !seen.has_intent || !mine => local.drop_intents(&[object]).await,
         _ => Ok(()),
     }
 }

@@ -203,8 +203,10 @@ impl<'a> Worker<'a> {
                 // Often enough to watch, rarely enough to cost nothing.
                 self.publish();
             }
+            let store_fails = is_row(&effect);
             if let Err(trouble) = self.carry_out(effect).await {
-                self.effects.clear();
+                // What was concluded of single objects holds although the round does not: the engine goes by it already.
+                self.effects.retain(|effect| is_row(effect) && !store_fails);
                 self.step(Input::Failed(trouble));
             }
         }
@@ -484,6 +486,14 @@ pub(super) async fn save(
         .put_connector_state(name, &state)
         .await
         .map_err(store_trouble)
+}
+
+/// A row of the quarantine, kept or dropped.
+const fn is_row(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::SetAside(..) | Effect::Release(_) | Effect::SetStrangerAside(..) | Effect::ReleaseStranger(_)
+    )
 }
 
 pub(super) fn store_trouble(error: StoreError) -> Trouble {

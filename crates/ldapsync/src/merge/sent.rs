@@ -24,10 +24,6 @@ impl Sent {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// One field of one write.
     pub(crate) fn note(&mut self, field: Field, was: &Values, values: &Values) {
         self.brings.set(field, values.without(was));
