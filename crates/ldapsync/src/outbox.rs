@@ -18,6 +18,9 @@ use store::{
     Precondition, StoreError, SyncChange,
 };
 
+/// How often a link that changes under our hands is looked at again before its object is planned anew.
+const LOOKS: usize = 3;
+
 impl Local {
     /// The intent of a plan's remote half; none when there is none, or no local object.
     pub(crate) fn intent(&self, plan: &Plan, seen: &Seen, hosts: &[String]) -> Option<Intent> {
@@ -108,6 +111,16 @@ impl Local {
     /// The directory has acknowledged a plan: the base, the version and the end of the intent are one commit. The disk may
     /// have it later: until then the intent stands there, and the entry is looked at again as after any answer that never came.
     pub(crate) async fn settle(&self, plan: &Plan, seen: &Seen, written: &Written) -> Result<(), StoreError> {
+        for _ in 1..LOOKS {
+            match self.settle_once(plan, seen, written).await {
+                Err(StoreError::Conflict) => {}
+                done => return done,
+            }
+        }
+        self.settle_once(plan, seen, written).await
+    }
+
+    async fn settle_once(&self, plan: &Plan, seen: &Seen, written: &Written) -> Result<(), StoreError> {
         let rows = self.settlement(plan, seen, written)?;
         match rows.is_empty() {
             true => Ok(()),
@@ -142,23 +155,24 @@ impl Local {
             };
             return Ok(vec![served, done]);
         }
-        // The local half may have changed the link after it was read.
-        let found = self.store.association(&self.connector, store_id(local))?;
-        let Some(mut found) = found.filter(|found| found.remote == plan.uuid) else {
+        // The local half may have changed the link after it was planned.
+        let found = self.store.link_to_change(&self.connector, store_id(local))?;
+        let Some(found) = found.filter(|found| found.link().remote == plan.uuid) else {
             return Ok(vec![done]);
         };
+        let mut data = found.link().data.clone();
         #[cfg(test)]
         if crate::broken::is(crate::broken::Broken::Echo) {
             return Ok(vec![done]);
         }
         let mut values = plan.settled();
         values.passwords = self.passwords_after(plan, seen);
-        self.write_values(&mut found.data, &values, seen);
+        self.write_values(&mut data, &values, seen);
         if !deleted {
-            found.data.dn.clone_from(&written.dn);
-            found.data.version.clone_from(&written.csn);
+            data.dn.clone_from(&written.dn);
+            data.version.clone_from(&written.csn);
         }
-        Ok(vec![SyncChange::Association(Box::new(found)), done])
+        Ok(vec![SyncChange::Relinked(Box::new(found), Box::new(data)), done])
     }
 
     /// The directory has acknowledged a new entry. The disk has it at once: the intent knows the entry by its name alone.
@@ -330,4 +344,82 @@ pub(crate) fn sent(intent: &Intent) -> Sent {
 fn written(field: Field, values: &Values) -> Vec<Bytes> {
     let image = Image::default().with(field, values.clone());
     link::encode(&image).remove(field.name()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::Copies;
+    use crate::plan::Remote;
+    use directory::config::OnDelete;
+    use ldap::Entry;
+    use model::{Address, Domain, ManualClock};
+    use std::sync::Arc;
+    use std::time::Duration;
+    use store::{NewAccount, NewAssociation, Origin, Store};
+
+    const UUID: EntryUuid = EntryUuid::from_bytes([7; 16]);
+
+    async fn linked() -> (Local, LocalId) {
+        let clock = Arc::new(ManualClock::default());
+        let store = Store::in_memory(clock.clone()).expect("opens");
+        let domain = Domain::parse("example.test").expect("a domain");
+        store
+            .create_domain(&domain, &Origin::System)
+            .await
+            .expect("a domain");
+        let mut account = NewAccount::new(Address::parse("anna@example.test").expect("an address"));
+        account.association = Some(NewAssociation {
+            connector: "people".into(),
+            remote: UUID,
+            data: LinkData::new("uid=anna,dc=test"),
+        });
+        let id = store
+            .create_account(account, &Origin::System)
+            .await
+            .expect("an account");
+        let local = Local {
+            store,
+            connector: "people".into(),
+            clock,
+            retention: Duration::ZERO,
+            on_delete: OnDelete::default(),
+            direction: Direction::BothWays,
+            home: None,
+            former: Vec::new(),
+            copies: Copies::No,
+            others: Vec::new(),
+        };
+        (local, LocalId::Account(id))
+    }
+
+    // The rows of many answers are made before one commit: whoever is erased meanwhile stays so.
+    #[tokio::test]
+    async fn who_is_erased_while_an_answer_is_written_down_is_not_linked_again() {
+        let (local, id) = linked().await;
+        let (_, mut seen) = Local::nobody(UUID, Remote::Gone, (String::new(), None));
+        seen.local = Some(id);
+        let plan = Plan::nothing(UUID, "anna".to_owned(), None);
+        let written = Written {
+            uuid: UUID,
+            dn: "uid=anna,ou=new,dc=test".to_owned(),
+            csn: None,
+            entry: Entry::default(),
+        };
+        let rows = local.settlement(&plan, &seen, &written).expect("reads");
+        let LocalId::Account(account) = id else { return };
+        local
+            .store
+            .erase_account(account, &Origin::System)
+            .await
+            .expect("erased");
+        let late = local.store.commit_sync_soon(&rows).await;
+        assert!(matches!(late, Err(StoreError::Conflict)), "{late:?}");
+        // And so the answer is written down as that of somebody who is nobody's.
+        local.settle(&plan, &seen, &written).await.expect("settled");
+        let found = local.store.association_by_uuid("people", UUID);
+        assert_eq!(found.expect("reads"), None);
+        let tombstones = local.store.list_tombstones("people", None, 9).expect("reads");
+        assert_eq!(tombstones.len(), 1, "the directory still hears of it");
+    }
 }

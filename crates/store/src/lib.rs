@@ -43,6 +43,6 @@ pub use node::Node;
 pub use open::{LostCommits, Store};
 pub use sync::{
     Association, Conflict, ConflictId, ConnectorState, Elsewhere, FieldValues, Intent, IntentKind,
-    JournalPage, LinkData, LinkState, LinkSums, Loser, MemberRef, NewAssociation, Parent, Phase,
+    JournalPage, LinkData, LinkRead, LinkState, LinkSums, Loser, MemberRef, NewAssociation, Parent, Phase,
     Precondition, QuarantineEntry, RemovedBy, STATE_UNTIL, Shown, SyncChange, Tombstone,
 };

@@ -1,7 +1,7 @@
 //! Links between local objects and directory entries.
 
 use super::rows::{read_link, write_link};
-use super::types::Association;
+use super::types::{Association, LinkData};
 use super::{check_name, sums};
 use crate::commit::{Batch, Class, Expect};
 use crate::engine::{Space, after_key, after_prefix};
@@ -9,7 +9,32 @@ use crate::{LocalId, Store, StoreError, keys};
 use bytes::Bytes;
 use model::EntryUuid;
 
+/// A link as it was read, with its row: it can be changed without another read, and only as long as it is the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkRead {
+    link: Association,
+    row: Bytes,
+}
+
+impl LinkRead {
+    /// What was read.
+    #[must_use]
+    pub const fn link(&self) -> &Association {
+        &self.link
+    }
+}
+
 impl Store {
+    /// The link of a local object with this connector, to be changed by [`SyncChange::Relinked`](crate::SyncChange).
+    pub fn link_to_change(&self, connector: &str, local: LocalId) -> Result<Option<LinkRead>, StoreError> {
+        let row = self
+            .engine()
+            .get(Space::Directory, &keys::link(connector, local))?;
+        let Some(row) = row else { return Ok(None) };
+        let link = read_link(connector, local, &row)?;
+        Ok(Some(LinkRead { link, row }))
+    }
+
     /// The link of a local object with this connector.
     pub fn association(&self, connector: &str, local: LocalId) -> Result<Option<Association>, StoreError> {
         let row = self
@@ -160,6 +185,35 @@ impl Store {
         sums::stage(batch, about, before.as_ref(), Some(&link.data));
         Ok(true)
     }
+}
+
+/// Adds what becomes of a link to a batch. Both of its ends stay, so the row of the entry is right as long as that of the
+/// object is the one that was read: nothing is read again, and a link that went meanwhile does not come back.
+pub(super) fn stage_changed(batch: &mut Batch, read: &LinkRead, data: &LinkData) {
+    let LinkRead {
+        link: before,
+        row: old,
+    } = read;
+    let link = Association {
+        connector: before.connector.clone(),
+        local: before.local,
+        remote: before.remote,
+        data: data.clone(),
+    };
+    let row = write_link(&link);
+    if row == *old {
+        return;
+    }
+    let here = keys::link(&link.connector, link.local);
+    batch.expect(
+        Space::Directory,
+        here.clone(),
+        Expect::Equals(old.clone()),
+        StoreError::Conflict,
+    );
+    batch.put(Space::Directory, here, row);
+    let about = (link.connector.as_str(), link.remote);
+    sums::stage(batch, about, Some(&before.data), Some(&link.data));
 }
 
 /// The link of an object that comes with it: its keys, by the object and by the entry, and its row. The object is new, so

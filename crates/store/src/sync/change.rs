@@ -1,8 +1,8 @@
 //! Sync rows that are committed together, or together with a change of an account or group.
 
-use super::association::corrupt;
+use super::association::{LinkRead, corrupt};
 use super::{
-    Association, Conflict, ConnectorState, Elsewhere, Intent, MemberRef, QuarantineEntry, Tombstone,
+    Association, Conflict, ConnectorState, Elsewhere, Intent, LinkData, MemberRef, QuarantineEntry, Tombstone,
 };
 use crate::commit::{Batch, Class};
 use crate::engine::Space;
@@ -16,6 +16,8 @@ use model::EntryUuid;
 pub enum SyncChange {
     /// A link, new or changed.
     Association(Box<Association>),
+    /// What becomes of a link that was read: [`StoreError::Conflict`] where it is another one by now, or none.
+    Relinked(Box<LinkRead>, Box<LinkData>),
     /// A link that goes; nothing of the object changes.
     Unlink {
         /// The connector.
@@ -127,6 +129,7 @@ impl Store {
                 SyncChange::Association(link) => {
                     self.stage_association(batch, link)?;
                 }
+                SyncChange::Relinked(read, data) => super::association::stage_changed(batch, read, data),
                 SyncChange::Unlink { connector, local } => self.stage_unlink(batch, connector, *local)?,
                 SyncChange::Intent(intent) => self.stage_intent(batch, intent)?,
                 SyncChange::IntentDone { connector, local } => {

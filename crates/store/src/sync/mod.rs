@@ -22,6 +22,7 @@ mod tests;
 mod tombstone;
 mod types;
 
+pub use association::LinkRead;
 pub(crate) use association::stage_arrival;
 pub use change::SyncChange;
 pub use conflict::{Conflict, ConflictId, Loser};

@@ -46,6 +46,45 @@ fn deleted(by: RemovedBy) -> AccountState {
     AccountState::SoftDeleted { until, by }
 }
 
+/// What is written of a link that was read is nothing where it went meanwhile, or is another one by now.
+#[tokio::test]
+async fn a_link_that_went_does_not_come_back() {
+    let store = store().await;
+    let id = account(&store, &[("c", LinkState::Linked)]).await;
+    let local = LocalId::Account(id);
+    let read = || {
+        let read = store.link_to_change("c", local).expect("reads");
+        read.expect("linked")
+    };
+    let change = |read: &LinkRead, dn: &str| {
+        let mut data = read.link().data.clone();
+        data.dn = dn.into();
+        SyncChange::Relinked(Box::new(read.clone()), Box::new(data))
+    };
+    store.count_links("c", |_| true).await.expect("counted");
+    let before = read();
+    let sums = store.link_sums("c").expect("reads").expect("counted").links;
+    store
+        .commit_sync(&[change(&before, "uid=b,dc=test")])
+        .await
+        .expect("as it was read");
+    let found = store
+        .association_by_uuid("c", UUID)
+        .expect("reads")
+        .expect("linked");
+    assert_eq!((found.local, found.data.dn.as_str()), (local, "uid=b,dc=test"));
+    let other = store.commit_sync(&[change(&before, "uid=c,dc=test")]).await;
+    assert!(matches!(other, Err(StoreError::Conflict)), "{other:?}");
+    assert_eq!(store.link_sums("c").expect("reads").expect("counted").links, sums);
+    let before = read();
+    store.erase_account(id, &Origin::System).await.expect("erased");
+    let gone = store.commit_sync(&[change(&before, "uid=d,dc=test")]).await;
+    assert!(matches!(gone, Err(StoreError::Conflict)), "{gone:?}");
+    assert_eq!(store.association("c", local).expect("reads"), None);
+    assert_eq!(store.association_by_uuid("c", UUID).expect("reads"), None);
+    assert_eq!(store.link_sums("c").expect("reads").expect("counted").links, 0);
+}
+
 /// Whoever sets the end of what another one removed does not become its remover.
 #[tokio::test]
 async fn who_removed_an_account_is_kept() {
