@@ -274,16 +274,26 @@ impl Local {
         }
     }
 
-    /// The directory has refused a new entry: nothing was made.
-    pub(crate) async fn not_born(&self, creation: &Creation) -> Result<(), StoreError> {
-        match creation.former {
-            Some(_) => {
+    /// The directory has refused a new entry: nothing was made, unless an `earlier` attempt did.
+    pub(crate) async fn not_born(
+        &self,
+        creation: &Creation,
+        earlier: Option<Intent>,
+    ) -> Result<(), StoreError> {
+        match (creation.former, earlier) {
+            // What that one sent is what the entry is known by.
+            (_, Some(earlier)) => {
+                self.store
+                    .commit_sync(&[SyncChange::Intent(Box::new(earlier))])
+                    .await
+            }
+            (Some(_), None) => {
                 let waits = self.birth(creation, String::new());
                 self.store
                     .commit_sync(&[SyncChange::Intent(Box::new(waits))])
                     .await
             }
-            None => self.drop_intents(&[creation.local]).await,
+            (None, None) => self.drop_intents(&[creation.local]).await,
         }
     }
 

@@ -12,13 +12,14 @@ use super::writes::{Entity, Terms};
 use crate::engine::{Input, Notice, Outcome, Trouble};
 use crate::field::{Field, Image};
 use crate::local::{Local, Seen, own_id, store_id};
+use crate::outbox::is_same_name;
 use crate::plan::{Creation, Kind, LocalId, Plan, RemoteOp, kind_of};
 use directory::config::Direction;
 use directory::write::{Precondition, Schema, Write, WriteError, Written};
 use model::{Address, EntryUuid};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use store::{MemberRef, StoreError};
+use store::{Intent, MemberRef, StoreError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -627,6 +628,18 @@ async fn give_birth(
 ) -> Vec<(Creation, Outcome)> {
     let local = &parts.local;
     let (births, mut ended) = apart_from_others(parts, births, Moment::Before).await;
+    let mut earlier = HashMap::new();
+    for (creation, write) in &births {
+        match unanswered_before(local, creation, write) {
+            Ok(Some(intent)) => drop(earlier.insert(creation.local, intent)),
+            Ok(None) => {}
+            Err(error) => {
+                let failed = |(creation, _)| (creation, Outcome::Temporary(error.to_string()));
+                ended.extend(births.into_iter().map(failed));
+                return ended;
+            }
+        }
+    }
     let intents: Vec<store::SyncChange> = births
         .iter()
         .map(|(creation, write)| {
@@ -657,6 +670,7 @@ async fn give_birth(
     let mut running = JoinSet::new();
     for (creation, answer) in creations.into_iter().zip(answers) {
         let local = local.clone();
+        let earlier = earlier.remove(&creation.local);
         running.spawn(async move {
             let outcome = match answer {
                 Ok(written) => match local.born(&creation, &written).await {
@@ -665,7 +679,7 @@ async fn give_birth(
                     Err(error) => Outcome::Temporary(error.to_string()),
                 },
                 Err(WriteError::Unavailable { why, .. }) => Outcome::Unreachable(why.to_string()),
-                Err(error) => match local.not_born(&creation).await {
+                Err(error) => match local.not_born(&creation, made_late(&error, earlier)).await {
                     Ok(()) => Outcome::Refused(format!("the directory: {error}")),
                     Err(error) => Outcome::Temporary(error.to_string()),
                 },
@@ -675,6 +689,25 @@ async fn give_birth(
     }
     ended.extend(running.join_all().await);
     ended
+}
+
+/// An entry that is there already may be what an earlier attempt made: late, or on a server that shows it later.
+fn made_late(error: &WriteError, earlier: Option<Intent>) -> Option<Intent> {
+    earlier.filter(|_| matches!(error, WriteError::AlreadyExists(_)))
+}
+
+/// The intent of an earlier attempt to make this entry under this name, of which nobody knows what became.
+fn unanswered_before(
+    local: &Local,
+    creation: &Creation,
+    write: &Write,
+) -> Result<Option<Intent>, StoreError> {
+    let (Some(_), Write::Add(entry)) = (creation.former, write) else {
+        return Ok(None);
+    };
+    let begun = local.store.intent(&local.connector, store_id(creation.local))?;
+    let same = |begun: &Intent| is_same_name(&begun.dn, &entry.dn().to_string());
+    Ok(begun.filter(|begun| begun.remote.is_none() && same(begun)))
 }
 
 fn unreachable(error: WriteError) -> Trouble {
@@ -705,6 +738,9 @@ pub(super) fn is_newcomer(local: &Local, object: LocalId) -> Result<bool, StoreE
         .association(&local.connector, store_id(object))?
         .is_none())
 }
+
+#[cfg(test)]
+mod births;
 
 #[cfg(test)]
 mod tests {

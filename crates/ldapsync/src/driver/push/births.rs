@@ -1,0 +1,138 @@
+//! New entries of objects whose former entry is gone: what stays known of an attempt that was never answered.
+
+use super::super::simulation::config;
+use super::super::{Beside, Remotes, sessions::Sessions};
+use super::*;
+use crate::field::Values;
+use directory::feed::ChangeSource;
+use directory::write::{Fate, NewEntry, Vocabulary};
+use directory::{Lookup, PasswordSeen, ResolvedMembers};
+use ldap::{Dn, Rdn, ResultCode};
+use model::{AccountId, BoxFuture, Clock, ManualClock, Unavailable};
+use store::{IntentKind, Store};
+
+/// A directory that answers every write with the same.
+struct Says(fn() -> WriteError);
+
+impl Outlet for Says {
+    fn vocabulary(&self) -> &Vocabulary {
+        panic!("the write is made already")
+    }
+
+    fn schema(&self) -> BoxFuture<'_, Result<Arc<Schema>, WriteError>> {
+        panic!("the write is made already")
+    }
+
+    fn write<'a>(&'a self, _: &'a Write) -> BoxFuture<'a, Answer> {
+        Box::pin(async { Err((self.0)()) })
+    }
+
+    fn write_all(&self, writes: Vec<Write>) -> BoxFuture<'_, Vec<Answer>> {
+        Box::pin(async move { writes.iter().map(|_| Err((self.0)())).collect() })
+    }
+}
+
+fn engine() -> Arc<super::super::SyncEngine> {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+    let store = Store::in_memory(Arc::clone(&clock)).expect("opens");
+    let remotes = Remotes {
+        source: Arc::new(|| -> Box<dyn ChangeSource> { panic!("nothing is read") }),
+        members: Arc::new(|_| Box::pin(async { Ok(ResolvedMembers::default()) })),
+        address: Arc::new(|_| Box::pin(async { Lookup::NotFound })),
+        holder: Arc::new(|_| Box::pin(async { Ok(Lookup::NotFound) })),
+        passwords: Arc::new(|_, _| PasswordSeen::default()),
+        sessions: Sessions {
+            changed: Arc::new(|_| {}),
+            ended: Arc::new(|_, _, _| {}),
+        },
+        outlet: None,
+    };
+    let beside = Beside::default();
+    super::super::SyncEngine::with_remotes(
+        config(1000, false),
+        remotes,
+        store,
+        clock,
+        ("a.test", &[]),
+        &beside,
+    )
+}
+
+fn creation(name: &str) -> Creation {
+    let address = Address::parse("anna@example.test").expect("an address");
+    let name_of = Values::text(name);
+    Creation {
+        local: LocalId::Account(AccountId::new(1).expect("not zero")),
+        subject: address.to_string(),
+        kind: Kind::Account,
+        image: Image::default()
+            .with(Field::Address, Values::addresses([&address]))
+            .with(Field::DisplayName, name_of),
+        waiting: Vec::new(),
+        former: Some(EntryUuid::from_bytes([9; 16])),
+    }
+}
+
+const DN: &str = "uid=anna,ou=people,dc=test";
+
+/// The intent that is left when the directory has said this to a new entry, and one with this name was open before.
+async fn left(before: Option<&str>, answer: fn() -> WriteError) -> Intent {
+    let engine = engine();
+    let local = &engine.local;
+    if let Some(dn) = before {
+        let begun = local.birth(&creation("Earlier"), dn.to_owned());
+        let rows = [store::SyncChange::Intent(Box::new(begun))];
+        local.begin_births(&rows).await.expect("begun");
+    }
+    let write = Write::Add(NewEntry {
+        parent: Dn::parse("ou=people,dc=test").expect("a name"),
+        rdn: Rdn::new("uid", "anna").expect("an RDN"),
+        attributes: Vec::new(),
+    });
+    let outlet: Arc<dyn Outlet> = Arc::new(Says(answer));
+    let ended = give_birth(&engine, &outlet, vec![(creation("Later"), write)]).await;
+    assert!(!matches!(ended.as_slice(), [(_, Outcome::Done)]), "{ended:?}");
+    let intent = local.store.intent(&local.connector, store_id(creation("").local));
+    intent
+        .expect("reads")
+        .expect("it is what keeps it from strangers")
+}
+
+#[tokio::test]
+async fn an_entry_that_is_there_already_may_be_our_own() {
+    let taken: fn() -> WriteError = || WriteError::AlreadyExists(None);
+    let refused: fn() -> WriteError = || WriteError::Refused {
+        code: ResultCode::ObjectClassViolation,
+        text: String::new(),
+    };
+    let silent: fn() -> WriteError = || WriteError::Unavailable {
+        why: Unavailable("no answer".to_owned()),
+        fate: Fate::Unknown,
+    };
+    let other = "uid=berta,ou=people,dc=test";
+    for (before, answer, dn, sent) in [
+        // A late Add of our own is known again, by what that one sent.
+        (Some("UID=Anna, ou=people,dc=test"), taken, DN, Some("Earlier")),
+        // No other entry is.
+        (None, taken, "", None),
+        (Some(""), taken, "", None),
+        (Some(other), taken, "", None),
+        // Nothing was made now, and a server that checks first would have said that the name is taken.
+        (Some(DN), refused, "", None),
+        (Some(DN), silent, DN, Some("Later")),
+        (None, silent, DN, Some("Later")),
+    ] {
+        let case = format!("{before:?} {}", answer());
+        let intent = left(before, answer).await;
+        assert_eq!(intent.kind, IntentKind::Create, "{case}");
+        assert_eq!(intent.former, creation("").former, "{case}");
+        assert!(
+            is_same_name(&intent.dn, dn) || intent.dn == dn,
+            "{case}: {}",
+            intent.dn
+        );
+        let brings = crate::outbox::sent(&intent).brings;
+        let name = brings.get(Field::DisplayName).first().map(str::to_owned);
+        assert_eq!(name.as_deref(), sent, "{case}");
+    }
+}
