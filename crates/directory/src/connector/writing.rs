@@ -108,6 +108,14 @@ impl WriteConnections {
         }
     }
 
+    /// One more connection to a server that works. Whatever comes of it, what is known of the server stays as it is.
+    pub(crate) async fn connect_beside(&self, server: usize) -> Result<Client, String> {
+        let all = options(&self.config).map_err(|problems| first(&problems))?;
+        let identity = Identity::for_writes(&self.config).map_err(|problem| first(&[problem]))?;
+        let options = all.get(server).ok_or("no such server")?;
+        open(options, &identity).await.map_err(|error| error.to_string())
+    }
+
     /// The server did not answer, for this reason.
     pub(crate) fn failed(&self, server: usize, why: &str) {
         *self.last_failure.lock() = Some(why.to_owned());

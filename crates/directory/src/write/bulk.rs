@@ -178,22 +178,32 @@ impl Writer {
             size: writes.len().div_ceil(batches),
             left: Mutex::new(writes.into_iter()),
         };
-        let other = async {
-            if batches > 1 {
-                self.batch_after_batch(&shared, read_back, answers).await;
-            }
-        };
-        tokio::join!(self.batch_after_batch(&shared, read_back, answers), other);
+        // Where there is no connection nothing is written: the single writes will say what is the matter.
+        if let Ok(lane) = self.lanes.open().await {
+            let server = lane.server;
+            let other = async {
+                if batches > 1
+                    && let Some(lane) = self.lanes.beside(server).await
+                {
+                    self.batch_after_batch(lane, &shared, read_back, answers).await;
+                }
+            };
+            tokio::join!(self.batch_after_batch(lane, &shared, read_back, answers), other);
+        }
         shared.left.into_inner().collect()
     }
 
-    /// One connection's part of them. Writes nothing where there is no connection: the single writes will say what is the
-    /// matter.
-    async fn batch_after_batch(self: &Arc<Self>, shared: &Shared, read_back: &[String], answers: &Answers) {
-        let lane = match self.lanes.open().await {
-            Ok(lane) if lane.facts.transactions => lane,
-            _ => return,
-        };
+    /// One connection's part of them.
+    async fn batch_after_batch(
+        self: &Arc<Self>,
+        lane: Lane,
+        shared: &Shared,
+        read_back: &[String],
+        answers: &Answers,
+    ) {
+        if !lane.facts.transactions {
+            return;
+        }
         // What the batch before left behind is read while the next one is sent.
         let mut committed = Vec::new();
         while !lane.client.is_closed() {

@@ -32,6 +32,16 @@ pub(super) struct Lane {
 }
 
 impl Lane {
+    fn new(client: Client, server: usize, facts: Facts) -> Self {
+        Self {
+            client,
+            server,
+            facts: Arc::new(facts),
+            silent: Arc::default(),
+            served: Arc::default(),
+        }
+    }
+
     fn is_usable(&self) -> bool {
         !self.client.is_closed() && !self.silent.load(Ordering::Relaxed)
     }
@@ -120,6 +130,21 @@ impl Lanes {
         self.lane(writing).await
     }
 
+    /// One more lane to a server that has just opened one. Where it is refused, the server has as many connections as it
+    /// takes: that says nothing against the one that it has opened.
+    pub(super) async fn beside(&self, server: usize) -> Option<Lane> {
+        let opened = async {
+            let client = self.connections.connect_beside(server).await?;
+            let facts = Facts::read(&client).await.map_err(|error| error.to_string())?;
+            Ok::<_, String>(Lane::new(client, server, facts))
+        };
+        let none = |why| {
+            let name = self.connections.server_name(server);
+            tracing::debug!(server = %name, %why, "no second connection for bulk writes");
+        };
+        opened.await.map_err(none).ok()
+    }
+
     /// The lane to the server that a referral leads to.
     pub(super) async fn other(&self, referred: &Referred) -> Result<Lane, WriteError> {
         let mut others = timeout(PATIENCE, self.others.lock())
@@ -151,13 +176,7 @@ impl Lanes {
                 return Err(self.not_done(&why));
             }
         };
-        Ok(Lane {
-            client,
-            server,
-            facts: Arc::new(facts),
-            silent: Arc::default(),
-            served: Arc::default(),
-        })
+        Ok(Lane::new(client, server, facts))
     }
 
     /// A read that gave no answer: nothing was written.

@@ -13,6 +13,9 @@ pub(crate) struct Proxy {
     deaf: Arc<AtomicBool>,
     no_commits: Arc<AtomicBool>,
     connections: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+    refused: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -24,8 +27,18 @@ impl Proxy {
         let deaf = Arc::new(AtomicBool::new(false));
         let no_commits = Arc::new(AtomicBool::new(false));
         let (no_answers, commits) = (Arc::clone(&deaf), Arc::clone(&no_commits));
+        let (open, most) = (
+            Arc::new(AtomicUsize::new(0)),
+            Arc::new(AtomicUsize::new(usize::MAX)),
+        );
+        let refused = Arc::new(AtomicUsize::new(0));
+        let (now_open, bound, turned_away) = (Arc::clone(&open), Arc::clone(&most), Arc::clone(&refused));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                if now_open.load(Ordering::SeqCst) >= bound.load(Ordering::SeqCst) {
+                    turned_away.fetch_add(1, Ordering::SeqCst);
+                    continue;
+                }
                 let Ok(server) = TcpStream::connect(server).await else {
                     continue;
                 };
@@ -36,6 +49,7 @@ impl Proxy {
                     silent: Arc::clone(&silenced),
                     deaf: Arc::clone(&no_answers),
                     no_commits: Arc::clone(&commits),
+                    _open: Arc::new(Open::one_more(&now_open)),
                 };
                 tokio::spawn(pump(client_read, server_write, way.clone(), Direction::Requests));
                 tokio::spawn(pump(server_read, client_write, way, Direction::Answers));
@@ -47,6 +61,9 @@ impl Proxy {
             deaf,
             no_commits,
             connections,
+            open,
+            most,
+            refused,
         }
     }
 
@@ -72,6 +89,21 @@ impl Proxy {
         self.silent.store(false, Ordering::SeqCst);
     }
 
+    /// From now on no connection is taken while so many are open.
+    pub(crate) fn take_at_most(&self, connections: usize) {
+        self.most.store(connections, Ordering::SeqCst);
+    }
+
+    /// Connections that are open.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    /// Connections that were not taken.
+    pub(crate) fn refused(&self) -> usize {
+        self.refused.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
@@ -86,6 +118,23 @@ struct Way {
     silent: Arc<AtomicBool>,
     deaf: Arc<AtomicBool>,
     no_commits: Arc<AtomicBool>,
+    _open: Arc<Open>,
+}
+
+/// Counts a connection for as long as one of its ways is open.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn one_more(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 #[derive(Clone, Copy)]

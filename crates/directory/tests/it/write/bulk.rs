@@ -322,3 +322,37 @@ async fn a_server_that_is_away_has_done_nothing() {
         );
     }
 }
+
+// A proxy before the server may take few connections of one client.
+#[tokio::test]
+async fn a_second_connection_that_is_refused_says_nothing_against_the_first() {
+    let slapd = Slapd::start();
+    let proxy = Proxy::to(slapd.address()).await;
+    let mut config = config(&[&slapd]);
+    config.uris = vec![proxy.uri()];
+    let writer = writer(config);
+    let added = all(&writer, people(250)).await;
+    // The one of single writes, and one more.
+    proxy.take_at_most(2);
+    let mut versions = added;
+    for round in 1..=3 {
+        let name = |round: u32| vec![value(&format!("N{round}"))];
+        let was = if round > 1 { name(round - 1) } else { Vec::new() };
+        let writes = versions.iter().map(|one| {
+            let change = AttributeChange::values("displayName", was.clone(), name(round));
+            let seen = Precondition {
+                csn: None,
+                ..seen(one)
+            };
+            modify(one, seen, change)
+        });
+        let (before, refused) = (slapd.commits(), proxy.refused());
+        versions = all(&writer, writes.collect()).await;
+        let commits = slapd.commits() - before;
+        assert!((3..25).contains(&commits), "round {round}: {commits}");
+        assert!(proxy.refused() > refused, "the second one was not asked for");
+        while proxy.open() > 1 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+}
