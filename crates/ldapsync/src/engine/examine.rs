@@ -62,7 +62,9 @@ impl Engine {
             }
             let mut effects = self.hold(&whole, &held, now);
             let part = whole.without(&held, situation.link.as_ref());
-            if part.is_quiet() {
+            // What is seen of the entry belongs to the link also where all that follows from it is held: under which name of this
+            // server it stands, above all, for a write whose answer was lost may have ended so.
+            if part.is_quiet() && is_settled(&part, situation) {
                 effects.extend(self.finished(uuid, now));
             } else {
                 effects.extend(self.apply(part, &situation.name, now));
