@@ -21,6 +21,13 @@ use store::{Account, AccountState, LinkData, LinkState, LocalId};
 /// More aliases than this are compared the long way.
 const FEW: usize = 16;
 
+/// Whether there may be a write whose end is not known.
+#[derive(Clone, Copy)]
+pub(super) enum Written {
+    Nothing,
+    Perhaps,
+}
+
 /// What an account says beside its entry.
 pub(super) struct Beside {
     pub(super) direction: Direction,
@@ -28,8 +35,40 @@ pub(super) struct Beside {
 }
 
 impl Worker<'_> {
+    /// Those that are not plainly equal, where most of those before were known here. Nobody asks of the others whether
+    /// they are, and whether something was written to one of them is asked once for all.
+    pub(super) fn not_equal<'e>(
+        &mut self,
+        mut entries: Vec<&'e ChangedEntry>,
+    ) -> Result<Vec<&'e ChangedEntry>, Trouble> {
+        if !self.familiar || !self.engine.compares_all() || self.under_way.is_some() {
+            return Ok(entries);
+        }
+        let (store, name) = (&self.parts.local.store, &self.parts.config.name);
+        if !store
+            .list_intents(name, None, 1)
+            .map_err(store_trouble)?
+            .is_empty()
+        {
+            return Ok(entries);
+        }
+        let mut failed = None;
+        entries.retain(|entry| match self.is_equal(entry, Written::Nothing) {
+            Ok(true) => {
+                self.is_as_before(entry);
+                false
+            }
+            Ok(false) => true,
+            Err(trouble) => {
+                failed = Some(trouble);
+                true
+            }
+        });
+        failed.map_or(Ok(entries), Err)
+    }
+
     /// Whether an entry that was named in a comparison of everything is as its link and its object here say.
-    pub(super) fn is_equal(&mut self, entry: &ChangedEntry) -> Result<bool, Trouble> {
+    pub(super) fn is_equal(&mut self, entry: &ChangedEntry, written: Written) -> Result<bool, Trouble> {
         let (parts, uuid) = (self.parts, entry.uuid);
         let (Ok(account), Some(EntryKind::Account)) = (&entry.account, entry.kind) else {
             return Ok(false);
@@ -43,7 +82,8 @@ impl Worker<'_> {
         let LocalId::Account(id) = link.local else {
             return Ok(false);
         };
-        if store.intent(name, link.local).map_err(store_trouble)?.is_some() {
+        let asks = matches!(written, Written::Perhaps);
+        if asks && store.intent(name, link.local).map_err(store_trouble)?.is_some() {
             return Ok(false);
         }
         let Some(here) = store.account(id).map_err(store_trouble)? else {

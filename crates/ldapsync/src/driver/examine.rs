@@ -1,5 +1,6 @@
 //! Reading both sides of an object for the engine, and looking entries up without a filter.
 
+use super::equal::Written;
 use super::parents::Met;
 use super::worker::{Worker, store_trouble};
 use super::{SyncEngine, gone, rivals, sums};
@@ -169,7 +170,7 @@ impl Worker<'_> {
 
     /// What a message of the feed is, before anything is planned.
     pub(super) fn freshness(&mut self, entry: &ChangedEntry) -> Result<Freshness, Trouble> {
-        if self.is_equal(entry)? {
+        if self.is_equal(entry, Written::Perhaps)? {
             return Ok(Freshness::Echo);
         }
         let (parts, uuid) = (self.parts, entry.uuid);

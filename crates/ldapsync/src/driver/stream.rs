@@ -241,10 +241,13 @@ impl Worker<'_> {
         let now = self.parts.now();
         let mut elsewhere = Vec::new();
         let mut known = Vec::new();
-        let entries = self.named(changes, now)?;
+        let all = self.named(changes, now)?;
+        let named = all.len();
+        let entries = self.not_equal(all)?;
         let unknown = self.unknown(&entries)?;
-        self.expect(unknown.iter().filter(|unknown| **unknown).count())
-            .await?;
+        let count = unknown.iter().filter(|unknown| **unknown).count();
+        self.familiar = count < named / 2;
+        self.expect(count).await?;
         for (entry, unknown) in entries.into_iter().zip(unknown) {
             if unknown {
                 self.note_news(entry, now);
@@ -310,6 +313,12 @@ impl Worker<'_> {
         Ok(entries)
     }
 
+    /// An entry of which nothing is news.
+    pub(super) fn is_as_before(&mut self, entry: &ChangedEntry) {
+        self.parents.note(&entry.entry.dn, Met::Before);
+        self.step(Input::Noticed(Notice::Present(entry.uuid)));
+    }
+
     /// An entry that somebody here, or something that is noted, is about.
     async fn known_entry(
         &mut self,
@@ -320,8 +329,7 @@ impl Worker<'_> {
         match self.freshness(entry)? {
             Freshness::News => {}
             Freshness::Echo => {
-                self.parents.note(&entry.entry.dn, Met::Before);
-                self.step(Input::Noticed(Notice::Present(uuid)));
+                self.is_as_before(entry);
                 return Ok(());
             }
             Freshness::Older => {

@@ -38,6 +38,8 @@ pub(super) struct Worker<'a> {
     pub(super) seen: HashMap<EntryUuid, Seen>,
     /// What the directory showed of those that may be set aside.
     pub(super) shown: HashMap<EntryUuid, Shown>,
+    /// Whether most of the entries that were named last were known here.
+    pub(super) familiar: bool,
     /// Accounts that are on their way into the store.
     pub(super) arrivals: Arrivals,
     /// What stands above the entries that are read.
@@ -126,6 +128,7 @@ impl<'a> Worker<'a> {
             under_way: None,
             seen: HashMap::new(),
             shown: HashMap::new(),
+            familiar: false,
             arrivals: Arrivals::default(),
             parents: Parents::default(),
             linked,
