@@ -280,7 +280,7 @@ impl Local {
     }
 
     /// A write was begun and its end is not known here. When the entry is what the write was to make it, it took
-    /// place: that is the common state, and what changed here since is an edit of its own; so is another spelling there.
+    /// place: what it sent is common, and what changed here since is an edit of its own; so is another spelling there.
     /// When somebody has edited it since, each value that the write sent and that is there is common all the same.
     fn after_a_write(&self, link: &mut Link, seen: &mut Seen) -> Result<(), StoreError> {
         let Some(intent) = self.store.intent(&self.connector, store_id(link.local))? else {
@@ -294,7 +294,11 @@ impl Local {
         }
         if intent.expected == seen.remote.digest() {
             let sent = sent(&intent);
-            for field in fields_of(kind_of(link.local)) {
+            // What was not sent is as common as it was: a field may differ, and wait for a person.
+            for field in fields_of(kind_of(link.local))
+                .iter()
+                .filter(|field| sent.tells_of(**field))
+            {
                 let common = sent.spelt(*field, link.base.get(*field), seen.remote.get(*field));
                 link.base.set(*field, common);
             }

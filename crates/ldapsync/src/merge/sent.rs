@@ -32,6 +32,11 @@ impl Sent {
         }
     }
 
+    /// Whether it is about this field.
+    pub(crate) fn tells_of(&self, field: Field) -> bool {
+        !self.brings.get(field).is_empty() || !self.takes.get(field).is_empty()
+    }
+
     /// What an earlier write sent may still be in the entry, too.
     pub(crate) fn add(&mut self, earlier: &Self) {
         for (mine, theirs) in [

@@ -349,3 +349,28 @@ fn a_row_that_has_served_goes_although_the_round_fails() {
         end(&Schedule::told_as(Shape::BothWays, LOCAL_WINS, &steps));
     }
 }
+
+// Two swap their addresses there while one of them gets another one here, so a person has to decide; what else was edited is
+// written, and no answer comes. That the entry is as it was to be says nothing of the address (seed 26776).
+#[test]
+fn an_address_that_waits_is_not_common_after_another_field_was_written() {
+    let terms = Terms {
+        resolution: "no-change",
+        scope: "attribute",
+        ..LOCAL_WINS
+    };
+    let steps = [
+        (0, Step::There(0, There::New)),
+        (1, Step::There(0, There::New)),
+        (2, Step::There(0, There::New)),
+        (3, Step::There(0, There::New)),
+        (5, plain_round(0)),
+        (22, Step::Answer(Answer::LostAfter)),
+        (23, Step::Here(6, Here::Address)),
+        (25, Step::There(4, There::New)),
+        (26, Step::Here(6, Here::Switch)),
+        (7, Step::There(7, There::Swap)),
+        (11, LISTEN),
+    ];
+    end(&Schedule::told_as(Shape::Ring, terms, &steps));
+}
