@@ -8,20 +8,31 @@ use parking_lot::Mutex;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls_native_certs::CertificateResult;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// None where the system trusts nobody.
 type Verifier = Option<Arc<WebPkiServerVerifier>>;
-type Load = fn() -> Vec<CertificateDer<'static>>;
+type Load = fn() -> CertificateResult;
 
 /// What was read last.
 #[derive(Debug)]
 pub(super) struct Shared {
     /// Counts configurations and readings: which of two came first.
     turn: AtomicU64,
-    last: Mutex<Option<(u64, Verifier)>>,
+    last: Mutex<Option<Read>>,
+}
+
+#[derive(Debug)]
+struct Read {
+    turn: u64,
+    verifier: Verifier,
+    /// Authorities.
+    count: usize,
+    /// Whether all of them could be read, or a second reading came to the same.
+    is_whole: bool,
 }
 
 impl Shared {
@@ -51,7 +62,7 @@ pub(super) struct SystemRoots {
 
 impl SystemRoots {
     pub(super) fn new() -> Self {
-        Self::with(&OF_THE_SYSTEM, || rustls_native_certs::load_native_certs().certs)
+        Self::with(&OF_THE_SYSTEM, rustls_native_certs::load_native_certs)
     }
 
     fn with(shared: &'static Shared, load: Load) -> Self {
@@ -63,19 +74,37 @@ impl SystemRoots {
         }
     }
 
-    fn verifier(&self) -> &Verifier {
-        self.verifier.get_or_init(|| {
-            let mut last = self.shared.last.lock();
-            match &*last {
-                Some((read, verifier)) if *read > self.since => verifier.clone(),
-                _ => {
-                    let turn = self.shared.turn();
-                    let verifier = verifier_of((self.load)());
-                    *last = Some((turn, verifier.clone()));
-                    verifier
-                }
-            }
-        })
+    /// What cannot be read now, for want of file descriptors perhaps, may be read with the next certificate.
+    fn verifier(&self) -> Verifier {
+        if let Some(verifier) = self.verifier.get() {
+            return verifier.clone();
+        }
+        let mut last = self.shared.last.lock();
+        if let Some(read) = last
+            .as_ref()
+            .filter(|read| read.turn > self.since && read.is_whole)
+        {
+            return self.verifier.get_or_init(|| read.verifier.clone()).clone();
+        }
+        let turn = self.shared.turn();
+        let CertificateResult { certs, errors, .. } = (self.load)();
+        if let Some(error) = errors.first() {
+            tracing::warn!(%error, errors = errors.len(), found = certs.len(), "the system's authorities cannot all be read");
+        }
+        let count = certs.len();
+        let again = last.as_ref().is_some_and(|read| read.count == count && count > 0);
+        let verifier = verifier_of(certs);
+        let is_whole = errors.is_empty() || again;
+        *last = Some(Read {
+            turn,
+            verifier: verifier.clone(),
+            count,
+            is_whole,
+        });
+        if is_whole {
+            return self.verifier.get_or_init(|| verifier).clone();
+        }
+        verifier
     }
 }
 
@@ -147,6 +176,44 @@ mod tests {
         made.clone()
     }
 
+    fn found(certs: Vec<CertificateDer<'static>>) -> CertificateResult {
+        let mut found = CertificateResult::default();
+        found.certs = certs;
+        found
+    }
+
+    /// A reading in which some file could not be read.
+    fn torn(certs: Vec<CertificateDer<'static>>) -> CertificateResult {
+        let mut torn = found(certs);
+        torn.errors.push(rustls_native_certs::Error {
+            context: "failed to open file",
+            kind: rustls_native_certs::ErrorKind::Io {
+                inner: std::io::Error::other("too many open files"),
+                path: "/etc/ssl/certs".into(),
+            },
+        });
+        torn
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_read_again() {
+        static SHARED: Shared = Shared::new();
+        static READ: AtomicUsize = AtomicUsize::new(0);
+        let load: Load = || match READ.fetch_add(1, Ordering::Relaxed) {
+            0 => torn(Vec::new()),
+            _ => torn(vec![authority()]),
+        };
+        let (one, other) = (SystemRoots::with(&SHARED, load), SystemRoots::with(&SHARED, load));
+        assert!(judge(&one, "mail.test").is_err());
+        assert_eq!(judge(&one, "mail.test"), Ok(()));
+        // A file that never can be read costs one more reading, and no more.
+        for _ in 0..3 {
+            assert_eq!(judge(&one, "mail.test"), Ok(()));
+            assert_eq!(judge(&other, "mail.test"), Ok(()));
+        }
+        assert_eq!(READ.load(Ordering::Relaxed), 3);
+    }
+
     fn judge(roots: &SystemRoots, name: &str) -> Result<(), rustls::Error> {
         let name = ServerName::try_from(name.to_owned()).expect("a name");
         let judged = roots.verify_server_cert(&authority(), &[], &name, &[], UnixTime::now());
@@ -159,7 +226,7 @@ mod tests {
         static READ: AtomicUsize = AtomicUsize::new(0);
         let load: Load = || {
             READ.fetch_add(1, Ordering::Relaxed);
-            vec![authority()]
+            found(vec![authority()])
         };
         let made = || SystemRoots::with(&SHARED, load);
         let (one, other, idle) = (made(), made(), made());
@@ -178,7 +245,7 @@ mod tests {
     #[test]
     fn a_system_that_trusts_nobody_knows_no_issuer() {
         static SHARED: Shared = Shared::new();
-        let roots = SystemRoots::with(&SHARED, Vec::new);
+        let roots = SystemRoots::with(&SHARED, CertificateResult::default);
         let unknown = rustls::Error::from(CertificateError::UnknownIssuer);
         assert_eq!(judge(&roots, "mail.test"), Err(unknown));
     }
