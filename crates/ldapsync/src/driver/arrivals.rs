@@ -155,7 +155,9 @@ impl Worker<'_> {
         while self.arrivals.running.len() >= COMMITS {
             self.one_arrived().await;
         }
-        let Some(Staged { uuids, rows }) = self.arrivals.staged.take() else {
+        let staged = self.arrivals.staged.take();
+        // Unknown entries may all be of other homes.
+        let Some(Staged { uuids, rows }) = staged.filter(|staged| !staged.uuids.is_empty()) else {
             return;
         };
         // The first are seen soon; the more follow, the less each of them costs.

@@ -15,7 +15,7 @@ use crate::local::{Local, Seen, own_id, store_id};
 use crate::outbox::is_same_name;
 use crate::plan::{Creation, Kind, LocalId, Plan, RemoteOp, kind_of};
 use directory::config::Direction;
-use directory::write::{Precondition, Schema, Write, WriteError, Written};
+use directory::write::{Fate, Precondition, Schema, Write, WriteError, Written};
 use model::{Address, EntryUuid};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -676,6 +676,14 @@ async fn give_birth(
                 Ok(written) => match local.born(&creation, &written).await {
                     Ok(()) => Outcome::Done,
                     Err(StoreError::Conflict) => Outcome::Stale,
+                    Err(error) => Outcome::Temporary(error.to_string()),
+                },
+                // It was never sent: what somebody makes under this name later is not ours.
+                Err(WriteError::Unavailable {
+                    why,
+                    fate: Fate::NotDone,
+                }) if creation.former.is_some() => match local.not_born(&creation, earlier).await {
+                    Ok(()) => Outcome::Unreachable(why.to_string()),
                     Err(error) => Outcome::Temporary(error.to_string()),
                 },
                 Err(WriteError::Unavailable { why, .. }) => Outcome::Unreachable(why.to_string()),

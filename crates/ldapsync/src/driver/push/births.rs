@@ -5,7 +5,7 @@ use super::super::{Beside, Remotes, sessions::Sessions};
 use super::*;
 use crate::field::Values;
 use directory::feed::ChangeSource;
-use directory::write::{Fate, NewEntry, Vocabulary};
+use directory::write::{NewEntry, Vocabulary};
 use directory::{Lookup, PasswordSeen, ResolvedMembers};
 use ldap::{Dn, Rdn, ResultCode};
 use model::{AccountId, BoxFuture, Clock, ManualClock, Unavailable};
@@ -109,6 +109,10 @@ async fn an_entry_that_is_there_already_may_be_our_own() {
         why: Unavailable("no answer".to_owned()),
         fate: Fate::Unknown,
     };
+    let away: fn() -> WriteError = || WriteError::Unavailable {
+        why: Unavailable("nobody there".to_owned()),
+        fate: Fate::NotDone,
+    };
     let other = "uid=berta,ou=people,dc=test";
     for (before, answer, dn, sent) in [
         // A late Add of our own is known again, by what that one sent.
@@ -121,6 +125,9 @@ async fn an_entry_that_is_there_already_may_be_our_own() {
         (Some(DN), refused, "", None),
         (Some(DN), silent, DN, Some("Later")),
         (None, silent, DN, Some("Later")),
+        // It was never sent, so nothing that appears later is ours; an earlier one may still appear.
+        (None, away, "", None),
+        (Some(DN), away, DN, Some("Earlier")),
     ] {
         let case = format!("{before:?} {}", answer());
         let intent = left(before, answer).await;
