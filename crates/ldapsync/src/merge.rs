@@ -281,6 +281,18 @@ fn one_address(image: &Image, base: Option<&Image>) -> Image {
     image.clone().with(Field::Aliases, aliases)
 }
 
+/// The base while `field` is not written in the directory yet, where it is `there`: what was common before is common still.
+pub(crate) fn not_common_yet(base: &mut Image, known: Option<&Image>, field: Field, there: &Values) {
+    let of = |field| known.map(|known| known.get(field).clone()).unwrap_or_default();
+    base.set(field, of(field));
+    if field == Field::Address {
+        // It is the address there still. An alias that it is here already is an edit until then.
+        let alone = there.without(&of(Field::Aliases));
+        let aliases = base.get(Field::Aliases).without(&alone);
+        base.set(Field::Aliases, aliases);
+    }
+}
+
 /// Whether one side differs from the base in any of these fields.
 pub(crate) fn is_edited(fields: &[Field], base: &Image, image: &Image) -> bool {
     fields

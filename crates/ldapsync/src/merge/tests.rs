@@ -83,9 +83,8 @@ impl Case {
             next.local.set(write.field, write.values.clone());
         }
         for write in &merged.remote {
-            let known = self.base.as_ref().map(|base| base.get(write.field).clone());
             if let Some(base) = next.base.as_mut() {
-                base.set(write.field, known.unwrap_or_default());
+                not_common_yet(base, self.base.as_ref(), write.field, &write.was);
             }
         }
         let first = self.base.is_none() || self.marks.acquaintance == Acquaintance::UnderWay;
@@ -374,6 +373,38 @@ fn an_alias_that_becomes_the_address_is_no_alias() {
     assert_eq!(after.local, image("b", "ac"));
     assert_eq!(after.remote, image("b", "ac"));
     assert_eq!(merged.base, image("b", "ac"));
+}
+
+#[test]
+fn an_alias_here_that_is_the_address_there_is_not_common_before_the_address_is_written() {
+    use Field::{Address, Aliases};
+    let image = |address: &str, aliases: &str| {
+        Image::default()
+            .with(Address, set(address))
+            .with(Aliases, set(aliases))
+    };
+    let case = Case {
+        base: Some(image("b", "")),
+        local: image("b", "a"),
+        // The entry repeats its address, so that the alias needs no write.
+        remote: image("a", "a"),
+        marks: Marks::default(),
+    };
+    for scope in [ConflictScope::Entry, ConflictScope::Attribute] {
+        let rules = Rules {
+            scope,
+            ..rules(BOTH, LOCAL)
+        };
+        let whole = case.merge(&[Address, Aliases], &rules);
+        let half = case.half(&whole);
+        let rest = half.after(&half.merge(&[Address, Aliases], &rules));
+        let whole = case.after(&whole);
+        assert_eq!(
+            (rest.local, rest.remote),
+            (whole.local, whole.remote),
+            "{scope:?}"
+        );
+    }
 }
 
 #[test]

@@ -5,9 +5,9 @@ use super::password::{Credentials, PasswordMove, Passwords};
 use super::reason::Reason;
 use super::remote_op::RemoteOp;
 use super::situation::{Link, Standing};
-use crate::field::{Field, Image};
+use crate::field::{Field, Image, Values};
 use crate::mapping::canonical_host;
-use crate::merge::{Acquaintance, Cause, Discarded, Marks, Sent, Side};
+use crate::merge::{Acquaintance, Cause, Discarded, Marks, Sent, Side, not_common_yet};
 use model::{EntryUuid, Timestamp};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -303,8 +303,9 @@ impl Plan {
             .retain(|op| !(held_there(op) || renames && follows(op)));
         if let Some(base) = part.base.as_mut() {
             for field in &held {
-                let known = old.map(|old| old.base.get(*field).clone()).unwrap_or_default();
-                base.set(*field, known);
+                let there = self.pushed().find(|(pushed, _)| pushed == field);
+                let there = there.map(|(_, was)| was.clone()).unwrap_or_default();
+                not_common_yet(base, old.map(|old| &old.base), *field, &there);
             }
         }
         part.discarded.retain(|lost| !held.contains(&lost.field));
@@ -327,9 +328,8 @@ impl Plan {
     pub(crate) fn meanwhile(&self, old: Option<&Link>) -> LinkValues {
         let mut base = self.base.clone();
         if let Some(base) = base.as_mut() {
-            for field in self.pushed() {
-                let known = old.map(|old| old.base.get(field).clone()).unwrap_or_default();
-                base.set(field, known);
+            for (field, there) in self.pushed() {
+                not_common_yet(base, old.map(|old| &old.base), field, there);
             }
         }
         let ends = |op: &RemoteOp| matches!(op, RemoteOp::Delete | RemoteOp::Create { .. });
@@ -354,7 +354,7 @@ impl Plan {
     #[must_use]
     pub(crate) fn settled(&self) -> LinkValues {
         let mut marks = self.marks.clone();
-        for field in self.pushed() {
+        for (field, _) in self.pushed() {
             marks.refused.remove(&field);
             marks.apart.remove(&field);
         }
@@ -369,9 +369,10 @@ impl Plan {
         }
     }
 
-    fn pushed(&self) -> impl Iterator<Item = Field> + '_ {
+    /// The fields that are written there, and what they are there now.
+    fn pushed(&self) -> impl Iterator<Item = (Field, &Values)> + '_ {
         self.remote.iter().filter_map(|op| match op {
-            RemoteOp::Set { field, .. } => Some(*field),
+            RemoteOp::Set { field, was, .. } => Some((*field, was)),
             _ => None,
         })
     }

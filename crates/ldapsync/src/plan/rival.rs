@@ -8,7 +8,7 @@ use super::outcome::Plan;
 use super::remote_op::RemoteOp;
 use super::situation::{Claim, Link, Rival, Situation};
 use crate::field::{Field, Image, Values};
-use crate::merge::{Cause, Images, Merged, Rules, merge};
+use crate::merge::{Cause, Images, Merged, Rules, merge, not_common_yet};
 use directory::config::ConflictScope;
 use std::collections::BTreeSet;
 
@@ -51,7 +51,7 @@ pub(super) fn put_off(situation: &Situation, old: Option<&Link>, plan: &mut Plan
     if let Some(was) = address {
         // The entry keeps the address that it has, so that does not become an alias of it.
         kept.extend(was.iter().map(|(key, _)| key.to_owned()));
-        leave_out(plan, Field::Address, old);
+        leave_out(plan, Field::Address, &was, old);
     }
     for op in &mut plan.remote {
         let RemoteOp::Set {
@@ -82,13 +82,12 @@ pub(super) fn put_off(situation: &Situation, old: Option<&Link>, plan: &mut Plan
 }
 
 /// Leaves one field as it is there.
-fn leave_out(plan: &mut Plan, field: Field, old: Option<&Link>) {
+fn leave_out(plan: &mut Plan, field: Field, there: &Values, old: Option<&Link>) {
     plan.remote
         .retain(|op| !matches!(op, RemoteOp::Set { field: of, .. } if *of == field));
     plan.discarded.retain(|lost| lost.field != field);
     if let Some(base) = &mut plan.base {
-        let known = old.map(|old| old.base.get(field).clone());
-        base.set(field, known.unwrap_or_default());
+        not_common_yet(base, old.map(|old| &old.base), field, there);
     }
 }
 
