@@ -30,6 +30,8 @@ pub(crate) enum Broken {
     LagOfWritesBelieved,
     /// What a write sent whose answer never came is not known again in an entry that was edited since.
     SentForgotten,
+    /// What a write sent that did not take place is taken for ours when somebody else writes it.
+    RefusedKept,
     /// A new entry is sent before the disk has the intent.
     IntentSoon,
     /// Who gets another entry joins whoever has its address meanwhile.

@@ -48,6 +48,19 @@ impl Local {
         })
     }
 
+    /// The intent of a plan whose write was never sent: what is to be done is due still, and nothing of it is in the directory.
+    pub(crate) fn not_sent(&self, plan: &Plan, seen: &Seen) -> Option<SyncChange> {
+        let intent = match &seen.begun {
+            Some(earlier) => (**earlier).clone(),
+            None => Intent {
+                brings: store::FieldValues::new(),
+                takes: store::FieldValues::new(),
+                ..self.intent(plan, seen, &[])?
+            },
+        };
+        Some(SyncChange::Intent(Box::new(intent)))
+    }
+
     /// The intent of a new entry, whose name is none before it is sent.
     pub(crate) fn birth(&self, creation: &Creation, dn: String) -> Intent {
         let now = self.clock.now();

@@ -111,6 +111,11 @@ impl Store {
         finish_loading(self.engine())
     }
 
+    /// A full disk, for a store in memory: as long as it is, every commit is refused with [`StoreError::Full`].
+    pub fn be_full(&self, full: bool) {
+        self.engine().be_full(full);
+    }
+
     fn start(
         (engine, hands): (Engine, Hands),
         clock: Arc<dyn Clock>,

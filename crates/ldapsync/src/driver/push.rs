@@ -104,7 +104,7 @@ impl Worker<'_> {
         self.all_written().await;
         if self.engine.next_wake().is_some() {
             // The round is over with what was written before. These stay begun, and the next one looks at them.
-            return;
+            return self.put_back(&jobs).await;
         }
         for some in in_parts(jobs) {
             let some = self.name_anew(&*outlet, some).await;
@@ -162,7 +162,7 @@ impl Worker<'_> {
             return jobs;
         }
         let ready = self.prepared(outlet, wanted).await;
-        let mut kept = Vec::with_capacity(jobs.len());
+        let (mut kept, mut others) = (Vec::with_capacity(jobs.len()), Vec::new());
         for mut job in jobs {
             if !job.waits {
                 kept.push(job);
@@ -185,9 +185,20 @@ impl Worker<'_> {
                     }
                 }
             };
+            others.push((job, outcome));
+        }
+        self.put_back(others.iter().map(|(job, _)| job)).await;
+        for (job, outcome) in others {
             self.applied(&job.plan, outcome);
         }
         kept
+    }
+
+    /// What was begun is not sent now: nothing of it is in the directory.
+    async fn put_back<'a>(&mut self, jobs: impl IntoIterator<Item = &'a Job>) {
+        if let Err(error) = never_sent(&self.parts.local, jobs).await {
+            self.step(Input::Failed(store_trouble(error)));
+        }
     }
 
     /// A plan with its writes; none when it is carried out otherwise, or cannot be written.
@@ -595,9 +606,16 @@ async fn acknowledge(local: &Local, job: Job, answer: Answer) -> Ended {
             Err(StoreError::Conflict) => Outcome::Stale,
             Err(error) => Outcome::Temporary(error.to_string()),
         },
+        Err(WriteError::Unavailable {
+            why,
+            fate: Fate::NotDone,
+        }) if job.writes.len() == 1 => match never_sent(local, [&job]).await {
+            Ok(()) => Outcome::Unreachable(why.to_string()),
+            Err(error) => Outcome::Temporary(error.to_string()),
+        },
         // Nobody knows: the intent stays, and the entry is looked at again.
         Err(WriteError::Unavailable { why, .. }) => Outcome::Unreachable(why.to_string()),
-        Err(error) => match end_intent(local, seen, &error).await {
+        Err(error) => match end_intent(local, &job, &error).await {
             Err(error) => Outcome::Temporary(error.to_string()),
             Ok(()) => match error {
                 // Not ours any more: what the directory says of it comes over the feed.
@@ -610,13 +628,34 @@ async fn acknowledge(local: &Local, job: Job, answer: Answer) -> Ended {
     (job, outcome)
 }
 
-/// This write did not take place. One before it, whose end is not known either, may have: its values are kept in mind, and the name
-/// that it gave this server.
-async fn end_intent(local: &Local, seen: &Seen, error: &WriteError) -> Result<(), StoreError> {
-    let mine = !matches!(error, WriteError::NotMine(_));
-    match seen.local {
-        Some(object) if !seen.has_intent || !mine => local.drop_intents(&[object]).await,
-        _ => Ok(()),
+/// Jobs that were begun and are not sent now. Each is looked at again.
+async fn never_sent<'a>(local: &Local, jobs: impl IntoIterator<Item = &'a Job>) -> Result<(), StoreError> {
+    #[cfg(test)]
+    if crate::broken::is(crate::broken::Broken::RefusedKept) {
+        return Ok(());
+    }
+    let rows = jobs
+        .into_iter()
+        .filter_map(|job| local.not_sent(&job.plan, &job.seen));
+    local.store.commit_sync_soon(&rows.collect::<Vec<_>>()).await
+}
+
+/// This write did not take place. One before it, whose end is not known either, may have: it is kept in mind as it was, with its
+/// values and the name that it gave this server. Nothing that was refused is ours when somebody there writes it next.
+async fn end_intent(local: &Local, job: &Job, error: &WriteError) -> Result<(), StoreError> {
+    let Some(object) = job.seen.local else {
+        return Ok(());
+    };
+    match (&job.seen.begun, error) {
+        (None, _) | (_, WriteError::NotMine(_)) => local.drop_intents(&[object]).await,
+        #[cfg(test)]
+        _ if crate::broken::is(crate::broken::Broken::RefusedKept) => Ok(()),
+        // The first of several writes may have taken place.
+        (Some(_), _) if job.writes.len() > 1 => Ok(()),
+        (Some(earlier), _) => {
+            let row = store::SyncChange::Intent(earlier.clone());
+            local.store.commit_sync_soon(&[row]).await
+        }
     }
 }
 

@@ -11,15 +11,12 @@ use crate::local::Seen;
 use crate::plan::{Creation, LocalId};
 use directory::feed::{ChangeSource, Cookie, Fingerprint, Following};
 use model::{EntryUuid, Timestamp};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
-use store::{ConnectorState, Phase, QuarantineEntry, Shown, StoreError};
+use store::{ConnectorState, Phase, Shown, StoreError};
 
 /// How often a long round shows how far it has come.
 const SHOWN_EVERY: Duration = Duration::from_millis(250);
-
-/// Objects that the log names one by one when a round sets many aside.
-const TOLD_ASIDE: usize = 10;
 
 /// What a guard has counted, by the minute.
 type Counted = Vec<(Timestamp, u32)>;
@@ -62,7 +59,9 @@ pub(super) struct Worker<'a> {
     /// What a server that says it is behind did not show.
     pub(super) lacked: Option<EntryUuid>,
     /// Objects that this round has set aside for a new reason.
-    newly_aside: usize,
+    pub(super) newly_aside: usize,
+    /// Rows of the quarantine that the store did not take: what is to be there, or nothing. As many as there are rows.
+    pub(super) unkept: BTreeMap<String, Option<Aside>>,
     /// Nobody was linked when this round began to read the feed.
     began_bare: bool,
     /// When the status was last shown.
@@ -140,6 +139,7 @@ impl<'a> Worker<'a> {
             doubtful: true,
             lacked: None,
             newly_aside: 0,
+            unkept: BTreeMap::new(),
             began_bare: false,
             published: Timestamp::default(),
         })
@@ -194,6 +194,9 @@ impl<'a> Worker<'a> {
 
     /// Carries out what the engine asks for until the round is over.
     pub(super) async fn pump(&mut self) {
+        if let Err(trouble) = self.keep_unkept().await {
+            self.give_up(trouble, true);
+        }
         loop {
             let Some(effect) = self.effects.pop_front() else {
                 if self.under_way.is_none() {
@@ -208,9 +211,7 @@ impl<'a> Worker<'a> {
             }
             let store_fails = is_row(&effect);
             if let Err(trouble) = self.carry_out(effect).await {
-                // What was concluded of single objects holds although the round does not: the engine goes by it already.
-                self.effects.retain(|effect| is_row(effect) && !store_fails);
-                self.step(Input::Failed(trouble));
+                self.give_up(trouble, store_fails);
             }
         }
         self.forget().await;
@@ -233,6 +234,18 @@ impl<'a> Worker<'a> {
         }
     }
 
+    /// The round is over. What was concluded of single objects holds all the same, for the engine goes by it already: it is
+    /// written now, or in the next round where the store takes nothing.
+    fn give_up(&mut self, trouble: Trouble, store_fails: bool) {
+        for effect in std::mem::take(&mut self.effects) {
+            match effect {
+                row if is_row(&row) && !store_fails => self.effects.push_back(row),
+                row => self.remember_row(row),
+            }
+        }
+        self.step(Input::Failed(trouble));
+    }
+
     /// What was read and needed nothing. A write that was begun for it has served, whatever came of it; but where the
     /// round failed, or the object gets a second chance, the intent is what says that it is to be looked at again.
     pub(super) async fn forget(&mut self) {
@@ -240,7 +253,7 @@ impl<'a> Worker<'a> {
         let begun: Vec<LocalId> = self
             .seen
             .drain()
-            .filter(|(uuid, seen)| seen.has_intent && engine.is_done_with(*uuid))
+            .filter(|(uuid, seen)| seen.begun.is_some() && engine.is_done_with(*uuid))
             .filter_map(|(_, seen)| seen.local)
             .collect();
         if let Err(error) = self.parts.local.drop_intents(&begun).await {
@@ -334,29 +347,20 @@ impl<'a> Worker<'a> {
             Effect::LookAt(objects) => self.look_at(&objects).await?,
             Effect::Create(creation) => self.create_all(*creation).await,
             Effect::SetStrangerAside(local, row) => self.keep_aside(local.to_string(), row).await?,
-            Effect::ReleaseStranger(local) => self.release(&local.to_string()).await?,
+            Effect::ReleaseStranger(local) => self.release(local.to_string()).await?,
             Effect::EndIntent(local) => {
                 let ended = self.parts.local.end_intent(local).await;
                 ended.map_err(store_trouble)?;
             }
             Effect::Apply(plan) => self.apply(plan).await,
             Effect::SetAside(uuid, row) => self.keep_aside(uuid.to_string(), row).await?,
-            Effect::Release(uuid) => self.release(&uuid.to_string()).await?,
+            Effect::Release(uuid) => self.release(uuid.to_string()).await?,
             Effect::Commit(checkpoint) => {
                 self.tell_of_the_others();
                 self.commit(checkpoint).await?;
             }
         }
         Ok(())
-    }
-
-    /// One cause may set everybody aside: the log has some of them, and how many more there are.
-    fn tell_of_the_others(&mut self) {
-        let more = std::mem::take(&mut self.newly_aside).saturating_sub(TOLD_ASIDE);
-        if more > 0 {
-            let name = &self.parts.config.name;
-            tracing::warn!(connector = %name, more, "more objects are set aside; see homing sync quarantine");
-        }
     }
 
     /// Carries out what is queued, up to the end of a portion.
@@ -366,55 +370,11 @@ impl<'a> Worker<'a> {
             match effect {
                 Effect::Apply(plan) => self.apply(plan).await,
                 Effect::SetAside(uuid, row) => self.keep_aside(uuid.to_string(), row).await?,
-                Effect::Release(uuid) => self.release(&uuid.to_string()).await?,
+                Effect::Release(uuid) => self.release(uuid.to_string()).await?,
                 _ => {}
             }
         }
         Ok(())
-    }
-
-    async fn keep_aside(&mut self, object: String, row: Aside) -> Result<(), Trouble> {
-        let name = &self.parts.config.name;
-        // Another try of the same is no news.
-        self.newly_aside += usize::from(row.attempts == 1);
-        if row.attempts == 1 && self.newly_aside <= TOLD_ASIDE {
-            tracing::warn!(connector = %name, %object, reason = %row.reason, "set aside");
-        } else {
-            tracing::debug!(connector = %name, %object, reason = %row.reason, "set aside");
-        }
-        let uuid = EntryUuid::parse(&object).ok();
-        let shown = match uuid.and_then(|uuid| self.shown.remove(&uuid)) {
-            Some(shown) => shown,
-            // A person's word on the row, and no look at the object.
-            None => self
-                .parts
-                .local
-                .store
-                .quarantine(name, &object)
-                .map_err(store_trouble)?
-                .map(|row| row.shown)
-                .unwrap_or_default(),
-        };
-        let entry = QuarantineEntry {
-            connector: self.parts.config.name.clone(),
-            object,
-            shown,
-            reason: row.reason,
-            attempts: row.attempts,
-            since: row.since,
-            next: row.next,
-        };
-        self.parts
-            .local
-            .store
-            .put_quarantine(&entry)
-            .await
-            .map_err(store_trouble)
-    }
-
-    async fn release(&mut self, object: &str) -> Result<(), Trouble> {
-        let (store, name) = (&self.parts.local.store, &self.parts.config.name);
-        store.remove_quarantine(name, object).await.map_err(store_trouble)
     }
 
     /// Makes this entry and all others that are queued.

@@ -1,7 +1,7 @@
 //! One object: plan it, ask the guard, carry it out or set it aside.
 
 use super::aside::{Aside, FIRST_RETRY, as_held, held_hash};
-use super::round::{Applying, Stage};
+use super::round::{Applying, Extent, Stage};
 use super::status::Counts;
 use super::{Effect, Engine, Notice, Outcome, Phase, Trouble};
 use crate::guard::Admission;
@@ -67,7 +67,7 @@ impl Engine {
             if part.is_quiet() && is_settled(&part, situation) {
                 effects.extend(self.finished(uuid, now));
             } else {
-                effects.extend(self.apply(part, &situation.name, now));
+                effects.extend(self.apply(part, &situation.name, Extent::Part, now));
             }
             return effects;
         }
@@ -83,7 +83,7 @@ impl Engine {
         } else {
             // Its row in quarantine stays until the plan is carried out: should the round or the process end before,
             // nothing else would say that the object is to be looked at.
-            self.apply(whole, &situation.name, now)
+            self.apply(whole, &situation.name, Extent::Whole, now)
         }
     }
 
@@ -128,7 +128,7 @@ impl Engine {
         held
     }
 
-    fn apply(&mut self, plan: Plan, name: &str, now: Timestamp) -> Vec<Effect> {
+    fn apply(&mut self, plan: Plan, name: &str, extent: Extent, now: Timestamp) -> Vec<Effect> {
         let counts = Counts::of(&plan);
         if let Phase::InRound(round) = &mut self.phase {
             round.pending.insert(plan.uuid);
@@ -136,6 +136,7 @@ impl Engine {
                 name: name.to_owned(),
                 counts,
                 aside: plan.aside.clone(),
+                extent,
             };
             round.applying.insert(plan.uuid, applying);
         }
@@ -161,10 +162,17 @@ impl Engine {
     }
 
     pub(super) fn applied(&mut self, uuid: EntryUuid, outcome: Outcome, now: Timestamp) -> Vec<Effect> {
-        let Applying { name, counts, aside } = match &mut self.phase {
+        let Applying {
+            name,
+            counts,
+            aside,
+            extent,
+        } = match &mut self.phase {
             Phase::InRound(round) => round.applying.remove(&uuid).unwrap_or_default(),
             _ => Applying::default(),
         };
+        // Where all of it was tried, nothing of it is held any more.
+        let held = extent == Extent::Part && self.aside.get(&uuid).is_some_and(Aside::is_held);
         if let Outcome::Refused(_) | Outcome::Stale = outcome {
             // What was done here already (`half_done`) is counted, whatever became of the rest.
             self.guard.was_refused(uuid);
@@ -175,7 +183,6 @@ impl Engine {
                 self.counts.add(&counts);
                 self.guard.came_about(uuid, now);
                 self.guard_remote.came_about(uuid, now);
-                let held = self.aside.get(&uuid).is_some_and(Aside::is_held);
                 if let (Some(reason), false) = (aside, held) {
                     self.approved.remove(&uuid);
                     return self.set_aside(uuid, &name, &reason, now);
@@ -185,14 +192,12 @@ impl Engine {
                 effects
             }
             // The guards go on counting it once, until all of it is done.
-            Outcome::Waits(_) if self.aside.get(&uuid).is_some_and(Aside::is_held) => {
-                self.finished(uuid, now)
-            }
+            Outcome::Waits(_) if held => self.finished(uuid, now),
             Outcome::Waits(members) => {
                 self.approved.remove(&uuid);
                 self.set_aside(uuid, &name, &Reason::MembersNotFound { members }, now)
             }
-            Outcome::Refused(message) => self.set_aside(uuid, &name, &Reason::Refused { message }, now),
+            Outcome::Refused(message) => self.refused((uuid, held), &name, message, now),
             Outcome::GivesWay(connector) => {
                 self.set_aside(uuid, &name, &Reason::MadeBeside { connector }, now)
             }
@@ -200,7 +205,7 @@ impl Engine {
                 // Somebody edited the object meanwhile. It is looked at again in this round, and if that
                 // fails too, in a later one.
                 let message = "the object changed while it was synchronised".to_owned();
-                self.set_aside(uuid, &name, &Reason::Refused { message }, now)
+                self.refused((uuid, held), &name, message, now)
             }
             // A store that cannot write fails everything alike: no quarantine, the cookie stays.
             Outcome::Temporary(message) => self.fail(Trouble::Store(message), now),
@@ -224,7 +229,41 @@ impl Engine {
         round.unanswered > ALONE
     }
 
+    /// Where the guard holds the rest, what was refused is the part that it let through, and what waits for an approval is the
+    /// whole.
+    fn refused(
+        &mut self,
+        (uuid, held): (EntryUuid, bool),
+        name: &str,
+        message: String,
+        now: Timestamp,
+    ) -> Vec<Effect> {
+        let reason = Reason::Refused { message };
+        if held {
+            self.gets_another_chance(uuid, &reason);
+            return self.finished(uuid, now);
+        }
+        self.set_aside(uuid, name, &reason, now)
+    }
+
     fn set_aside(&mut self, uuid: EntryUuid, name: &str, reason: &Reason, now: Timestamp) -> Vec<Effect> {
+        if self.gets_another_chance(uuid, reason) {
+            return self.finished(uuid, now);
+        }
+        let (first, reason) = (reason.first_retry(), reason.about(name));
+        if let Some(effects) = self.too_many_aside(uuid, &reason, now) {
+            return effects;
+        }
+        let row = Aside::again(self.aside.get(&uuid), reason, first, now);
+        self.aside.insert(uuid, row.clone());
+        self.counts.set_aside += 1;
+        let mut effects = vec![Effect::SetAside(uuid, row)];
+        effects.extend(self.finished(uuid, now));
+        effects
+    }
+
+    /// Whether it is looked at again at the end of this round: what is in its way may be gone by then.
+    fn gets_another_chance(&mut self, uuid: EntryUuid, reason: &Reason) -> bool {
         let spares = self.spares_absences();
         if let Phase::InRound(round) = &mut self.phase {
             let in_the_way = match reason {
@@ -245,24 +284,10 @@ impl Engine {
                 round
                     .second
                     .extend(waiting.map(|(uuid, _)| *uuid).take(LOOKED_AT_AGAIN));
-                return self.finished(uuid, now);
+                return true;
             }
         }
-        // What was refused is the part that the guard let through. What waits for an approval is the whole.
-        let refused = matches!(reason, Reason::Refused { .. });
-        if refused && self.aside.get(&uuid).is_some_and(Aside::is_held) {
-            return self.finished(uuid, now);
-        }
-        let (first, reason) = (reason.first_retry(), reason.about(name));
-        if let Some(effects) = self.too_many_aside(uuid, &reason, now) {
-            return effects;
-        }
-        let row = Aside::again(self.aside.get(&uuid), reason, first, now);
-        self.aside.insert(uuid, row.clone());
-        self.counts.set_aside += 1;
-        let mut effects = vec![Effect::SetAside(uuid, row)];
-        effects.extend(self.finished(uuid, now));
-        effects
+        false
     }
 
     /// Gives the round up when one more row would be too many. What is held is approved, or what is wrong is

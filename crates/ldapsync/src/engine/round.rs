@@ -21,6 +21,17 @@ pub(super) struct Applying {
     pub(super) counts: Counts,
     /// Why a person has to look at it all the same.
     pub(super) aside: Option<Reason>,
+    /// Whether it is all that follows from the look at the object.
+    pub(super) extent: Extent,
+}
+
+/// How much of a plan is carried out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// What the guards let through.
+    #[default]
+    Part,
+    Whole,
 }
 
 /// Where a round stands. The order of the stages is the order of the work: accounts, what is due again,

@@ -39,11 +39,12 @@ impl Local {
                 remote: plan.uuid,
             });
             // The entry is another object's from now on, which nobody would look at for what was begun for this one.
-            rows.extend(seen.has_intent.then(|| self.intent_done(erased)));
+            rows.extend(seen.begun.is_some().then(|| self.intent_done(erased)));
         }
         // An object that joins an entry may have begun to make one.
         let begun = |local: &LocalId| {
-            seen.has_intent || matches!(self.store.intent(&self.connector, store_id(*local)), Ok(Some(_)))
+            seen.begun.is_some()
+                || matches!(self.store.intent(&self.connector, store_id(*local)), Ok(Some(_)))
         };
         match (intent, plan.joined().or(seen.local).filter(begun)) {
             (Some(intent), _) => rows.push(SyncChange::Intent(Box::new(intent))),

@@ -27,7 +27,7 @@ use model::{Address, Clock, EntryUuid, Secret};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Association, LinkData, Member, Store, StoreError};
+use store::{Association, Intent, LinkData, Member, Store, StoreError};
 
 /// One connector's view of the store.
 #[derive(Clone)]
@@ -76,8 +76,8 @@ pub(crate) struct Seen {
     pub(crate) local: Option<LocalId>,
     /// The object, where only a tombstone is left of it.
     pub(crate) entombed: Option<LocalId>,
-    /// Whether a remote write of the object was begun and not ended.
-    pub(crate) has_intent: bool,
+    /// A remote write of the object that was begun and not ended.
+    pub(crate) begun: Option<Box<Intent>>,
     /// What that write sent, and others before it.
     pub(crate) sent: Sent,
     /// An object here that this entry was made for by a write whose end was not known.
@@ -112,7 +112,7 @@ impl Seen {
             noted_elsewhere: false,
             local: None,
             entombed: None,
-            has_intent: false,
+            begun: None,
             sent: Sent::default(),
             adopted: None,
             remote: image,

@@ -236,7 +236,7 @@ impl Local {
                 own.made = self.object(store_id(object.id))?;
                 seen.local = Some(object.id);
                 seen.adopted = Some(object.id);
-                seen.has_intent = true;
+                seen.begun = Some(Box::new(intent));
                 return Ok(own);
             }
             #[cfg(test)]
@@ -275,7 +275,7 @@ impl Local {
         };
         seen.local = Some(object.id);
         seen.adopted = Some(object.id);
-        seen.has_intent = true;
+        seen.begun = Some(Box::new(intent));
         Ok(Some((object, version)))
     }
 
@@ -286,14 +286,15 @@ impl Local {
         let Some(intent) = self.store.intent(&self.connector, store_id(link.local))? else {
             return Ok(());
         };
-        seen.has_intent = true;
+        let sent = sent(&intent);
+        let expected = intent.expected;
+        seen.begun = Some(Box::new(intent));
         // None of it, where nothing is seen of the entry.
         if seen.remote.get(Field::Address).is_empty() {
-            seen.sent = sent(&intent);
+            seen.sent = sent;
             return Ok(());
         }
-        if intent.expected == seen.remote.digest() {
-            let sent = sent(&intent);
+        if expected == seen.remote.digest() {
             // What was not sent is as common as it was: a field may differ, and wait for a person.
             for field in fields_of(kind_of(link.local))
                 .iter()
@@ -305,7 +306,7 @@ impl Local {
             link.rebased = true;
             return Ok(());
         }
-        seen.sent = sent(&intent);
+        seen.sent = sent;
         link.rebased = seen.sent.found_in(&seen.remote, &mut link.base, &mut link.marks);
         Ok(())
     }

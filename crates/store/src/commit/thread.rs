@@ -330,6 +330,9 @@ impl Worker {
     /// New bodies stop at the reserve; everything else may use three quarters of it, so that a full
     /// store can still be emptied.
     pub(super) fn room_for(&self, request: &Request, free: Option<u64>) -> Result<(), StoreError> {
+        if self.engine.is_full() {
+            return Err(StoreError::Full);
+        }
         let (Some(reserve), Some(free)) = (&self.reserve, free) else {
             return Ok(());
         };

@@ -6,6 +6,7 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 type Tree = Arc<BTreeMap<Vec<u8>, Bytes>>;
 
@@ -15,6 +16,8 @@ pub(crate) struct Memory {
     spaces: RwLock<BTreeMap<Space, Tree>>,
     /// What was there before each write since the last one that a disk would have: a power loss brings it back.
     unsynced: Mutex<Vec<Write>>,
+    /// Whether it plays a full disk.
+    pub(crate) full: AtomicBool,
 }
 
 /// The trees of one moment.

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use embedded::Embedded;
 use memory::Memory;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 /// The key spaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -175,6 +176,17 @@ impl Engine {
         match self {
             Self::Embedded(engine) => engine.let_go(),
             Self::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Whether a store in memory plays a full disk.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, Self::Memory(engine) if engine.full.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn be_full(&self, full: bool) {
+        if let Self::Memory(engine) = self {
+            engine.full.store(full, Ordering::Relaxed);
         }
     }
 

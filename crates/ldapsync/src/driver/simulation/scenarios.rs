@@ -170,6 +170,37 @@ async fn the_guard_holds_a_mass_deletion_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn what_is_held_is_kept_once_the_store_takes_it() {
+    let mut world = World::new(3, config(1, false)).await;
+    let people: Vec<Person> = (0..5)
+        .map(|number| person(&mut world, &format!("k{number}"), "a.test"))
+        .collect();
+    let mut worker = Worker::load(&world.engine).await.expect("loads");
+    worker.round(Wake::Now).await;
+    for victim in &people {
+        world.directory.lock().delete(victim.uuid);
+    }
+    for full in [true, true, false] {
+        world.store.be_full(full);
+        world.clock.advance(Duration::from_secs(3600));
+        worker.round(Wake::Now).await;
+    }
+    let rows = world.store.quarantine_after("people", None, 9).expect("reads");
+    assert_eq!(rows.len(), people.len(), "{rows:?}");
+    // Nor does a row stay whose end the store did not take.
+    for victim in &people {
+        world.directory.lock().put(victim.clone());
+    }
+    for full in [true, false] {
+        world.store.be_full(full);
+        world.clock.advance(Duration::from_secs(3600));
+        worker.round(Wake::Now).await;
+    }
+    let rows = world.store.quarantine_after("people", None, 9).expect("reads");
+    assert!(rows.is_empty(), "{rows:?}");
+}
+
+#[tokio::test]
 async fn the_guard_remembers_over_a_restart() {
     let mut world = World::new(12, config(20, false)).await;
     let people: Vec<Person> = (0..40)

@@ -38,6 +38,8 @@ pub(super) enum There {
     Name,
     Address,
     Alias,
+    /// An alias that was dropped here is written there.
+    Dropped,
     Switch,
     Scope,
     Poison,

@@ -374,3 +374,41 @@ fn an_address_that_waits_is_not_common_after_another_field_was_written() {
     ];
     end(&Schedule::told_as(Shape::Ring, terms, &steps));
 }
+
+// A write has no answer; the next one does not take place, and what it would have brought is dropped here. Somebody writes just
+// that there before anybody looks: it is theirs.
+#[test]
+fn what_was_refused_is_the_directorys_when_somebody_writes_it_there() {
+    for answer in [Answer::Refused, Answer::NotSent] {
+        let steps = [
+            Step::Here(0, Here::New),
+            plain_round(0),
+            Step::Answer(Answer::LostBefore),
+            Step::Here(0, Here::Name),
+            LISTEN,
+            Step::Restart(0),
+            Step::Answer(answer),
+            // An object that is refused is tried once more in the same round.
+            Step::Answer(answer),
+            Step::Here(0, Here::Alias),
+            plain_round(0),
+            Step::Here(0, Here::Alias),
+            Step::There(1, There::Dropped),
+            plain_round(0),
+        ];
+        let schedule = Schedule::told(Shape::BothWays, &steps);
+        let right = end(&schedule);
+        set(Some(Broken::RefusedKept));
+        let without = end_of(&schedule);
+        set(None);
+        let without = without.map_or_else(|violation| violation.to_string(), |end| end.join("\n"));
+        assert!(
+            right.contains("herealias8") && right.contains("herealias10"),
+            "{answer:?}: {right}"
+        );
+        assert!(
+            !without.contains("herealias8"),
+            "the story shows nothing: {without}"
+        );
+    }
+}

@@ -247,6 +247,12 @@ impl World {
                     .aliases
                     .push(address(&format!("therealias{number}@example.test")));
             }
+            There::Dropped => {
+                let Some(alias) = self.dropped.pop_last() else {
+                    return;
+                };
+                person.aliases.push(address(&alias));
+            }
             There::Switch if kind == EntryKind::Account => {
                 person.enabled = Some(person.enabled == Some(false))
             }
