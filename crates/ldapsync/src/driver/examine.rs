@@ -2,6 +2,7 @@
 
 use super::equal::Written;
 use super::parents::Met;
+use super::renames::is_list;
 use super::worker::{Worker, store_trouble};
 use super::{SyncEngine, gone, rivals, sums};
 use crate::engine::{Effect, Input, Notice, Trouble};
@@ -133,13 +134,16 @@ impl Worker<'_> {
     }
 
     /// What a write left behind: a server that has not got so far may lack the entry.
-    pub(super) fn note_written(&mut self, object: Option<LocalId>) {
+    pub(super) fn note_written(&mut self, object: Option<LocalId>, renamed: bool) {
         let Some(object) = object else { return };
         let local = &self.parts.local;
         match local.store.association(&local.connector, store_id(object)) {
             Ok(Some(link)) => {
                 if let Some(csn) = &link.data.version {
                     self.engine.note_version(csn);
+                }
+                if renamed {
+                    self.note_rename(&link);
                 }
             }
             Ok(None) => {}
@@ -287,13 +291,14 @@ impl Worker<'_> {
             return Err(FeedError::Protocol("a look-up left objects out".to_owned()).into());
         }
         let (mut elsewhere, mut parents) = (Vec::new(), gone::Parents::default());
+        let lists_are_old = self.lists_are_old(&answers).await?;
         for (uuid, presence) in uuids.iter().zip(answers) {
             let shown = match &presence {
                 Presence::InScope(entry) => Some(&entry.entry),
                 Presence::OutOfScope(entry) => Some(&**entry),
                 Presence::Gone => None,
             };
-            if self.is_not_there_yet(*uuid, shown)? {
+            if lists_are_old && is_list(&presence) || self.is_not_there_yet(*uuid, shown)? {
                 tracing::debug!(connector = %self.parts.config.name, %uuid, "the server has not got our last write of it yet");
                 self.step(Input::NotYet(*uuid));
                 continue;

@@ -27,6 +27,7 @@ mod push;
 mod quarantine;
 mod rates;
 mod rename;
+mod renames;
 mod report;
 mod rest;
 mod restore;

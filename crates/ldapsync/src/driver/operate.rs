@@ -303,7 +303,7 @@ impl Worker<'_> {
                     self.engine.forget_aside(link.remote, own_id(link.local));
                     if order == LinkOrder::Relink {
                         // What it has seen counts again for how far a server must have come.
-                        self.note_written(Some(own_id(link.local)));
+                        self.note_written(Some(own_id(link.local)), false);
                     }
                 }
                 if order != LinkOrder::Unlink {

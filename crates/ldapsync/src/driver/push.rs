@@ -118,7 +118,9 @@ impl Worker<'_> {
         for done in ended {
             match done {
                 Some((job, outcome)) => {
-                    self.note_written(job.seen.local);
+                    let renames =
+                        |op: &RemoteOp| matches!(op, RemoteOp::Rename { .. } | RemoteOp::Move { .. });
+                    self.note_written(job.seen.local, job.plan.remote.iter().any(renames));
                     let again = (outcome == Outcome::Done && (job.leaves || shows_its_cn(&job.plan)))
                         .then_some(job.plan.uuid);
                     // First, for the round may be over with the last of its objects.
@@ -308,7 +310,7 @@ impl Worker<'_> {
         }
         for (creation, outcome) in give_birth(self.parts, &outlet, births).await {
             if outcome == Outcome::Done {
-                self.note_written(Some(creation.local));
+                self.note_written(Some(creation.local), false);
                 let name = &self.parts.config.name;
                 tracing::info!(connector = %name, "{}", creation.line());
                 let woken = self.wake_groups(&creation).map_err(store_trouble);
@@ -695,7 +697,7 @@ async fn give_birth(
         return ended;
     }
     let (births, others) = apart_from_others(parts, births, Moment::Begun).await;
-    ended.extend(others);
+    ended.extend(give_way(local, others, &mut earlier).await);
     let (creations, writes): (Vec<_>, Vec<_>) = births.into_iter().unzip();
     let answers = if writes.len() >= BULK {
         outlet.write_all(writes).await
@@ -735,6 +737,36 @@ async fn give_birth(
         });
     }
     ended.extend(running.join_all().await);
+    ended
+}
+
+/// Those that another connector is about to make are not sent. The intent that is kept of them says so, or what an earlier attempt
+/// sent.
+async fn give_way(
+    local: &Local,
+    others: Vec<(Creation, Outcome)>,
+    earlier: &mut HashMap<LocalId, Intent>,
+) -> Vec<(Creation, Outcome)> {
+    let mut ended = Vec::with_capacity(others.len());
+    for (creation, outcome) in others {
+        let intent = match earlier.remove(&creation.local) {
+            Some(earlier) => earlier,
+            None => local.birth(&creation, String::new()),
+        };
+        let put_back = match local.store.intent(&local.connector, store_id(creation.local)) {
+            // The other one has made it.
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => {
+                let row = [store::SyncChange::Intent(Box::new(intent))];
+                local.store.commit_sync(&row).await
+            }
+            Err(error) => Err(error),
+        };
+        ended.push(match put_back {
+            Ok(()) => (creation, outcome),
+            Err(error) => (creation, Outcome::Temporary(error.to_string())),
+        });
+    }
     ended
 }
 

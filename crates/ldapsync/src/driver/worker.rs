@@ -5,7 +5,7 @@ use super::arrivals::Arrivals;
 use super::parents::Parents;
 use super::stream::Unsaved;
 use super::{Request, SyncEngine, SyncError, quarantine, sums};
-use crate::engine::{Aside, Checkpoint, Effect, Engine, Input, Scope, Settings, Trouble, Wake};
+use crate::engine::{Aside, Checkpoint, Effect, Engine, Input, Newest, Scope, Settings, Trouble, Wake};
 use crate::guard::Limits;
 use crate::local::Seen;
 use crate::plan::{Creation, LocalId};
@@ -56,6 +56,8 @@ pub(super) struct Worker<'a> {
     /// Whether a round may have ended between an account and the groups that have it: then every account that is
     /// named is compared with all groups, and not only the one whose address is news.
     pub(super) doubtful: bool,
+    /// The newest of our own renames that the server is not known to have.
+    pub(super) renamed: Newest,
     /// What a server that says it is behind did not show.
     pub(super) lacked: Option<EntryUuid>,
     /// Objects that this round has set aside for a new reason.
@@ -137,6 +139,7 @@ impl<'a> Worker<'a> {
             kept_at: None,
             server: None,
             doubtful: true,
+            renamed: Newest::default(),
             lacked: None,
             newly_aside: 0,
             unkept: BTreeMap::new(),

@@ -183,11 +183,15 @@ impl Engine {
                 self.counts.add(&counts);
                 self.guard.came_about(uuid, now);
                 self.guard_remote.came_about(uuid, now);
+                let mut effects = self.have_joined(uuid);
                 if let (Some(reason), false) = (aside, held) {
                     self.approved.remove(&uuid);
-                    return self.set_aside(uuid, &name, &reason, now);
+                    effects.extend(self.set_aside(uuid, &name, &reason, now));
+                    return effects;
                 }
-                let mut effects = if held { Vec::new() } else { self.release(uuid) };
+                if !held {
+                    effects.extend(self.release(uuid));
+                }
                 effects.extend(self.finished(uuid, now));
                 effects
             }

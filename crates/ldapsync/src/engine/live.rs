@@ -58,10 +58,12 @@ impl Engine {
         let behind = cookie.is_some_and(|cookie| !server.has_caught_up(cookie));
         #[cfg(test)]
         let (behind, _) = crate::broken::believe_lag(behind, None);
-        if behind {
-            return vec![Effect::Prove];
+        match (behind, round.cookie.is_some()) {
+            (false, _) => self.next_stage(now),
+            // What the feed has just told is in no link yet, so nothing that is looked up proves that it has that.
+            (true, true) => self.fail(Trouble::Lagging, now),
+            (true, false) => vec![Effect::Prove],
         }
-        self.next_stage(now)
     }
 
     /// Whether a round beside the feed can begin: nothing is under way, and the last one ended well.
@@ -79,6 +81,11 @@ impl Engine {
     /// Whether the last round ended well.
     pub(crate) fn is_well(&self) -> bool {
         self.trouble.is_none()
+    }
+
+    /// Whether the server says less of itself than it was shown to have.
+    pub(crate) const fn is_forgetful(&self) -> bool {
+        self.forgetful.is_some()
     }
 
     /// Whether the object is in quarantine.

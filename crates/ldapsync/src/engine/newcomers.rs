@@ -6,7 +6,7 @@ use super::{Effect, Engine, Outcome, Phase, Stage, Trouble};
 use crate::plan::{Birth, LocalId, Newcomer, Reason, plan_newcomer};
 use directory::config::Direction;
 use directory::feed::FeedError;
-use model::{Timestamp, Unavailable};
+use model::{EntryUuid, Timestamp, Unavailable};
 use std::collections::BTreeSet;
 
 /// Newcomers that are looked at together.
@@ -75,7 +75,7 @@ impl Engine {
             Birth::Join(uuid) => {
                 if let Phase::InRound(round) = &mut self.phase {
                     round.joining.insert(uuid);
-                    round.joined.insert(local);
+                    round.joined.entry(uuid).or_default().push(local);
                 }
                 self.newcomer_done(local, now)
             }
@@ -95,6 +95,42 @@ impl Engine {
     pub(super) fn no_newcomer(&mut self, local: LocalId, now: Timestamp) -> Vec<Effect> {
         let mut effects = self.settled_stranger(local);
         effects.extend(self.newcomer_done(local, now));
+        effects
+    }
+
+    /// The entry that these were to join is linked.
+    pub(super) fn have_joined(&mut self, uuid: EntryUuid) -> Vec<Effect> {
+        let Phase::InRound(round) = &mut self.phase else {
+            return Vec::new();
+        };
+        let joined = round.joined.remove(&uuid).unwrap_or_default();
+        joined
+            .into_iter()
+            .flat_map(|local| self.settled_stranger(local))
+            .collect()
+    }
+
+    /// The same entry was looked at, and nothing became of it. Where it waits for something, so do they: once it is gone,
+    /// nothing else would say that they have none.
+    pub(super) fn was_looked_at(
+        &mut self,
+        uuid: EntryUuid,
+        locals: Vec<LocalId>,
+        now: Timestamp,
+    ) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for local in locals {
+            let room = self.strangers.len() < MOST_ASIDE || self.strangers.contains_key(&local);
+            if !self.aside.contains_key(&uuid) || !room {
+                effects.extend(self.settled_stranger(local));
+                continue;
+            }
+            let reason = Reason::EntryWaits { entry: uuid };
+            let known = self.strangers.get(&local);
+            let row = Aside::again(known, reason.to_string(), reason.first_retry(), now);
+            self.strangers.insert(local, row.clone());
+            effects.extend([Effect::SetStrangerAside(local, row), Effect::EndIntent(local)]);
+        }
         effects
     }
 

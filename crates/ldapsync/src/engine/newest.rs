@@ -25,7 +25,7 @@ impl Newest {
 
     /// Whether the server has not got so far. A writer that it does not report proves nothing: entries that were loaded
     /// from a file keep the ids of servers that no longer exist. What the cookie covers is the cookie's to say.
-    pub(super) fn is_ahead_of(&self, server: &Fingerprint) -> bool {
+    pub(crate) fn is_ahead_of(&self, server: &Fingerprint) -> bool {
         self.0.values().any(|csn| server.lacks(csn))
     }
 

@@ -86,9 +86,9 @@ pub(super) struct Round {
     pub(super) pending_newcomers: BTreeSet<LocalId>,
     /// Whether the quarantined ones are among them already.
     pub(super) strangers_taken: bool,
-    /// Entries that one of them joins, and who joins: a row of theirs in quarantine has served when the round ends.
+    /// Entries that one of them joins, and who joins which: a row of theirs in quarantine has served when they are linked.
     pub(super) joining: BTreeSet<EntryUuid>,
-    pub(super) joined: BTreeSet<LocalId>,
+    pub(super) joined: BTreeMap<EntryUuid, Vec<LocalId>>,
     /// Objects that failed because another one was in the way.
     pub(super) second: BTreeSet<EntryUuid>,
     /// Looked up or being applied, not finished.
@@ -126,7 +126,7 @@ impl Round {
             pending_newcomers: BTreeSet::new(),
             strangers_taken: false,
             joining: BTreeSet::new(),
-            joined: BTreeSet::new(),
+            joined: BTreeMap::new(),
             second: BTreeSet::new(),
             pending: HashSet::new(),
             sent: BTreeSet::new(),
@@ -310,7 +310,7 @@ impl Engine {
                 let joined = std::mem::take(&mut round.joined);
                 let mut effects: Vec<Effect> = joined
                     .into_iter()
-                    .flat_map(|local| self.settled_stranger(local))
+                    .flat_map(|(uuid, locals)| self.was_looked_at(uuid, locals, now))
                     .collect();
                 effects.push(Effect::Commit(Checkpoint {
                     last_success: Some(now),

@@ -73,6 +73,24 @@ fn ended(csn: &str, coverage: Coverage) -> Input {
     })
 }
 
+/// An entry that is gone, and that nobody here had.
+fn nothing(uuid: EntryUuid) -> Situation {
+    Situation {
+        uuid,
+        name: String::new(),
+        remote: crate::plan::Remote::Gone,
+        link: None,
+        local: None,
+        by_address: vec![],
+        by_alias: vec![],
+        bereaved: Vec::new(),
+        seen_at: None,
+        removal: crate::plan::Removal::default(),
+        beside: None,
+        rivals: Vec::new(),
+    }
+}
+
 const NOW: Timestamp = Timestamp::from_millis(1_000_000_000);
 const ONE: EntryUuid = EntryUuid::from_bytes([7; 16]);
 const OTHER: EntryUuid = EntryUuid::from_bytes([6; 16]);
@@ -135,20 +153,6 @@ fn absences_are_verified_after_a_sample_and_groups_come_last() {
         engine.step(Input::Sampled { asked: 5, visible: 5 }, NOW),
         [Effect::LookUp(vec![ONE])]
     );
-    let nothing = |uuid| Situation {
-        uuid,
-        name: String::new(),
-        remote: crate::plan::Remote::Gone,
-        link: None,
-        local: None,
-        by_address: vec![],
-        by_alias: vec![],
-        bereaved: Vec::new(),
-        seen_at: None,
-        removal: crate::plan::Removal::default(),
-        beside: None,
-        rivals: Vec::new(),
-    };
     let effects = engine.step(Input::Examined(Box::new(nothing(ONE))), NOW);
     assert_eq!(effects, [Effect::LookUp(vec![EntryUuid::from_bytes([8; 16])])]);
     let effects = engine.step(
@@ -184,6 +188,64 @@ fn what_is_noticed_after_its_stage_has_its_turn() {
         };
         assert!(matches!(effects.as_slice(), [Effect::Commit(_)]), "{effects:?}");
     }
+}
+
+// While the feed stays open, no message says that such an entry is gone and that the object has none.
+#[test]
+fn who_joins_an_entry_that_waits_is_looked_at_again() {
+    use crate::plan::tests::{id, image, object};
+    use crate::plan::{Found, Kind, LocalState, Newcomer, Remote};
+    let (someone, broken) = (id(7), "no address");
+    let mut settings = settings();
+    settings.policy.direction = Direction::BothWays;
+    let mut engine = Engine::new(settings, known(), 3, BTreeMap::new(), BTreeMap::new());
+    let begin = |engine: &mut Engine, now| {
+        engine.step(Input::Wake(Wake::Timer), now);
+        engine.step(server("20260103000000", 1), now);
+    };
+    begin(&mut engine, NOW);
+    engine.step(Input::Noticed(Notice::New(someone)), NOW);
+    let effects = engine.step(ended("20260103000000", Coverage::NamedDeletes), NOW);
+    assert_eq!(effects, [Effect::LookAt(vec![someone])]);
+    let newcomer = Newcomer {
+        former: Some(OTHER),
+        found: vec![Found {
+            uuid: ONE,
+            dn: "uid=anna,dc=test".to_owned(),
+            kind: Some(Kind::Account),
+            image: image("anna"),
+            linked_to: None,
+            ours: true,
+        }],
+        ..Newcomer::alone(object(7, image("anna"), LocalState::Active, None))
+    };
+    let effects = engine.step(Input::Newcomer(Box::new(newcomer)), NOW);
+    assert_eq!(effects, [Effect::LookUp(vec![ONE])]);
+    let entry = Situation {
+        remote: Remote::Broken(Reason::Unusable {
+            message: broken.to_owned(),
+        }),
+        ..nothing(ONE)
+    };
+    let effects = engine.step(Input::Examined(Box::new(entry)), NOW);
+    let [
+        Effect::SetAside(ONE, _),
+        Effect::SetStrangerAside(of, row),
+        Effect::EndIntent(_),
+        Effect::Commit(_),
+    ] = effects.as_slice()
+    else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(*of, someone);
+    assert!(row.reason.contains(&ONE.to_string()), "{row:?}");
+    engine.step(Input::Committed { linked: 3 }, NOW);
+    let later = row.next;
+    begin(&mut engine, later);
+    let effects = engine.step(ended("20260103000000", Coverage::NamedDeletes), later);
+    assert_eq!(effects, [Effect::LookUp(vec![ONE])]);
+    let effects = engine.step(Input::Examined(Box::new(nothing(ONE))), later);
+    assert_eq!(effects, [Effect::Release(ONE), Effect::LookAt(vec![someone])]);
 }
 
 #[test]

@@ -114,6 +114,12 @@ pub(crate) enum Reason {
         /// What it said.
         message: String,
     },
+    /// The entry of a local object's address is in quarantine itself.
+    #[error("the entry with its address, {entry}, waits itself: see its row")]
+    EntryWaits {
+        /// It.
+        entry: EntryUuid,
+    },
     /// Several entries have the address of a local object.
     #[error("{address} is the address of several entries: {}", .dns.join(" and "))]
     SeveralEntries {

@@ -32,7 +32,7 @@ impl Outlet for Says {
     }
 }
 
-fn engine() -> Arc<super::super::SyncEngine> {
+fn engine(beside: &Beside) -> Arc<super::super::SyncEngine> {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
     let store = Store::in_memory(Arc::clone(&clock)).expect("opens");
     let remotes = Remotes {
@@ -47,14 +47,13 @@ fn engine() -> Arc<super::super::SyncEngine> {
         },
         outlet: None,
     };
-    let beside = Beside::default();
     super::super::SyncEngine::with_remotes(
         config(1000, false),
         remotes,
         store,
         clock,
         ("a.test", &[]),
-        &beside,
+        beside,
     )
 }
 
@@ -77,25 +76,68 @@ const DN: &str = "uid=anna,ou=people,dc=test";
 
 /// The intent that is left when the directory has said this to a new entry, and one with this name was open before.
 async fn left(before: Option<&str>, answer: fn() -> WriteError) -> Intent {
-    let engine = engine();
-    let local = &engine.local;
-    if let Some(dn) = before {
+    let engine = engine(&Beside::default());
+    begin_earlier(&engine.local, before).await;
+    let outlet: Arc<dyn Outlet> = Arc::new(Says(answer));
+    let ended = give_birth(&engine, &outlet, vec![(creation("Later"), write())]).await;
+    assert!(!matches!(ended.as_slice(), [(_, Outcome::Done)]), "{ended:?}");
+    kept(&engine.local)
+}
+
+fn write() -> Write {
+    Write::Add(NewEntry {
+        parent: Dn::parse("ou=people,dc=test").expect("a name"),
+        rdn: Rdn::new("uid", "anna").expect("an RDN"),
+        attributes: Vec::new(),
+    })
+}
+
+async fn begin_earlier(local: &Local, dn: Option<&str>) {
+    if let Some(dn) = dn {
         let begun = local.birth(&creation("Earlier"), dn.to_owned());
         let rows = [store::SyncChange::Intent(Box::new(begun))];
         local.begin_births(&rows).await.expect("begun");
     }
-    let write = Write::Add(NewEntry {
-        parent: Dn::parse("ou=people,dc=test").expect("a name"),
-        rdn: Rdn::new("uid", "anna").expect("an RDN"),
-        attributes: Vec::new(),
-    });
-    let outlet: Arc<dyn Outlet> = Arc::new(Says(answer));
-    let ended = give_birth(&engine, &outlet, vec![(creation("Later"), write)]).await;
-    assert!(!matches!(ended.as_slice(), [(_, Outcome::Done)]), "{ended:?}");
+}
+
+fn kept(local: &Local) -> Intent {
     let intent = local.store.intent(&local.connector, store_id(creation("").local));
     intent
         .expect("reads")
         .expect("it is what keeps it from strangers")
+}
+
+// Of two connectors that begin at once neither sends anything, so nothing that appears later is what was to be made now.
+#[tokio::test]
+async fn who_gives_way_keeps_what_was_sent_before() {
+    for (before, dn, sent) in [(None, "", None), (Some(DN), DN, Some("Earlier"))] {
+        let beside = Beside {
+            connectors: vec!["people".to_owned(), "zoo".to_owned()],
+            homes: Vec::new(),
+        };
+        let engine = engine(&beside);
+        let local = &engine.local;
+        for name in ["people", "zoo"] {
+            let mut state = local.store.connector_state(name).expect("reads");
+            state.server_fingerprint = Some(bytes::Bytes::from_static(&[1; 16]));
+            local.store.put_connector_state(name, &state).await.expect("kept");
+        }
+        begin_earlier(local, before).await;
+        let theirs = Intent {
+            connector: "zoo".to_owned(),
+            ..local.birth(&creation("Theirs"), DN.to_owned())
+        };
+        let rows = [store::SyncChange::Intent(Box::new(theirs))];
+        local.begin_births(&rows).await.expect("begun");
+        let outlet: Arc<dyn Outlet> = Arc::new(Says(|| panic!("it is not sent")));
+        let ended = give_birth(&engine, &outlet, vec![(creation("Later"), write())]).await;
+        let gives_way = |(_, outcome): &(Creation, Outcome)| *outcome == Outcome::GivesWay("zoo".to_owned());
+        assert!(ended.iter().all(gives_way) && ended.len() == 1, "{ended:?}");
+        let intent = kept(local);
+        let brings = crate::outbox::sent(&intent).brings;
+        let name = brings.get(Field::DisplayName).first().map(str::to_owned);
+        assert_eq!((intent.dn.as_str(), name.as_deref()), (dn, sent));
+    }
 }
 
 #[tokio::test]

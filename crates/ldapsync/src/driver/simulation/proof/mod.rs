@@ -9,6 +9,7 @@ mod check;
 mod clock;
 mod engines;
 mod homes;
+mod lagging;
 mod members;
 mod run;
 mod runs;
