@@ -1,14 +1,16 @@
 //! New entries of objects whose former entry is gone: what stays known of an attempt that was never answered.
 
-use super::super::simulation::config;
-use super::super::{Beside, Remotes, sessions::Sessions};
+use super::super::send::Answer;
 use super::*;
-use crate::field::Values;
+use crate::driver::simulation::config;
+use crate::driver::{Beside, Remotes, sessions::Sessions};
+use crate::field::{Image, Values};
+use crate::plan::Kind;
 use directory::feed::ChangeSource;
-use directory::write::{NewEntry, Vocabulary};
+use directory::write::{NewEntry, Schema, Vocabulary};
 use directory::{Lookup, PasswordSeen, ResolvedMembers};
 use ldap::{Dn, Rdn, ResultCode};
-use model::{AccountId, BoxFuture, Clock, ManualClock, Unavailable};
+use model::{AccountId, BoxFuture, Clock, EntryUuid, ManualClock, Unavailable};
 use store::{IntentKind, Store};
 
 /// A directory that answers every write with the same.
@@ -32,7 +34,7 @@ impl Outlet for Says {
     }
 }
 
-fn engine(beside: &Beside) -> Arc<super::super::SyncEngine> {
+fn engine(beside: &Beside) -> Arc<SyncEngine> {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
     let store = Store::in_memory(Arc::clone(&clock)).expect("opens");
     let remotes = Remotes {
@@ -47,7 +49,7 @@ fn engine(beside: &Beside) -> Arc<super::super::SyncEngine> {
         },
         outlet: None,
     };
-    super::super::SyncEngine::with_remotes(
+    SyncEngine::with_remotes(
         config(1000, false),
         remotes,
         store,
