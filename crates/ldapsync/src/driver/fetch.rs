@@ -1,12 +1,53 @@
 //! One name on demand: a message or a login for somebody whom the store does not know yet.
 
-use super::{FETCHED, SyncEngine};
+use super::{FETCHED, SyncEngine, rest};
 use crate::engine::Outcome;
 use crate::local::Seen;
 use crate::mapping::{Members, Place};
 use crate::plan::{Decision, Op, Plan, Remote, Situation, plan};
-use directory::{DirectoryAccount, EntryKind};
-use model::{EntryUuid, OnDemandOutcome};
+use directory::{DirectoryAccount, EntryKind, Lookup};
+use model::{Address, EntryUuid, OnDemandOutcome};
+use std::time::Duration;
+
+/// The bound of a look-up on demand: a client waits for it.
+const ON_DEMAND: Duration = Duration::from_secs(2);
+
+impl SyncEngine {
+    /// Syncs one name that the store does not know, before a server says that it does not exist.
+    pub async fn on_demand(&self, address: &Address) -> OnDemandOutcome {
+        if !self.is_connected(&address.domain()) {
+            return OnDemandOutcome::NotConnected;
+        }
+        match *self.rest.borrow() {
+            None => {}
+            // Whoever is new in the directory comes with the start.
+            Some(rest::Rest::Stopped) => return OnDemandOutcome::Unavailable,
+            // Not begun: what is here is all that counts.
+            Some(rest::Rest::Asks { .. }) => return OnDemandOutcome::NotConnected,
+        }
+        let answer = tokio::time::timeout(ON_DEMAND, async {
+            let _place = self.on_demand.acquire().await;
+            self.fetch(address).await
+        });
+        answer.await.unwrap_or(OnDemandOutcome::Unavailable)
+    }
+
+    async fn fetch(&self, address: &Address) -> OnDemandOutcome {
+        let account = match (self.remotes.address)(address.clone()).await {
+            Lookup::Found(account) => account,
+            Lookup::NotFound => return OnDemandOutcome::NoSuchName,
+            Lookup::Ambiguous(dns) => {
+                tracing::warn!(connector = %self.config.name, %address, ?dns, "several entries have this address");
+                return OnDemandOutcome::Unavailable;
+            }
+            Lookup::Unavailable(why) => {
+                tracing::warn!(connector = %self.config.name, %address, %why, "cannot look a name up");
+                return OnDemandOutcome::Unavailable;
+            }
+        };
+        one(self, &account).await
+    }
+}
 
 /// Brings one entry here that was looked up by its address. Only what endangers nothing is done at once: the
 /// rest is for the next round, and for the guard.

@@ -29,12 +29,14 @@ mod rates;
 mod rename;
 mod renames;
 mod report;
+mod request;
 mod rest;
 mod restore;
 mod rivals;
 mod sessions;
 mod stream;
 mod sums;
+mod turns;
 mod waiting;
 mod worker;
 mod writes;
@@ -48,32 +50,29 @@ pub use opened::opened_rows;
 pub use operate::{LinkOrder, Pairing, unlink_rows};
 pub use rates::Rates;
 pub use report::{PlanItem, PlanReport, PlannedEntry, PlannedObject, SetAsideObject};
+pub use request::SyncError;
 pub use rest::Consent;
 pub use waiting::{OutboxStatus, WaitingEdit, WaitingEdits};
 
-use crate::engine::{SyncStatus, Wake};
+use crate::engine::SyncStatus;
 use crate::local::{Copies, Local};
 use crate::mapping::{Members, Scope};
 use crate::plan::{Arrivals, Deletions, Policy};
 use directory::config::{Direction, OnDelete, OnHostChange};
-use directory::feed::{ChangeSource, FeedError, FeedEvent};
+use directory::feed::ChangeSource;
 use directory::write::Writer;
 use directory::{Connector, ConnectorConfig, Lookup, PasswordSeen, Untold};
-use model::{Address, BoxFuture, Clock, Domain, EntryUuid, OnDemandOutcome, Timestamp, Unavailable};
+use model::{Address, BoxFuture, Clock, Domain, EntryUuid, Timestamp, Unavailable};
 use outlet::Outlet;
 use parking_lot::Mutex;
-use rest::Next;
+use request::Request;
 use sessions::Sessions;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Origin, Store, StoreError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
-use tokio_util::sync::CancellationToken;
-use worker::Worker;
+use tokio::sync::{Semaphore, mpsc, watch};
 
-/// The bound of a look-up on demand: a client waits for it.
-const ON_DEMAND: Duration = Duration::from_secs(2);
 /// Look-ups on demand at once; more than that is somebody who guesses names.
 const ON_DEMAND_AT_ONCE: usize = 16;
 /// Plans of a connector that are told at once.
@@ -82,8 +81,6 @@ const PLANS_AT_ONCE: usize = 2;
 const FETCHED: usize = 4096;
 /// Requests of administrators that may wait.
 const REQUESTS: usize = 16;
-/// Between two attempts to read the store at start.
-const RELOAD: Duration = Duration::from_secs(5);
 
 /// Opens a feed of its own.
 pub(crate) type Source = Arc<dyn Fn() -> Box<dyn ChangeSource> + Send + Sync>;
@@ -112,70 +109,6 @@ pub(crate) struct Remotes {
     pub(crate) passwords: PasswordReader,
     /// None where the direction writes nothing there.
     pub(crate) outlet: Option<Arc<dyn Outlet>>,
-}
-
-/// What somebody asks of the running engine.
-enum Request {
-    Sync {
-        wake: Wake,
-        reply: oneshot::Sender<SyncStatus>,
-    },
-    Approve {
-        hash: String,
-        reply: oneshot::Sender<Result<bool, SyncError>>,
-    },
-    Order {
-        order: operate::Order,
-        reply: oneshot::Sender<Result<u64, SyncError>>,
-    },
-}
-
-/// What comes first.
-enum Turn {
-    Stop,
-    Serve(Request),
-    Live(Option<Result<FeedEvent, FeedError>>),
-    Journal,
-    Save,
-    Timer,
-}
-
-/// Why a request could not be carried out.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SyncError {
-    /// The engine does not run, or stops.
-    #[error("synchronisation is not running")]
-    NotRunning,
-    /// Too many requests wait already.
-    #[error("too many requests are waiting; try later")]
-    Busy,
-    /// Others have plans made at this moment.
-    #[error("several plans of this connector are being made at this moment; try later")]
-    Planning,
-    /// The directory could not be asked.
-    #[error("the directory: {0}")]
-    Directory(String),
-    /// The store could not be read.
-    #[error("the store: {0}")]
-    Store(String),
-    /// What is held is not what was approved, or nothing is held.
-    #[error("nothing is held under that hash; look at the status again")]
-    NotHeld,
-    /// An administrator stopped it.
-    #[error("synchronisation is stopped; start it first")]
-    Stopped,
-    /// It waits for somebody who has seen the plan.
-    #[error("{0} accounts are not in the directory yet; look at the plan and start it with --yes")]
-    NeedsConsent(u64),
-    /// What a plan was made from has changed.
-    #[error("the plan would be another one now; look at it again")]
-    OtherPlan,
-    /// What was named is not there.
-    #[error("{0}")]
-    NotFound(String),
-    /// It cannot be done, now or later.
-    #[error("{0}")]
-    Refused(String),
 }
 
 /// Synchronisation with one connector.
@@ -334,103 +267,6 @@ impl SyncEngine {
         })
     }
 
-    /// Synchronises until `stop`. Only the first call does anything.
-    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let Some(mut inbox) = self.inbox.lock().take() else {
-            return;
-        };
-        while self.rest(&mut inbox, &stop).await == Next::Again {
-            if self.follow(&mut inbox, &stop).await == Next::End {
-                return;
-            }
-        }
-    }
-
-    /// Synchronises until the process ends or the connector is to rest.
-    async fn follow(&self, inbox: &mut mpsc::Receiver<Request>, stop: &CancellationToken) -> Next {
-        let mut worker = loop {
-            match Worker::load(self).await {
-                Ok(worker) => break worker,
-                Err(error) => {
-                    tracing::error!(connector = %self.config.name, %error, "the state of the sync cannot be read");
-                    self.status.lock().error = Some(error.to_string());
-                    tokio::select! {
-                        () = stop.cancelled() => return Next::End,
-                        () = tokio::time::sleep(RELOAD) => {}
-                    }
-                }
-            }
-        };
-        let mut journal = self.local.store.journal_watch();
-        // What was written while nobody listened.
-        journal.mark_changed();
-        if let Err(error) = worker.allow(self.take_allowed()).await {
-            tracing::error!(connector = %self.config.name, %error, "the approval of a plan cannot be kept");
-        }
-        let next = loop {
-            match self.turn(&mut worker, inbox, &mut journal, stop).await {
-                Next::Again => {}
-                next => break next,
-            }
-        };
-        worker.save_now().await;
-        next
-    }
-
-    /// Waits for whatever comes first and does it.
-    async fn turn(
-        &self,
-        worker: &mut Worker<'_>,
-        inbox: &mut mpsc::Receiver<Request>,
-        journal: &mut watch::Receiver<u64>,
-        stop: &CancellationToken,
-    ) -> Next {
-        let mut halt = self.halt.subscribe();
-        let mut halted = self.halt.subscribe();
-        let wait = worker.next_wake().map_or(RELOAD, |next| next.since(self.now()));
-        let save_by = worker.save_by();
-        let save = async move {
-            match save_by {
-                Some(moment) => tokio::time::sleep_until(moment).await,
-                None => std::future::pending().await,
-            }
-        };
-        let hears_journal = worker.hears_journal();
-        let turn = tokio::select! {
-            () = stop.cancelled() => return Next::End,
-            _ = halt.wait_for(|halt| *halt) => return Next::Rest,
-            request = inbox.recv() => request.map_or(Turn::Stop, Turn::Serve),
-            event = worker.next_event() => Turn::Live(event),
-            Ok(()) = journal.changed(), if hears_journal => Turn::Journal,
-            () = save => Turn::Save,
-            () = tokio::time::sleep(wait) => Turn::Timer,
-        };
-        let work = async {
-            *self.heard.lock() = worker.offset;
-            match turn {
-                Turn::Stop => return Next::End,
-                Turn::Serve(request) => worker.serve(request).await,
-                Turn::Live(event) => worker.live(event).await,
-                Turn::Journal => {
-                    if !worker.journal().await {
-                        // Nobody else would say that it is not read yet.
-                        journal.mark_changed();
-                    }
-                }
-                Turn::Save => worker.save_now().await,
-                Turn::Timer => worker.round(Wake::Timer).await,
-            }
-            *self.heard.lock() = worker.offset;
-            Next::Again
-        };
-        tokio::select! {
-            () = stop.cancelled() => Next::End,
-            // Whatever is given up here is done again by the next round: the cookie is committed last.
-            _ = halted.wait_for(|halt| *halt) => Next::Rest,
-            more = work => more,
-        }
-    }
-
     /// The connector's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -456,108 +292,6 @@ impl SyncEngine {
             Err(error) => status.error = status.error.or(Some(error.to_string())),
         }
         status
-    }
-
-    /// Runs a round now and waits for its end; the status says how it ended.
-    pub async fn sync_now(&self) -> Result<SyncStatus, SyncError> {
-        self.ask(|reply| Request::Sync {
-            wake: Wake::Now,
-            reply,
-        })
-        .await
-    }
-
-    /// Compares everything, whatever the cookie says.
-    pub async fn sync_full(&self) -> Result<SyncStatus, SyncError> {
-        self.ask(|reply| Request::Sync {
-            wake: Wake::Full,
-            reply,
-        })
-        .await
-    }
-
-    /// Lets the changes through that the guard holds under this hash (see [`SyncStatus::guard`]), and runs a
-    /// round that carries them out.
-    pub async fn approve(&self, hash: &str) -> Result<SyncStatus, SyncError> {
-        let hash = hash.to_owned();
-        if self.ask(|reply| Request::Approve { hash, reply }).await?? {
-            self.sync_now().await
-        } else {
-            Err(SyncError::NotHeld)
-        }
-    }
-
-    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, SyncError> {
-        if self.inbox.lock().is_some() {
-            return Err(SyncError::NotRunning);
-        }
-        let resting = *self.rest.borrow();
-        let (reply, answer) = oneshot::channel();
-        self.requests
-            .try_send(request(reply))
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => SyncError::Busy,
-                mpsc::error::TrySendError::Closed(_) => SyncError::NotRunning,
-            })?;
-        answer.await.map_err(|_| match resting {
-            Some(rest::Rest::Stopped) => SyncError::Stopped,
-            Some(rest::Rest::Asks { unlinked }) => SyncError::NeedsConsent(unlinked),
-            None => SyncError::NotRunning,
-        })
-    }
-
-    /// The whole plan, without carrying anything out: what a full comparison would do now.
-    pub async fn plan(&self) -> Result<PlanReport, SyncError> {
-        report::make(self, None).await
-    }
-
-    /// The same, object by object as they are read: nothing of the list is kept here. What the report at the end
-    /// lists is empty.
-    pub async fn stream_plan(&self, to: &mpsc::Sender<PlanItem>) -> Result<PlanReport, SyncError> {
-        report::make(self, Some(to)).await
-    }
-
-    /// A place for a plan that is told as it is made: each reads the whole directory and keeps a set of all UUIDs, so there
-    /// are few. It is given back when it is dropped.
-    pub fn place_for_a_plan(&self) -> Result<OwnedSemaphorePermit, SyncError> {
-        Arc::clone(&self.plans)
-            .try_acquire_owned()
-            .map_err(|_| SyncError::Planning)
-    }
-
-    /// Syncs one name that the store does not know, before a server says that it does not exist.
-    pub async fn on_demand(&self, address: &Address) -> OnDemandOutcome {
-        if !self.is_connected(&address.domain()) {
-            return OnDemandOutcome::NotConnected;
-        }
-        match *self.rest.borrow() {
-            None => {}
-            // Whoever is new in the directory comes with the start.
-            Some(rest::Rest::Stopped) => return OnDemandOutcome::Unavailable,
-            // Not begun: what is here is all that counts.
-            Some(rest::Rest::Asks { .. }) => return OnDemandOutcome::NotConnected,
-        }
-        let answer = tokio::time::timeout(ON_DEMAND, async {
-            let _place = self.on_demand.acquire().await;
-            self.fetch(address).await
-        });
-        answer.await.unwrap_or(OnDemandOutcome::Unavailable)
-    }
-
-    async fn fetch(&self, address: &Address) -> OnDemandOutcome {
-        let account = match (self.remotes.address)(address.clone()).await {
-            Lookup::Found(account) => account,
-            Lookup::NotFound => return OnDemandOutcome::NoSuchName,
-            Lookup::Ambiguous(dns) => {
-                tracing::warn!(connector = %self.config.name, %address, ?dns, "several entries have this address");
-                return OnDemandOutcome::Unavailable;
-            }
-            Lookup::Unavailable(why) => {
-                tracing::warn!(connector = %self.config.name, %address, %why, "cannot look a name up");
-                return OnDemandOutcome::Unavailable;
-            }
-        };
-        fetch::one(self, &account).await
     }
 
     /// Whether names of this domain may be found in this directory and belong on this server.

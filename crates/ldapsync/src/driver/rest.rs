@@ -5,7 +5,8 @@
 //! written; the plan, explanations and changes of links are there as always.
 
 use super::operate::Order;
-use super::{RELOAD, Request, SyncEngine, SyncError, report};
+use super::turns::RELOAD;
+use super::{Request, SyncEngine, SyncError, report};
 use crate::engine::State;
 use std::collections::BTreeMap;
 use store::{AccountState, LocalId, StoreError};
