@@ -41,6 +41,8 @@ pub(super) struct State {
 pub(super) struct Ledger {
     pub(super) made: Vec<String>,
     pub(super) replaced: BTreeSet<String>,
+    /// What entries had that others deleted.
+    pub(super) ended: BTreeSet<String>,
 }
 
 impl Ledger {
@@ -500,8 +502,9 @@ impl Server {
             }
             Some(Answer::Deleted) => {
                 if let Some(uuid) = target(write) {
-                    let known = self.live.entries.get(&uuid).map(values_of);
-                    self.ledger.replace(known.unwrap_or_default());
+                    let known = self.live.entries.get(&uuid).map(values_of).unwrap_or_default();
+                    self.ledger.ended.extend(known.iter().cloned());
+                    self.ledger.replace(known);
                     self.ever_absent.insert(uuid);
                     self.delete(uuid);
                 }

@@ -259,6 +259,7 @@ impl World {
             There::Scope => person.in_scope = !person.in_scope,
             There::Poison => person.broken = !person.broken,
             There::Delete | There::Again => {
+                server.ledger.ended.extend(before.iter().cloned());
                 server.ledger.replace(before);
                 server.ever_absent.insert(person.uuid);
                 server.delete(person.uuid);
