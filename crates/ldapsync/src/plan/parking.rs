@@ -52,19 +52,21 @@ fn stepped_aside(key: &str) -> bool {
 
 /// The object as if it had not stepped aside: our own name for a moment is no edit of anybody's, so it stands for the
 /// address that was common last. When somebody here has that one by now, a crash came between the two halves of a swap,
-/// and what is left is the address that the entry has.
+/// and what is left is the address that the entry has. So it is where another connector has asked it to, and this one meets it
+/// for the first time.
 pub(super) fn as_if_not_parked(
     local: &LocalObject,
-    link: &Link,
+    link: Option<&Link>,
     remote: &RemoteObject,
     holders: &[LocalObject],
 ) -> Image {
     let taken = holders.iter().any(|holder| holder.id != local.id);
-    let from = if taken { &remote.image } else { &link.base };
+    let known = link.map_or(&remote.image, |link| &link.base);
+    let from = if taken { &remote.image } else { known };
     let mut image = local.image.clone();
     image.set(Field::Address, from.get(Field::Address).clone());
     if loses_aliases(local) {
-        image.set(Field::Aliases, link.base.get(Field::Aliases).clone());
+        image.set(Field::Aliases, known.get(Field::Aliases).clone());
     }
     image
 }

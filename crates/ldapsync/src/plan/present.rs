@@ -132,10 +132,10 @@ fn unite(
     }
     let mut next = Image::default();
     arrive(local, link, policy, &mut plan, &mut next);
-    let parked = link.filter(|_| is_parked(&local.image));
+    let parked = is_parked(&local.image);
     let image = match parked {
-        Some(link) => as_if_not_parked(local, link, remote, &situation.by_address),
-        None => local.image.clone(),
+        true => as_if_not_parked(local, link, remote, &situation.by_address),
+        false => local.image.clone(),
     };
     let none = Marks::default();
     let there = with_unusable_members(remote, &image, link);
@@ -149,13 +149,13 @@ fn unite(
     let mut merged = merge(fields, images, &rules);
     let stuck = has_no_half(situation, &merged, images.base.and(Some(policy.scope)));
     if let Some(reason) = &stuck {
-        if parked.is_some() {
+        if parked {
             return Decision::SetAside(reason.clone());
         }
         merged = merge_but_for_addresses(fields, images, &rules);
     }
     let mut writes = merged.local;
-    if parked.is_some() {
+    if parked {
         unpark(local, &merged.base, &mut writes);
     }
     plan.ops.extend(writes.into_iter().map(|write| Op::Set {

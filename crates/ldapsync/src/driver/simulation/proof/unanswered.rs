@@ -412,3 +412,36 @@ fn what_was_refused_is_the_directorys_when_somebody_writes_it_there() {
         );
     }
 }
+
+// Two swap their addresses there, and the connector that is told of it dies while one of them has stepped aside here. The other
+// connector of the ring meets that one for the first time: the name for a moment is nobody's address (seed 38651).
+#[test]
+fn a_name_for_a_moment_reaches_no_entry() {
+    let bad = super::super::fake::Faults {
+        shuffle: true,
+        duplicate: true,
+        false_deletes: true,
+        fail_after: Some(2),
+        ..Default::default()
+    };
+    let round = |crash, faults| Step::Round {
+        on: 1,
+        wake: Wake::Now,
+        crash,
+        faults,
+    };
+    let terms = Terms {
+        scope: "attribute",
+        ..LOCAL_WINS
+    };
+    for crash in 20..70 {
+        let steps = [
+            (0, Step::There(0, There::New)),
+            (1, Step::There(0, There::New)),
+            (8, round(None, bad)),
+            (9, Step::There(1, There::Swap)),
+            (12, round(Some(crash), super::super::fake::Faults::default())),
+        ];
+        end(&Schedule::told_as(Shape::Ring, terms, &steps));
+    }
+}
