@@ -1,7 +1,8 @@
 //! What other connectors of the same directory know here: two of them are linked to one object by one entry.
 
 use super::{Local, own_id};
-use crate::plan::{LocalObject, LocalState, RemoteObject, kind_of};
+use crate::link;
+use crate::plan::{Link, LocalObject, LocalState, RemoteObject, fields_of, kind_of};
 use model::EntryUuid;
 use store::{LinkState, StoreError};
 
@@ -47,6 +48,38 @@ impl Local {
             }
         }
         Ok(None)
+    }
+
+    /// Takes from the link of another of them what that one has seen of the same entry since: a value here that it got from
+    /// there is no edit of anybody's. Without that, whoever looks later would write it back over what the directory says by
+    /// then.
+    pub(super) fn learn_from_beside(
+        &self,
+        uuid: EntryUuid,
+        link: &mut Link,
+        known: Option<&str>,
+        object: &LocalObject,
+    ) -> Result<(), StoreError> {
+        for other in self.of_the_same_directory()? {
+            let theirs = self.store.association_by_uuid(other, uuid)?;
+            let Some(theirs) = theirs.filter(|theirs| own_id(theirs.local) == object.id) else {
+                continue;
+            };
+            if !Self::is_renewed(known, theirs.data.version.as_deref()) {
+                continue;
+            }
+            let base = link::decode(&theirs.data.base);
+            for field in fields_of(kind_of(object.id)) {
+                let (own, seen, here) = (link.base.get(*field), base.get(*field), object.image.get(*field));
+                let settled =
+                    !link.marks.apart.contains_key(field) && !link.marks.refused.contains_key(field);
+                if settled && seen == here && seen != own {
+                    link.base.set(*field, seen.clone());
+                    link.rebased = true;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

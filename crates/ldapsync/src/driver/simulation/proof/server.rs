@@ -247,6 +247,10 @@ impl Server {
 
     pub(super) fn new_uuid(&mut self) -> EntryUuid {
         self.births += 1;
+        self.last_born()
+    }
+
+    fn last_born(&self) -> EntryUuid {
         let mut bytes = [0x10; 16];
         bytes[8..].copy_from_slice(&self.births.to_be_bytes());
         EntryUuid::from_bytes(bytes)
@@ -541,6 +545,10 @@ impl Server {
         self.live.csn = csn;
         self.writes = writes;
         self.deleted_by_us.truncate(deleted);
+        if let Write::Add(_) = write {
+            // An entry that was shown, and never was.
+            self.ever_absent.insert(self.last_born());
+        }
     }
 
     fn carry_out(&mut self, write: &Write, words: &Vocabulary) -> Result<Written, WriteError> {
