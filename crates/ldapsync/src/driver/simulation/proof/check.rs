@@ -272,7 +272,10 @@ fn intents(world: &World) -> Result<(), Violation> {
         // So does who waits for another entry than the one that is gone, while somebody else has its address.
         left.retain(|intent| match intent.remote {
             Some(uuid) => !aside.contains(&uuid.to_string()),
-            None => !is_bereaved(&world.stores[site.node], site.name, intent.local),
+            None => {
+                let waits = is_bereaved(&world.stores[site.node], site.name, intent.local);
+                !waits && !is_kept_beside(world, site, intent)
+            }
         });
         Invariant::CrashSafety.holds(left.is_empty(), || format!("begun and never ended: {left:?}"))?;
         let parked = world.accounts(site.node);
@@ -318,6 +321,19 @@ pub(super) fn is_bereaved(store: &Store, connector: &str, local: LocalId) -> boo
         rows.any(|row| row.object == own || row.reason.contains(&former))
     };
     former.is_some_and(said)
+}
+
+/// Whether the other connector of a ring keeps the link to the entry that is gone: with `no-change` the object was edited here
+/// since, so it stays as it is, and gets no entry from either.
+fn is_kept_beside(world: &World, site: &Site, intent: &store::Intent) -> bool {
+    world.sites.iter().any(|other| {
+        let link = world.stores[other.node].association(other.name, intent.local);
+        let beside = other.node == site.node && other.name != site.name;
+        beside
+            && link
+                .expect("reads")
+                .is_some_and(|link| Some(link.remote) == intent.former)
+    })
 }
 
 /// The objects in quarantine.
