@@ -24,7 +24,7 @@ use crate::plan::{Link, LocalId, Remote};
 use crate::unresolved::Unresolved;
 use directory::config::{Direction, OnDelete};
 use model::{Address, Clock, EntryUuid, Secret};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Association, Intent, LinkData, Member, Store, StoreError};
@@ -136,8 +136,8 @@ impl Local {
         }
     }
 
-    /// Groups that have one of these entries as a member with another address, or at all when it is gone, or
-    /// that waited for news of it; by the UUID of the group's entry.
+    /// Groups that have one of these entries as a member with another address, or at all when it is gone, or another entry with
+    /// its address, or that waited for news of it; by the UUID of the group's entry.
     pub(crate) fn groups_with(
         &self,
         members: &BTreeMap<EntryUuid, Option<Address>>,
@@ -145,8 +145,16 @@ impl Local {
         let differs = |now: &Option<Address>, known: &Address| {
             now.as_ref().is_none_or(|now| now.as_str() != known.as_str())
         };
+        // The entry that is gone may be nobody's by now: its object has another one.
+        let holders: BTreeSet<&str> = members
+            .values()
+            .filter_map(|now| Some(now.as_ref()?.as_str()))
+            .collect();
         let has = |member: &Member| match member {
-            Member::Remote { uuid, address } => members.get(uuid).is_some_and(|now| differs(now, address)),
+            Member::Remote { uuid, address } => match members.get(uuid) {
+                Some(now) => differs(now, address),
+                None => holders.contains(address.as_str()),
+            },
             Member::Local(_) => false,
         };
         let arrived = |uuid: EntryUuid| members.contains_key(&uuid);
