@@ -52,12 +52,12 @@ impl Local {
 
     /// Takes from the link of another of them what that one has seen of the same entry since: a value here that it got from
     /// there is no edit of anybody's. Without that, whoever looks later would write it back over what the directory says by
-    /// then.
+    /// then. The entry is `shown` as it was seen there, or later: a server that lags shows what was before.
     pub(super) fn learn_from_beside(
         &self,
         uuid: EntryUuid,
         link: &mut Link,
-        known: Option<&str>,
+        (known, shown): (Option<&str>, Option<&str>),
         object: &LocalObject,
     ) -> Result<(), StoreError> {
         for other in self.of_the_same_directory()? {
@@ -65,7 +65,8 @@ impl Local {
             let Some(theirs) = theirs.filter(|theirs| own_id(theirs.local) == object.id) else {
                 continue;
             };
-            if !Self::is_renewed(known, theirs.data.version.as_deref()) {
+            let version = theirs.data.version.as_deref();
+            if !Self::is_renewed(known, version) || shown < version {
                 continue;
             }
             let base = link::decode(&theirs.data.base);

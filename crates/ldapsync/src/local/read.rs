@@ -114,7 +114,7 @@ impl Local {
             self.after_a_write(link, &mut seen)?;
             let known = seen.link.as_ref().and_then(|link| link.version.as_deref());
             if let Some(local) = &local {
-                self.learn_from_beside(uuid, link, known, local)?;
+                self.learn_from_beside(uuid, link, (known, seen.csn.as_deref()), local)?;
             }
             link.rebased |= seen.entombed.is_none() && Self::is_renewed(known, seen.csn.as_deref());
         } else if let Some(local) = seen.adopted {
