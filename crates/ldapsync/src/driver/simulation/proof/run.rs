@@ -77,7 +77,7 @@ async fn carry_out(schedule: &Schedule) -> Result<Vec<String>, Violation> {
     rest(&mut world, &engines, &mut workers, full).await?;
     if (0..engines.len()).any(|site| spares(&world, site)) {
         // That comparison took nobody who is absent for gone: it was the first after another scope.
-        rest(&mut world, &engines, &mut workers, full).await?;
+        rest(&mut world, &engines, &mut workers, Wake::Full).await?;
     }
     check::always(&mut world, schedule)?;
     check::at_rest(&world, schedule)?;
