@@ -167,12 +167,24 @@ impl Worker<'_> {
             }
         }
         // An account moves away first and alone. What addresses its entry has now is seen at the next look, which is
-        // in this round: somebody may wait for the former ones.
-        let again = outcome == Outcome::Done && plan.ops.iter().any(|op| matches!(op, Op::MoveAway { .. }));
+        // in this round: somebody may wait for the former ones. Whoever had stepped aside may still be without an entry.
+        let again = |op: &Op| matches!(op, Op::MoveAway { .. }) || takes_its_address_back(op);
+        let again = outcome == Outcome::Done && plan.ops.iter().any(again);
         self.step(Input::Applied(plan.uuid, outcome));
         if again {
             self.step(Input::Noticed(Notice::Here(plan.uuid)));
         }
+    }
+}
+
+fn takes_its_address_back(op: &Op) -> bool {
+    match op {
+        Op::Set {
+            field: Field::Address,
+            was,
+            ..
+        } => was.to_addresses().any(|address| is_parked_address(&address)),
+        _ => false,
     }
 }
 

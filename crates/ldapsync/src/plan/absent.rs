@@ -183,7 +183,12 @@ pub(super) fn gone(situation: &Situation, policy: &Policy) -> Decision {
         return Decision::Act(idle(situation));
     }
     let fields = fields_of(kind_of(local.id));
-    if !is_edited(fields, &link.base, &local.image) {
+    let mut here = local.image.clone();
+    if is_parked(&here) {
+        // Our own name for a moment is no edit.
+        here.set(Field::Address, link.base.get(Field::Address).clone());
+    }
+    if !is_edited(fields, &link.base, &here) {
         return follow(situation, &farewell, policy);
     }
     match policy.resolution {
@@ -199,7 +204,7 @@ pub(super) fn gone(situation: &Situation, policy: &Policy) -> Decision {
                 return decided;
             };
             let none = Image::default();
-            plan.discarded = lost(fields, (&link.base, &local.image, &none), Side::Local, policy);
+            plan.discarded = lost(fields, (&link.base, &here, &none), Side::Local, policy);
             Decision::Act(plan)
         }
     }
@@ -237,6 +242,9 @@ pub(super) fn lost(
 
 /// The entry is made again from what is here. It gets another UUID, and the link follows it.
 fn again(situation: &Situation, local: &LocalObject, policy: &Policy) -> Decision {
+    if is_parked(&local.image) {
+        return take_back(situation, local);
+    }
     let image = image_to_create(local);
     if let Some(reason) = taken(situation, &image) {
         return Decision::SetAside(reason);
@@ -252,6 +260,25 @@ fn again(situation: &Situation, local: &LocalObject, policy: &Policy) -> Decisio
     if policy.direction == Direction::BothWays && local.state == LocalState::Deleted {
         plan.ops.push(Op::Revive);
     }
+    Decision::Act(plan)
+}
+
+/// An object that had stepped aside when its entry went gets the address back that was common last; the next look makes the
+/// entry. Where somebody here has that one by now, only a person knows which one it is to have.
+fn take_back(situation: &Situation, local: &LocalObject) -> Decision {
+    let was = local.image.get(Field::Address);
+    let taken = situation.by_address.iter().any(|holder| holder.id != local.id);
+    let Some(link) = situation.link.as_ref().filter(|_| !taken) else {
+        let address = was.first().unwrap_or_default().to_owned();
+        return Decision::SetAside(Reason::StandsAside { address });
+    };
+    let mut plan = idle(situation);
+    plan.ops.push(Op::Set {
+        field: Field::Address,
+        was: was.clone(),
+        values: link.base.get(Field::Address).clone(),
+        cause: Cause::Changed,
+    });
     Decision::Act(plan)
 }
 

@@ -1,6 +1,7 @@
 //! A local object that no entry is linked to.
 
 use super::op::{Kind, LocalId, LocalState};
+use super::parking::is_parked;
 use super::present::image_to_create;
 use super::situation::{LocalObject, Policy, Standing};
 use super::{Reason, kind_of};
@@ -110,6 +111,9 @@ pub(crate) fn plan_newcomer(newcomer: &Newcomer, policy: &Policy) -> Birth {
     }
     let address = local.image.get(Field::Address);
     let subject = address.first().unwrap_or_default().to_owned();
+    if is_parked(&local.image) {
+        return Birth::SetAside(Reason::StandsAside { address: subject });
+    }
     // It was renamed here since: the entry follows, and gets no second one beside it.
     let is_made = |found: &&Found| {
         let unchanged = found.image.get(Field::Address).equals(&newcomer.sent);

@@ -120,6 +120,15 @@ pub(crate) enum Reason {
         /// It.
         entry: EntryUuid,
     },
+    /// The object stepped aside while addresses changed hands, and cannot have its own back.
+    #[error(
+        "it gave its address up for a moment while two addresses changed hands ({address} stands for it), and cannot have \
+         it back: give it another address"
+    )]
+    StandsAside {
+        /// The name for a moment.
+        address: String,
+    },
     /// Several entries have the address of a local object.
     #[error("{address} is the address of several entries: {}", .dns.join(" and "))]
     SeveralEntries {

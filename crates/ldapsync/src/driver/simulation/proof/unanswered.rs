@@ -434,14 +434,18 @@ fn a_name_for_a_moment_reaches_no_entry() {
         scope: "attribute",
         ..LOCAL_WINS
     };
-    for crash in 20..70 {
-        let steps = [
+    for (crash, deleted) in (20..70).flat_map(|crash| [(crash, false), (crash, true)]) {
+        let mut steps = vec![
             (0, Step::There(0, There::New)),
             (1, Step::There(0, There::New)),
             (8, round(None, bad)),
             (9, Step::There(1, There::Swap)),
+            (10, Step::Here(4, Here::Switch)),
             (12, round(Some(crash), super::super::fake::Faults::default())),
         ];
-        end(&Schedule::told_as(Shape::Ring, terms, &steps));
+        // Nor is it one that an entry is made with again.
+        steps.extend(deleted.then_some((13, Step::There(1, There::Delete))));
+        let end = end(&Schedule::told_as(Shape::Ring, terms, &steps));
+        assert!(!end.contains("there parked-"), "{crash}: {end}");
     }
 }
